@@ -1,0 +1,33 @@
+"""FLOPs and parameters of any network, counted on the meta device: no weights, no arithmetic."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one forward pass of one image costs.
+
+    flops: multiply-adds counted as two operations, convolutions and matrix products only.
+    params: trainable and frozen parameters, buffers excluded.
+    """
+
+    flops: float
+    params: float
+
+
+def measure_cost(module: nn.Module, input_size: tuple[int, int, int]) -> Cost:
+    """Cost of `module` on one image of `input_size` = (channels, height, width)."""
+    on_meta = all(p.is_meta for p in module.parameters())
+    shadow = (module if on_meta else copy.deepcopy(module).to("meta")).eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        shadow(torch.empty(1, *input_size, device="meta"))
+    params = sum(p.numel() for p in shadow.parameters())
+    return Cost(flops=float(counter.get_total_flops()), params=float(params))

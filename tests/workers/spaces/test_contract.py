@@ -1,0 +1,99 @@
+"""The contract of a search space, run over every registered one."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from predictor.errors import AIOPError
+from workers.architecture import Architecture
+from workers.errors import GenotypeError, RecipeError, UnknownNameError
+from workers.spaces import Space, get_space, space_names
+
+
+@pytest.fixture(params=space_names())
+def space(request: pytest.FixtureRequest) -> Space:
+    return get_space(request.param)
+
+
+class TestSpaceContract:
+    def test_sampling_is_deterministic_and_distinct(self, space: Space) -> None:
+        first = list(itertools.islice(space.sequence(3), 30))
+        assert first == list(itertools.islice(space.sequence(3), 30))
+        assert len({a.id for a in first}) == 30
+        assert first != list(itertools.islice(space.sequence(4), 30))
+
+    def test_code_round_trips(self, space: Space) -> None:
+        codes = set()
+        for architecture in itertools.islice(space.sequence(0), 50):
+            code = space.encode(architecture)
+            assert space.decode(code) == architecture
+            codes.add(tuple(code))
+        assert len(codes) == 50
+        assert len({len(code) for code in codes}) == 1
+
+    def test_a_code_outside_the_space_is_refused(self, space: Space) -> None:
+        with pytest.raises(GenotypeError):
+            space.decode([99, 0])
+        with pytest.raises(GenotypeError):
+            space.build(Architecture.of(space.name, {"nonsense": 1}))
+        with pytest.raises(GenotypeError):
+            space.build(Architecture.of("another", {}))
+
+    def test_mutation_gives_a_valid_neighbour(self, space: Space) -> None:
+        rng = random.Random(0)
+        architecture = space.sample(rng)
+        for _ in range(40):
+            neighbour = space.mutate(architecture, rng)
+            assert neighbour != architecture
+            space.encode(neighbour)
+            architecture = neighbour
+
+    def test_pyramid_has_the_promised_shapes(self, space: Space) -> None:
+        for architecture in itertools.islice(space.sequence(1), 3):
+            body = space.build(architecture).to("meta")
+            maps = body(torch.empty(2, 3, 64, 96, device="meta"))
+            assert body.strides == (4, 8, 16, 32)
+            for level, channels, stride in zip(maps, body.channels, body.strides, strict=True):
+                assert level.shape == (2, channels, 64 // stride, 96 // stride)
+
+    def test_body_learns(self, space: Space) -> None:
+        body = space.build(next(space.sequence(5)))
+        sum(level.mean() for level in body(torch.randn(2, 3, 64, 64))).backward()
+        grads = [p.grad for p in body.parameters() if p.grad is not None]
+        assert grads
+        assert all(torch.isfinite(g).all() for g in grads)
+
+    def test_cost_counts_the_built_network(self, space: Space) -> None:
+        architecture = next(space.sequence(2))
+        small, large = (space.cost(architecture, size) for size in ((64, 64), (128, 128)))
+        assert large.params == small.params == sum(p.numel() for p in space.build(architecture).parameters())
+        # Squeeze-excite costs the same at every resolution, so slightly less than four times.
+        assert 3.8 * small.flops <= large.flops <= 4 * small.flops
+
+    def test_stratified_prefix_is_stable_and_spread(self, space: Space) -> None:
+        image = (64, 64)
+        eight = list(itertools.islice(space.stratified(0, image), 8))
+        flops = {a.id: space.cost(a, image).flops for a in itertools.islice(space.sequence(0), 64)}
+        assert eight[:4] == list(itertools.islice(space.stratified(0, image), 4))
+        ranks = sorted(sum(f < flops[a.id] for f in flops.values()) for a in eight)
+        assert max(b - a for a, b in itertools.pairwise(ranks)) <= 24
+
+    def test_unknown_body_setting_names_the_known_ones(self, space: Space) -> None:
+        with pytest.raises(RecipeError, match="nonsense"):
+            space.build(next(space.sequence(0)), {"nonsense": 1})
+
+
+def test_unknown_space_names_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="mobilenetv3, nasbench201"):
+        get_space("resnet51")
+    assert issubclass(UnknownNameError, AIOPError)
+
+
+def test_published_cell_strings_are_read() -> None:
+    space = get_space("nasbench201")
+    text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
+    assert space.encode(space.parse(text)) == [3, 0, 1, 4, 2, 0]  # type: ignore[attr-defined]
+    with pytest.raises(GenotypeError, match="must list edges"):
+        space.parse("|none~0|")  # type: ignore[attr-defined]

@@ -1,0 +1,82 @@
+"""Recipes: what is hashed, how a space's section is applied, and what each mistake says."""
+
+from pathlib import Path
+
+import pytest
+
+from workers.architecture import Architecture
+from workers.errors import RecipeError, UnknownNameError
+from workers.label import LabelJob, LabelRequest
+from workers.recipe import Recipe, load_recipe, shipped_recipes
+from workers.spaces import space_names
+
+
+@pytest.mark.parametrize("space", space_names())
+@pytest.mark.parametrize("which", sorted(shipped_recipes()))
+def test_shipped_recipes_load_for_every_space(which: str, space: str) -> None:
+    task, tier = which.split(".", 1)
+    assert load_recipe(tier, task, space).name == which
+
+
+def test_a_spaces_section_and_overrides_apply_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("task: seg\nsteps: 300\nspaces: {a: {steps: 400, body: {cells: 2}}}\n")
+    assert load_recipe(str(path), "seg", "b").steps == 300
+    assert load_recipe(str(path), "seg", "a").steps == 400
+    changed = load_recipe(str(path), "seg", "a", {"steps": 500, "body": {"width": 3}})
+    assert (changed.steps, changed.body) == (500, {"cells": 2, "width": 3})
+
+
+def test_only_what_can_change_a_label_is_hashed() -> None:
+    recipe = Recipe(name="r", task="seg")
+    assert recipe.model_copy(update={"cpus": 4, "time_limit_s": 1.0}).hash == recipe.hash
+    assert recipe.model_copy(update={"lr": 1e-3}).hash != recipe.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("task: cls\n", "is for task cls, not seg"),
+        ("steps: 0\n", "steps: Input should be greater"),
+        ("stepz: 3\n", "stepz"),
+        ("input_size: [100, 100]\n", "multiples of 32"),
+        ("steps: 50\n", "lower ema or raise steps"),
+        ("- 1\n", "must be a mapping"),
+        ("a: [\n", "not YAML"),
+        ("lr: -1\n", "lr: Input should be greater than 0"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path), "seg", "nasbench201")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_tier_names_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="laptop"):
+        load_recipe("mainframe", "seg", "nasbench201")
+    with pytest.raises(RecipeError, match="No such file"):
+        load_recipe("/nowhere/r.yaml", "seg", "nasbench201")
+
+
+def test_keys_are_stable_and_tell_requests_apart() -> None:
+    def request(**changes: object) -> LabelRequest:
+        fields: dict[str, object] = {
+            "architecture": Architecture.of("nasbench201", {"ops": ["none"] * 6}),
+            "task": "seg",
+            "data": "shapes",
+            "fingerprint": "f",
+            "fidelity": "full",
+            "recipe": Recipe(name="r", task="seg"),
+            "seed": 0,
+        }
+        return LabelRequest(**(fields | changes))  # type: ignore[arg-type]
+
+    base = request()
+    assert base.key == request(data="shapes:").key  # the content counts, not how it was named
+    changed = [request(seed=1), request(task="cls"), request(fingerprint="g"), request(fidelity="proxy")]
+    assert len({base.key, *(r.key for r in changed)}) == 5
+    assert LabelJob(base, "c").attempt_id == f"{base.key}-c-1"

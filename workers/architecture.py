@@ -1,0 +1,32 @@
+"""An architecture: a search space and a genotype, named by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One point of a search space. `genotype` is canonical JSON, so equal architectures compare equal."""
+
+    space: str
+    genotype: str
+
+    @classmethod
+    def of(cls, space: str, genotype: dict[str, Any]) -> Architecture:
+        """Architecture of `space` from a genotype in plain Python values."""
+        return cls(space, json.dumps(genotype, sort_keys=True, separators=(",", ":")))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The genotype in plain Python values."""
+        loaded: dict[str, Any] = json.loads(self.genotype)
+        return loaded
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits, stable across runs and machines."""
+        return hashlib.sha256(f"{self.space}\n{self.genotype}".encode()).hexdigest()[:16]

@@ -1,0 +1,107 @@
+"""A recipe: the named, versioned budget and hyper-parameters that a label was made with."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from workers.errors import RecipeError, UnknownNameError
+
+
+class Recipe(BaseModel):
+    """How one label is made. All of it is hashed into the label's key, but for the fields in `_NOT_HASHED`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Name, unique with `version`.")
+    version: int = Field(default=1, ge=1, description="Raised whenever a field of a published recipe changes.")
+    task: str = Field(description="The task this recipe is for.")
+    input_size: tuple[int, int] = Field(default=(96, 128), description="Height and width in pixels.")
+    steps: int = Field(default=360, ge=1, description="Optimizer steps.")
+    batch: int = Field(default=16, ge=1, description="Images a step, over all accumulated parts.")
+    lr: float = Field(default=3e-3, gt=0, description="Peak learning rate.")
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="Fraction of the steps spent warming up.")
+    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="After the warm-up.")
+    ema: float = Field(default=0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 evaluates the last.")
+    clip_norm: float = Field(default=5.0, gt=0, description="Gradient norm is clipped here.")
+    train_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
+    eval_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Autocast type.")
+    channels_last: bool = Field(default=True, description="Memory format of images and weights.")
+    body: dict[str, Any] = Field(default_factory=dict, description="Settings the space's builder reads.")
+    head: dict[str, Any] = Field(default_factory=dict, description="Settings the task's head reads.")
+    cpus: float = Field(default=1, gt=0, description="CPU cores an actor reserves.")
+    gpus: float = Field(default=0, ge=0, description="Fraction of a GPU an actor reserves.")
+    time_limit_s: float = Field(default=1800, gt=0, description="An attempt is killed after so long.")
+    cache_mb: int = Field(default=1024, ge=1, description="Decoded images kept in a worker's memory.")
+
+    # Where and how fast a label is made does not change what it means.
+    _NOT_HASHED = frozenset({"cpus", "gpus", "time_limit_s", "cache_mb"})
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if any(side % 32 for side in self.input_size):
+            raise ValueError(f"input_size {self.input_size} must be multiples of 32, the coarsest stride of a body")
+        if self.ema and self.steps * (1 - self.ema) < 1:
+            raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits of everything that can change a label."""
+        text = self.model_dump_json(exclude=set(self._NOT_HASHED))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Names and files of the recipes that come with the project; a name is TASK.TIER."""
+    folder = Path(str(resources.files("workers") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(which: str, task: str, space: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Recipe `which` (a tier such as `laptop`, or a YAML file) resolved for one task and space.
+
+    The file's top-level fields come first, then its `spaces: {SPACE: {...}}` section, then `overrides`.
+
+    Raises:
+        UnknownNameError: no such tier for the task.
+        RecipeError: the file is not a valid recipe.
+    """
+    path = Path(which)
+    if path.suffix not in {".yaml", ".yml"}:
+        known = shipped_recipes()
+        if f"{task}.{which}" not in known:
+            tiers = [name.split(".", 1)[1] for name in known if name.startswith(f"{task}.")]
+            raise UnknownNameError(f"recipe for task {task}", which, tiers)
+        path = known[f"{task}.{which}"]
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: {error.strerror}: name a readable YAML file or a tier") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: not YAML ({' '.join(str(error).split())}): mend the file") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(f"recipe {path}: must be a mapping of fields, see workers/recipes/ for examples")
+    per_space = raw.pop("spaces", None) or {}
+    fields: dict[str, Any] = {"name": path.stem, "task": task} | raw
+    fields |= per_space.get(space, {})
+    for key, value in (overrides or {}).items():
+        if key in {"body", "head"} and isinstance(value, dict):
+            value = fields.get(key, {}) | value
+        fields[key] = value
+    try:
+        recipe = Recipe.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise RecipeError(f"recipe {path}: {where}: {first['msg']}: see `workers/recipe.py` for the fields") from None
+    if recipe.task != task:
+        raise RecipeError(f"recipe {path}: is for task {recipe.task}, not {task}: choose a recipe for {task}")
+    return recipe

@@ -1,0 +1,149 @@
+"""What every search space offers, and the registry that finds a space by its name."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from predictor.cost import Cost, measure_cost
+from workers.architecture import Architecture
+from workers.errors import GenotypeError, RecipeError, UnknownNameError
+
+# Architectures compared by FLOPs at a time; a power of two, so that its bit-reversed order spreads evenly.
+_BLOCK = 64
+
+
+class Body(nn.Module):
+    """A backbone that yields a feature pyramid.
+
+    channels, strides: one entry a level, finest first. forward: (N, 3, H, W) to a list of (N, channels[i],
+    H / strides[i], W / strides[i]).
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Feature maps, finest first."""
+        raise NotImplementedError
+
+
+class Space(ABC):
+    """A search space. Genotypes are plain Python values; `Architecture` holds them as canonical JSON."""
+
+    name: str
+    default_body: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def random_genotype(self, rng: random.Random) -> dict[str, Any]:
+        """A genotype drawn uniformly."""
+
+    @abstractmethod
+    def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+        """A copy that differs in one choice."""
+
+    @abstractmethod
+    def check(self, genotype: dict[str, Any]) -> None:
+        """Raise GenotypeError unless the genotype belongs to the space."""
+
+    @abstractmethod
+    def encode(self, architecture: Architecture) -> Sequence[int]:
+        """The choices as indices, of the same length for the whole space."""
+
+    @abstractmethod
+    def decode(self, code: Sequence[int]) -> Architecture:
+        """The architecture with these choices. Raises GenotypeError for a code outside the space."""
+
+    @abstractmethod
+    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+        """The module. `settings` holds every key of `default_body`."""
+
+    def sample(self, rng: random.Random) -> Architecture:
+        """An architecture drawn uniformly over genotypes."""
+        return Architecture.of(self.name, self.random_genotype(rng))
+
+    def mutate(self, architecture: Architecture, rng: random.Random) -> Architecture:
+        """A neighbour: one choice differs."""
+        return Architecture.of(self.name, self.mutate_genotype(self._checked(architecture), rng))
+
+    def build(self, architecture: Architecture, body: Mapping[str, Any] | None = None) -> Body:
+        """The body of `architecture`; `body` overrides the space's defaults (a recipe's `body` section).
+
+        Raises:
+            GenotypeError: the genotype is not of this space.
+            RecipeError: `body` has a setting that this space does not know.
+        """
+        unknown = set(body or {}) - set(self.default_body)
+        if unknown:
+            known = ", ".join(self.default_body)
+            raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
+        return self.build_body(self._checked(architecture), {**self.default_body, **(body or {})})
+
+    def cost(self, architecture: Architecture, image: tuple[int, int], body: Mapping[str, Any] | None = None) -> Cost:
+        """FLOPs and parameters of the body alone at an image of (height, width)."""
+        with torch.device("meta"):
+            module = self.build(architecture, body)
+        return measure_cost(module, (3, *image))
+
+    def sequence(self, seed: int) -> Iterator[Architecture]:
+        """Distinct architectures without end, drawn uniformly; a prefix stays the same however many are taken."""
+        rng, seen, misses = random.Random(f"{self.name}/{seed}"), set[str](), 0
+        while misses < 10_000:  # a small space runs out
+            architecture = self.sample(rng)
+            if architecture.id in seen:
+                misses += 1
+                continue
+            seen.add(architecture.id)
+            misses = 0
+            yield architecture
+
+    def stratified(
+        self, seed: int, image: tuple[int, int], body: Mapping[str, Any] | None = None
+    ) -> Iterator[Architecture]:
+        """Distinct architectures without end, spread over FLOPs; a prefix stays the same however many are taken.
+
+        Blocks of uniform draws are sorted by FLOPs and visited in bit-reversed order, so every prefix of 2^k of
+        them covers the quantiles of FLOPs evenly.
+        """
+        draws = self.sequence(seed)
+        while block := [a for a, _ in zip(draws, range(_BLOCK), strict=False)]:
+            block.sort(key=lambda a: (self.cost(a, image, body).flops, a.id))
+            yield from (block[i] for i in _bit_reversed(_BLOCK) if i < len(block))
+
+    def _checked(self, architecture: Architecture) -> dict[str, Any]:
+        if architecture.space != self.name:
+            raise GenotypeError(f"architecture {architecture.id} is of space {architecture.space}, not {self.name}")
+        genotype = architecture.values
+        self.check(genotype)
+        return genotype
+
+
+def _bit_reversed(size: int) -> list[int]:
+    bits = size.bit_length() - 1
+    return [int(f"{i:0{bits}b}"[::-1], 2) for i in range(size)]
+
+
+_REGISTRY: dict[str, Space] = {}
+
+
+def register(space: type[Space]) -> type[Space]:
+    """Class decorator: make the space available under its `name`."""
+    _REGISTRY[space.name] = space()
+    return space
+
+
+def get_space(name: str) -> Space:
+    """The space of that name. Raises UnknownNameError, naming those there are."""
+    if name not in _REGISTRY:
+        raise UnknownNameError("space", name, _REGISTRY)
+    return _REGISTRY[name]
+
+
+def space_names() -> list[str]:
+    """Names of all registered spaces, sorted."""
+    return sorted(_REGISTRY)

@@ -1,0 +1,150 @@
+"""NAS-Bench-201 cells (Dong and Yang, ICLR 2020) as the body of a four-level feature pyramid.
+
+The published macro skeleton has three stages for 32x32 classification. Here the same cell is stacked in four
+stages behind a stride-4 stem, so that dense tasks get the usual pyramid of strides 4, 8, 16 and 32.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from workers.architecture import Architecture
+from workers.errors import GenotypeError
+from workers.spaces.base import Body, Space, register
+
+OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+# Edges in the published order: to node 1 from 0; to node 2 from 0, 1; to node 3 from 0, 1, 2.
+EDGES = tuple((source, target) for target in (1, 2, 3) for source in range(target))
+
+
+class _Zero(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0
+
+
+def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """ReLU, convolution, batch norm: the order of the published operations."""
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(c_out))
+
+
+def _operation(name: str, channels: int) -> nn.Module:
+    match name:
+        case "none":
+            return _Zero()
+        case "skip_connect":
+            return nn.Identity()
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        case _:
+            return _conv(channels, channels, 1 if name == "nor_conv_1x1" else 3)
+
+
+class Cell(nn.Module):
+    """Four nodes; every node sums its incoming edges. (N, C, H, W) to the same shape."""
+
+    def __init__(self, ops: Sequence[str], channels: int) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(_operation(op, channels) for op in ops)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output of the last node."""
+        nodes = [x]
+        for target in (1, 2, 3):
+            terms = [edge(nodes[s]) for edge, (s, t) in zip(self.edges, EDGES, strict=True) if t == target]
+            nodes.append(sum(terms[1:], terms[0]))
+        return nodes[3]
+
+
+class Reduction(nn.Module):
+    """The published residual block between stages: halves the resolution, changes the channels."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(_conv(c_in, c_out, 3, 2), _conv(c_out, c_out, 3))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(c_in, c_out, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, c_in, H, W) to (N, c_out, H / 2, W / 2)."""
+        out: Tensor = self.branch(x) + self.shortcut(x)
+        return out
+
+
+class CellBody(Body):
+    """Stride-4 stem, then four stages of cells with reductions in between."""
+
+    def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int) -> None:
+        super().__init__()
+        self.channels, self.strides = tuple(channels), (4, 8, 16, 32)
+        first = channels[0]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), _conv(first, first, 3, 2)
+        )
+        stages = []
+        for level, width in enumerate(channels):
+            blocks: list[nn.Module] = [Reduction(channels[level - 1], width)] if level else []
+            blocks += [Cell(ops, width) for _ in range(cells)]
+            stages.append(nn.Sequential(*blocks, nn.BatchNorm2d(width), nn.ReLU()))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Four feature maps, finest first."""
+        x, pyramid = self.stem(images), []
+        for stage in self.stages:
+            x = stage(x)
+            pyramid.append(x)
+        return pyramid
+
+
+@register
+class NasBench201(Space):
+    """15,625 cells: one of five operations on each of six edges."""
+
+    name = "nasbench201"
+    default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1}
+
+    def random_genotype(self, rng: random.Random) -> dict[str, Any]:
+        """Six operations drawn independently."""
+        return {"ops": [rng.choice(OPS) for _ in EDGES]}
+
+    def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+        """One edge gets another operation."""
+        ops = list(genotype["ops"])
+        edge = rng.randrange(len(ops))
+        ops[edge] = rng.choice([op for op in OPS if op != ops[edge]])
+        return {"ops": ops}
+
+    def check(self, genotype: dict[str, Any]) -> None:
+        """Six known operations."""
+        ops = genotype.get("ops")
+        if not isinstance(ops, list) or len(ops) != len(EDGES) or any(op not in OPS for op in ops):
+            raise GenotypeError(f"nasbench201 genotype {genotype}: 'ops' must be six of {', '.join(OPS)}")
+
+    def encode(self, architecture: Architecture) -> Sequence[int]:
+        """Six indices into OPS."""
+        return [OPS.index(op) for op in self._checked(architecture)["ops"]]
+
+    def decode(self, code: Sequence[int]) -> Architecture:
+        """Inverse of `encode`."""
+        if len(code) != len(EDGES) or any(not 0 <= c < len(OPS) for c in code):
+            raise GenotypeError(f"nasbench201 code {list(code)}: must be six numbers from 0 to {len(OPS) - 1}")
+        return Architecture.of(self.name, {"ops": [OPS[c] for c in code]})
+
+    def parse(self, text: str) -> Architecture:
+        """Architecture from a published string such as |nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|."""
+        found = re.findall(r"\|([a-z0-9_]+)~(\d)(?=\|)", text)
+        sources = [int(source) for _, source in found]
+        genotype = {"ops": [op for op, _ in found]}
+        if sources != [source for source, _ in EDGES]:
+            raise GenotypeError(f"nasbench201 string '{text}': must list edges 0, 0 1, 0 1 2 as |OP~NODE|+|...|")
+        self.check(genotype)
+        return Architecture.of(self.name, genotype)
+
+    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+        """Body with `channels` a stage and `cells` cells in each."""
+        return CellBody(genotype["ops"], settings["channels"], settings["cells"])
