@@ -1,0 +1,1 @@
+"""The control plane: campaigns, their configuration and the store of labels."""

@@ -1,0 +1,68 @@
+"""What every label store does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from workers.label import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit added. `duplicates` counts the labels left out because their key has one already."""
+
+    labels: int
+    attempts: int
+    duplicates: int
+    version: int
+    seconds: float
+
+
+class LabelStore(Protocol):
+    """Labels and attempts. A key has at most one label and an attempt at most one row, whoever commits, and when."""
+
+    def commit(self, reports: Sequence[Report]) -> Committed:
+        """Adds what the store does not hold yet. The same reports may be committed again at no harm."""
+        ...
+
+    def keys(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        data: str | None = None,
+        fidelity: str | None = None,
+        campaign: str | None = None,
+    ) -> set[str]:
+        """Keys of the labels that match every filter given."""
+        ...
+
+    def finally_failed(self) -> set[str]:
+        """Keys that have a final failed attempt and no label."""
+        ...
+
+    def labels(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        data: str | None = None,
+        fidelity: str | None = None,
+        campaign: str | None = None,
+    ) -> pa.Table:
+        """Rows of the labels that match every filter given, in the columns of `schema.LABELS`."""
+        ...
+
+    def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
+        """Rows of the attempts that match every filter given, in the columns of `schema.ATTEMPTS`."""
+        ...
+
+    def version(self) -> int:
+        """Grows with every commit that adds a label; -1 before the first."""
+        ...
+
+    def compact(self) -> None:
+        """Makes later reads faster; changes no row."""
+        ...

@@ -1,0 +1,94 @@
+"""The label store on Delta Lake: local folders and object stores alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.store.base import Committed
+from orchestrator.store.keyed_table import KeyedTable, strings
+from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_row
+from workers.label import Outcome, Report
+
+
+def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
+    both: pc.Expression | None = None
+    for column, value in wanted.items():
+        if value is not None:
+            term = pc.field(column) == value
+            both = term if both is None else both & term
+    return both
+
+
+class DeltaLabelStore:
+    """Two Delta tables, `<uri>/labels` and `<uri>/attempts`, made by the first commit.
+
+    Many processes may commit to the same store. One object is for one thread.
+    """
+
+    def __init__(self, uri: str | Path, storage_options: dict[str, str] | None = None) -> None:
+        root = str(uri).removeprefix("file://").rstrip("/")
+        self._labels = KeyedTable(f"{root}/labels", LABELS, "key", storage_options)
+        self._attempts = KeyedTable(f"{root}/attempts", ATTEMPTS, "attempt_id", storage_options)
+
+    def commit(self, reports: Sequence[Report]) -> Committed:
+        """See `LabelStore.commit`. Labels come first, so that an attempt on record never lacks its label."""
+        begun = time.perf_counter()
+        made = [row for report in reports if (row := label_row(report)) is not None]
+        labels = self._labels.append(made)
+        attempts = self._attempts.append([attempt_row(report) for report in reports])
+        return Committed(
+            labels=labels,
+            attempts=attempts,
+            duplicates=len(made) - labels,
+            version=self._labels.known_version,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def keys(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        data: str | None = None,
+        fidelity: str | None = None,
+        campaign: str | None = None,
+    ) -> set[str]:
+        """See `LabelStore.keys`."""
+        chosen = _equal({"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign})
+        if chosen is None:
+            return self._labels.keys()
+        return strings(self._labels.read(chosen, ["key"]).column("key"))
+
+    def finally_failed(self) -> set[str]:
+        """See `LabelStore.finally_failed`."""
+        failed = pc.field("final") & (pc.field("outcome") != Outcome.OK.value)
+        return strings(self._attempts.read(failed, ["key"]).column("key")) - self._labels.keys()
+
+    def labels(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        data: str | None = None,
+        fidelity: str | None = None,
+        campaign: str | None = None,
+    ) -> pa.Table:
+        """See `LabelStore.labels`."""
+        wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
+        return self._labels.read(_equal(wanted))
+
+    def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
+        """See `LabelStore.attempts`."""
+        return self._attempts.read(_equal({"task": task, "space": space, "campaign": campaign}))
+
+    def version(self) -> int:
+        """See `LabelStore.version`: the Delta version of the labels table."""
+        return self._labels.version()
+
+    def compact(self) -> None:
+        """See `LabelStore.compact`: merges the small files that every commit leaves."""
+        self._labels.compact()
+        self._attempts.compact()

@@ -1,0 +1,268 @@
+"""A Delta table in which a key occurs at most once, with any number of processes appending at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
+from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
+
+log = logging.getLogger(__name__)
+
+# Each conflict means that someone else got through, so only a crowd of committers comes near this.
+MAX_CONFLICTS = 200
+
+# Delta goes through the list of live files in every commit, so one file a commit would make each slower than the last.
+MERGE_EVERY = 32
+MERGED_BYTES = 8 << 20  # a file this large is left alone, so that a merge costs the same in a large table
+
+# Minimum and maximum of every column are a burden in every commit, and nothing here looks rows up by range.
+CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "1", "delta.checkpointInterval": "50"}
+
+
+def strings(column: pa.ChunkedArray[Any]) -> set[str]:
+    """The distinct values of a column of strings."""
+    return {str(value) for value in column.to_pylist()}
+
+
+class KeyedTable:
+    """Optimistic locking: an append is valid only for the version whose keys we know, else Delta refuses it.
+
+    The keys are loaded once and then kept up with the log's new entries, so an append costs the same however long
+    the table's history is.
+    """
+
+    def __init__(self, uri: str, schema: pa.Schema, key: str, storage_options: dict[str, str] | None = None) -> None:
+        self._uri = uri
+        self._schema = schema
+        self._key = key
+        self._options = storage_options
+        self._table: DeltaTable | None = None
+        self._keys: set[str] = set()
+        self._writes = 0
+        self.known_version = -1  # the version that `_keys` describes
+
+    def append(self, rows: Sequence[dict[str, Any]]) -> int:
+        """Appends the first row of every key that the table lacks; returns how many.
+
+        Raises:
+            StoreError: the table cannot be written.
+        """
+        if not rows:
+            return 0
+        table = self._table or self._opened_or_made()
+        for conflicts in range(MAX_CONFLICTS):
+            # Also after a write that failed half-way and yet moved the handle on.
+            self._learn(table)
+            fresh: dict[str, dict[str, Any]] = {}
+            for row in rows:
+                if row[self._key] not in self._keys:
+                    fresh.setdefault(row[self._key], row)
+            if not fresh:
+                return 0
+            if self._try_write(table, list(fresh.values())):
+                if table.version() == self.known_version + 1:
+                    self._keys.update(fresh)
+                    self.known_version += 1
+                self._writes += 1
+                if self._writes % MERGE_EVERY == 0:
+                    self._merge(table)
+                return len(fresh)
+            time.sleep(random.uniform(0, 0.005 * min(conflicts + 1, 10)))
+            self._refresh()
+        raise StoreError(
+            f"label store {self._uri}: {MAX_CONFLICTS} commits in a row lost to other processes: "
+            "commit from fewer processes, or with larger batches"
+        )
+
+    def keys(self) -> set[str]:
+        """Every key in the table's newest version."""
+        self._refresh()
+        return set(self._keys)
+
+    def read(self, chosen: pc.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
+        """The rows of the newest version that `chosen` holds for."""
+        schema = self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
+        table = self._open()
+        return schema.empty_table() if table is None else self._scan(table, schema, chosen)
+
+    def version(self) -> int:
+        """The newest version; -1 where there is no table yet."""
+        with self._explained():
+            table = self._refresh()
+            return -1 if table is None else int(table.version())
+
+    def compact(self) -> None:
+        """Merges small files, writes a checkpoint and drops files unused for Delta's retention time."""
+        table = self._open()
+        if table is None:
+            return
+        self._merge(table)
+        with self._explained():
+            table.create_checkpoint()
+            table.vacuum(dry_run=False)
+
+    def _merge(self, table: DeltaTable) -> None:
+        try:
+            table.optimize.compact(target_size=MERGED_BYTES)
+        except (DeltaError, OSError) as error:  # CommitFailedError too: another process merges the same files
+            # The rows are safe as they are, and the next merge takes these files as well.
+            log.info("label store %s: small files not merged this time: %s", self._uri, error)
+
+    def _try_write(self, table: DeltaTable, rows: list[dict[str, Any]]) -> bool:
+        batch = pa.Table.from_pylist(rows, schema=self._schema)
+        try:
+            # Without retries Delta refuses a commit whose version someone else took, rather than rebasing it.
+            write_deltalake(table, batch, mode="append", commit_properties=CommitProperties(max_commit_retries=0))
+        except CommitFailedError:
+            return False
+        except (DeltaError, OSError, ValueError) as error:
+            raise StoreError(
+                f"label store {self._uri}: cannot be written ({' '.join(str(error).split())[:300]}): "
+                "check space, rights and network; what was measured waits in the spool"
+            ) from error
+        return True
+
+    def _opened_or_made(self) -> DeltaTable:
+        table = self._refresh()
+        if table is None:
+            table = self._table = self._create()
+        return table
+
+    def _refresh(self) -> DeltaTable | None:
+        with self._explained():
+            if self._table is None:
+                self._table = self._open()
+            else:
+                self._table.update_incremental()
+            if self._table is not None:
+                self._check(self._table)
+                self._learn(self._table)
+        return self._table
+
+    def _open(self) -> DeltaTable | None:
+        with self._explained():
+            for _ in range(2):
+                try:
+                    table = DeltaTable(self._uri, storage_options=self._options)
+                except TableNotFoundError:
+                    # Looked up twice: another process may make the table between the two looks.
+                    if not self._has_data():
+                        return None
+                    continue
+                self._check(table)
+                return table
+        raise StoreCorruptError(self._uri, "it has data files but no Delta log")
+
+    def _create(self) -> DeltaTable:
+        name = PurePosixPath(self._uri).name
+        try:
+            DeltaTable.create(
+                self._uri,
+                self._schema,
+                mode="ignore",
+                name=name,
+                description=describe(name),
+                configuration=CONFIGURATION,
+                storage_options=self._options,
+            )
+        except CommitFailedError:
+            log.debug("label store %s: another process made it first", self._uri)
+        except (DeltaError, OSError) as error:
+            raise StoreError(
+                f"label store {self._uri}: cannot be made ({' '.join(str(error).split())[:300]}): "
+                "name a place where you may write"
+            ) from error
+        table = self._open()
+        if table is None:
+            raise StoreError(f"label store {self._uri}: vanished right after it was made: do not delete it meanwhile")
+        return table
+
+    def _check(self, table: DeltaTable) -> None:
+        version = described_version(table.metadata().description)
+        if version is None:
+            raise StoreCorruptError(self._uri, "a Delta table, but its description names no schema version")
+        if version > SCHEMA_VERSION:
+            raise StoreSchemaError(self._uri, version, SCHEMA_VERSION)
+
+    def _learn(self, table: DeltaTable) -> None:
+        newest = int(table.version())
+        if newest == self.known_version:
+            return
+        with self._explained():
+            added: set[str] = set()
+            try:
+                if self.known_version < 0:
+                    raise FileNotFoundError
+                for version in range(self.known_version + 1, newest + 1):
+                    added |= self._added_keys(version)
+            except FileNotFoundError:  # the first time, or log entries or files were cleaned up meanwhile
+                whole = DeltaTable(self._uri, version=newest, storage_options=self._options)
+                column = self._scan(whole, pa.schema([self._schema.field(self._key)]), None).column(0)
+                added = strings(column)
+        self._keys |= added
+        self.known_version = newest
+
+    def _added_keys(self, version: int) -> set[str]:
+        files, keys = self._files(), set[str]()
+        with files.open_input_file(f"_delta_log/{version:020d}.json") as file:
+            entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
+        for entry in entries:
+            add = entry.get("add")
+            if add and add["dataChange"]:  # compaction rewrites rows that are known
+                part = pq.read_table(unquote(add["path"]), columns=[self._key], filesystem=files)
+                keys |= strings(part.column(0))
+        return keys
+
+    def _scan(self, table: DeltaTable, schema: pa.Schema, chosen: pc.Expression | None) -> pa.Table:
+        with self._explained():
+            dataset = table.to_pyarrow_dataset(filesystem=self._files())
+            return dataset.to_table(columns=schema.names, filter=chosen).cast(schema)
+
+    def _files(self) -> pa_fs.FileSystem:
+        # Arrow's own threads call back into Python with the other one, which can abort a process that is exiting.
+        if "://" not in self._uri:
+            return pa_fs.SubTreeFileSystem(os.path.abspath(self._uri), pa_fs.LocalFileSystem())
+        return pa_fs.PyFileSystem(DeltaStorageHandler(self._uri, options=self._options))
+
+    def _has_data(self) -> bool:
+        try:
+            infos = self._files().get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+        except (TableNotFoundError, OSError):
+            return False
+        return any(info.path.endswith(".parquet") for info in infos)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (StoreError, CommitFailedError):
+            raise
+        except (PermissionError, ConnectionError, TimeoutError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise StoreError(
+                f"label store {self._uri}: cannot be reached ({text}): check rights and network"
+            ) from error
+        except (DeltaError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            text = " ".join(str(error).split())
+            # Object stores report an outage as a plain OSError with this text; nothing is broken then.
+            if isinstance(error, OSError) and text.startswith("Generic "):
+                raise StoreError(f"label store {self._uri}: {text[:300]}: check address, rights and network") from error
+            raise StoreCorruptError(self._uri, text or type(error).__name__) from error

@@ -1,0 +1,87 @@
+"""A label store in memory, for tests and dry runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from orchestrator.store.base import Committed
+from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_row
+from workers.label import Outcome, Report
+
+
+def _matching(rows: dict[str, dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    return [row for row in rows.values() if all(row[column] == value for column, value in filters.items())]
+
+
+class MemoryLabelStore:
+    """Keeps the rows in dictionaries; gone with the process."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, dict[str, Any]] = {}
+        self._attempts: dict[str, dict[str, Any]] = {}
+        self._version = -1
+
+    def commit(self, reports: Sequence[Report]) -> Committed:
+        """See `LabelStore.commit`."""
+        begun = time.perf_counter()
+        made = [row for report in reports if (row := label_row(report)) is not None]
+        labels, attempts = len(self._labels), len(self._attempts)
+        for row in made:
+            self._labels.setdefault(row["key"], row)
+        for row in map(attempt_row, reports):
+            self._attempts.setdefault(row["attempt_id"], row)
+        added = len(self._labels) - labels
+        self._version += bool(added)
+        return Committed(
+            labels=added,
+            attempts=len(self._attempts) - attempts,
+            duplicates=len(made) - added,
+            version=self._version,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def keys(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        data: str | None = None,
+        fidelity: str | None = None,
+        campaign: str | None = None,
+    ) -> set[str]:
+        """See `LabelStore.keys`."""
+        wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
+        return {row["key"] for row in _matching(self._labels, wanted)}
+
+    def finally_failed(self) -> set[str]:
+        """See `LabelStore.finally_failed`."""
+        failed = {row["key"] for row in self._attempts.values() if row["final"] and row["outcome"] != Outcome.OK}
+        return failed - self._labels.keys()
+
+    def labels(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        data: str | None = None,
+        fidelity: str | None = None,
+        campaign: str | None = None,
+    ) -> pa.Table:
+        """See `LabelStore.labels`."""
+        wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
+        return pa.Table.from_pylist(_matching(self._labels, wanted), schema=LABELS)
+
+    def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
+        """See `LabelStore.attempts`."""
+        wanted = {"task": task, "space": space, "campaign": campaign}
+        return pa.Table.from_pylist(_matching(self._attempts, wanted), schema=ATTEMPTS)
+
+    def version(self) -> int:
+        """See `LabelStore.version`."""
+        return self._version
+
+    def compact(self) -> None:
+        """Nothing to do in memory."""

@@ -1,0 +1,159 @@
+"""What only the Delta store can get wrong: other processes, other versions, damage, and growing slow."""
+
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+from statistics import median
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from store_reports import report
+
+from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
+from orchestrator.store import Committer, DeltaLabelStore, keyed_table
+from orchestrator.store.schema import LABELS, describe
+from workers.label import Outcome
+from workers.spool import Spool
+
+FIXTURE = Path(__file__).parent / "fixtures" / "v1"
+
+
+def _drain(store, spool, ready):
+    committer = Committer(DeltaLabelStore(store), Spool(Path(spool)), batch=3)
+    ready.wait()
+    while committer.run_once() is not None:
+        pass
+
+
+def test_two_processes_never_double_a_key(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, store = context.Barrier(2), str(tmp_path / "store")
+    committers = []
+    for number in range(2):
+        spool = Spool(tmp_path / f"spool{number}")
+        for seed in range(number * 10, number * 10 + 30):  # 20 keys in common
+            spool.put(report(seed, campaign=f"c{number}"))
+        committers.append(context.Process(target=_drain, args=(store, str(spool.directory), ready)))
+    for committer in committers:
+        committer.start()
+    for committer in committers:
+        committer.join(60)
+    assert [committer.exitcode for committer in committers] == [0, 0]
+    made = DeltaLabelStore(store)
+    assert sorted(made.labels().column("seed").to_pylist()) == list(range(40))
+    ids = made.attempts().column("attempt_id").to_pylist()
+    assert len(ids) == len(set(ids)) == 60
+
+
+def test_a_stale_handle_loses_and_learns(tmp_path):
+    one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
+    one.commit([report(0)])
+    assert other.keys() == {report(0).job.request.key}
+    for seed in range(1, 6):
+        one.commit([report(seed)])
+    done = other.commit([report(seed) for seed in range(3, 8)])
+    assert (done.labels, done.duplicates, done.attempts) == (2, 3, 2)
+    one.compact()
+    done = other.commit([report(1), report(8)])
+    assert (done.labels, done.duplicates) == (1, 1)
+    assert sorted(one.labels().column("seed").to_pylist()) == list(range(9))
+    assert len(one.keys()) == 9
+
+
+def test_learns_all_anew_where_the_log_was_cleaned(tmp_path):
+    one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
+    one.commit([report(0)])
+    other.keys()
+    one.commit([report(1)])
+    one.commit([report(2)])
+    one.compact()
+    log = tmp_path / "labels" / "_delta_log"
+    for version in range(3):
+        (log / f"{version:020d}.json").unlink()
+    assert len(other.keys()) == 3
+    assert other.commit([report(1), report(3)]).labels == 1
+
+
+def test_a_commit_stays_as_fast_as_the_first_ones(tmp_path):
+    store = DeltaLabelStore(tmp_path)
+    store.commit([report(0)])
+    seconds = [store.commit([report(seed)]).seconds for seed in range(1, 151)]
+    assert median(seconds[-15:]) <= 2 * median(seconds[:15])
+
+
+def test_merges_its_small_files_as_it_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(keyed_table, "MERGE_EVERY", 4)
+    one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
+    for seed in range(20):
+        (one, other)[seed % 2].commit([report(seed), report(seed // 2)])
+    assert len(DeltaTable(tmp_path / "labels").file_uris()) <= 8
+    assert sorted(one.labels().column("seed").to_pylist()) == list(range(20))
+    assert len(one.keys()) == len(other.keys()) == 20
+
+
+def test_an_older_program_refuses_a_newer_store(tmp_path):
+    DeltaTable.create(str(tmp_path / "labels"), LABELS, description=describe("labels", 2))
+    for use in (lambda s: s.commit([report()]), lambda s: s.keys(), lambda s: s.labels(), lambda s: s.version()):
+        with pytest.raises(StoreSchemaError, match=r"labels: has schema version 2.* up to 1: upgrade") as caught:
+            use(DeltaLabelStore(tmp_path))
+        assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, StoreError)
+
+
+def test_a_store_upgraded_meanwhile_is_refused(tmp_path):
+    store = DeltaLabelStore(tmp_path)
+    store.commit([report()])
+    DeltaTable(tmp_path / "labels").alter.set_table_description(describe("labels", 2))
+    with pytest.raises(StoreSchemaError):
+        store.commit([report(1)])
+
+
+def _break(root, damage):
+    log = root / "labels" / "_delta_log"
+    if damage == "torn log":
+        (log / f"{0:020d}.json").write_text('{"metaData": {"id')
+    elif damage == "no log":
+        shutil.rmtree(log)
+    elif damage == "torn data":
+        for path in (root / "labels").glob("*.parquet"):
+            path.write_bytes(path.read_bytes()[:100])
+    elif damage == "no data":
+        for path in (root / "labels").glob("*.parquet"):
+            path.unlink()
+    else:
+        shutil.rmtree(root / "labels")
+        write_deltalake(root / "labels", pa.table({"a": [1]}))
+
+
+@pytest.mark.parametrize("damage", ["torn log", "no log", "torn data", "no data", "another table"])
+def test_a_corrupt_store_says_so_in_one_line(tmp_path, damage):
+    DeltaLabelStore(tmp_path).commit([report()])
+    _break(tmp_path, damage)
+    for use in (lambda s: s.keys(), lambda s: s.labels(), lambda s: s.commit([report(1)])):
+        with pytest.raises(StoreCorruptError, match="restore it from a copy") as caught:
+            use(DeltaLabelStore(tmp_path))
+        assert str(tmp_path / "labels") in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreError, match="file") as caught:
+        DeltaLabelStore(tmp_path / "file").commit([report()])
+    assert "\n" not in str(caught.value)
+
+
+def test_reads_the_frozen_version_1_store(tmp_path):
+    shutil.copytree(FIXTURE, tmp_path / "v1")
+    store = DeltaLabelStore(tmp_path / "v1")
+    expected = json.loads((FIXTURE / "expected.json").read_text())
+    labels = json.loads(json.dumps(store.labels().sort_by("seed").to_pylist(), default=str))
+    attempts = json.loads(json.dumps(store.attempts().sort_by("attempt_id").to_pylist(), default=str))
+    assert labels == expected["labels"]
+    assert attempts == expected["attempts"]
+    assert [row["key"] for row in labels] == [report(seed).job.request.key for seed in range(3)]
+    assert store.finally_failed() == {report(3, outcome=Outcome.DIVERGED).job.request.key}
+    done = store.commit([report(2), report(4)])
+    assert (done.labels, done.duplicates) == (1, 1)

@@ -1,0 +1,153 @@
+"""The contract of `LabelStore`, over every implementation."""
+
+from datetime import UTC, datetime
+
+import pytest
+from store_reports import report
+
+from orchestrator.store import Committer, DeltaLabelStore, MemoryLabelStore
+from orchestrator.store.schema import ATTEMPTS, LABELS
+from workers.label import Outcome
+from workers.spool import Spool
+
+
+@pytest.fixture(params=["memory", "delta"])
+def store(request, tmp_path):
+    return MemoryLabelStore() if request.param == "memory" else DeltaLabelStore(tmp_path / "a store")
+
+
+class TestLabelStore:
+    def test_is_empty_before_the_first_commit(self, store):
+        assert store.version() == -1
+        assert store.keys() == set() == store.finally_failed() == store.keys(task="depth")
+        assert store.labels().schema == LABELS
+        assert store.attempts().schema == ATTEMPTS
+        assert store.labels().num_rows == store.attempts().num_rows == 0
+        store.compact()
+
+    def test_keeps_every_field(self, store):
+        made = report(3, attempt=2)
+        done = store.commit([made])
+        assert (done.labels, done.attempts, done.duplicates) == (1, 1, 0)
+        assert done.version == store.version()
+        assert done.seconds > 0
+        labels, attempts, request = store.labels(), store.attempts(), made.job.request
+        assert labels.schema == LABELS
+        assert attempts.schema == ATTEMPTS
+        [row] = labels.to_pylist()
+        assert row == {
+            "key": request.key,
+            "architecture": request.architecture.id,
+            "space": "cells",
+            "genotype": request.architecture.genotype,
+            "task": "segmentation",
+            "data": "folder:/data",
+            "fingerprint": "f00d",
+            "fidelity": "full",
+            "recipe_name": "segmentation.laptop",
+            "recipe_version": 1,
+            "recipe_hash": request.recipe.hash,
+            "recipe": request.recipe.model_dump_json(),
+            "seed": 3,
+            "value": 0.5,
+            "metric": "miou",
+            "metrics": [("acc", 0.75), ("miou", 0.5)],
+            "flops": 1e9,
+            "params": 2e6,
+            "seconds": [("data", 0.25), ("train", 3.5)],
+            "campaign": "c1",
+            "attempt": 2,
+            "split": 1,
+            "node": "node-1",
+            "started": datetime(2023, 11, 14, 22, 13, 23, 500000, UTC),
+            "finished": datetime(2023, 11, 14, 22, 13, 27, 750000, UTC),
+        }
+        [attempt] = attempts.to_pylist()
+        assert attempt["attempt_id"] == made.job.attempt_id
+        assert (attempt["outcome"], attempt["final"], attempt["seconds"]) == ("ok", False, 4.25)
+
+    def test_a_key_has_one_label_the_first(self, store):
+        store.commit([report(1, value=0.25)])
+        done = store.commit([report(1, attempt=2), report(2), report(2, attempt=2), report(1, value=0.25)])
+        assert (done.labels, done.attempts, done.duplicates) == (1, 3, 3)
+        assert sorted(store.labels().column("value").to_pylist()) == [0.25, 0.5]
+        assert store.attempts().num_rows == 4
+        again = store.commit([report(1), report(2)])
+        assert (again.labels, again.attempts, again.duplicates) == (0, 0, 2)
+        assert again.version == done.version == store.version()
+
+    def test_nothing_to_commit(self, store):
+        done = store.commit([])
+        assert (done.labels, done.attempts, done.duplicates) == (0, 0, 0)
+
+    def test_failures_are_attempts_only(self, store):
+        oom, final = report(1, outcome=Outcome.OUT_OF_MEMORY), report(2, outcome=Outcome.DIVERGED, final=True)
+        done = store.commit([oom, final])
+        assert (done.labels, done.attempts, done.duplicates) == (0, 2, 0)
+        assert store.finally_failed() == {final.job.request.key}
+        store.commit([report(2, attempt=2, campaign="c2")])
+        assert store.finally_failed() == set()
+        assert store.keys() == {final.job.request.key}
+
+    def test_filters(self, store):
+        reports = [report(1), report(2, task="depth"), report(3, space="mbconv"), report(4, campaign="it's")]
+        store.commit(reports)
+        keys = [made.job.request.key for made in reports]
+        assert store.keys(task="depth") == {keys[1]}
+        assert store.keys(space="mbconv") == {keys[2]}
+        assert store.keys(campaign="it's") == {keys[3]}
+        assert store.keys(data="folder:/data", fidelity="full") == set(keys)
+        assert store.keys(fidelity="proxy") == set()
+        assert store.labels(task="segmentation", space="cells", campaign="c1").column("key").to_pylist() == [keys[0]]
+        assert store.attempts(task="depth").column("key").to_pylist() == [keys[1]]
+        assert store.attempts(space="cells", campaign="it's").column("key").to_pylist() == [keys[3]]
+
+    def test_compaction_changes_no_row(self, store):
+        for seed in range(5):
+            store.commit([report(seed)])
+        before = store.labels().sort_by("seed").to_pylist()
+        store.compact()
+        assert store.labels().sort_by("seed").to_pylist() == before
+        done = store.commit([report(0, attempt=2), report(9)])
+        assert (done.labels, done.attempts, done.duplicates) == (1, 2, 1)
+        assert store.labels().num_rows == len(store.keys()) == 6
+
+    def test_committer_drains_the_spool(self, store, tmp_path):
+        spool = Spool(tmp_path / "spool")
+        for seed in range(5):
+            spool.put(report(seed))
+        committer = Committer(store, spool, batch=3)
+        assert committer.run_once().labels == 3
+        assert committer.run_once().labels == 2
+        assert committer.run_once() is None
+        assert spool.pending() == []
+
+    @pytest.mark.parametrize("where", ["before labels", "before attempts", "before removal", "during removal"])
+    def test_committer_killed_anywhere_loses_and_doubles_nothing(self, store, tmp_path, monkeypatch, where):
+        spool = Spool(tmp_path / "spool")
+        reports = [report(1), report(2), report(3, outcome=Outcome.ERROR, final=True)]
+        for made in reports:
+            spool.put(made)
+
+        def die(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            if where == "before labels":
+                patch.setattr(store, "commit", die)
+            elif where == "before attempts" and isinstance(store, DeltaLabelStore):
+                patch.setattr(store._attempts, "append", die)
+            elif where == "before attempts":
+                pytest.skip("memory dies with the process")
+            elif where == "before removal":
+                patch.setattr(spool, "remove", die)
+            else:
+                patch.setattr(spool, "remove", lambda done: (Spool.remove(spool, done[:1]), die()))
+            with pytest.raises(KeyboardInterrupt):
+                Committer(store, spool).run_once()
+        assert spool.pending()
+        Committer(store, spool).run_once()
+        assert spool.pending() == []
+        assert sorted(store.labels().column("seed").to_pylist()) == [1, 2]
+        assert sorted(store.attempts().column("attempt_id").to_pylist()) == sorted(r.job.attempt_id for r in reports)
+        assert store.finally_failed() == {reports[2].job.request.key}

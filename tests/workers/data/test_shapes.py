@@ -1,0 +1,73 @@
+"""The built-in scenes: deterministic, complete and consistent annotations."""
+
+import numpy as np
+import pytest
+
+from workers.data import VOID, open_data
+from workers.errors import DataError, UnknownNameError
+
+
+@pytest.mark.parametrize("task", ["cls", "det", "iseg", "seg", "pano", "pose"])
+def test_every_task_is_served(task: str) -> None:
+    data = open_data("shapes")
+    data.check(task)
+    assert data.classes(task)
+
+
+def test_a_scene_depends_on_seed_split_and_index_alone() -> None:
+    first, again, other = open_data("shapes"), open_data("shapes"), open_data("shapes:seed=1")
+    again.sample("train", 7)
+    assert np.array_equal(first.sample("train", 3).image, again.sample("train", 3).image)
+    assert not np.array_equal(first.sample("train", 3).image, first.sample("held-out", 3).image)
+    assert not np.array_equal(first.sample("train", 3).image, other.sample("train", 3).image)
+    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
+    assert open_data("shapes:train=64").fingerprint() != first.fingerprint()
+
+
+def test_annotations_agree_with_each_other() -> None:
+    data, seen, figures = open_data("shapes"), set(), 0
+    classes = data.classes("seg")
+    for index in range(40):
+        sample = data.sample("train", index)
+        assert sample.semantic is not None
+        assert sample.panoptic is not None
+        assert sample.image.shape == (96, 128, 3)
+        known = sample.semantic != VOID
+        assert np.array_equal(sample.panoptic[known] // 1000, sample.semantic[known])
+        assert known.mean() > 0.9
+        assert set(np.unique(sample.semantic[known])) <= set(range(len(classes)))
+        assert sample.instances[0].category == sample.category  # the main object lies in front
+        seen.add(sample.category)
+        for number, thing in enumerate(sample.instances, start=1):
+            assert np.array_equal(sample.panoptic == thing.category * 1000 + number, thing.mask)
+            x0, y0, x1, y1 = (int(v) for v in thing.box)
+            assert thing.mask[y0:y1, x0:x1].sum() == thing.mask.sum()
+            if thing.joints is not None:
+                figures += 1
+                assert thing.joints.shape == (14, 3)
+                shown = thing.joints[thing.joints[:, 2] > 0]
+                assert ((shown[:, 0] < 128.5) & (shown[:, 1] < 96.5)).all()
+    assert len(seen) == 7
+    assert figures > 5
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("shapes:sed=1", "'sed=1' is not one of"),
+        ("shapes:train=many", "not one of"),
+        ("shapes:train=0", "a split would be empty"),
+    ],
+)
+def test_wrong_options_are_one_line(spec: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        open_data(spec)
+
+
+def test_unknown_format_and_task() -> None:
+    with pytest.raises(UnknownNameError, match="choose one of"):
+        open_data("shpaes")
+    with pytest.raises(DataError, match="no annotations for task depth"):
+        open_data("shapes").check("depth")
+    with pytest.raises(IndexError):
+        open_data("shapes").sample("train", 10**6)

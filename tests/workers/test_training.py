@@ -1,0 +1,104 @@
+"""Training and evaluation on tiny budgets: learning, determinism, accumulation, divergence, metrics by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from workers.architecture import Architecture
+from workers.data import VOID, open_data
+from workers.data.loading import CachedSplit
+from workers.errors import DivergedFailure, RecipeError
+from workers.label import LabelJob, LabelRequest, Measurement
+from workers.recipe import Recipe
+from workers.spaces import get_space
+from workers.tasks import get_task, task_names
+from workers.training import FullEvaluator, train_network
+
+OPS = ["nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "none", "nor_conv_1x1"]
+TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_images": 64, "eval_images": 32}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def job(task: str, split: int = 1, seed: int = 0, **changes: object) -> LabelJob:
+    recipe = Recipe.model_validate({"name": "tiny", "task": task, **TINY, **changes})
+    architecture = Architecture.of("nasbench201", {"ops": OPS})
+    return LabelJob(LabelRequest(architecture, task, "shapes", "f", "full", recipe, seed), "c", split=split)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_label_is_complete_and_repeatable(task: str) -> None:
+    evaluator = FullEvaluator()
+    first, again, other = evaluator(job(task)), evaluator(job(task)), evaluator(job(task, seed=1))
+    assert first.value == first.metrics[get_task(task).metric] == again.value
+    assert first.metrics == again.metrics != other.metrics
+    assert set(first.seconds) == {"data", "build", "train", "evaluate"}
+    assert first.flops > 0
+    assert first.params > 0
+
+
+def test_training_beats_the_most_frequent_class() -> None:
+    asked = job("seg", steps=90, ema=0.9, train_images=256)
+    measured: Measurement = FullEvaluator()(asked)
+    held_out = CachedSplit(open_data("shapes"), "held-out", get_task("seg"), (64, 64), 32, 16)
+    _, target = held_out.batch(list(range(32)))
+    counts = torch.bincount(target.flatten().long(), minlength=256)[:VOID]
+    constant = counts.max() / counts.sum() / (counts > 0).sum()
+    assert measured.value > 2 * float(constant)
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
+    data, task = open_data("shapes"), get_task("seg")
+    recipe = job("seg", steps=5, ema=0).request.recipe
+    ends = []
+    for split in (1, 2):
+        torch.manual_seed(0)
+        # Without batch statistics the parts of a batch do not depend on each other.
+        network = nn.Sequential(nn.Conv2d(3, 16, 4, 4), nn.ReLU(), nn.Conv2d(16, 10, 1))
+        inputs = nn.Sequential(_Scaled(), network)
+        train = CachedSplit(data, "train", task, (64, 64), 32, 16)
+        ends.append(train_network(inputs, task, train, recipe, 0, split).state_dict())
+    for one, two in zip(ends[0].values(), ends[1].values(), strict=True):
+        # Parts hold different numbers of void pixels, so their means differ slightly from the whole's.
+        assert torch.allclose(one, two, atol=5e-3)
+
+
+class _Scaled(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float() / 255
+
+
+def test_divergence_is_a_failure_with_a_remedy() -> None:
+    with pytest.raises(DivergedFailure, match="lower the learning rate"):
+        FullEvaluator()(job("cls", lr=1e30, clip_norm=1e30, warmup=0.0))
+
+
+def test_overlap_metric_against_a_count_by_hand() -> None:
+    meter = get_task("seg").meter(3)
+    target = torch.tensor([[[0, 0, 1, 1], [0, VOID, 1, 1]]], dtype=torch.uint8)
+    said = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
+    meter.update(nn.functional.one_hot(said, 3).permute(0, 3, 1, 2).float(), target)
+    metrics = meter.compute()
+    # Class 0: 2 of 4 in the union; class 1: 3 of 5; class 2 is not in the targets.
+    assert metrics["miou"] == pytest.approx((2 / 4 + 3 / 5) / 2)
+    assert metrics["pixel_accuracy"] == pytest.approx(5 / 7)
+    assert metrics["frequency_weighted_iou"] == pytest.approx((3 * 2 / 4 + 4 * 3 / 5) / 7)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_unknown_head_settings_are_refused(task: str) -> None:
+    with pytest.raises(RecipeError, match="nonsense"):
+        get_task(task).build_head((8, 16), (4, 8), 3, {"nonsense": 1})
+
+
+def test_heads_take_the_pyramid_of_every_space() -> None:
+    for name in ("nasbench201", "mobilenetv3"):
+        body = get_space(name).build(next(get_space(name).sequence(0)))
+        with torch.no_grad():
+            pyramid = body.eval()(torch.zeros(1, 3, 64, 96))
+        seg = get_task("seg").build_head(body.channels, body.strides, 5, {})
+        assert seg(pyramid).shape == (1, 5, 16, 24)
+        assert get_task("cls").build_head(body.channels, body.strides, 5, {})(pyramid).shape == (1, 5)

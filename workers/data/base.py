@@ -1,0 +1,90 @@
+"""What every data set offers, and the one place that reads FORMAT[:WHERE]."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.errors import DataError, UnknownNameError
+
+VOID = 255  # label of a pixel that neither trains nor counts
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One visible object. box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive. joints: (J, 3) x, y, visibility.
+
+    Visibility follows COCO: 0 not labelled, 1 hidden, 2 visible.
+    """
+
+    category: int
+    mask: NDArray[np.bool_]
+    box: tuple[float, float, float, float]
+    joints: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One decoded image, uint8 (H, W, 3), and the annotations its data set has."""
+
+    image: NDArray[np.uint8]
+    category: int | None = None
+    semantic: NDArray[np.uint8] | None = None  # (H, W) class ids, VOID where unknown
+    panoptic: NDArray[np.int32] | None = None  # (H, W), class * 1000 + number of the instance, 0 for stuff
+    instances: tuple[Instance, ...] = ()
+
+
+class DataSet(ABC):
+    """Images with annotations, in the splits `train` and `held-out`."""
+
+    spec: str  # as on the command line
+
+    @abstractmethod
+    def check(self, task: str) -> None:
+        """Raise DataError, naming file and remedy, unless all that `task` needs is there and valid."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the content, wherever it lies."""
+
+    @abstractmethod
+    def classes(self, task: str) -> tuple[str, ...]:
+        """Names of the classes of `task`, in the order of their ids."""
+
+    @abstractmethod
+    def size(self, split: str) -> int:
+        """Number of images in `train` or `held-out`."""
+
+    @abstractmethod
+    def sample(self, split: str, index: int) -> Sample:
+        """Image `index` of a split, decoded."""
+
+
+_FORMATS: dict[str, Callable[[str], DataSet]] = {}
+
+
+def register_format(name: str) -> Callable[[Callable[[str], DataSet]], Callable[[str], DataSet]]:
+    """Decorator: `name` on the command line opens this data set with what stands behind the colon."""
+
+    def remember(opener: Callable[[str], DataSet]) -> Callable[[str], DataSet]:
+        _FORMATS[name] = opener
+        return opener
+
+    return remember
+
+
+def open_data(spec: str) -> DataSet:
+    """The data set FORMAT[:WHERE]. Raises UnknownNameError for the format and DataError for the place."""
+    name, _, where = spec.partition(":")
+    if name not in _FORMATS:
+        raise UnknownNameError("data format", name, _FORMATS)
+    return _FORMATS[name](where)
+
+
+def unsupported(spec: str, task: str, remedy: str) -> DataError:
+    """The error of a data set that lacks what a task needs."""
+    return DataError(f"data '{spec}' has no annotations for task {task}: {remedy}")

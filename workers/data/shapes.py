@@ -1,0 +1,230 @@
+"""`shapes`: procedural scenes with annotations for all six tasks, drawn on the fly, the same on every machine.
+
+Colour and texture of an object say nothing of its class, so a network has to see its outline, across occlusion,
+noise and a textured ground: capacity and receptive field matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from workers.data.base import DataSet, Instance, Sample, register_format, unsupported
+from workers.data.outlines import JOINTS, LIMBS, THINGS, Points, outline, pose
+from workers.errors import DataError
+
+STUFF = ("plain", "stripes", "checks")
+_VERSION = 1  # raised whenever a scene would come out differently
+_FIGURE = THINGS.index("figure")
+_MIN_VISIBLE = 0.3  # an object hidden more than this much is not annotated, and what is seen of it is void
+_SPLITS = {"train": 0, "held-out": 1}
+
+Mask = NDArray[np.bool_]
+
+
+def _texture(rng: np.random.Generator, kind: int, grid: tuple[Points, Points]) -> Points:
+    """(H, W, 3) in 0..255: two random colours, mixed by a pattern of random direction and period."""
+    y, x = grid
+    dark, light = rng.uniform(20, 235, (2, 3))
+    angle, period = rng.uniform(0, np.pi), rng.uniform(5, 12)
+    u = (x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period)
+    v = (y * np.cos(angle) - x * np.sin(angle)) * (2 * np.pi / period)
+    phase = rng.uniform(0, 2 * np.pi)
+    if kind == 0:
+        mix = 0.5 + 0.15 * np.sin(u / 6 + phase)
+    elif kind == 1:
+        mix = 0.5 + 0.5 * np.sin(u + phase)
+    else:
+        mix = (np.sin(u + phase) * np.sin(v) > 0).astype(np.float64)
+    mixed: Points = dark + mix[..., None] * (light - dark)
+    return mixed
+
+
+def _fill(points: Points, size: tuple[int, int], hole: Points | None = None) -> Mask:
+    canvas = Image.new("1", (size[1], size[0]))
+    pen = ImageDraw.Draw(canvas)
+    pen.polygon([(float(px), float(py)) for px, py in points], fill=1)
+    if hole is not None:
+        pen.polygon([(float(px), float(py)) for px, py in hole], fill=0)
+    return np.array(canvas, dtype=np.bool_)
+
+
+def _draw_figure(joints: Points, scale: float, size: tuple[int, int]) -> Mask:
+    canvas = Image.new("1", (size[1], size[0]))
+    pen = ImageDraw.Draw(canvas)
+    width = max(2, round(scale * 0.2))
+    spots = [(float(px), float(py)) for px, py in joints]
+    for a, b in LIMBS:
+        pen.line([spots[a], spots[b]], fill=1, width=width)
+    pen.polygon([spots[i] for i in (2, 3, 9, 8)], fill=1)
+    cx, cy = (joints[12] + joints[13]) / 2
+    radius = scale * 0.22
+    pen.ellipse([cx - radius, cy - radius, cx + radius, cy + radius], fill=1)
+    return np.array(canvas, dtype=np.bool_)
+
+
+class Shapes(DataSet):
+    """Scenes of 96 x 128 pixels: a ground of three kinds of stuff, three to six objects of seven classes."""
+
+    def __init__(self, seed: int = 0, train: int = 1024, held_out: int = 384) -> None:
+        self.spec, self.seed = "shapes", seed
+        self.height, self.width = 96, 128
+        self._sizes = {"train": train, "held-out": held_out}
+        ys, xs = np.mgrid[: self.height, : self.width]
+        self._grid = (ys.astype(np.float64), xs.astype(np.float64))
+
+    def check(self, task: str) -> None:
+        """All six tasks have annotations."""
+        self.classes(task)
+
+    def classes(self, task: str) -> tuple[str, ...]:
+        """Things for cls, det, iseg; things and stuff for seg, pano; the figure for pose."""
+        match task:
+            case "cls" | "det" | "iseg":
+                return THINGS
+            case "seg" | "pano":
+                return THINGS + STUFF
+            case "pose":
+                return ("figure",)
+        raise unsupported(self.spec, task, "it serves cls, det, iseg, seg, pano and pose")
+
+    def joints(self) -> tuple[str, ...]:
+        """Names of a figure's joints."""
+        return JOINTS
+
+    def fingerprint(self) -> str:
+        """Hash of the parameters and of some drawn scenes, so that it changes if ever the drawing does."""
+        digest = hashlib.sha256(f"{_VERSION} {self.seed} {sorted(self._sizes.items())}".encode())
+        for split, size in self._sizes.items():
+            for index in (0, size // 2, size - 1):
+                sample = self.sample(split, index)
+                assert sample.panoptic is not None
+                digest.update(sample.image.tobytes() + sample.panoptic.tobytes())
+        return digest.hexdigest()[:16]
+
+    def size(self, split: str) -> int:
+        """Number of scenes."""
+        return self._sizes[split]
+
+    def sample(self, split: str, index: int) -> Sample:
+        """Scene `index`: depends on seed, split and index alone."""
+        if not 0 <= index < self._sizes[split]:
+            raise IndexError(f"shapes has {self._sizes[split]} images in {split}, not {index}")
+        rng = np.random.Generator(np.random.PCG64([_VERSION, self.seed, _SPLITS[split], index]))
+        canvas, stuff = self._ground(rng)
+        drawn = self._objects(rng, canvas)
+        image = self._photograph(rng, canvas)
+        return self._annotate(image, stuff, drawn)
+
+    def _ground(self, rng: np.random.Generator) -> tuple[Points, NDArray[np.int64]]:
+        """Image and stuff class of two or three bands with wavy borders."""
+        y, x = self._grid
+        canvas = np.zeros((self.height, self.width, 3))
+        stuff = np.zeros((self.height, self.width), dtype=np.int64)
+        kinds = rng.permutation(len(STUFF))[: rng.integers(2, 4)]
+        tilt, wave = rng.uniform(-0.3, 0.3), rng.uniform(2, 6)
+        height = y + tilt * (x - self.width / 2) + wave * np.sin(x / rng.uniform(8, 20) + rng.uniform(0, 6))
+        for band, kind in enumerate(kinds):
+            where = height >= band * self.height / len(kinds) if band else np.ones_like(height, dtype=np.bool_)
+            canvas[where] = _texture(rng, int(kind), self._grid)[where]
+            stuff[where] = kind
+        return canvas, stuff
+
+    def _objects(self, rng: np.random.Generator, canvas: Points) -> list[tuple[int, Mask, Points | None]]:
+        """Paint objects from back to front; the last is the largest and gives the image its class."""
+        drawn: list[tuple[int, Mask, Points | None]] = []
+        count = int(rng.integers(3, 7))
+        for number in range(count):
+            main = number == count - 1
+            category = int(rng.integers(len(THINGS)))
+            scale = rng.uniform(22, 32) if main else rng.uniform(9, 20)
+            margin = scale * 0.8
+            centre = np.array([rng.uniform(margin, self.width - margin), rng.uniform(margin, self.height - margin)])
+            mask, joints = self._place(rng, category, scale, centre)
+            paint = _texture(rng, int(rng.integers(len(STUFF))), self._grid)
+            canvas[mask] = paint[mask]
+            drawn.append((category, mask, joints))
+        return drawn
+
+    def _place(
+        self, rng: np.random.Generator, category: int, scale: float, centre: Points
+    ) -> tuple[Mask, Points | None]:
+        size = (self.height, self.width)
+        figure = category == _FIGURE
+        angle = rng.uniform(-0.35, 0.35) if figure else rng.uniform(0, 2 * np.pi)
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        if figure:
+            joints = pose(rng) @ turn * scale + centre
+            return _draw_figure(joints, scale, size), joints
+        squeeze = np.array([1.0, rng.uniform(0.75, 1.0)])
+        points = outline(THINGS[category]) * squeeze @ turn * scale + centre
+        hole = (points - centre) * 0.55 + centre if THINGS[category] == "ring" else None
+        return _fill(points, size, hole), None
+
+    def _photograph(self, rng: np.random.Generator, canvas: Points) -> NDArray[np.uint8]:
+        """Light from one side, then noise."""
+        y, x = self._grid
+        angle = rng.uniform(0, 2 * np.pi)
+        slope = (x / self.width - 0.5) * np.cos(angle) + (y / self.height - 0.5) * np.sin(angle)
+        lit = canvas * (1 + 0.5 * slope)[..., None] + rng.normal(0, rng.uniform(4, 16), canvas.shape)
+        pixels: NDArray[np.uint8] = np.clip(lit, 0, 255).astype(np.uint8)
+        return pixels
+
+    def _annotate(
+        self,
+        image: NDArray[np.uint8],
+        stuff: NDArray[np.int64],
+        drawn: list[tuple[int, Mask, Points | None]],
+    ) -> Sample:
+        semantic = (stuff + len(THINGS)).astype(np.uint8)
+        panoptic = (semantic.astype(np.int32)) * 1000
+        hidden = np.zeros(stuff.shape, dtype=np.bool_)
+        instances: list[Instance] = []
+        for category, mask, joints in reversed(drawn):  # front to back
+            visible = mask & ~hidden
+            hidden |= mask
+            if visible.sum() < max(20, _MIN_VISIBLE * mask.sum()):
+                semantic[visible], panoptic[visible] = 255, -1
+                continue
+            semantic[visible] = category
+            panoptic[visible] = category * 1000 + len(instances) + 1
+            instances.append(Instance(category, visible, _box(visible), _seen(joints, visible)))
+        return Sample(image, drawn[-1][0], semantic, panoptic, tuple(instances))
+
+
+def _box(mask: Mask) -> tuple[float, float, float, float]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _seen(joints: Points | None, visible: Mask) -> NDArray[np.float32] | None:
+    """(14, 3): x, y, and 2 where the figure itself shows at the joint, 1 where something hides it, 0 outside."""
+    if joints is None:
+        return None
+    height, width = visible.shape
+    out = np.zeros((len(joints), 3), dtype=np.float32)
+    for i, (px, py) in enumerate(joints):
+        column, row = round(float(px)), round(float(py))
+        if 0 <= column < width and 0 <= row < height:
+            near = visible[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            out[i] = px, py, 2 if near.any() else 1
+    return out
+
+
+@register_format("shapes")
+def _open(where: str) -> DataSet:
+    """`shapes`, or `shapes:KEY=NUMBER,...` with the keys seed, train and held_out."""
+    options: dict[str, int] = {}
+    for part in filter(None, where.split(",")):
+        key, _, value = part.partition("=")
+        if key not in {"seed", "train", "held_out"} or not value.isdigit():
+            raise DataError(f"data 'shapes:{where}': '{part}' is not one of seed=N, train=N, held_out=N")
+        options[key] = int(value)
+    if min(options.get("train", 1), options.get("held_out", 1)) < 1:
+        raise DataError(f"data 'shapes:{where}': a split would be empty: ask for at least one image")
+    data = Shapes(**options)
+    data.spec = f"shapes:{where}" if where else "shapes"
+    return data

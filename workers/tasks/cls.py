@@ -1,0 +1,74 @@
+"""Image classification: global average pooling of the coarsest level and a linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+
+from workers.data.base import Sample
+from workers.errors import BadDataFailure, RecipeError
+from workers.tasks.base import Meter, Task, register
+
+
+class LinearHead(nn.Module):
+    """Pyramid to (N, classes) logits."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.linear(pyramid[-1].mean((2, 3)))
+        return logits
+
+
+class _Accuracy(Meter):
+    def __init__(self, classes: int) -> None:
+        self._top1 = MulticlassAccuracy(classes, average="micro")
+        self._balanced = MulticlassAccuracy(classes, average="macro")
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        for metric in (self._top1, self._balanced):
+            metric.update(output.float().cpu(), target.cpu())
+
+    def compute(self) -> dict[str, float]:
+        return {"top1": float(self._top1.compute()), "balanced_accuracy": float(self._balanced.compute())}
+
+
+@register
+class Classification(Task):
+    """One class an image."""
+
+    name, metric = "cls", "top1"
+
+    def build_head(
+        self, channels: Sequence[int], strides: Sequence[int], classes: int, settings: Mapping[str, Any]
+    ) -> nn.Module:
+        """Linear head; it has no settings."""
+        if settings:
+            raise RecipeError(f"head setting '{min(settings)}' is unknown to task cls: it has none")
+        return LinearHead(channels[-1], classes)
+
+    def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
+        """Class id, a scalar."""
+        if sample.category is None:
+            raise BadDataFailure("a sample has no class")
+        return torch.tensor(sample.category)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy."""
+        return F.cross_entropy(output.float(), target)
+
+    def flip(self, target: Tensor) -> Tensor:
+        """A mirrored image keeps its class."""
+        return target
+
+    def meter(self, classes: int) -> Meter:
+        """Top-1 accuracy, and its mean over classes."""
+        return _Accuracy(classes)

@@ -1,0 +1,112 @@
+"""Semantic segmentation with the semantic FPN head (Kirillov et al., Panoptic Feature Pyramid Networks, CVPR 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from PIL import Image
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from workers.data.base import VOID, Sample
+from workers.errors import BadDataFailure, RecipeError
+from workers.tasks.base import Meter, Task, register
+
+
+class SemanticFPN(nn.Module):
+    """Top-down FPN, each level brought to the finest one's size, summed, classified.
+
+    Pyramid to (N, classes, H / stride, W / stride) logits, stride being that of the finest level.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int, width: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
+        steps = [round(math.log2(stride / strides[0])) for stride in strides]
+        self.branches = nn.ModuleList(_branch(width, n) for n in steps)
+        self.classify = nn.Conv2d(width, classes, 1)
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Logits at the finest level's size."""
+        levels = [lateral(x) for lateral, x in zip(self.laterals, pyramid, strict=True)]
+        for i in range(len(levels) - 1, 0, -1):
+            levels[i - 1] = levels[i - 1] + F.interpolate(levels[i], size=levels[i - 1].shape[2:])
+        summed = sum((b(x) for b, x in zip(self.branches[1:], levels[1:], strict=True)), self.branches[0](levels[0]))
+        logits: Tensor = self.classify(summed)
+        return logits
+
+
+def _branch(width: int, doublings: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i in range(max(1, doublings)):
+        layers += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(8, width), nn.ReLU()]
+        if i < doublings:
+            layers.append(nn.Upsample(scale_factor=2, mode="bilinear"))
+    return nn.Sequential(*layers)
+
+
+class _Overlap(Meter):
+    """IoU a class from one confusion matrix over all pixels; classes absent from the targets do not count."""
+
+    def __init__(self, classes: int) -> None:
+        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID)
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        full = F.interpolate(output.float(), size=target.shape[1:], mode="bilinear")
+        self._confusion.update(full.argmax(1).cpu(), target.cpu())
+
+    def compute(self) -> dict[str, float]:
+        table = self._confusion.compute().double()
+        hits, truth, said = table.diag(), table.sum(1), table.sum(0)
+        union = truth + said - hits
+        present = truth > 0
+        iou = hits[present] / union[present]
+        share = truth[present] / truth.sum()
+        return {
+            "miou": float(iou.mean()),
+            "frequency_weighted_iou": float((iou * share).sum()),
+            "pixel_accuracy": float(hits.sum() / truth.sum()),
+        }
+
+
+@register
+class Segmentation(Task):
+    """One class a pixel."""
+
+    name, metric = "seg", "miou"
+
+    def build_head(
+        self, channels: Sequence[int], strides: Sequence[int], classes: int, settings: Mapping[str, Any]
+    ) -> nn.Module:
+        """Semantic FPN; setting `width` is its number of channels, a multiple of 8."""
+        if unknown := set(settings) - {"width"}:
+            raise RecipeError(f"head setting '{min(unknown)}' is unknown to task seg: it has width")
+        width = settings.get("width", 32)
+        if not isinstance(width, int) or width < 8 or width % 8:
+            raise RecipeError(f"head width {width}: must be a multiple of 8, for the group norm")
+        return SemanticFPN(channels, strides, classes, width)
+
+    def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
+        """(H, W) class ids, uint8, nearest neighbour."""
+        if sample.semantic is None:
+            raise BadDataFailure("a sample has no semantic map")
+        resized = Image.fromarray(sample.semantic).resize((size[1], size[0]), Image.Resampling.NEAREST)
+        return torch.from_numpy(np.array(resized))
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy at the target's resolution; void pixels do not count."""
+        full = F.interpolate(output.float(), size=target.shape[1:], mode="bilinear")
+        return F.cross_entropy(full, target.long(), ignore_index=VOID)
+
+    def flip(self, target: Tensor) -> Tensor:
+        """Mirrored map."""
+        return target.flip(-1)
+
+    def meter(self, classes: int) -> Meter:
+        """Mean IoU, frequency-weighted IoU and pixel accuracy."""
+        return _Overlap(classes)

@@ -1,0 +1,176 @@
+"""Training from scratch and evaluation: the fidelity `full`."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from predictor.cost import measure_cost
+from workers.data import DataSet, open_data
+from workers.data.loading import CachedSplit
+from workers.errors import DivergedFailure
+from workers.label import LabelJob, Measurement
+from workers.recipe import Recipe
+from workers.spaces import get_space
+from workers.tasks import Task, get_task
+
+_CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
+
+
+class Network(nn.Module):
+    """A body, a head, and the normalisation of uint8 images."""
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W), uint8 or float in 0..255, to the head's output."""
+        output: Tensor = self.head(self.body((images.float() - 118.0) / 60.0))
+        return output
+
+
+class FullEvaluator:
+    """Trains each architecture on its own, then evaluates it. Keeps decoded data from one label to the next."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, tuple[DataSet, CachedSplit, CachedSplit]] = {}
+
+    def __call__(self, job: LabelJob) -> Measurement:
+        """The label of `job`. Same request, same numbers on the same machine."""
+        request, recipe = job.request, job.request.recipe
+        task, device = get_task(request.task), _device(recipe)
+        clock = _Phases()
+        data, train, held_out = self._open(request.data, task, recipe)
+        clock.end("data")
+        torch.manual_seed(request.seed)  # common random numbers: all architectures of a seed start alike
+        body = get_space(request.architecture.space).build(request.architecture, recipe.body)
+        classes = len(data.classes(task.name))
+        network = Network(body, task.build_head(body.channels, body.strides, classes, recipe.head))
+        cost = measure_cost(network, (3, *recipe.input_size))
+        network = network.to(device).to(memory_format=_format(recipe))
+        clock.end("build")
+        averaged = train_network(network, task, train, recipe, request.seed, job.split)
+        clock.end("train")
+        metrics = evaluate_network(averaged, task, held_out, classes, recipe)
+        clock.end("evaluate")
+        value = metrics[task.metric]
+        return Measurement(value, task.metric, metrics, cost.flops, cost.params, clock.seconds)
+
+    def _open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
+        name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
+        if name not in self._splits:
+            data, share = open_data(spec), recipe.cache_mb // 2 or 1
+            train = CachedSplit(data, "train", task, recipe.input_size, recipe.train_images, share)
+            held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, share)
+            self._splits = {name: (data, train, held_out)}  # one at a time: a campaign has one
+        return self._splits[name]
+
+
+def train_network(
+    network: nn.Module, task: Task, data: CachedSplit, recipe: Recipe, seed: int, split: int
+) -> nn.Module:
+    """Train for the recipe's steps; returns the network with averaged weights.
+
+    split: the batch is run in so many accumulated parts.
+    Raises DivergedFailure when the loss is no longer finite.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    schedule = LambdaLR(optimizer, lambda step: _lr_factor(step, recipe))
+    averaged = copy.deepcopy(network) if recipe.ema else network
+    device = next(network.parameters()).device
+    network.train()
+    for step, (indices, flip) in enumerate(_batches(len(data), recipe.batch, recipe.steps, seed)):
+        parts = [indices[i::split] for i in range(split)]
+        loss = torch.zeros(())
+        for part in filter(None, parts):
+            images, target = data.batch(part)
+            if flip:
+                images, target = images.flip(-1), task.flip(target)
+            images = images.to(device, memory_format=_format(recipe))
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                loss = task.loss(network(images), target.to(device))
+            torch.autograd.backward(loss * (len(part) / len(indices)))
+        if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
+            raise DivergedFailure(f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate")
+        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        schedule.step()
+        if recipe.ema:
+            _average(averaged, network, min(recipe.ema, (1 + step) / (10 + step)))
+    return averaged
+
+
+@torch.no_grad()
+def evaluate_network(
+    network: nn.Module, task: Task, data: CachedSplit, classes: int, recipe: Recipe
+) -> dict[str, float]:
+    """Metrics over the whole split. Raises DivergedFailure when the outputs are not finite."""
+    network.eval()
+    meter, device = task.meter(classes), next(network.parameters()).device
+    for start in range(0, len(data), recipe.batch):
+        images, target = data.batch(list(range(start, min(start + recipe.batch, len(data)))))
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            output = network(images.to(device, memory_format=_format(recipe)))
+        if not bool(torch.isfinite(output).all()):
+            raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
+        meter.update(output, target.to(device))
+    return meter.compute()
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move weights and running statistics towards the network's."""
+    for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(now, 1 - decay)
+        else:
+            mean.copy_(now)
+
+
+def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[list[int], bool]]:
+    """Indices and whether to mirror, the same for every architecture of a seed; every image once an epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    queue: list[int] = []
+    for _ in range(steps):
+        while len(queue) < batch:
+            queue += torch.randperm(count, generator=generator).tolist()
+        yield queue[:batch], bool(torch.rand((), generator=generator) < 0.5)
+        queue = queue[batch:]
+
+
+def _lr_factor(step: int, recipe: Recipe) -> float:
+    warm = max(1, round(recipe.warmup * recipe.steps))
+    if step < warm:
+        return (step + 1) / warm
+    if recipe.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
+
+
+def _device(recipe: Recipe) -> torch.device:
+    return torch.device("cuda" if recipe.gpus and torch.cuda.is_available() else "cpu")
+
+
+def _format(recipe: Recipe) -> torch.memory_format:
+    return torch.channels_last if recipe.channels_last else torch.contiguous_format
+
+
+class _Phases:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def end(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = now - self._since
+        self._since = now
