@@ -1,0 +1,66 @@
+"""What follows from a failed attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workers.label import Outcome, Report
+
+INFRASTRUCTURE = frozenset({Outcome.CRASH, Outcome.LOST_NODE, Outcome.TIMEOUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again with the batch in `split` accumulated parts."""
+
+    split: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Try again unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Do not try again in this campaign, nor, if `final`, in a later one."""
+
+    reason: str
+    final: bool
+
+
+Decision = Retry | Requeue | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class FailureHistory:
+    """What an architecture has been through: its infrastructure failures since a success, this one included."""
+
+    infrastructure: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """Splits the batch after out of memory; requeues infrastructure failures up to a cap; gives up on the rest.
+
+    A machine's failure is not the architecture's fault, yet one that kills every worker it meets must be
+    stopped: hence the cap. Running into it is not final, since a later campaign may have better machines.
+    """
+
+    infrastructure_cap: int = 3
+    max_split: int = 2
+
+    def decide(self, report: Report, history: FailureHistory) -> Decision:
+        """What to do about `report`, which is of a failed attempt."""
+        if report.outcome is Outcome.OUT_OF_MEMORY:
+            split = report.job.split * 2
+            if split <= self.max_split:
+                return Retry(split)
+            return GiveUp(f"out of memory with the batch in {report.job.split} parts: {report.message}", final=True)
+        if report.outcome in INFRASTRUCTURE:
+            if history.infrastructure < self.infrastructure_cap:
+                return Requeue()
+            return GiveUp(f"{history.infrastructure} infrastructure failures, last: {report.message}", final=False)
+        if report.outcome is Outcome.STOPPED:
+            return Requeue()
+        return GiveUp(report.message, final=True)

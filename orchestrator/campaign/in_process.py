@@ -1,0 +1,51 @@
+"""Runs labels in the calling process, for small campaigns, debuggers and tests."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from orchestrator.campaign.events import AttemptEnded, Event, WorkerReady
+from workers.attempt import ReportSink, run_attempt
+from workers.label import Evaluator, LabelJob
+
+
+class InProcessExecutor:
+    """One job at a time, inside `poll`. Time limits cannot be kept, and a crash takes the caller along."""
+
+    def __init__(self, evaluator: Evaluator, spool: ReportSink, clock: Callable[[], float] = time.time) -> None:
+        self._evaluator = evaluator
+        self._spool = spool
+        self._clock = clock
+        self._born: deque[int] = deque()
+        self._jobs: dict[int, LabelJob] = {}
+
+    def spawn(self, worker: int) -> None:
+        """The worker is ready at the next poll."""
+        self._born.append(worker)
+
+    def dispatch(self, worker: int, job: LabelJob) -> None:
+        """Keep the job for a later poll."""
+        self._jobs[worker] = job
+
+    def kill(self, worker: int) -> None:
+        """Forget the worker and the job it has not begun."""
+        self._jobs.pop(worker, None)
+        if worker in self._born:
+            self._born.remove(worker)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Run the job that waits longest, however long it takes."""
+        events: list[Event] = [WorkerReady(worker, self._clock()) for worker in self._born]
+        self._born.clear()
+        if not events and self._jobs:
+            worker = next(iter(self._jobs))
+            report = run_attempt(self._evaluator, self._jobs.pop(worker), self._spool)
+            events.append(AttemptEnded(worker, report, self._clock()))
+        return events
+
+    def close(self) -> None:
+        """Forget what has not begun."""
+        self._jobs.clear()
+        self._born.clear()

@@ -1,0 +1,132 @@
+"""Runs labels on Ray actors, one call in flight each. Ray restarts and retries nothing: the controller does."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
+
+from orchestrator.campaign.events import AttemptEnded, Event, WorkerLost, WorkerReady
+from workers.actor import LabelActor, Place
+from workers.label import LabelJob, Outcome
+
+# Two campaigns of one process share Ray's namespace, where the name of an actor just killed is still taken.
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class ActorSpec:
+    """What every actor of a pool is made from. `evaluator` is the importable factory, "package.module:callable"."""
+
+    task: str
+    space: str
+    evaluator: str
+    spool: str
+    cpus: float = 1.0
+    gpus: float = 0.0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """How a worker was lost, from what Ray raised for its call."""
+    text = str(error)
+    if isinstance(error, OutOfMemoryError) or "running low on memory" in text:
+        return Outcome.OUT_OF_MEMORY
+    if isinstance(error, NodeDiedError | ActorUnavailableError) or "node has died" in text or "node died" in text:
+        return Outcome.LOST_NODE
+    return Outcome.CRASH
+
+
+class RayExecutor:
+    """Actors named label-TASK-SPACE-N. Needs `ray.init` to have been called."""
+
+    def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time) -> None:
+        self._spec = spec
+        self._clock = clock
+        self._class = ray.remote(LabelActor)
+        self._actors: dict[int, Any] = {}
+        self._births: dict[Any, int] = {}
+        self._calls: dict[Any, int] = {}
+        self._places: dict[int, Place] = {}
+        self._crossed: list[Event] = []  # results that were there when their worker was killed
+
+    @property
+    def places(self) -> dict[int, Place]:
+        """Node and process of each ready worker."""
+        return dict(self._places)
+
+    def spawn(self, worker: int) -> None:
+        """Ask Ray for an actor; it may wait for free resources."""
+        spec = self._spec
+        actor: Any = self._class.options(
+            name=f"label-{spec.task}-{spec.space}-{next(_numbers)}",
+            num_cpus=spec.cpus,
+            num_gpus=spec.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+        ).remote(spec.task, spec.space, spec.evaluator, dict(spec.arguments), spec.spool, spec.cpus)
+        self._actors[worker] = actor
+        self._births[actor.ready.remote()] = worker
+
+    def dispatch(self, worker: int, job: LabelJob) -> None:
+        """Call the actor; it has no other call in flight."""
+        if worker in self._actors:
+            self._calls[self._actors[worker].run.remote(job)] = worker
+
+    def kill(self, worker: int) -> None:
+        """End the actor's process; takes Ray up to two seconds."""
+        for ref in [ref for ref, owner in self._calls.items() if owner == worker]:
+            if ray.wait([ref], timeout=0)[0]:
+                event = self._resolve(ref)
+                # Its death is no news to who kills it.
+                self._crossed += [event] if isinstance(event, AttemptEnded) else []
+            self._calls.pop(ref, None)
+        self._discard(worker)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Wait for the first result, then take all that are there."""
+        events, self._crossed = self._crossed, []
+        refs = [*self._calls, *self._births]
+        if refs:
+            ray.wait(refs, num_returns=1, timeout=0 if events else timeout)
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+            events += [self._resolve(ref) for ref in ready]
+        elif not events:
+            time.sleep(timeout)
+        return events
+
+    def close(self) -> None:
+        """Kill all actors."""
+        for worker in list(self._actors):
+            self._discard(worker)
+        self._calls.clear()
+
+    def _resolve(self, ref: Any) -> Event:
+        """The event behind a reference that is ready."""
+        born = ref in self._births
+        worker = self._births.pop(ref) if born else self._calls.pop(ref)
+        try:
+            value = ray.get(ref)
+        # An actor that raises (its spool's disk is full, say) is as lost as one that died.
+        except RayError as error:
+            place = self._places.get(worker)
+            self._discard(worker)
+            message = " ".join(str(error).split())[:2000]
+            return WorkerLost(worker, outcome_of(error), message, place.node if place else "", self._clock())
+        if born:
+            self._places[worker] = value
+            return WorkerReady(worker, self._clock(), value.node)
+        return AttemptEnded(worker, value, self._clock())
+
+    def _discard(self, worker: int) -> None:
+        self._places.pop(worker, None)
+        for ref in [ref for ref, owner in self._births.items() if owner == worker]:
+            del self._births[ref]
+        actor = self._actors.pop(worker, None)
+        if actor is not None:
+            ray.kill(actor, no_restart=True)

@@ -1,0 +1,132 @@
+"""The driver loop: takes events to the controller and its actions to the executor."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, Record, Spawn
+from orchestrator.campaign.commit_thread import CommitThread
+from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.events import Drain, Event, Stop, Tick
+from orchestrator.campaign.executor import Executor
+from orchestrator.campaign.progress import Progress, State
+from workers.label import Report
+
+Observer = Callable[[Progress], None]
+
+
+def run_campaign(
+    controller: CampaignController,
+    executor: Executor,
+    *,
+    record: Callable[[Report], object],
+    commit: Callable[[], object] = lambda: None,
+    observer: Observer | None = None,
+    clock: Callable[[], float] = time.time,
+    poll_s: float = 0.5,
+    commit_every_s: float = 5.0,
+) -> Progress:
+    """Run until the controller finishes; closes the executor and commits whatever happens.
+
+    The first SIGINT drains, the second stops.
+
+    Args:
+        record: keeps a report that no worker could write.
+        commit: moves reports from the spool to the store; called in another thread, and once more at the end.
+        observer: shown the progress about every `poll_s`.
+    """
+    committer = CommitThread(commit, commit_every_s)
+    try:
+        with _interrupts() as interrupts:
+            _loop(controller, executor, record, committer, observer, clock, poll_s, interrupts)
+    finally:
+        # A failing executor must not keep finished labels out of the store.
+        try:
+            executor.close()
+        finally:
+            committer.close()
+    return controller.progress
+
+
+def _loop(
+    controller: CampaignController,
+    executor: Executor,
+    record: Callable[[Report], object],
+    committer: CommitThread,
+    observer: Observer | None,
+    clock: Callable[[], float],
+    poll_s: float,
+    interrupts: Iterator[Event],
+) -> None:
+    ticked = clock()
+    _act(controller.handle(Tick(ticked)), executor, record)
+    while controller.state is not State.FINISHED:
+        events = executor.poll(poll_s)
+        for event in (*interrupts, *events):
+            _act(controller.handle(event), executor, record)
+        now = clock()
+        # Checking time limits walks all workers, so a busy loop does it only now and then.
+        if not events or now - ticked >= poll_s or controller.state is State.STOPPING:
+            ticked = now
+            if controller.state is State.STOPPING:
+                for event in executor.poll(0):
+                    _act(controller.handle(event), executor, record)
+            _act(controller.handle(Tick(now)), executor, record)
+            committer.tick(now)
+            if observer:
+                observer(controller.progress)
+
+
+def _act(actions: Iterable[Action], executor: Executor, record: Callable[[Report], object]) -> None:
+    for action in actions:
+        match action:
+            case Spawn(worker):
+                executor.spawn(worker)
+            case Dispatch(worker, job):
+                executor.dispatch(worker, job)
+            case Kill(worker):
+                executor.kill(worker)
+            case Record(report):
+                record(report)
+            case Finish():
+                pass
+
+
+class _Interrupts:
+    """Iterates over the events of the interrupts since the last time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seen = 0
+
+    def __iter__(self) -> _Interrupts:
+        return self
+
+    def __next__(self) -> Event:
+        if self._seen >= self.count:
+            raise StopIteration
+        self._seen += 1
+        return Drain() if self._seen == 1 else Stop()
+
+
+@contextmanager
+def _interrupts() -> Iterator[_Interrupts]:
+    """Counts SIGINT instead of raising; only the main thread may set signal handlers."""
+    interrupts = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+
+    def pressed(number: int, frame: Any) -> None:
+        interrupts.count += 1
+
+    before = signal.signal(signal.SIGINT, pressed)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)

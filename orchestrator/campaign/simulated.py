@@ -1,0 +1,141 @@
+"""A cluster in simulated time: thousands of jobs a second, failing to order."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.campaign.events import AttemptEnded, Event, WorkerLost, WorkerReady
+from workers.label import LabelJob, Measurement, Outcome, Report
+
+
+class SimulatedClock:
+    """Moves only when told to."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """The simulated time."""
+        return self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How one attempt goes. CRASH and LOST_NODE end its worker; `hang` never ends.
+
+    late: if killed, the attempt reports all the same, so many seconds after the kill.
+    """
+
+    seconds: float = 1.0
+    outcome: Outcome = Outcome.OK
+    hang: bool = False
+    late: float | None = None
+
+
+Script = Callable[[LabelJob], Behaviour]
+
+
+class SimulatedExecutor:
+    """Runs attempts by a script. Workers are placed on the living nodes in turn."""
+
+    def __init__(
+        self, script: Script, clock: SimulatedClock, startup: float = 1.0, nodes: Sequence[str] = ("node0",)
+    ) -> None:
+        self._script = script
+        self._clock = clock
+        self._startup = startup
+        self._nodes = list(nodes)
+        self._order = itertools.count()
+        self._queue: list[tuple[float, int, int | None, Event]] = []  # due, order, worker that must live, event
+        self._losses: list[tuple[float, str]] = []
+        self._placed: dict[int, str] = {}
+        self._running: dict[int, LabelJob] = {}
+        self.dispatched: list[LabelJob] = []
+
+    def lose_node(self, at: float, node: str) -> None:
+        """Let a node fail at a time to come, with all workers on it."""
+        heapq.heappush(self._losses, (at, node))
+
+    def spawn(self, worker: int) -> None:
+        """Place a worker; it is ready after `startup`."""
+        node = self._nodes[worker % len(self._nodes)]
+        self._placed[worker] = node
+        due = self._clock.now + self._startup
+        self._push(due, worker, WorkerReady(worker, due, node))
+
+    def dispatch(self, worker: int, job: LabelJob) -> None:
+        """Start the job as the script has it."""
+        if worker not in self._placed:
+            return
+        self.dispatched.append(job)
+        self._running[worker] = job
+        behaviour = self._script(job)
+        if not behaviour.hang:
+            due = self._clock.now + behaviour.seconds
+            self._push(due, worker, self._end(worker, job, behaviour, due))
+
+    def kill(self, worker: int) -> None:
+        """Forget the worker, and with it its events to come, unless the script lets a report come late."""
+        self._placed.pop(worker, None)
+        job = self._running.pop(worker, None)
+        late = self._script(job).late if job else None
+        if job and late is not None:
+            due = self._clock.now + late
+            self._push(due, None, self._end(worker, job, Behaviour(outcome=self._script(job).outcome), due))
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Move the clock to the next event, or by `timeout` if none is due before."""
+        until = self._clock.now + timeout
+        while True:
+            due = min([q[0][0] for q in (self._queue, self._losses) if q], default=until)
+            self._clock.now = max(self._clock.now, min(due, until))
+            if due > until or not (self._queue or self._losses):
+                return []
+            events = self._due()
+            if events:
+                return events
+
+    def close(self) -> None:
+        """Forget all workers."""
+        self._placed.clear()
+        self._queue.clear()
+
+    def _due(self) -> list[Event]:
+        events: list[Event] = []
+        now = self._clock.now
+        while self._losses and self._losses[0][0] <= now:
+            _, node = heapq.heappop(self._losses)
+            self._nodes.remove(node)
+            for worker in [worker for worker, where in self._placed.items() if where == node]:
+                self._forget(worker)
+                events.append(WorkerLost(worker, Outcome.LOST_NODE, f"node {node} died", node, now))
+        while self._queue and self._queue[0][0] <= now:
+            _, _, owner, event = heapq.heappop(self._queue)
+            if owner is not None and owner not in self._placed:
+                continue
+            if owner is not None and isinstance(event, AttemptEnded):
+                self._running.pop(owner, None)
+            elif owner is not None and isinstance(event, WorkerLost):
+                self._forget(owner)
+            events.append(event)
+        return events
+
+    def _push(self, due: float, worker: int | None, event: Event) -> None:
+        heapq.heappush(self._queue, (due, next(self._order), worker, event))
+
+    def _forget(self, worker: int) -> None:
+        self._placed.pop(worker, None)
+        self._running.pop(worker, None)
+
+    def _end(self, worker: int, job: LabelJob, behaviour: Behaviour, now: float) -> Event:
+        node, outcome = self._placed.get(worker, ""), behaviour.outcome
+        if outcome in {Outcome.CRASH, Outcome.LOST_NODE}:
+            return WorkerLost(worker, outcome, "as scripted", node, now)
+        good = Measurement(0.5, "simulated", {}, 1.0, 1.0, {}) if outcome is Outcome.OK else None
+        final = outcome in {Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR}
+        started, message = now - behaviour.seconds, "" if good else "as scripted"
+        report = Report(job, outcome, message, node, started, behaviour.seconds, good, final)
+        return AttemptEnded(worker, report, now)

@@ -1,0 +1,250 @@
+"""The state machine in simulated time."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+
+import pytest
+from fake_evaluator import RECIPE, request
+
+from orchestrator.campaign.actions import Dispatch, Finish, Kill, Record, Spawn
+from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.events import AttemptEnded, Drain, Event, Stop, Tick, WorkerLost, WorkerReady
+from orchestrator.campaign.failure import FailureHistory, FailurePolicy, GiveUp, Requeue, Retry
+from orchestrator.campaign.progress import Progress, State
+from orchestrator.campaign.run import run_campaign
+from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.campaign.simulated import Behaviour, Script, SimulatedClock, SimulatedExecutor
+from workers.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+
+O = Outcome  # noqa: E741
+
+
+class Rig:
+    """A campaign on a simulated cluster, and everything it recorded."""
+
+    def __init__(self, requests: list[LabelRequest], script: Script, workers: int = 4, cap: int = 3, **options: object):
+        self.clock = SimulatedClock(1000.0)
+        self.executor = SimulatedExecutor(script, self.clock, **options)  # type: ignore[arg-type]
+        policy = FailurePolicy(infrastructure_cap=cap)
+        self.controller = CampaignController(requests, "c1", FixedWorkers(workers), policy)
+        self.records: list[Report] = []
+        self.commits = 0
+
+    def run(self) -> Progress:
+        def commit() -> None:
+            self.commits += 1
+
+        return run_campaign(
+            self.controller, self.executor, record=self.records.append, commit=commit, clock=self.clock, poll_s=0.5
+        )
+
+
+def always(**behaviour: object) -> Script:
+    return lambda job: Behaviour(**behaviour)  # type: ignore[arg-type]
+
+
+def report(job: LabelJob, outcome: Outcome = O.OK, seconds: float = 1.0) -> Report:
+    good = Measurement(0.5, "m", {}, 1, 1, {}) if outcome is O.OK else None
+    return Report(job, outcome, "why", "n", 0.0, seconds, good)
+
+
+def test_all_succeed_and_workers_are_never_more_than_jobs() -> None:
+    rig = Rig([request(n) for n in range(3)], always(), workers=8)
+    end = rig.run()
+    assert (end.state, end.todo, end.in_flight, end.done, end.failed) == (State.FINISHED, 0, 0, 3, 0)
+    assert len(rig.controller.times) == 3
+    assert end.utilisation == pytest.approx(1.0)
+    assert not rig.records
+    assert rig.commits >= 1
+
+
+def test_equal_requests_run_once() -> None:
+    assert Rig([request(1), request(1)], always()).run().done == 1
+
+
+def test_nothing_to_do_finishes_at_once() -> None:
+    assert CampaignController([], "c", FixedWorkers(2)).handle(Tick(1.0)) == [Finish()]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "split", "failures", "decision"),
+    [
+        (O.OUT_OF_MEMORY, 1, 0, Retry(2)),
+        (O.OUT_OF_MEMORY, 2, 0, GiveUp("out of memory with the batch in 2 parts: why", True)),
+        (O.CRASH, 1, 1, Requeue()),
+        (O.LOST_NODE, 1, 2, Requeue()),
+        (O.TIMEOUT, 1, 3, GiveUp("3 infrastructure failures, last: why", False)),
+        (O.BAD_DATA, 1, 0, GiveUp("why", True)),
+        (O.DIVERGED, 1, 0, GiveUp("why", True)),
+        (O.ERROR, 1, 0, GiveUp("why", True)),
+        (O.STOPPED, 1, 0, Requeue()),
+    ],
+)
+def test_failure_policy(outcome: Outcome, split: int, failures: int, decision: object) -> None:
+    failed = report(LabelJob(request(0), "c", 1, split), outcome)
+    assert FailurePolicy().decide(failed, FailureHistory(failures)) == decision
+
+
+@pytest.mark.parametrize("outcome", [O.BAD_DATA, O.DIVERGED, O.ERROR])
+def test_hopeless_failures_run_once_and_are_left_to_the_workers_report(outcome: Outcome) -> None:
+    rig = Rig([request(0)], always(outcome=outcome))
+    assert rig.run().failed == 1
+    assert len(rig.executor.dispatched) == 1
+    assert not rig.records
+
+
+def test_out_of_memory_runs_once_more_split_then_becomes_final() -> None:
+    rig = Rig([request(0)], always(outcome=O.OUT_OF_MEMORY))
+    assert rig.run().failed == 1
+    assert [(job.attempt, job.split) for job in rig.executor.dispatched] == [(1, 1), (2, 2)]
+    assert [(r.job.attempt, r.final) for r in rig.records] == [(2, True)]
+
+
+def test_out_of_memory_is_cured_by_the_split() -> None:
+    rig = Rig([request(0)], lambda job: Behaviour(outcome=O.OUT_OF_MEMORY if job.split == 1 else O.OK))
+    assert rig.run().done == 1
+
+
+@pytest.mark.parametrize("cap", [1, 3, 5])
+def test_a_killer_is_capped_and_does_not_hold_up_the_others(cap: int) -> None:
+    killer = request(0)
+    rig = Rig(
+        [killer, *(request(n) for n in range(1, 50))],
+        lambda job: Behaviour(outcome=O.CRASH if job.request == killer else O.OK),
+        cap=cap,
+    )
+    end = rig.run()
+    assert (end.done, end.failed) == (49, 1)
+    assert [(r.outcome, r.final) for r in rig.records] == [(O.CRASH, False)] * cap
+
+
+def test_the_cap_counts_per_architecture_over_seeds() -> None:
+    rig = Rig([request(0, seed=s) for s in range(4)], always(outcome=O.CRASH), workers=1)
+    assert rig.run().failed == 4
+    assert len(rig.records) < 4 * 3
+
+
+def test_a_hang_is_killed_requeued_and_its_worker_replaced() -> None:
+    def script(job: LabelJob) -> Behaviour:
+        return Behaviour(hang=job.attempt == 1)
+
+    rig = Rig([request(0)], script, workers=1)
+    end = rig.run()
+    assert end.done == 1
+    (timeout,) = rig.records
+    assert timeout.outcome is O.TIMEOUT
+    assert RECIPE.time_limit_s <= timeout.seconds <= RECIPE.time_limit_s + 1
+    assert list(rig.controller.times) == [0, 1]  # ids are not used again
+
+
+def test_a_late_success_counts_and_its_key_is_not_run_again() -> None:
+    # The other job keeps the only slot, so the first waits in todo when its late report comes.
+    other = request(1)
+
+    def script(job: LabelJob) -> Behaviour:
+        return Behaviour(seconds=10) if job.request == other else Behaviour(hang=True, late=5.0)
+
+    rig = Rig([request(0), other], script, workers=1)
+    end = rig.run()
+    assert (end.done, end.failed, end.todo) == (2, 0, 0)
+    assert [job.request for job in rig.executor.dispatched] == [request(0), other]
+    assert [r.outcome for r in rig.records] == [O.TIMEOUT, O.OK]
+
+
+def drive(controller: CampaignController, *events: Event) -> list[object]:
+    return [action for event in events for action in controller.handle(event)]
+
+
+def test_a_late_success_ends_the_second_attempt_in_flight() -> None:
+    controller = CampaignController([request(0)], "c", FixedWorkers(1))
+    job = LabelJob(request(0), "c")
+    drive(controller, Tick(0), WorkerReady(0, 0), Tick(60), WorkerReady(1, 61))
+    assert controller.progress.in_flight == 1
+    actions = drive(controller, AttemptEnded(0, report(job), 62))
+    assert [type(a) for a in actions] == [Record, Kill, Record, Finish]
+    assert (controller.progress.done, controller.progress.failed) == (1, 0)
+
+
+def test_a_late_success_takes_back_a_giving_up_but_counts_once() -> None:
+    controller = CampaignController([request(0), request(1)], "c", FixedWorkers(1), FailurePolicy(infrastructure_cap=1))
+    job = LabelJob(request(0), "c")
+    drive(controller, Tick(0), WorkerReady(0, 0), Tick(60))
+    assert controller.progress.failed == 1
+    drive(controller, AttemptEnded(0, report(job), 61), AttemptEnded(0, report(job), 61))
+    assert (controller.progress.done, controller.progress.failed) == (1, 0)
+
+
+def test_late_failures_of_killed_workers_are_ignored() -> None:
+    controller = CampaignController([request(0)], "c", FixedWorkers(1))
+    drive(controller, Tick(0), WorkerReady(0, 0), Tick(60))
+    before = controller.progress
+    late = AttemptEnded(0, report(LabelJob(request(0), "c"), O.ERROR), 60)
+    assert drive(controller, late, WorkerLost(0, O.CRASH, "", "", 60), WorkerReady(0, 60)) == []
+    assert controller.progress == before
+
+
+def test_drain_waits_for_what_is_in_flight_and_starts_nothing() -> None:
+    controller = CampaignController([request(n) for n in range(5)], "c", FixedWorkers(2))
+    assert drive(controller, Tick(0)) == [Spawn(0), Spawn(1)]
+    (dispatch,) = drive(controller, WorkerReady(0, 1))
+    assert isinstance(dispatch, Dispatch)
+    assert drive(controller, Drain()) == [Kill(1)]
+    assert controller.state is State.DRAINING
+    assert drive(controller, AttemptEnded(0, report(dispatch.job), 2)) == [Kill(0), Finish()]
+    assert (controller.progress.done, controller.progress.todo) == (1, 4)
+
+
+def test_drain_then_loss_does_not_run_again() -> None:
+    controller = CampaignController([request(0)], "c", FixedWorkers(1))
+    drive(controller, Tick(0), WorkerReady(0, 0), Drain())
+    actions = drive(controller, WorkerLost(0, O.CRASH, "x", "n", 1))
+    assert [type(a) for a in actions] == [Record, Finish]
+    assert controller.progress.todo == 1
+
+
+def test_stop_kills_records_and_finishes_at_the_next_tick() -> None:
+    controller = CampaignController([request(n) for n in range(5)], "c", FixedWorkers(2))
+    (dispatch,) = drive(controller, Tick(0), WorkerReady(0, 1))[2:]
+    assert isinstance(dispatch, Dispatch)
+    kill, record, kill_starting = drive(controller, Stop())
+    assert (kill, kill_starting) == (Kill(0), Kill(1))
+    assert isinstance(record, Record)
+    assert (record.report.outcome, record.report.final) == (O.STOPPED, False)
+    assert controller.state is State.STOPPING
+    drive(controller, AttemptEnded(0, report(dispatch.job), 2))  # it crossed the kill
+    assert drive(controller, Tick(3)) == [Finish()]
+    assert (controller.progress.done, controller.progress.todo) == (1, 4)
+    assert drive(controller, Tick(4), Drain(), Stop()) == []
+
+
+def test_workers_that_cannot_be_born_stop_the_campaign() -> None:
+    controller = CampaignController([request(0)], "c", FixedWorkers(2))
+    drive(controller, Tick(0), *(WorkerLost(n, O.CRASH, "no module", "", n) for n in range(3)), Tick(9))
+    assert controller.state is State.FINISHED
+    assert "no module" in (controller.progress.problem or "")
+
+
+def test_losing_a_node_with_5000_jobs_takes_under_a_second() -> None:
+    requests = [request(n) for n in range(5000)]
+    rig = Rig(requests, always(seconds=1.0), workers=64, nodes=("a", "b", "c", "d"))
+    rig.executor.lose_node(1020.5, "b")
+    start = time.perf_counter()
+    end = rig.run()
+    assert time.perf_counter() - start < 1.0
+    assert (end.done, end.failed) == (5000, 0)
+    assert [r.outcome for r in rig.records] == [O.LOST_NODE] * 16
+    assert {r.node for r in rig.records} == {"b"}
+
+
+def test_a_storm_of_every_failure_loses_no_request() -> None:
+    kinds = [O.OK, O.OK, O.CRASH, O.OUT_OF_MEMORY, O.DIVERGED, O.ERROR, O.BAD_DATA, O.LOST_NODE]
+    requests = [request(n) for n in range(800)]
+    rig = Rig(requests, lambda job: Behaviour(0.3, kinds[int(job.request.key[:4], 16) % 8]), workers=16)
+    end = rig.run()
+    assert end.done + end.failed == 800
+    attempts: dict[str, list[int]] = defaultdict(list)
+    for job in rig.executor.dispatched:
+        attempts[job.request.key].append(job.attempt)
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in attempts.values())

@@ -1,0 +1,105 @@
+"""Campaigns on Ray actors that crash, hang and are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from fake_evaluator import RECIPE, request
+
+from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.failure import FailurePolicy
+from orchestrator.campaign.progress import utilisation
+from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+from orchestrator.campaign.run import run_campaign
+from orchestrator.campaign.scaling import FixedWorkers
+from workers.label import Outcome, Report
+from workers.spool import Spool
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def executor(spool: Spool, evaluator: str = "fake_evaluator:build", cpus: float = 0.5) -> RayExecutor:
+    return RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), cpus=cpus))
+
+
+def last_reports(spool: Spool) -> dict[str, Report]:
+    reports = sorted(spool.read(), key=lambda report: report.job.attempt)
+    return {report.job.request.key: report for report in reports}
+
+
+def test_every_request_ends_with_the_right_outcome(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    hurried = RECIPE.model_copy(update={"time_limit_s": 1.5})
+    expected = [
+        (request(0, "hang", recipe=hurried), Outcome.TIMEOUT),
+        (request(1, "crash"), Outcome.CRASH),
+        (request(2, "nan"), Outcome.DIVERGED),
+        (request(3, "raise"), Outcome.ERROR),
+        (request(4, "oom"), Outcome.OUT_OF_MEMORY),
+        (request(5, "oom_unless_split"), Outcome.OK),
+        (request(6, "bad_data"), Outcome.BAD_DATA),
+        *((request(n, seconds=0.05), Outcome.OK) for n in range(10, 30)),
+    ]
+    controller = CampaignController(
+        [wanted for wanted, _ in expected], "c", FixedWorkers(4), FailurePolicy(infrastructure_cap=2)
+    )
+    end = run_campaign(controller, executor(spool), record=spool.put)
+    assert (end.done, end.failed, end.todo) == (21, 6, 0)
+    assert {key: report.outcome for key, report in last_reports(spool).items()} == {
+        wanted.key: outcome for wanted, outcome in expected
+    }
+
+
+def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    controller = CampaignController([request(0)], "c", FixedWorkers(1))
+    end = run_campaign(controller, executor(spool, "fake_evaluator:broken"), record=spool.put)
+    assert "no such thing" in (end.problem or "")
+    assert end.todo == 1
+
+
+def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    requests = [request(n, seconds=0.2) for n in range(150)]
+    runner = executor(spool)
+    finished, kills, choose = threading.Event(), [], random.Random(7)
+
+    def kill_twenty() -> None:
+        while len(kills) < 20 and not finished.wait(choose.uniform(0.05, 0.6)):
+            places = list(runner.places.values())
+            if places:
+                with suppress(ProcessLookupError):  # killed already, and Ray has not noticed
+                    pid = choose.choice(places).pid
+                    os.kill(pid, signal.SIGKILL)
+                    kills.append(pid)
+
+    killer = threading.Thread(target=kill_twenty)
+    killer.start()
+    controller = CampaignController(requests, "c", FixedWorkers(4), FailurePolicy(infrastructure_cap=1000))
+    end = run_campaign(controller, runner, record=spool.put)
+    finished.set()
+    killer.join()
+    assert len(kills) == 20
+    assert (end.done, end.failed) == (150, 0)
+    good = {report.job.request.key for report in spool.read() if report.outcome is Outcome.OK}
+    assert good == {wanted.key for wanted in requests}
+
+
+@pytest.mark.slow
+def test_actors_spend_their_time_in_label_work(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    requests = [request(n, seconds=0.25) for n in range(2000)]
+    controller = CampaignController(requests, "c", FixedWorkers(8))
+    start = time.time()
+    end = run_campaign(controller, executor(spool, cpus=0.25), record=spool.put)
+    share = utilisation(controller.times, time.time())
+    print(f"\n2000 labels of 0.25 s on 8 actors: {time.time() - start:.1f} s, {share:.4f} in label work")
+    assert end.done == 2000
+    assert share >= 0.95
