@@ -93,7 +93,7 @@ class Space(ABC):
     def sequence(self, seed: int) -> Iterator[Architecture]:
         """Distinct architectures without end, drawn uniformly; a prefix stays the same however many are taken."""
         rng, seen, misses = random.Random(f"{self.name}/{seed}"), set[str](), 0
-        while misses < 10_000:  # a small space runs out
+        while misses < 200_000:  # a small space runs out; this many misses leave none of 15,625 behind
             architecture = self.sample(rng)
             if architecture.id in seen:
                 misses += 1

@@ -1,0 +1,29 @@
+"""The `orchestrator` program: its commands, and how their errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from orchestrator.cli import label, labels, status
+from predictor.errors import AIOPError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Label vision architectures on many tasks.",
+)
+app.command("label")(label.label)
+app.command("labels")(labels.labels)
+app.command("status")(status.status)
+
+
+def main() -> None:
+    """Run a command. Exit code 0: done; 1: ended with labels missing; 2: a mistake of the user, told in one line."""
+    try:
+        app()
+    except AIOPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,166 @@
+"""`orchestrator label`: sample, label on Ray actors, stream into the store. A re-run goes on where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.progress import Progress
+from orchestrator.campaign.run import run_campaign
+from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.cli.output import emit, progress_display, say
+from orchestrator.errors import ConfigError
+from orchestrator.plan import CampaignConfig, Plan, plan_campaign
+from orchestrator.reliability import pivot, reliability
+from orchestrator.store.committer import Committer
+from orchestrator.store.delta import DeltaLabelStore
+from workers.label import LabelRequest
+from workers.spool import Spool
+
+
+def label(
+    task: Annotated[str, typer.Option(help="cls or seg")],
+    space: Annotated[str, typer.Option(help="search space")] = "nasbench201",
+    num: Annotated[int, typer.Option(help="architectures to label")] = 8,
+    data: Annotated[str, typer.Option(help="FORMAT[:WHERE]")] = "shapes",
+    fidelity: Annotated[str, typer.Option(help="how a label is made")] = "full",
+    recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
+    seed: Annotated[int, typer.Option(help="of sample, initialisation and data order")] = 0,
+    repeat: Annotated[int, typer.Option(help="seeds an architecture, to measure reliability")] = 1,
+    sample: Annotated[str, typer.Option(help="stratified (by FLOPs) or uniform")] = "stratified",
+    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    workers: Annotated[int | None, typer.Option(help="actors; as many as fit if unset")] = None,
+    retry_failed: Annotated[bool, typer.Option(help="try labels again that failed for good")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+) -> None:
+    """Label sampled architectures and stream the labels into the store."""
+    config = CampaignConfig.checked(
+        **{"task": task, "space": space, "num": num, "data": data, "fidelity": fidelity, "recipe": recipe},
+        **{"set": _overrides(set_ or []), "seed": seed, "repeat": repeat, "sample": sample, "store": store},
+        **{"workers": workers, "retry_failed": retry_failed},
+    )
+    plan = plan_campaign(config)
+    labels = DeltaLabelStore(config.store)
+    labels.keys()  # a store that cannot be read is refused before anything is written beside it
+    spool = Spool(_spool_folder(config.store))
+    committer = Committer(labels, spool)
+    drain(committer)  # what an earlier run finished but could not commit
+    stored, failed = labels.keys(), labels.finally_failed()
+    todo = [r for r in plan.requests if r.key not in stored and (config.retry_failed or r.key not in failed)]
+    say(f"{len(plan.requests)} labels asked for, {len(plan.requests) - len(todo)} already settled, {len(todo)} to make")
+    progress, dashboard = _run(config, plan, todo, committer, spool) if todo else (None, None)
+    summary = summarise(config, plan, labels, progress, dashboard)
+    emit(summary, json)
+    raise typer.Exit(0 if summary["labels"] == len(plan.requests) else 1)
+
+
+def _run(
+    config: CampaignConfig, plan: Plan, todo: list[LabelRequest], committer: Committer, spool: Spool
+) -> tuple[Progress, str | None]:
+    import ray  # seconds to import, and not needed when nothing is to be done
+
+    from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+
+    address = os.environ.get("RAY_ADDRESS")
+    context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
+    recipe = plan.recipe
+    fit = max(1, math.floor(_cpus(ray) / recipe.cpus))
+    spec = ActorSpec(
+        config.task,
+        config.space,
+        "workers.training:FullEvaluator",
+        str(Path(spool.directory).resolve()),
+        recipe.cpus,
+        recipe.gpus,
+    )
+    controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
+    try:
+        with progress_display(len(todo)) as show:
+            progress = run_campaign(
+                controller, RayExecutor(spec), record=spool.put, commit=lambda: drain(committer), observer=show
+            )
+    finally:
+        ray.shutdown()
+    if progress.problem:
+        raise ConfigError(f"no worker could start: {progress.problem}")
+    return progress, context.dashboard_url or None
+
+
+def _cpus(ray: Any) -> float:
+    resources: dict[str, float] = ray.cluster_resources()
+    return resources.get("CPU", 1.0)
+
+
+def drain(committer: Committer) -> None:
+    """Commit until the spool is empty."""
+    while committer.run_once() is not None:
+        pass
+
+
+def summarise(
+    config: CampaignConfig, plan: Plan, store: DeltaLabelStore, progress: Progress | None, dashboard: str | None
+) -> dict[str, Any]:
+    """The final table's content: what the store now holds of this campaign's requests."""
+    wanted = {request.key for request in plan.requests}
+    rows = [r for r in store.labels(task=config.task, space=config.space).to_pylist() if r["key"] in wanted]
+    values = sorted(row["value"] for row in rows)
+    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
+    best = max(rows, key=lambda r: float(r["value"]), default=None)
+    return {
+        "task": config.task,
+        "space": config.space,
+        "data": config.data,
+        "labels": len(rows),
+        "missing": len(wanted) - len(rows),
+        "metric": best["metric"] if best else None,
+        "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
+        "lowest": values[0] if values else None,
+        "median": values[len(values) // 2] if values else None,
+        "highest": values[-1] if values else None,
+        "seconds_a_label": sum(sum(s for _, s in r["seconds"]) for r in rows) / len(rows) if rows else None,
+        "reliability": asdict(trust) if trust else None,
+        "utilisation": progress.utilisation if progress else None,
+        "store": config.store,
+        "version": store.version(),
+        "dashboard": dashboard,
+    }
+
+
+def _overrides(pairs: list[str]) -> dict[str, object]:
+    """FIELD=VALUE to a mapping; body.X=V and head.X=V reach into those sections."""
+    fields: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set '{pair}': write FIELD=VALUE, for example steps=500")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set '{pair}': the value is not YAML") from None
+        section, dot, inner = name.partition(".")
+        if dot:
+            inside = fields.setdefault(section, {})
+            if not isinstance(inside, dict):
+                raise ConfigError(f"--set '{pair}': {section} was set to a plain value before")
+            inside[inner] = value
+        else:
+            fields[name] = value
+    return fields
+
+
+def _spool_folder(store: str) -> Path:
+    """Beside a local store; for an object store, in the user's cache, since spooling needs an atomic rename."""
+    if "://" not in store:
+        return Path(store) / "_spool"
+    name = "".join(c if c.isalnum() else "-" for c in store)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "aiop-orchestrator" / "spool" / name

@@ -1,0 +1,97 @@
+"""What commands print: results on stdout, all else on stderr; a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from orchestrator.campaign.progress import Progress as Counts
+
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True)
+_PLAIN_EVERY_S = 15.0
+
+
+def say(text: str) -> None:
+    """A line of news on stderr."""
+    _err.print(text, markup=False)
+
+
+def emit(document: dict[str, Any], as_json: bool) -> None:
+    """The result of a command: one JSON document, or a table of its fields."""
+    if as_json:
+        print(json.dumps(document))
+        return
+    table = Table(show_header=False)
+    for name, value in document.items():
+        table.add_row(name.replace("_", " "), _text(value))
+    _out.print(table)
+
+
+def emit_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Rows with equal columns: a JSON list, or a table."""
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table()
+    for name in rows[0] if rows else ["no rows"]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    _out.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items())
+    return "-" if value is None else str(value)
+
+
+@contextmanager
+def progress_display(total: int) -> Iterator[Callable[[Counts], None]]:
+    """An observer for a campaign: labels done, failed and in flight, labels an hour, time to go, utilisation."""
+    start = time.monotonic()
+    if not _err.is_terminal:
+        yield _PlainLines(total, start)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err) as bar:
+        line = bar.add_task("starting", total=total)
+
+        def show(counts: Counts) -> None:
+            bar.update(line, description=_describe(counts, total, start), completed=counts.done + counts.failed)
+
+        yield show
+
+
+class _PlainLines:
+    """One line when a count has changed, at most every few seconds."""
+
+    def __init__(self, total: int, start: float) -> None:
+        self._total, self._start = total, start
+        self._last, self._shown = 0.0, (-1, -1)
+
+    def __call__(self, counts: Counts) -> None:
+        now, state = time.monotonic(), (counts.done, counts.failed)
+        if state != self._shown and now - self._last >= _PLAIN_EVERY_S:
+            self._last, self._shown = now, state
+            say(_describe(counts, self._total, self._start))
+
+
+def _describe(counts: Counts, total: int, start: float) -> str:
+    hours = (time.monotonic() - start) / 3600
+    rate = counts.done / hours if counts.done else 0.0
+    left = f"{(counts.todo + counts.in_flight) / rate * 60:.0f} min to go" if rate else "no rate yet"
+    return (
+        f"{counts.state}: {counts.done}/{total} done, {counts.failed} failed, {counts.in_flight} in flight, "
+        f"{rate:.0f} labels/h, {left}, {counts.utilisation:.0%} busy"
+    )

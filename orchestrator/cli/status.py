@@ -1,0 +1,50 @@
+"""`orchestrator status`: what the store holds, and how attempts ended."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import emit
+from orchestrator.reliability import pivot, reliability
+from orchestrator.store.delta import DeltaLabelStore
+
+
+def status(
+    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+) -> None:
+    """Labels by task and space with their reliability, attempts by outcome, messages of recent failures."""
+    opened = DeltaLabelStore(store)
+    emit(describe(opened, store), json)
+
+
+def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
+    """The document `status` prints."""
+    groups: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
+    columns = ["task", "space", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
+    for row in opened.labels().select(columns).to_pylist():
+        name = f"{row['task']}/{row['space']}/{row['fingerprint']}/{row['recipe_hash']}"
+        groups[name].append((row["architecture"], row["seed"], row["value"]))
+    attempts = opened.attempts().select(["outcome", "message", "started"]).to_pylist()
+    attempts.sort(key=lambda a: a["started"])
+    failures = [a["message"] for a in attempts if a["outcome"] != "ok"]
+    document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": sum(map(len, groups.values()))}
+    document["groups"] = {name: _group(rows) for name, rows in sorted(groups.items())}
+    document["attempts"] = dict(Counter(a["outcome"] for a in attempts))
+    document["recent_failures"] = failures[-5:]
+    return document
+
+
+def _group(rows: list[tuple[str, int, float]]) -> dict[str, Any]:
+    values = [value for _, _, value in rows]
+    trust = reliability(pivot(rows))
+    return {
+        "labels": len(rows),
+        "lowest": min(values),
+        "highest": max(values),
+        "reliability": asdict(trust) if trust else None,
+    }

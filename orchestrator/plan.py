@@ -1,0 +1,95 @@
+"""From a validated configuration to the requests of a campaign. No worker has started yet."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from orchestrator.errors import ConfigError
+from workers.data import DataSet, open_data
+from workers.errors import UnknownNameError
+from workers.label import LabelRequest
+from workers.recipe import Recipe, load_recipe
+from workers.spaces import get_space
+from workers.tasks import get_task
+
+FIDELITIES = ("full",)
+
+
+class CampaignConfig(BaseModel):
+    """What `orchestrator label` was asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    space: str = "nasbench201"
+    num: int = Field(default=8, ge=1, description="Architectures to label.")
+    data: str = "shapes"
+    fidelity: str = "full"
+    recipe: str = Field(default="laptop", description="A tier such as laptop, or a YAML file.")
+    set: dict[str, object] = Field(default_factory=dict, description="Recipe fields to override.")
+    seed: int = Field(default=0, ge=0, description="Of the sample, the initialisation and the order of the data.")
+    repeat: int = Field(default=1, ge=1, description="Seeds an architecture is labelled with.")
+    sample: Literal["stratified", "uniform"] = "stratified"
+    store: str = "labels"
+    workers: int | None = Field(default=None, ge=1, description="Actors; as many as the CPUs allow if unset.")
+    retry_failed: bool = False
+
+    @model_validator(mode="after")
+    def _named_things_exist(self) -> Self:
+        if not self.store:
+            raise ValueError("store is empty: name a folder or an object-store URI")
+        return self
+
+    @classmethod
+    def checked(cls, **fields: object) -> CampaignConfig:
+        """The configuration. Raises ConfigError in one line for the first wrong field."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "configuration"
+            raise ConfigError(f"--{where.replace('_', '-')}: {first['msg']}, not {first['input']!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All requests of a campaign, in the order in which they are to be made."""
+
+    requests: tuple[LabelRequest, ...]
+    recipe: Recipe
+    classes: tuple[str, ...]
+
+
+def plan_campaign(config: CampaignConfig) -> Plan:
+    """Check every name, file and field, then sample. Raises AIOPError subclasses.
+
+    A longer campaign begins with the requests of a shorter one, so asking for more adds to what is there.
+    """
+    get_task(config.task)
+    space = get_space(config.space)
+    if config.fidelity not in FIDELITIES:
+        raise UnknownNameError("fidelity", config.fidelity, FIDELITIES)
+    data: DataSet = open_data(config.data)
+    data.check(config.task)
+    recipe = load_recipe(config.recipe, config.task, config.space, dict(config.set))
+    classes = data.classes(config.task)
+    body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
+    get_task(config.task).build_head(body.channels, body.strides, len(classes), recipe.head)
+    fingerprint = data.fingerprint()
+    draws = (
+        space.stratified(config.seed, recipe.input_size, recipe.body)
+        if config.sample == "stratified"
+        else space.sequence(config.seed)
+    )
+    requests = tuple(
+        LabelRequest(a, config.task, data.spec, fingerprint, config.fidelity, recipe, config.seed + r)
+        for a in itertools.islice(draws, config.num)
+        for r in range(config.repeat)
+    )
+    if len(requests) < config.num * config.repeat:
+        raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
+    return Plan(requests, recipe, classes)

@@ -1,0 +1,46 @@
+"""How far labels can be trusted: agreement between seeds, and variance between architectures against theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Over architectures labelled with every seed.
+
+    spearman: mean rank correlation over pairs of seeds. variance_ratio: variance between architectures (what is
+    left of that of their means after the seeds' share) over variance between seeds, once every seed's common
+    offset is removed; infinite when the seeds agree exactly.
+    """
+
+    architectures: int
+    seeds: int
+    spearman: float
+    variance_ratio: float
+
+
+def reliability(values: NDArray[np.float64]) -> Reliability | None:
+    """From labels (architectures, seeds); None when there are fewer than 3 architectures or 2 seeds."""
+    count, seeds = values.shape
+    if count < 3 or seeds < 2:
+        return None
+    pairs = [(i, j) for i in range(seeds) for j in range(i)]
+    rho = float(np.mean([spearmanr(values[:, i], values[:, j]).statistic for i, j in pairs]))
+    centred = values - values.mean(0)
+    means = centred.mean(1, keepdims=True)
+    within = float(((centred - means) ** 2).sum() / ((count - 1) * (seeds - 1)))
+    between = max(0.0, float((means**2).sum() / (count - 1)) - within / seeds)
+    return Reliability(count, seeds, rho, between / within if within > 0 else float("inf"))
+
+
+def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:
+    """(architectures, seeds) from (architecture, seed, value) rows; architectures that lack a seed are left out."""
+    seeds = sorted({seed for _, seed, _ in rows})
+    table = {(architecture, seed): value for architecture, seed, value in rows}
+    whole = [a for a in dict.fromkeys(a for a, _, _ in rows) if all((a, s) in table for s in seeds)]
+    return np.array([[table[a, s] for s in seeds] for a in whole]).reshape(len(whole), len(seeds))

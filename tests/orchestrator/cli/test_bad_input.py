@@ -1,0 +1,122 @@
+"""Every mistake is one line on stderr that says what is wrong and what to do, exit code 2, and no worker starts."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+
+from orchestrator.cli.app import app, main
+
+FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "v1"
+
+
+def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Exit code of the program in this process. Starting Ray is an error."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a worker was about to start")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+CASES = [
+    (["--task", "sge"], "unknown task 'sge': choose one of cls, seg"),
+    (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mobilenetv3, nasbench201"),
+    (["--task", "seg", "--data", "shpaes"], "unknown data format 'shpaes': choose one of"),
+    (["--task", "seg", "--data", "shapes:x=1"], "is not one of seed=N"),
+    (["--task", "seg", "--data", "shapes:train=0"], "a split would be empty"),
+    (["--task", "seg", "--num", "0"], "--num: Input should be greater than or equal to 1"),
+    (["--task", "seg", "--num", "-4"], "--num:"),
+    (["--task", "seg", "--num", "20000", "--sample", "uniform"], "has only 15625 architectures"),
+    (["--task", "seg", "--repeat", "0"], "--repeat:"),
+    (["--task", "seg", "--seed", "-1"], "--seed:"),
+    (["--task", "seg", "--workers", "0"], "--workers:"),
+    (["--task", "seg", "--sample", "best"], "--sample: Input should be 'stratified' or 'uniform'"),
+    (["--task", "seg", "--fidelity", "rumour"], "unknown fidelity 'rumour': choose one of full"),
+    (["--task", "seg", "--recipe", "mainframe"], "unknown recipe for task seg 'mainframe': choose one of laptop"),
+    (["--task", "seg", "--recipe", "/nowhere/r.yaml"], "No such file"),
+    (["--task", "seg", "--set", "steps"], "write FIELD=VALUE"),
+    (["--task", "seg", "--set", "stepz=3"], "stepz"),
+    (["--task", "seg", "--set", "steps=0"], "steps: Input should be greater"),
+    (["--task", "seg", "--set", "steps=20"], "lower ema or raise steps"),
+    (["--task", "seg", "--set", "steps=[1"], "the value is not YAML"),
+    (["--task", "seg", "--set", "input_size=[50,50]"], "multiples of 32"),
+    (["--task", "seg", "--set", "body.depth=3"], "body setting 'depth' is unknown"),
+    (["--task", "seg", "--set", "head.depth=3"], "head setting 'depth' is unknown"),
+    (["--task", "seg", "--set", "head.width=9"], "must be a multiple of 8"),
+    (["--task", "cls", "--set", "head.width=8"], "unknown to task cls"),
+    (["--task", "seg", "--set", "task=cls"], "is for task cls, not seg"),
+    (["--task", "seg", "--set", "precision=float8"], "precision: Input should be"),
+    (["--task", "seg", "--store", ""], "store is empty"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), CASES)
+def test_one_line_and_exit_code_2(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["label", *arguments], monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["label", "labels", "status"])
+def test_a_newer_and_a_corrupt_store_are_refused(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    newer, corrupt = tmp_path / "newer", tmp_path / "corrupt"
+    shutil.copytree(FIXTURE, newer)
+    for log in newer.glob("*/_delta_log/*0.json"):
+        log.write_text(re.sub(r"(schema_version[^0-9]*)1", r"\g<1>99", log.read_text()))
+    shutil.copytree(FIXTURE, corrupt)
+    for log in corrupt.glob("*/_delta_log/*0.json"):
+        log.write_text("{")
+    for store, says in ((newer, "upgrade aiop-orchestrator"), (corrupt, "restore it from a copy")):
+        task = ["--task", "seg"] if command == "label" else []
+        assert run([command, *task, "--store", str(store)], monkeypatch) == 2
+        printed = capsys.readouterr()
+        assert says in printed.err
+        assert printed.err.count("\n") == 1
+
+
+def test_unknown_options_and_commands_exit_with_2() -> None:
+    for arguments in (["label"], ["label", "--task", "seg", "--nmu", "3"], ["lable"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", "from orchestrator.cli import main; main()", *arguments], capture_output=True
+        )
+        assert ended.returncode == 2
+        assert b"Traceback" not in ended.stderr
+
+
+def test_every_command_has_help_and_json() -> None:
+    assert {command.name for command in app.registered_commands} == {"label", "labels", "status"}
+
+
+def test_labels_and_status_read_a_frozen_store(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    expected = json.loads((FIXTURE / "expected.json").read_text())
+    store = tmp_path / "store"
+    shutil.copytree(FIXTURE, store)
+    out = tmp_path / "rows.csv"
+    assert run(["labels", "--store", str(store), "--json", "--out", str(out)], monkeypatch) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == len(expected["labels"])
+    assert [r["value"] for r in rows] == sorted((r["value"] for r in rows), reverse=True)
+    assert len(out.read_text().splitlines()) == len(rows) + 1
+    assert run(["status", "--store", str(store), "--json"], monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == len(rows)
+    assert run(["labels", "--store", str(store), "--out", str(tmp_path / "rows.xls")], monkeypatch) == 2
