@@ -1,0 +1,191 @@
+"""`masks:DIR`: images/{split}/*.jpg|png with label PNGs of the same name in annotations/{split}."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from workers.data.base import VOID, DataSet, Sample, register_format, unsupported
+from workers.data.files import (
+    BROKEN,
+    decode_image,
+    hash_files,
+    list_files,
+    open_folder,
+    require_folder,
+    unreadable,
+    verify_image,
+)
+from workers.errors import BadDataFailure, DataError
+
+_LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
+_GREY, _PALETTE = 0, 3  # colour types in the header of a PNG
+
+Pair = tuple[Path, Path]  # image, annotation
+
+
+class Masks(DataSet):
+    """Images with a class id for every pixel. `held-out` is val, and test where it has annotations."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spec, self._folder = f"masks:{folder}", folder
+
+    def check(self, task: str) -> None:
+        """Read every annotation and the header of every image."""
+        self._require_seg(task)
+        require_folder(self._folder, _LAYOUT)
+        for part in sorted({image.parent.name for pairs in self._pairs.values() for image, _ in pairs}):
+            self._check_names(part)
+        count = len(self.classes(task))
+        for pairs in self._pairs.values():
+            for image, annotation in pairs:
+                _check_labels(_read_labels(annotation), annotation, image, verify_image(image), count)
+
+    def classes(self, task: str) -> tuple[str, ...]:
+        """Those of classes.json, or else `class 0` to the highest id that occurs."""
+        self._require_seg(task)
+        return self._classes
+
+    def fingerprint(self) -> str:
+        """Hash of images, annotations and classes.json."""
+        files = [file for pairs in self._pairs.values() for pair in pairs for file in pair]
+        if self._names_file.exists():
+            files.append(self._names_file)
+        return hash_files(self._folder, files)
+
+    def size(self, split: str) -> int:
+        """Number of images."""
+        return len(self._pairs[split])
+
+    def sample(self, split: str, index: int) -> Sample:
+        """Image and class ids. Raises BadDataFailure for a file that is no longer as it was checked."""
+        pairs = self._pairs[split]
+        if not 0 <= index < len(pairs):
+            raise IndexError(f"{self.spec} has {len(pairs)} images in {split}, not {index}")
+        image, annotation = pairs[index]
+        try:
+            pixels, labels = decode_image(image), _read_labels(annotation)
+            size = pixels.shape[1], pixels.shape[0]
+            _check_labels(labels, annotation, image, size, len(self._classes))
+        except DataError as error:
+            raise BadDataFailure(str(error)) from error
+        return Sample(pixels, semantic=labels)
+
+    @property
+    def _names_file(self) -> Path:
+        return self._folder / "classes.json"
+
+    def _require_seg(self, task: str) -> None:
+        if task != "seg":
+            raise unsupported(self.spec, task, "masks serves seg; choose that task or another data set")
+
+    @cached_property
+    def _classes(self) -> tuple[str, ...]:
+        if self._names_file.exists():
+            return _read_names(self._names_file)
+        top = max(_highest(_read_labels(annotation)) for pairs in self._pairs.values() for _, annotation in pairs)
+        if top < 0:
+            raise DataError(f"{self._folder / 'annotations'} labels every pixel as void ({VOID}): add class ids")
+        return tuple(f"class {i}" for i in range(top + 1))
+
+    @cached_property
+    def _pairs(self) -> dict[str, list[Pair]]:
+        held_out = [part for part in ("val", "test") if self._is_used(part)]
+        if not held_out:
+            raise DataError(
+                f"{self._folder / 'images' / 'val'} does not exist, nor a test folder with annotations: "
+                "hold out some images there"
+            )
+        return {
+            "train": self._list_pairs("train"),
+            "held-out": [pair for part in held_out for pair in self._list_pairs(part)],
+        }
+
+    def _is_used(self, part: str) -> bool:
+        annotations = self._folder / "annotations" / part
+        if part == "test":
+            return annotations.is_dir() and bool(list_files(annotations))
+        return annotations.exists() or (self._folder / "images" / part).exists()
+
+    def _list_pairs(self, part: str) -> list[Pair]:
+        images, annotations = self._folder / "images" / part, self._folder / "annotations" / part
+        require_folder(images, f"the {part} images")
+        require_folder(annotations, f"the annotations of the {part} images")
+        pairs = [(image, annotations / f"{image.stem}.png") for image in list_files(images)]
+        if not pairs:
+            raise DataError(f"{images} is empty: put the {part} images (.jpg or .png) there")
+        return pairs
+
+    def _check_names(self, part: str) -> None:
+        images = list_files(self._folder / "images" / part)
+        labels = list_files(self._folder / "annotations" / part, (".png",))
+        by_stem = {image.stem: image for image in images}
+        annotated = {label.name for label in labels}
+        for image in images:
+            if by_stem[image.stem] != image:
+                raise DataError(f"{image} and {by_stem[image.stem].name} share one annotation: rename one of them")
+            if f"{image.stem}.png" not in annotated:
+                raise DataError(f"{image} has no annotation: add annotations/{part}/{image.stem}.png or remove it")
+        for label in labels:
+            if label.stem not in by_stem:
+                raise DataError(f"{label} has no image: add images/{part}/{label.stem}.jpg or .png, or remove it")
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    remedy = 'write a list of one to 255 different names, such as ["road", "car"]'
+    try:
+        names = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not readable JSON: {remedy}") from error
+    if not isinstance(names, list) or not 1 <= len(names) <= VOID:
+        raise DataError(f"{path} is not a list of class names: {remedy}")
+    if not all(isinstance(name, str) and name.strip() for name in names) or len(set(names)) < len(names):
+        raise DataError(f"{path} has an empty, repeated or non-text name: {remedy}")
+    return tuple(names)
+
+
+def _read_labels(path: Path) -> NDArray[np.uint8]:
+    """Class ids as stored. Pillow stretches grey of less than eight bits to 0..255; that is undone."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(26)
+        if len(header) < 26 or not header.startswith(b"\x89PNG"):
+            raise unreadable(path)
+        depth, colour = header[24], header[25]
+        if colour not in (_GREY, _PALETTE) or depth > 8:
+            raise DataError(f"{path} is not an 8-bit grey or palette PNG: save one class id a pixel, not colours")
+        with Image.open(path, formats=["PNG"]) as image:
+            stored = np.array(image if image.mode == "P" else image.convert("L"), dtype=np.uint8)
+    except BROKEN as error:
+        raise unreadable(path) from error
+    if colour == _GREY and 0 < depth < 8:
+        stored //= np.uint8(255 // (2**depth - 1))
+    return stored
+
+
+def _highest(labels: NDArray[np.uint8]) -> int:
+    known = labels[labels != VOID]
+    return int(known.max()) if known.size else -1
+
+
+def _check_labels(labels: NDArray[np.uint8], path: Path, image: Path, size: tuple[int, int], count: int) -> None:
+    height, width = labels.shape
+    if (width, height) != size:
+        raise DataError(
+            f"{path} is {width}x{height} pixels but {image} is {size[0]}x{size[1]}: save both with the same size"
+        )
+    if _highest(labels) >= count:
+        raise DataError(
+            f"{path} has class id {_highest(labels)} but there are {count} classes: "
+            f"use ids 0 to {count - 1}, {VOID} for void, or complete classes.json"
+        )
+
+
+@register_format("masks")
+def _open(where: str) -> DataSet:
+    return Masks(open_folder("masks", where, _LAYOUT))
