@@ -99,9 +99,13 @@ class Segmentation(Task):
         return torch.from_numpy(np.array(resized))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy at the target's resolution; void pixels do not count."""
-        full = F.interpolate(output.float(), size=target.shape[1:], mode="bilinear")
-        return F.cross_entropy(full, target.long(), ignore_index=VOID)
+        """Cross entropy at the output's resolution, on the target's pixel nearest to each centre; void does not count.
+
+        A quarter of the time of a step on a CPU went into upsampling the logits for the loss; evaluation does it still.
+        """
+        stride = target.shape[1] // output.shape[2]
+        coarse = target[:, stride // 2 :: stride, stride // 2 :: stride]
+        return F.cross_entropy(output.float(), coarse.long(), ignore_index=VOID)
 
     def flip(self, target: Tensor) -> Tensor:
         """Mirrored map."""
