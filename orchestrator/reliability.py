@@ -13,15 +13,15 @@ from scipy.stats import spearmanr
 class Reliability:
     """Over architectures labelled with every seed.
 
-    spearman: mean rank correlation over pairs of seeds. variance_ratio: variance between architectures (what is
-    left of that of their means after the seeds' share) over variance between seeds, once every seed's common
-    offset is removed; infinite when the seeds agree exactly.
+    spearman: mean rank correlation over pairs of seeds; None where a seed's labels are all equal. variance_ratio:
+    variance between architectures (what is left of that of their means after the seeds' share) over variance between
+    seeds, once every seed's common offset is removed; None where the seeds agree exactly.
     """
 
     architectures: int
     seeds: int
-    spearman: float
-    variance_ratio: float
+    spearman: float | None
+    variance_ratio: float | None
 
 
 def reliability(values: NDArray[np.float64]) -> Reliability | None:
@@ -30,12 +30,13 @@ def reliability(values: NDArray[np.float64]) -> Reliability | None:
     if count < 3 or seeds < 2:
         return None
     pairs = [(i, j) for i in range(seeds) for j in range(i)]
-    rho = float(np.mean([spearmanr(values[:, i], values[:, j]).statistic for i, j in pairs]))
+    ranked = bool((np.ptp(values, axis=0) > 0).all())
+    rho = float(np.mean([spearmanr(values[:, i], values[:, j]).statistic for i, j in pairs])) if ranked else None
     centred = values - values.mean(0)
     means = centred.mean(1, keepdims=True)
     within = float(((centred - means) ** 2).sum() / ((count - 1) * (seeds - 1)))
     between = max(0.0, float((means**2).sum() / (count - 1)) - within / seeds)
-    return Reliability(count, seeds, rho, between / within if within > 0 else float("inf"))
+    return Reliability(count, seeds, rho, between / within if within > 0 else None)
 
 
 def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A thin shell that makes `run_attempt` a Ray actor. Ray itself is not imported here."""
+"""A thin shell that makes `run_attempt` a Ray actor: the one file of this room that knows Ray."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class LabelActor:
         self._space = space
         self._evaluator = build_evaluator(evaluator, arguments)
         self._spool = Spool(Path(spool))
+        self._phases: Any = None
         torch = sys.modules.get("torch")
         if torch is not None:
             # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
@@ -53,5 +54,19 @@ class LabelActor:
         return Place(platform.node(), os.getpid())
 
     def run(self, job: LabelJob) -> Report:
-        """Make one attempt."""
-        return run_attempt(self._evaluator, job, self._spool)
+        """Make one attempt, and publish the seconds of its phases as ray_orchestrator_phase_seconds."""
+        report = run_attempt(self._evaluator, job, self._spool)
+        if report.measurement is not None:
+            self._phases = self._phases or _phase_seconds(self._task, self._space)
+            for phase, seconds in report.measurement.seconds.items():
+                self._phases.observe(seconds, {"phase": phase})
+        return report
+
+
+def _phase_seconds(task: str, space: str) -> Any:
+    from ray.util.metrics import Histogram
+
+    bounds = [0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600]
+    phases = Histogram("orchestrator_phase_seconds", "Seconds a phase of a label.", bounds, ("task", "space", "phase"))
+    phases.set_default_tags({"task": task, "space": space})
+    return phases

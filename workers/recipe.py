@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -54,8 +55,13 @@ class Recipe(BaseModel):
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal digits of everything that can change a label."""
-        text = self.model_dump_json(exclude=set(self._NOT_HASHED))
+        """16 hexadecimal digits of everything that can change a label.
+
+        Fields at their default are left out, so a field added later leaves the keys of older labels alone. Hence a
+        default never changes, and a new field's default means what was done before there was one.
+        """
+        fields = self.model_dump(mode="json", exclude=set(self._NOT_HASHED), exclude_defaults=True)
+        text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

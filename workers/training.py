@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -49,10 +50,10 @@ class FullEvaluator:
         clock = _Phases()
         data, train, held_out = self._open(request.data, task, recipe)
         clock.end("data")
-        torch.manual_seed(request.seed)  # common random numbers: all architectures of a seed start alike
         body = get_space(request.architecture.space).build(request.architecture, recipe.body)
         classes = len(data.classes(task.name))
         network = Network(body, task.build_head(body.channels, body.strides, classes, recipe.head))
+        initialise(network, request.seed)
         cost = measure_cost(network, (3, *recipe.input_size))
         network = network.to(device).to(memory_format=_format(recipe))
         clock.end("build")
@@ -71,6 +72,22 @@ class FullEvaluator:
             held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, share)
             self._splits = {name: (data, train, held_out)}  # one at a time: a campaign has one
         return self._splits[name]
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Draw every layer's weights anew, from a generator of its own.
+
+    Common random numbers: a layer's start depends on the seed, its name and its shape, so architectures that share a
+    layer start it alike, and a lucky start lifts all of them together.
+    """
+    for name, module in network.named_modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            shapes = [tuple(p.shape) for p in module.parameters(recurse=False)]
+            digest = hashlib.sha256(f"{seed} {name} {shapes}".encode()).digest()
+            torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            reset()
+    torch.manual_seed(seed)
 
 
 def train_network(

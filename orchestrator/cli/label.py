@@ -21,7 +21,7 @@ from orchestrator.cli.output import emit, progress_display, say
 from orchestrator.errors import ConfigError
 from orchestrator.plan import CampaignConfig, Plan, plan_campaign
 from orchestrator.reliability import pivot, reliability
-from orchestrator.store.committer import Committer
+from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from workers.label import LabelRequest
 from workers.spool import Spool
@@ -53,23 +53,28 @@ def label(
     labels = DeltaLabelStore(config.store)
     labels.keys()  # a store that cannot be read is refused before anything is written beside it
     spool = Spool(_spool_folder(config.store))
-    committer = Committer(labels, spool)
-    drain(committer)  # what an earlier run finished but could not commit
+    committer = CommitterProcess(config.store, spool.directory)
+    if spool.pending():  # what an earlier run finished but could not commit
+        committer.drain()
     stored, failed = labels.keys(), labels.finally_failed()
     todo = [r for r in plan.requests if r.key not in stored and (config.retry_failed or r.key not in failed)]
     say(f"{len(plan.requests)} labels asked for, {len(plan.requests) - len(todo)} already settled, {len(todo)} to make")
-    progress, dashboard = _run(config, plan, todo, committer, spool) if todo else (None, None)
+    try:
+        progress, dashboard = _run(config, plan, todo, committer, spool) if todo else (None, None)
+    finally:
+        committer.close()
     summary = summarise(config, plan, labels, progress, dashboard)
     emit(summary, json)
     raise typer.Exit(0 if summary["labels"] == len(plan.requests) else 1)
 
 
 def _run(
-    config: CampaignConfig, plan: Plan, todo: list[LabelRequest], committer: Committer, spool: Spool
+    config: CampaignConfig, plan: Plan, todo: list[LabelRequest], committer: CommitterProcess, spool: Spool
 ) -> tuple[Progress, str | None]:
     import ray  # seconds to import, and not needed when nothing is to be done
 
     from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+    from orchestrator.telemetry import CampaignMetrics
 
     address = os.environ.get("RAY_ADDRESS")
     context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
@@ -85,26 +90,27 @@ def _run(
     )
     controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
     try:
+        metrics = CampaignMetrics(config.task, config.space)
         with progress_display(len(todo)) as show:
-            progress = run_campaign(
-                controller, RayExecutor(spec), record=spool.put, commit=lambda: drain(committer), observer=show
-            )
+
+            def observe(progress: Progress) -> None:
+                show(progress)
+                metrics.observe(progress)
+
+            def commit() -> None:
+                metrics.committed(committer.drain())
+
+            progress = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
     finally:
         ray.shutdown()
     if progress.problem:
-        raise ConfigError(f"no worker could start: {progress.problem}")
+        say(f"stopped: {progress.problem}")
     return progress, context.dashboard_url or None
 
 
 def _cpus(ray: Any) -> float:
     resources: dict[str, float] = ray.cluster_resources()
     return resources.get("CPU", 1.0)
-
-
-def drain(committer: Committer) -> None:
-    """Commit until the spool is empty."""
-    while committer.run_once() is not None:
-        pass
 
 
 def summarise(

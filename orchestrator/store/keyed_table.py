@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 MAX_CONFLICTS = 200
 
 # Delta goes through the list of live files in every commit, so one file a commit would make each slower than the last.
-MERGE_EVERY = 32
+MERGE_EVERY = 8
 MERGED_BYTES = 8 << 20  # a file this large is left alone, so that a merge costs the same in a large table
 
 # Minimum and maximum of every column are a burden in every commit, and nothing here looks rows up by range.

@@ -41,7 +41,7 @@ def test_a_label_is_complete_and_repeatable(task: str) -> None:
 
 
 def test_training_beats_the_most_frequent_class() -> None:
-    asked = job("seg", steps=90, ema=0.9, train_images=256)
+    asked = job("seg", steps=200, ema=0.9, train_images=256)
     measured: Measurement = FullEvaluator()(asked)
     held_out = CachedSplit(open_data("shapes"), "held-out", get_task("seg"), (64, 64), 32, 16)
     _, target = held_out.batch(list(range(32)))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from workers.architecture import Architecture
-from workers.errors import GenotypeError
+from workers.errors import GenotypeError, RecipeError
 from workers.spaces.base import Body, Space, register
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -75,10 +75,18 @@ class Reduction(nn.Module):
         return out
 
 
+def _pool(c_in: int, c_out: int) -> nn.Sequential:
+    """The block's shortcut alone: leaves all looking at neighbours to the cells."""
+    return nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+
+
+_REDUCTIONS: dict[str, Callable[[int, int], nn.Module]] = {"residual": Reduction, "pool": _pool}
+
+
 class CellBody(Body):
     """Stride-4 stem, then four stages of cells with reductions in between."""
 
-    def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int) -> None:
+    def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int, reduction: str) -> None:
         super().__init__()
         self.channels, self.strides = tuple(channels), (4, 8, 16, 32)
         first = channels[0]
@@ -87,7 +95,7 @@ class CellBody(Body):
         )
         stages = []
         for level, width in enumerate(channels):
-            blocks: list[nn.Module] = [Reduction(channels[level - 1], width)] if level else []
+            blocks = [_REDUCTIONS[reduction](channels[level - 1], width)] if level else []
             blocks += [Cell(ops, width) for _ in range(cells)]
             stages.append(nn.Sequential(*blocks, nn.BatchNorm2d(width), nn.ReLU()))
         self.stages = nn.ModuleList(stages)
@@ -106,7 +114,7 @@ class NasBench201(Space):
     """15,625 cells: one of five operations on each of six edges."""
 
     name = "nasbench201"
-    default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1}
+    default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1, "reduction": "residual"}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
         """Six operations drawn independently."""
@@ -146,5 +154,12 @@ class NasBench201(Space):
         return Architecture.of(self.name, genotype)
 
     def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
-        """Body with `channels` a stage and `cells` cells in each."""
-        return CellBody(genotype["ops"], settings["channels"], settings["cells"])
+        """Body with `channels` a stage, `cells` cells in each, and `reduction` residual (as published) or pool."""
+        channels, cells, reduction = (settings[k] for k in ("channels", "cells", "reduction"))
+        if not isinstance(channels, list) or len(channels) != 4 or any(type(c) is not int or c < 1 for c in channels):
+            raise RecipeError(f"body channels {channels}: must be four positive whole numbers, one a stage")
+        if type(cells) is not int or cells < 1:
+            raise RecipeError(f"body cells {cells}: must be a positive whole number")
+        if reduction not in _REDUCTIONS:
+            raise RecipeError(f"body reduction {reduction}: must be one of {', '.join(_REDUCTIONS)}")
+        return CellBody(genotype["ops"], channels, cells, reduction)

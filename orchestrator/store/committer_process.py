@@ -1,0 +1,102 @@
+"""The committer in a process of its own: a slow or dying store holds up neither labelling nor the driver."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from orchestrator.errors import StoreError
+from orchestrator.store.committer import Committer
+from orchestrator.store.delta import DeltaLabelStore
+from predictor.errors import AIOPError
+from workers.spool import Spool
+
+_DEATHS = 10  # in a row; then it is no accident
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one call committed: new labels, and the seconds each of its commits took."""
+
+    labels: int
+    seconds: tuple[float, ...]
+
+
+class CommitterProcess:
+    """Commits on request. Killed, it is started anew; what it had not finished waits in the spool."""
+
+    def __init__(self, store: str, spool: Path) -> None:
+        self._store, self._spool = store, spool
+        self._pipe: Connection | None = None
+        self._process: multiprocessing.process.BaseProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, once it was started."""
+        return self._process.pid if self._process else None
+
+    def drain(self) -> Drained:
+        """Commit until the spool is empty. Raises StoreError when the store refuses, or the process keeps dying."""
+        for _ in range(_DEATHS):
+            pipe = self._connect()
+            try:
+                pipe.send("drain")
+                answer = pipe.recv()
+            except (EOFError, OSError):
+                self.close()
+                continue
+            if isinstance(answer, str):
+                raise StoreError(answer)
+            return Drained(*answer)
+        raise StoreError(f"label store {self._store}: the committer died {_DEATHS} times in a row: see the log above")
+
+    def close(self) -> None:
+        """End the process after what it is doing."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.join(60)
+            self._process.kill()
+        self._pipe = self._process = None
+
+    def _connect(self) -> Connection:
+        if self._pipe is None:
+            context = multiprocessing.get_context("spawn")  # a fork would copy Ray's threads' locks
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(
+                target=_serve, args=(theirs, self._store, self._spool), name="committer", daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        return self._pipe
+
+
+def _serve(pipe: Connection, store: str, spool: Path) -> None:
+    """Answer requests until the driver is gone. Ctrl-C is the driver's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    committer: Committer | None = None
+    while True:
+        try:
+            pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            committer = committer or Committer(DeltaLabelStore(store), Spool(spool))
+            answer: str | tuple[int, tuple[float, ...]] = _drain(committer)
+        except AIOPError as error:
+            answer, committer = str(error), None
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+
+
+def _drain(committer: Committer) -> tuple[int, tuple[float, ...]]:
+    labels, seconds = 0, []
+    while (committed := committer.run_once()) is not None:
+        labels += committed.labels
+        seconds.append(committed.seconds)
+    return labels, tuple(seconds)

@@ -1,0 +1,106 @@
+"""kill -9 of the driver and of the committer at random moments: nothing acknowledged is lost, no key comes twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import ray
+from killed_driver import requests
+
+from orchestrator.store.delta import DeltaLabelStore
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def start(place: Path, count: int) -> subprocess.Popen[str]:
+    """A driver, once it has begun its campaign."""
+    begun = place / "driver.started"
+    begun.unlink(missing_ok=True)
+    script = Path(__file__).with_name("killed_driver.py")
+    address = ray.get_runtime_context().gcs_address
+    driver = subprocess.Popen(
+        [sys.executable, str(script), address, str(place), str(count)], stdout=subprocess.PIPE, text=True
+    )
+    while not begun.exists() and driver.poll() is None:
+        time.sleep(0.02)
+    return driver
+
+
+def wait_for_a_report(place: Path, driver: subprocess.Popen[str]) -> None:
+    """Until the driver's workers have finished something new."""
+    before = DeltaLabelStore(str(place)).version()
+    deadline = time.monotonic() + 30
+    while driver.poll() is None and time.monotonic() < deadline:
+        if list((place / "_spool").glob("*.json")) or DeltaLabelStore(str(place)).version() > before:
+            return
+        time.sleep(0.02)
+
+
+def finish(driver: subprocess.Popen[str]) -> dict[str, object]:
+    out, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0
+    end: dict[str, object] = json.loads(out.splitlines()[-1])
+    return end
+
+
+def check(place: Path, count: int) -> None:
+    """The store holds what an undisturbed campaign leaves: by construction, all but the five odd requests."""
+    store, wanted = DeltaLabelStore(str(place)), requests(count)
+    rows = store.labels().column("key").to_pylist()
+    assert len(rows) == len(set(rows))
+    assert set(rows) == {request.key for request in wanted[5:]}
+    assert store.finally_failed() == {request.key for request in wanted[:4]}
+    attempts = store.attempts().column("attempt_id").to_pylist()
+    assert len(attempts) == len(set(attempts))
+    assert not list((place / "_spool").glob("*.json"))
+
+
+def test_an_undisturbed_campaign(tmp_path: Path) -> None:
+    end = finish(start(tmp_path, 20))
+    assert end == {"done": 15, "failed": 5, "todo": 0, "problem": None}
+    check(tmp_path, 20)
+
+
+@pytest.mark.parametrize(("kills", "count"), [(4, 60), pytest.param(20, 300, marks=pytest.mark.slow)])
+@pytest.mark.timeout(600)
+def test_kills_of_the_driver(kills: int, count: int, tmp_path: Path) -> None:
+    choose, acknowledged = random.Random(11), set[str]()
+    for number in range(kills):
+        driver = start(tmp_path, count)
+        if number % 4:  # else it may hit the start of the actors
+            wait_for_a_report(tmp_path, driver)
+        time.sleep(choose.uniform(0.0, 0.8))
+        assert driver.poll() is None, "the campaign ended before its driver could be killed: give it more labels"
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        held = set(DeltaLabelStore(str(tmp_path)).keys())
+        assert acknowledged <= held  # what was once stored stays
+        acknowledged = held
+    assert len(acknowledged) >= kills
+    finish(start(tmp_path, count))
+    check(tmp_path, count)
+
+
+@pytest.mark.parametrize(("kills", "count"), [(4, 300), pytest.param(20, 1200, marks=pytest.mark.slow)])
+def test_kills_of_the_committer(kills: int, count: int, tmp_path: Path) -> None:
+    choose, killed = random.Random(5), set[int]()
+    driver = start(tmp_path, count)
+    while len(killed) < kills and driver.poll() is None:
+        time.sleep(choose.uniform(0.05, 0.5))
+        pid = (tmp_path / "committer.pid").read_text()
+        if pid.isdigit() and int(pid) not in killed:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+                killed.add(int(pid))
+    finish(driver)
+    assert len(killed) == kills
+    check(tmp_path, count)
