@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
@@ -221,6 +221,9 @@ class KeyedTable:
         self.known_version = newest
 
     def _added_keys(self, version: int) -> set[str]:
+        if self._remote:
+            # Another process's commits are rare there, and reading its files one by one is slower than one query.
+            raise FileNotFoundError
         files, keys = self._files(), set[str]()
         with files.open_input_file(f"_delta_log/{version:020d}.json") as file:
             entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
@@ -233,8 +236,21 @@ class KeyedTable:
 
     def _scan(self, table: DeltaTable, schema: pa.Schema, chosen: pc.Expression | None) -> pa.Table:
         with self._explained():
+            if self._remote:
+                return self._query(table, schema, chosen)
             dataset = table.to_pyarrow_dataset(filesystem=self._files())
             return dataset.to_table(columns=schema.names, filter=chosen).cast(schema)
+
+    def _query(self, table: DeltaTable, schema: pa.Schema, chosen: pc.Expression | None) -> pa.Table:
+        """Reads with Delta's own engine: Arrow's threads would call back into Python, and abort a process that ends."""
+        whole = pa.schema([field for field in self._schema if chosen is not None or field.name in schema.names])
+        names = ", ".join(f'"{name}"' for name in whole.names)
+        found = pa.table(QueryBuilder().register("t", table).execute(f"select {names} from t").read_all()).cast(whole)
+        return (found if chosen is None else found.filter(chosen)).select(schema.names)
+
+    @property
+    def _remote(self) -> bool:
+        return "://" in self._uri
 
     def _files(self) -> pa_fs.FileSystem:
         # Arrow's own threads call back into Python with the other one, which can abort a process that is exiting.

@@ -1,19 +1,73 @@
 """The contract of `LabelStore`, over every implementation."""
 
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
+import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from store_reports import report
 
+from orchestrator.errors import StoreError
 from orchestrator.store import Committer, DeltaLabelStore, MemoryLabelStore
 from orchestrator.store.schema import ATTEMPTS, LABELS
 from workers.label import Outcome
 from workers.spool import Spool
 
 
-@pytest.fixture(params=["memory", "delta"])
-def store(request, tmp_path):
-    return MemoryLabelStore() if request.param == "memory" else DeltaLabelStore(tmp_path / "a store")
+@pytest.fixture(scope="session")
+def s3():
+    """Options of an S3 server (moto), with a bucket named labels."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # A process of its own: deltalake holds the interpreter's lock while it waits for an answer.
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    options = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=options["AWS_ENDPOINT_URL"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    for _ in range(100):
+        with suppress(EndpointConnectionError):
+            client.create_bucket(Bucket="labels")
+            break
+        time.sleep(0.1)
+    yield options
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(params=["memory", "delta", "s3"])
+def place(request, tmp_path):
+    """The arguments that open one store; None for the one in memory."""
+    if request.param == "memory":
+        return None
+    if request.param == "delta":
+        return (tmp_path / "a store",)
+    return (f"s3://labels/{tmp_path.name}", request.getfixturevalue("s3"))
+
+
+@pytest.fixture
+def store(place):
+    return MemoryLabelStore() if place is None else DeltaLabelStore(*place)
 
 
 class TestLabelStore:
@@ -151,3 +205,18 @@ class TestLabelStore:
         assert sorted(store.labels().column("seed").to_pylist()) == [1, 2]
         assert sorted(store.attempts().column("attempt_id").to_pylist()) == sorted(r.job.attempt_id for r in reports)
         assert store.finally_failed() == {reports[2].job.request.key}
+
+
+def test_two_committers_on_an_object_store_never_double_a_key(s3):
+    one, other = DeltaLabelStore("s3://labels/shared", s3), DeltaLabelStore("s3://labels/shared", s3)
+    for seed in range(6):
+        (one, other)[seed % 2].commit([report(seed), report(seed // 2)])
+    assert sorted(one.labels().column("seed").to_pylist()) == list(range(6))
+    assert len(one.keys()) == len(other.keys()) == 6
+
+
+def test_an_object_store_out_of_reach_is_one_line(s3):
+    closed = {**s3, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "max_retries": "0", "retry_timeout": "1s"}
+    with pytest.raises(StoreError, match="s3://labels/x") as caught:
+        DeltaLabelStore("s3://labels/x", closed).keys()
+    assert "\n" not in str(caught.value)
