@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import ConfigError
@@ -14,7 +16,7 @@ from workers.errors import UnknownNameError
 from workers.label import LabelRequest
 from workers.recipe import Recipe, load_recipe
 from workers.spaces import get_space
-from workers.tasks import get_task
+from workers.tasks import get_task, task_names
 
 FIDELITIES = ("full",)
 
@@ -24,7 +26,7 @@ class CampaignConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str
+    task: str = Field(description="What the network is to do.")
     space: str = "nasbench201"
     num: int = Field(default=8, ge=1, description="Architectures to label.")
     data: str = "shapes"
@@ -52,7 +54,22 @@ class CampaignConfig(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "configuration"
+            if first["type"] == "missing":
+                raise ConfigError(f"--{where} is missing: choose one of {', '.join(task_names())}") from None
             raise ConfigError(f"--{where.replace('_', '-')}: {first['msg']}, not {first['input']!r}") from None
+
+
+def load_config(path: Path) -> dict[str, object]:
+    """Fields of a campaign from a YAML file, not yet checked. Raises ConfigError."""
+    try:
+        fields = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"--config {path}: {error.strerror}: name a readable YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: not YAML ({' '.join(str(error).split())}): mend the file") from None
+    if not isinstance(fields, dict):
+        raise ConfigError(f"--config {path}: must be a mapping such as 'task: seg'")
+    return {str(name): value for name, value in fields.items()}
 
 
 @dataclass(frozen=True, slots=True)

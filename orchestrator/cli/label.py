@@ -19,7 +19,7 @@ from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.cli.output import emit, progress_display, say
 from orchestrator.errors import ConfigError
-from orchestrator.plan import CampaignConfig, Plan, plan_campaign
+from orchestrator.plan import CampaignConfig, Plan, load_config, plan_campaign
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
@@ -28,10 +28,11 @@ from workers.spool import Spool
 
 
 def label(
-    task: Annotated[str, typer.Option(help="cls or seg")],
+    ctx: typer.Context,
+    task: Annotated[str | None, typer.Option(help="cls or seg")] = None,
     space: Annotated[str, typer.Option(help="search space")] = "nasbench201",
     num: Annotated[int, typer.Option(help="architectures to label")] = 8,
-    data: Annotated[str, typer.Option(help="FORMAT[:WHERE]")] = "shapes",
+    data: Annotated[str, typer.Option(help="shapes, masks:DIR or imagefolder:DIR")] = "shapes",
     fidelity: Annotated[str, typer.Option(help="how a label is made")] = "full",
     recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
@@ -41,14 +42,17 @@ def label(
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
     workers: Annotated[int | None, typer.Option(help="actors; as many as fit if unset")] = None,
     retry_failed: Annotated[bool, typer.Option(help="try labels again that failed for good")] = False,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file of these options; the command line wins")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Label sampled architectures and stream the labels into the store."""
-    config = CampaignConfig.checked(
-        **{"task": task, "space": space, "num": num, "data": data, "fidelity": fidelity, "recipe": recipe},
-        **{"set": _overrides(set_ or []), "seed": seed, "repeat": repeat, "sample": sample, "store": store},
-        **{"workers": workers, "retry_failed": retry_failed},
-    )
+    given = {name: value for name, value in ctx.params.items() if _was_given(ctx, name)}
+    fields = load_config(config_file) if config_file else {}
+    if overrides := _overrides(given.pop("set_", None) or []):
+        given["set"] = overrides
+    config = CampaignConfig.checked(**(fields | {k: v for k, v in given.items() if k not in {"json", "config_file"}}))
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
     labels.keys()  # a store that cannot be read is refused before anything is written beside it
@@ -140,6 +144,11 @@ def summarise(
         "version": store.version(),
         "dashboard": dashboard,
     }
+
+
+def _was_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _overrides(pairs: list[str]) -> dict[str, object]:

@@ -29,6 +29,8 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 CASES = [
+    ([], "--task is missing: choose one of cls, seg"),
+    (["--config", "/nowhere.yaml"], "No such file or directory: name a readable YAML file"),
     (["--task", "sge"], "unknown task 'sge': choose one of cls, seg"),
     (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mobilenetv3, nasbench201"),
     (["--task", "seg", "--data", "shpaes"], "unknown data format 'shpaes': choose one of"),
@@ -90,6 +92,38 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         printed = capsys.readouterr()
         assert says in printed.err
         assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- task", "must be a mapping"),
+        ("task: [", "not YAML"),
+        ("task: seg\nnmu: 3", "--nmu: Extra inputs are not permitted"),
+        ("task: seg\nnum: many", "--num: Input should be a valid integer"),
+        ("task: seg\nset: {stepz: 3}", "stepz"),
+        ("num: 3", "--task is missing"),
+    ],
+)
+def test_a_wrong_configuration_file_is_one_line(
+    text: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "campaign.yaml").write_text(text)
+    assert run(["label", "--config", str(tmp_path / "campaign.yaml")], monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
+
+
+def test_the_command_line_wins_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "campaign.yaml").write_text("task: seg\nspace: nowhere\nnum: 0")
+    arguments = ["label", "--config", str(tmp_path / "campaign.yaml"), "--num", "1"]
+    assert run(arguments, monkeypatch) == 2
+    assert "unknown space 'nowhere'" in capsys.readouterr().err
+    assert run([*arguments, "--space", "elsewhere"], monkeypatch) == 2
+    assert "unknown space 'elsewhere'" in capsys.readouterr().err
 
 
 def test_unknown_options_and_commands_exit_with_2() -> None:
