@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from PIL import Image
 
 from orchestrator.cli.app import app, main
 
@@ -154,3 +155,58 @@ def test_labels_and_status_read_a_frozen_store(
     assert run(["status", "--store", str(store), "--json"], monkeypatch) == 0
     assert json.loads(capsys.readouterr().out)["labels"] == len(rows)
     assert run(["labels", "--store", str(store), "--out", str(tmp_path / "rows.xls")], monkeypatch) == 2
+
+
+def masks(folder: Path, *, label: int = 1, annotate: bool = True, val: int = 1) -> str:
+    """A tiny data set with two classes, with what is asked wrong."""
+    for split, count in (("train", 2), ("val", val)):
+        for kind in ("images", "annotations"):
+            (folder / kind / split).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (32, 32)).save(folder / "images" / split / f"{number}.png")
+            if annotate or number:
+                Image.new("L", (32, 32), label).save(folder / "annotations" / split / f"{number}.png")
+    (folder / "classes.json").write_text('["ground", "thing"]')
+    return f"masks:{folder}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"annotate": False}, "0.png"),
+        ({"label": 7}, "0.png"),
+        ({"val": 0}, "val"),
+    ],
+)
+def test_wrong_data_is_told_before_any_worker_starts(
+    wrong: dict[str, int],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    data = masks(tmp_path / "d", **wrong)  # type: ignore[arg-type]
+    assert run(["label", "--task", "seg", "--data", data], monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "spec", "says"),
+    [
+        ("seg", "masks:/nowhere", "/nowhere does not exist"),
+        ("cls", "imagefolder:/nowhere", "/nowhere does not exist"),
+        ("seg", "masks:", "names no folder"),
+        ("seg", f"imagefolder:{Path(__file__).parent}", "no annotations for task seg"),
+        ("cls", f"masks:{Path(__file__).parent}", "no annotations for task cls"),
+        ("cls", f"imagefolder:{Path(__file__)}", "is a file"),
+    ],
+)
+def test_data_that_is_not_there(
+    task: str, spec: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["label", "--task", task, "--data", spec], monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
