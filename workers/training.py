@@ -98,7 +98,7 @@ def train_network(
     split: the batch is run in so many accumulated parts.
     Raises DivergedFailure when the loss is no longer finite.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     schedule = LambdaLR(optimizer, lambda step: _lr_factor(step, recipe))
     averaged = copy.deepcopy(network) if recipe.ema else network
     device = next(network.parameters()).device

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +26,7 @@ from orchestrator.reliability import pivot, reliability
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from workers.label import LabelRequest
+from workers.recipe import Recipe
 from workers.spool import Spool
 
 
@@ -75,25 +78,19 @@ def label(
 def _run(
     config: CampaignConfig, plan: Plan, todo: list[LabelRequest], committer: CommitterProcess, spool: Spool
 ) -> tuple[Progress, str | None]:
-    import ray  # seconds to import, and not needed when nothing is to be done
+    ray: Any = importlib.import_module("ray")  # seconds to import, and not needed when nothing is to be done
 
     from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
     from orchestrator.telemetry import CampaignMetrics
 
-    address = os.environ.get("RAY_ADDRESS")
-    context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
-    recipe = plan.recipe
-    fit = max(1, math.floor(_cpus(ray) / recipe.cpus))
-    spec = ActorSpec(
-        config.task,
-        config.space,
-        "workers.training:FullEvaluator",
-        str(Path(spool.directory).resolve()),
-        recipe.cpus,
-        recipe.gpus,
-    )
-    controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
+    address = _connect(ray)
     try:
+        recipe, resources = plan.recipe, dict(ray.cluster_resources())
+        fit = workers_that_fit(recipe, resources)
+        controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
+        folder = str(spool.directory.resolve())
+        evaluator = "workers.training:FullEvaluator"
+        spec = ActorSpec(config.task, config.space, evaluator, folder, recipe.cpus, recipe.gpus)
         metrics = CampaignMetrics(config.task, config.space)
         with progress_display(len(todo)) as show:
 
@@ -109,12 +106,31 @@ def _run(
         ray.shutdown()
     if progress.problem:
         say(f"stopped: {progress.problem}")
-    return progress, context.dashboard_url or None
+    return progress, address
 
 
-def _cpus(ray: Any) -> float:
-    resources: dict[str, float] = ray.cluster_resources()
-    return resources.get("CPU", 1.0)
+def _connect(ray: Any) -> str | None:
+    """Join the cluster of RAY_ADDRESS, or start a local one; gives the dashboard's address."""
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"RAY_ADDRESS={address}" if address else "a local Ray"
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{where} cannot be used ({text}): start the cluster, or unset RAY_ADDRESS") from None
+    return context.dashboard_url or None
+
+
+def workers_that_fit(recipe: Recipe, resources: Mapping[str, float]) -> int:
+    """How many actors of the recipe the cluster holds. Raises ConfigError where there is no room for one."""
+    for field, kind, needed in (("cpus", "CPU", recipe.cpus), ("gpus", "GPU", recipe.gpus)):
+        if needed > (there := resources.get(kind, 0.0)):
+            remedy = f"choose another recipe, lower it with --set {field}=N, or use a larger cluster"
+            raise ConfigError(
+                f"recipe {recipe.name} needs {needed:g} {kind} a worker, the cluster has {there:g}: {remedy}"
+            )
+    fit = resources["CPU"] / recipe.cpus
+    return math.floor(min(fit, resources["GPU"] / recipe.gpus) if recipe.gpus else fit)
 
 
 def summarise(

@@ -9,16 +9,20 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
+import psutil
 import pytest
 from fake_evaluator import RECIPE, request
 
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.failure import FailurePolicy
-from orchestrator.campaign.progress import utilisation
+from orchestrator.campaign.progress import Progress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.store.committer_process import CommitterProcess
+from orchestrator.store.delta import DeltaLabelStore
 from workers.label import Outcome, Report
 from workers.spool import Spool
 
@@ -93,13 +97,32 @@ def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_actors_spend_their_time_in_label_work(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+def test_two_thousand_labels(tmp_path: Path) -> None:
+    """Eight actors stay busy; the driver's memory and the commits' latency do not grow with the labels."""
+    spool = Spool(tmp_path / "_spool")
+    committer = CommitterProcess(str(tmp_path), spool.directory)
     requests = [request(n, seconds=0.25) for n in range(2000)]
     controller = CampaignController(requests, "c", FixedWorkers(8))
+    driver, latencies, memory = psutil.Process(), list[float](), list[tuple[int, int]]()
+
+    def observe(progress: Progress) -> None:
+        memory.append((progress.done, driver.memory_info().rss))
+
+    def commit() -> None:
+        latencies.extend(committer.drain().seconds)
+
     start = time.time()
-    end = run_campaign(controller, executor(spool, cpus=0.25), record=spool.put)
-    share = utilisation(controller.times, time.time())
-    print(f"\n2000 labels of 0.25 s on 8 actors: {time.time() - start:.1f} s, {share:.4f} in label work")
-    assert end.done == 2000
+    runner = executor(spool, cpus=0.25)
+    end = run_campaign(controller, runner, record=spool.put, commit=commit, observer=observe, commit_every_s=0.5)
+    share, wall = utilisation(controller.times, time.time()), time.time() - start
+    tenth = len(latencies) // 10
+    first, last = median(latencies[:tenth]), median(latencies[-tenth:])
+    early = max(rss for done, rss in memory if done <= 200)
+    late = max(rss for done, rss in memory if done >= 1800)
+    print(f"\n{wall:.1f} s, {share:.4f} in label work, {len(latencies)} commits of {first:.4f} s, then {last:.4f} s")
+    print(f"driver {early / 2**20:.1f} MiB at 200 labels, {late / 2**20:.1f} MiB at 2,000")
+    committer.close()
+    assert end.done == len(DeltaLabelStore(str(tmp_path)).keys()) == 2000
     assert share >= 0.95
+    assert last <= 2 * first
+    assert late - early < 8 * 2**20

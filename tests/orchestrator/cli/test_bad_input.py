@@ -45,7 +45,7 @@ CASES = [
     (["--task", "seg", "--workers", "0"], "--workers:"),
     (["--task", "seg", "--sample", "best"], "--sample: Input should be 'stratified' or 'uniform'"),
     (["--task", "seg", "--fidelity", "rumour"], "unknown fidelity 'rumour': choose one of full"),
-    (["--task", "seg", "--recipe", "mainframe"], "unknown recipe for task seg 'mainframe': choose one of laptop"),
+    (["--task", "seg", "--recipe", "mainframe"], "unknown recipe for task seg 'mainframe': choose one of gpu, laptop"),
     (["--task", "seg", "--recipe", "/nowhere/r.yaml"], "No such file"),
     (["--task", "seg", "--set", "steps"], "write FIELD=VALUE"),
     (["--task", "seg", "--set", "stepz=3"], "stepz"),

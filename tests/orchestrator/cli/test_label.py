@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.cli import label as module
 from orchestrator.cli.app import main
+from orchestrator.errors import ConfigError
+from workers.recipe import Recipe
 
 TINY = ["--set", "steps=20", "--set", "ema=0.8", "--set", "batch=4", "--set", "train_images=16"]
 TINY += ["--set", "eval_images=8", "--set", "input_size=[32,32]"]
@@ -47,3 +49,21 @@ def test_a_campaign_a_rerun_and_a_longer_one(
 
 class _Context:
     dashboard_url = None
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "cluster", "fit"),
+    [
+        (1, 0, {"CPU": 4.0}, 4),
+        (3, 0, {"CPU": 8.0}, 2),
+        (1, 0.25, {"CPU": 16.0, "GPU": 2.0}, 8),
+        (0.5, 0, {"CPU": 1.0}, 2),
+    ],
+)
+def test_as_many_workers_as_fit(cpus: float, gpus: float, cluster: dict[str, float], fit: int) -> None:
+    assert module.workers_that_fit(Recipe(name="r", task="seg", cpus=cpus, gpus=gpus), cluster) == fit
+
+
+def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"needs 0.5 GPU a worker, the cluster has 0: choose another recipe"):
+        module.workers_that_fit(Recipe(name="r", task="seg", gpus=0.5), {"CPU": 4.0})
