@@ -27,9 +27,9 @@ _SPLITS = {"train": 0, "held-out": 1}
 Mask = NDArray[np.bool_]
 
 
-def _texture(rng: np.random.Generator, kind: int, grid: tuple[Points, Points]) -> Points:
-    """(H, W, 3) in 0..255: two random colours, mixed by a pattern of random direction and period."""
-    y, x = grid
+def _texture(rng: np.random.Generator, kind: int, pixels: tuple[Points, Points]) -> Points:
+    """(P, 3) in 0..255 at the pixels' y and x: two random colours, mixed by a pattern of random direction and period."""
+    y, x = pixels
     dark, light = rng.uniform(20, 235, (2, 3))
     angle, period = rng.uniform(0, np.pi), rng.uniform(5, 12)
     u = (x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period)
@@ -131,13 +131,14 @@ class Shapes(DataSet):
         height = y + tilt * (x - self.width / 2) + wave * np.sin(x / rng.uniform(8, 20) + rng.uniform(0, 6))
         for band, kind in enumerate(kinds):
             where = height >= band * self.height / len(kinds) if band else np.ones_like(height, dtype=np.bool_)
-            canvas[where] = _texture(rng, int(kind), self._grid)[where]
+            canvas[where] = _texture(rng, int(kind), (y[where], x[where]))
             stuff[where] = kind
         return canvas, stuff
 
     def _objects(self, rng: np.random.Generator, canvas: Points) -> list[tuple[int, Mask, Points | None]]:
         """Paint objects from back to front; the last is the largest and gives the image its class."""
         drawn: list[tuple[int, Mask, Points | None]] = []
+        y, x = self._grid
         count = int(rng.integers(3, 7))
         for number in range(count):
             main = number == count - 1
@@ -146,8 +147,8 @@ class Shapes(DataSet):
             margin = scale * 0.8
             centre = np.array([rng.uniform(margin, self.width - margin), rng.uniform(margin, self.height - margin)])
             mask, joints = self._place(rng, category, scale, centre)
-            paint = _texture(rng, int(rng.choice(len(STUFF), p=_THING_TEXTURES)), self._grid)
-            canvas[mask] = paint[mask]
+            kind = int(rng.choice(len(STUFF), p=_THING_TEXTURES))
+            canvas[mask] = _texture(rng, kind, (y[mask], x[mask]))
             drawn.append((category, mask, joints))
         return drawn
 
