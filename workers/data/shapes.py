@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 
 
 def _texture(rng: np.random.Generator, kind: int, pixels: tuple[Points, Points]) -> Points:
-    """(P, 3) in 0..255 at the pixels' y and x: two random colours, mixed by a pattern of random direction and period."""
+    """(P, 3) in 0..255 at the pixels' y and x: two random colours, mixed by a pattern of random turn and period."""
     y, x = pixels
     dark, light = rng.uniform(20, 235, (2, 3))
     angle, period = rng.uniform(0, np.pi), rng.uniform(5, 12)
