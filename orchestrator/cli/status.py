@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -29,12 +30,15 @@ def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
     for row in opened.labels().select(columns).to_pylist():
         name = f"{row['task']}/{row['space']}/{row['fingerprint']}/{row['recipe_hash']}"
         groups[name].append((row["architecture"], row["seed"], row["value"]))
-    attempts = opened.attempts().select(["outcome", "message", "started"]).to_pylist()
+    attempts = opened.attempts().select(["outcome", "message", "started", "seconds"]).to_pylist()
     attempts.sort(key=lambda a: a["started"])
     failures = [a["message"] for a in attempts if a["outcome"] != "ok"]
     document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": sum(map(len, groups.values()))}
     document["groups"] = {name: _group(rows) for name, rows in sorted(groups.items())}
     document["attempts"] = dict(Counter(a["outcome"] for a in attempts))
+    since = datetime.now(UTC) - timedelta(hours=1)
+    ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
+    document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
     document["recent_failures"] = failures[-5:]
     return document
 
