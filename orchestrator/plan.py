@@ -90,12 +90,12 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     space = get_space(config.space)
     if config.fidelity not in FIDELITIES:
         raise UnknownNameError("fidelity", config.fidelity, FIDELITIES)
-    data: DataSet = open_data(config.data)
+    data: DataSet = open_data(config.data, config.task)
     data.check(config.task)
     recipe = load_recipe(config.recipe, config.task, config.space, dict(config.set))
-    classes = data.classes(config.task)
+    vocabulary = data.vocabulary(config.task)
     body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
-    get_task(config.task).build_head(body.channels, body.strides, len(classes), recipe.head)
+    get_task(config.task).build_head(body.channels, body.strides, vocabulary, recipe.head)
     fingerprint = data.fingerprint()
     draws = (
         space.stratified(config.seed, recipe.input_size, recipe.body)
@@ -109,4 +109,4 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     )
     if len(requests) < config.num * config.repeat:
         raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
-    return Plan(requests, recipe, classes)
+    return Plan(requests, recipe, vocabulary.classes)

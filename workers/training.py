@@ -7,6 +7,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from workers.errors import DivergedFailure
 from workers.label import LabelJob, Measurement
 from workers.recipe import Recipe
 from workers.spaces import get_space
-from workers.tasks import Task, get_task
+from workers.tasks import Meter, Task, get_task
 
 _CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
 
@@ -31,10 +32,14 @@ class Network(nn.Module):
         super().__init__()
         self.body, self.head = body, head
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W), uint8 or float in 0..255, to the head's output."""
-        output: Tensor = self.head(self.body((images.float() - 118.0) / 60.0))
-        return output
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W), uint8 or float in 0..255, to the body's feature maps."""
+        levels: list[Tensor] = self.body((images.float() - 118.0) / 60.0)
+        return levels
+
+    def forward(self, images: Tensor) -> Any:
+        """Images to the head's raw outputs."""
+        return self.head(self.pyramid(images))
 
 
 class FullEvaluator:
@@ -51,15 +56,15 @@ class FullEvaluator:
         data, train, held_out = self._open(request.data, task, recipe)
         clock.end("data")
         body = get_space(request.architecture.space).build(request.architecture, recipe.body)
-        classes = len(data.classes(task.name))
-        network = Network(body, task.build_head(body.channels, body.strides, classes, recipe.head))
+        vocabulary = data.vocabulary(task.name)
+        network = Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
         initialise(network, request.seed)
         cost = measure_cost(network, (3, *recipe.input_size))
         network = network.to(device).to(memory_format=_format(recipe))
         clock.end("build")
         averaged = train_network(network, task, train, recipe, request.seed, job.split)
         clock.end("train")
-        metrics = evaluate_network(averaged, task, held_out, classes, recipe)
+        metrics = evaluate_network(averaged, task, held_out, task.meter(vocabulary), recipe)
         clock.end("evaluate")
         value = metrics[task.metric]
         return Measurement(value, task.metric, metrics, cost.flops, cost.params, clock.seconds)
@@ -67,7 +72,7 @@ class FullEvaluator:
     def _open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
         name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
         if name not in self._splits:
-            data, share = open_data(spec), recipe.cache_mb // 2 or 1
+            data, share = open_data(spec, task.name), recipe.cache_mb // 2 or 1
             train = CachedSplit(data, "train", task, recipe.input_size, recipe.train_images, share)
             held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, share)
             self._splits = {name: (data, train, held_out)}  # one at a time: a campaign has one
@@ -90,9 +95,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def train_network(
-    network: nn.Module, task: Task, data: CachedSplit, recipe: Recipe, seed: int, split: int
-) -> nn.Module:
+def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recipe, seed: int, split: int) -> Network:
     """Train for the recipe's steps; returns the network with averaged weights.
 
     split: the batch is run in so many accumulated parts.
@@ -112,7 +115,7 @@ def train_network(
                 images, target = images.flip(-1), task.flip(target)
             images = images.to(device, memory_format=_format(recipe))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                loss = task.loss(network(images), target.to(device))
+                loss = task.loss(network.head, network.pyramid(images), target.to(device))
             torch.autograd.backward(loss * (len(part) / len(indices)))
         if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
             raise DivergedFailure(f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate")
@@ -126,19 +129,20 @@ def train_network(
 
 
 @torch.no_grad()
-def evaluate_network(
-    network: nn.Module, task: Task, data: CachedSplit, classes: int, recipe: Recipe
-) -> dict[str, float]:
+def evaluate_network(network: Network, task: Task, data: CachedSplit, meter: Meter, recipe: Recipe) -> dict[str, float]:
     """Metrics over the whole split. Raises DivergedFailure when the outputs are not finite."""
     network.eval()
-    meter, device = task.meter(classes), next(network.parameters()).device
+    device = next(network.parameters()).device
     for start in range(0, len(data), recipe.batch):
         images, target = data.batch(list(range(start, min(start + recipe.batch, len(data)))))
+        target = target.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            output = network(images.to(device, memory_format=_format(recipe)))
-        if not bool(torch.isfinite(output).all()):
-            raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
-        meter.update(output, target.to(device))
+            pyramid = network.pyramid(images.to(device, memory_format=_format(recipe)))
+            output = task.predict(network.head, pyramid, target)
+        for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
+            if not bool(torch.isfinite(values).all()):
+                raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
+        meter.update(output, target)
     return meter.compute()
 
 

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from workers.architecture import Architecture
-from workers.data import VOID, open_data
+from workers.data import VOID, Vocabulary, open_data
 from workers.data.loading import CachedSplit
 from workers.errors import DivergedFailure, RecipeError
 from workers.label import LabelJob, LabelRequest, Measurement
 from workers.recipe import Recipe
 from workers.spaces import get_space
 from workers.tasks import get_task, task_names
-from workers.training import FullEvaluator, train_network
+from workers.training import FullEvaluator, Network, train_network
 
 OPS = ["nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "none", "nor_conv_1x1"]
 TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_images": 64, "eval_images": 32}
@@ -21,6 +21,10 @@ TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_imag
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def words(classes: int) -> Vocabulary:
+    return Vocabulary(tuple(f"class {i}" for i in range(classes)), classes)
 
 
 def job(task: str, split: int = 1, seed: int = 0, **changes: object) -> LabelJob:
@@ -43,7 +47,7 @@ def test_a_label_is_complete_and_repeatable(task: str) -> None:
 def test_training_beats_the_most_frequent_class() -> None:
     asked = job("seg", steps=200, ema=0.9, train_images=256)
     measured: Measurement = FullEvaluator()(asked)
-    held_out = CachedSplit(open_data("shapes"), "held-out", get_task("seg"), (64, 64), 32, 16)
+    held_out = CachedSplit(open_data("shapes", "seg"), "held-out", get_task("seg"), (64, 64), 32, 16)
     _, target = held_out.batch(list(range(32)))
     counts = torch.bincount(target.flatten().long(), minlength=256)[:VOID]
     constant = counts.max() / counts.sum() / (counts > 0).sum()
@@ -51,14 +55,14 @@ def test_training_beats_the_most_frequent_class() -> None:
 
 
 def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
-    data, task = open_data("shapes"), get_task("seg")
+    data, task = open_data("shapes", "seg"), get_task("seg")
     recipe = job("seg", steps=5, ema=0).request.recipe
     ends = []
     for split in (1, 2):
         torch.manual_seed(0)
         # Without batch statistics the parts of a batch do not depend on each other.
         network = nn.Sequential(nn.Conv2d(3, 16, 4, 4), nn.ReLU(), nn.Conv2d(16, 10, 1))
-        inputs = nn.Sequential(_Scaled(), network)
+        inputs = Network(_Scaled(), network)
         train = CachedSplit(data, "train", task, (64, 64), 32, 16)
         ends.append(train_network(inputs, task, train, recipe, 0, split).state_dict())
     for one, two in zip(ends[0].values(), ends[1].values(), strict=True):
@@ -68,7 +72,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
 
 class _Scaled(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.float() / 255
+        return images
 
 
 def test_divergence_is_a_failure_with_a_remedy() -> None:
@@ -77,7 +81,7 @@ def test_divergence_is_a_failure_with_a_remedy() -> None:
 
 
 def test_overlap_metric_against_a_count_by_hand() -> None:
-    meter = get_task("seg").meter(3)
+    meter = get_task("seg").meter(words(3))
     target = torch.tensor([[[0, 0, 1, 1], [0, VOID, 1, 1]]], dtype=torch.uint8)
     said = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
     meter.update(nn.functional.one_hot(said, 3).permute(0, 3, 1, 2).float(), target)
@@ -91,7 +95,7 @@ def test_overlap_metric_against_a_count_by_hand() -> None:
 @pytest.mark.parametrize("task", task_names())
 def test_unknown_head_settings_are_refused(task: str) -> None:
     with pytest.raises(RecipeError, match="nonsense"):
-        get_task(task).build_head((8, 16), (4, 8), 3, {"nonsense": 1})
+        get_task(task).build_head((8, 16), (4, 8), words(3), {"nonsense": 1})
 
 
 def test_heads_take_the_pyramid_of_every_space() -> None:
@@ -99,6 +103,6 @@ def test_heads_take_the_pyramid_of_every_space() -> None:
         body = get_space(name).build(next(get_space(name).sequence(0)))
         with torch.no_grad():
             pyramid = body.eval()(torch.zeros(1, 3, 64, 96))
-        seg = get_task("seg").build_head(body.channels, body.strides, 5, {})
+        seg = get_task("seg").build_head(body.channels, body.strides, words(5), {})
         assert seg(pyramid).shape == (1, 5, 16, 24)
-        assert get_task("cls").build_head(body.channels, body.strides, 5, {})(pyramid).shape == (1, 5)
+        assert get_task("cls").build_head(body.channels, body.strides, words(5), {})(pyramid).shape == (1, 5)

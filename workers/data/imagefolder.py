@@ -108,5 +108,5 @@ class ImageFolder(DataSet):
 
 
 @register_format("imagefolder")
-def _open(where: str) -> DataSet:
+def _open(where: str, task: str) -> DataSet:
     return ImageFolder(open_folder("imagefolder", where, _LAYOUT))

@@ -187,5 +187,5 @@ def _check_labels(labels: NDArray[np.uint8], path: Path, image: Path, size: tupl
 
 
 @register_format("masks")
-def _open(where: str) -> DataSet:
+def _open(where: str, task: str) -> DataSet:
     return Masks(open_folder("masks", where, _LAYOUT))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from workers.data.base import DataSet, Instance, Sample, register_format, unsupported
+from workers.data.base import DataSet, Instance, Sample, Vocabulary, register_format, unsupported
 from workers.data.outlines import JOINTS, LIMBS, THINGS, Points, outline, pose
 from workers.errors import DataError
 
@@ -93,9 +93,10 @@ class Shapes(DataSet):
                 return ("figure",)
         raise unsupported(self.spec, task, "it serves cls, det, iseg, seg, pano and pose")
 
-    def joints(self) -> tuple[str, ...]:
-        """Names of a figure's joints."""
-        return JOINTS
+    def vocabulary(self, task: str) -> Vocabulary:
+        """Seven things, three kinds of stuff, fourteen joints."""
+        classes = self.classes(task)
+        return Vocabulary(classes, min(len(THINGS), len(classes)), JOINTS if task == "pose" else ())
 
     def fingerprint(self) -> str:
         """Hash of the parameters and of some drawn scenes, so that it changes if ever the drawing does."""
@@ -218,7 +219,7 @@ def _seen(joints: Points | None, visible: Mask) -> NDArray[np.float32] | None:
 
 
 @register_format("shapes")
-def _open(where: str) -> DataSet:
+def _open(where: str, task: str) -> DataSet:
     """`shapes`, or `shapes:KEY=NUMBER,...` with the keys seed, train and held_out."""
     options: dict[str, int] = {}
     for part in filter(None, where.split(",")):

@@ -6,18 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from workers.data.base import Sample
+from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import UnknownNameError
+
+Unit = tuple[int, int]  # image, and position among its instances
 
 
 class Meter(ABC):
     """Gathers predictions, then gives the metrics: names to numbers, higher is better, 0..1."""
 
     @abstractmethod
-    def update(self, output: Tensor, target: Tensor) -> None:
-        """Count one batch of a head's output against its targets."""
+    def update(self, output: Any, target: Any) -> None:
+        """Count what `Task.predict` gave for one batch against its targets."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
@@ -25,32 +30,68 @@ class Meter(ABC):
 
 
 class Task(ABC):
-    """A head on a feature pyramid, its loss and its metric."""
+    """A head on a feature pyramid, its loss and its metric.
+
+    A target is whatever `target` makes of one sample; `collate` joins those of a batch into something that has
+    `.to(device)`. For dense and global tasks that is a tensor.
+    """
 
     name: str
     metric: str  # which of the meter's metrics is the label's value
+    also: tuple[str, ...] = ()  # tasks that the same training can answer, see `part` and `meter_also`
 
     @abstractmethod
     def build_head(
-        self, channels: Sequence[int], strides: Sequence[int], classes: int, settings: Mapping[str, Any]
+        self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """A module from the pyramid to the task's output. Raises RecipeError for an unknown setting."""
+        """A module from the pyramid to raw outputs of fixed shapes: what FLOPs are counted of.
+
+        Raises RecipeError for an unknown setting.
+        """
+
+    def units(self, data: DataSet, split: str) -> Sequence[Unit]:
+        """What one example is made from: (image, 0) for all images, unless a task takes several from one."""
+        return [(image, 0) for image in range(data.size(split))]
+
+    def example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, Any]:
+        """(3, H, W) uint8 image of the input size, and its target. `position` is the unit's second number."""
+        height, width = size
+        image = Image.fromarray(sample.image)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), self.target(sample, size)
 
     @abstractmethod
-    def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
-        """The annotation of one sample at (height, width), as `loss` and the meter take it once stacked."""
+    def target(self, sample: Sample, size: tuple[int, int]) -> Any:
+        """The annotation of one sample at (height, width)."""
+
+    def collate(self, targets: Sequence[Any]) -> Any:
+        """Targets of a batch, as `loss`, `predict`, `flip` and the meter take them."""
+        return torch.stack(list(targets))
 
     @abstractmethod
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Tensor:
         """Mean loss of a batch, a scalar."""
 
-    @abstractmethod
-    def flip(self, target: Tensor) -> Tensor:
-        """The target of the image mirrored left to right."""
+    def predict(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Any:
+        """What the meter takes. Of `target` only the sizes of the images may be used."""
+        return head(pyramid)
 
     @abstractmethod
-    def meter(self, classes: int) -> Meter:
+    def flip(self, target: Any) -> Any:
+        """The targets of the images mirrored left to right."""
+
+    @abstractmethod
+    def meter(self, vocabulary: Vocabulary) -> Meter:
         """A fresh meter."""
+
+    def meter_also(self, task: str, vocabulary: Vocabulary) -> Meter:
+        """A meter of one of the tasks in `also`, fed with this task's outputs and targets."""
+        raise UnknownNameError(f"companion of task {self.name}", task, self.also)
+
+    def part(self, head: nn.Module, task: str) -> nn.Module:
+        """The part of a head that answers one of the tasks in `also`, for its FLOPs and parameters."""
+        raise UnknownNameError(f"companion of task {self.name}", task, self.also)
 
 
 _REGISTRY: dict[str, Task] = {}

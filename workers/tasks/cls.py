@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
-from workers.data.base import Sample
+from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, register
 
@@ -48,12 +48,12 @@ class Classification(Task):
     name, metric = "cls", "top1"
 
     def build_head(
-        self, channels: Sequence[int], strides: Sequence[int], classes: int, settings: Mapping[str, Any]
+        self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
         """Linear head; it has no settings."""
         if settings:
             raise RecipeError(f"head setting '{min(settings)}' is unknown to task cls: it has none")
-        return LinearHead(channels[-1], classes)
+        return LinearHead(channels[-1], len(vocabulary.classes))
 
     def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
         """Class id, a scalar."""
@@ -61,14 +61,14 @@ class Classification(Task):
             raise BadDataFailure("a sample has no class")
         return torch.tensor(sample.category)
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
         """Cross entropy."""
-        return F.cross_entropy(output.float(), target)
+        return F.cross_entropy(head(pyramid).float(), target)
 
     def flip(self, target: Tensor) -> Tensor:
         """A mirrored image keeps its class."""
         return target
 
-    def meter(self, classes: int) -> Meter:
+    def meter(self, vocabulary: Vocabulary) -> Meter:
         """Top-1 accuracy, and its mean over classes."""
-        return _Accuracy(classes)
+        return _Accuracy(len(vocabulary.classes))

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from workers.data.base import VOID, Sample
+from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, register
 
@@ -81,7 +81,7 @@ class Segmentation(Task):
     name, metric = "seg", "miou"
 
     def build_head(
-        self, channels: Sequence[int], strides: Sequence[int], classes: int, settings: Mapping[str, Any]
+        self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
         """Semantic FPN; setting `width` is its number of channels, a multiple of 8."""
         if unknown := set(settings) - {"width"}:
@@ -89,7 +89,7 @@ class Segmentation(Task):
         width = settings.get("width", 32)
         if not isinstance(width, int) or width < 8 or width % 8:
             raise RecipeError(f"head width {width}: must be a multiple of 8, for the group norm")
-        return SemanticFPN(channels, strides, classes, width)
+        return SemanticFPN(channels, strides, len(vocabulary.classes), width)
 
     def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
         """(H, W) class ids, uint8, nearest neighbour."""
@@ -98,11 +98,12 @@ class Segmentation(Task):
         resized = Image.fromarray(sample.semantic).resize((size[1], size[0]), Image.Resampling.NEAREST)
         return torch.from_numpy(np.array(resized))
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
         """Cross entropy at the output's resolution, on the target's pixel nearest to each centre; void does not count.
 
         A quarter of the time of a step on a CPU went into upsampling the logits for the loss; evaluation does it still.
         """
+        output = head(pyramid)
         stride = target.shape[1] // output.shape[2]
         coarse = target[:, stride // 2 :: stride, stride // 2 :: stride]
         return F.cross_entropy(output.float(), coarse.long(), ignore_index=VOID)
@@ -111,6 +112,6 @@ class Segmentation(Task):
         """Mirrored map."""
         return target.flip(-1)
 
-    def meter(self, classes: int) -> Meter:
+    def meter(self, vocabulary: Vocabulary) -> Meter:
         """Mean IoU, frequency-weighted IoU and pixel accuracy."""
-        return _Overlap(classes)
+        return _Overlap(len(vocabulary.classes))

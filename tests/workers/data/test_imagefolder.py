@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 def test_reads_images_and_classes(folder: Path) -> None:
     (folder / "train/.cache").mkdir()
     (folder / "train/cat/notes.txt").write_text("no image")
-    data = open_data(f"imagefolder:{folder}")
+    data = open_data(f"imagefolder:{folder}", "cls")
     data.check("cls")
     assert data.spec == f"imagefolder:{folder.resolve()}"
     assert data.classes("cls") == ("cat", "dog")
@@ -38,9 +38,9 @@ def test_reads_images_and_classes(folder: Path) -> None:
 
 def test_val_and_test_are_both_held_out(folder: Path) -> None:
     shutil.copytree(folder / "val", folder / "test")
-    assert open_data(f"imagefolder:{folder}").size("held-out") == 4
+    assert open_data(f"imagefolder:{folder}", "cls").size("held-out") == 4
     shutil.rmtree(folder / "val")
-    assert open_data(f"imagefolder:{folder}").size("held-out") == 2
+    assert open_data(f"imagefolder:{folder}", "cls").size("held-out") == 2
 
 
 def _sixteen_bit() -> Image.Image:
@@ -66,7 +66,7 @@ def test_every_mode_becomes_rgb(
     shutil.rmtree(folder / "train/cat")
     (folder / "train/cat").mkdir()
     image.save(folder / "train/cat" / name)
-    data = open_data(f"imagefolder:{folder}")
+    data = open_data(f"imagefolder:{folder}", "cls")
     data.check("cls")
     read = data.sample("train", 0).image
     assert read.shape == (5, 6, 3)
@@ -78,7 +78,7 @@ def test_every_mode_becomes_rgb(
 def test_bytes_after_the_end_of_a_jpeg_are_harmless(folder: Path) -> None:
     path = folder / "train/cat/0.jpg"
     path.write_bytes(path.read_bytes() + b"camera")
-    open_data(f"imagefolder:{folder}").check("cls")
+    open_data(f"imagefolder:{folder}", "cls").check("cls")
 
 
 def _cut(path: Path) -> None:
@@ -108,23 +108,23 @@ def _empty_split(path: Path) -> None:
 def test_mistakes_are_one_line(folder: Path, spoil: Callable[[Path], object], says: str) -> None:
     spoil(folder)
     with pytest.raises(DataError, match=says) as caught:
-        open_data(f"imagefolder:{folder}").check("cls")
+        open_data(f"imagefolder:{folder}", "cls").check("cls")
     assert "\n" not in str(caught.value)
 
 
 def test_wrong_places_and_tasks(folder: Path) -> None:
     with pytest.raises(DataError, match="names no folder: write imagefolder:DIR"):
-        open_data("imagefolder")
+        open_data("imagefolder", "cls")
     with pytest.raises(DataError, match="nowhere does not exist: give a folder"):
-        open_data(f"imagefolder:{folder / 'nowhere'}")
+        open_data(f"imagefolder:{folder / 'nowhere'}", "cls")
     with pytest.raises(DataError, match=r"0\.jpg is a file: give a folder"):
-        open_data(f"imagefolder:{folder / 'train/cat/0.jpg'}")
+        open_data(f"imagefolder:{folder / 'train/cat/0.jpg'}", "cls")
     with pytest.raises(DataError, match="no annotations for task seg: imagefolder serves cls"):
-        open_data(f"imagefolder:{folder}").check("seg")
+        open_data(f"imagefolder:{folder}", "cls").check("seg")
 
 
 def test_a_file_that_goes_bad_later(folder: Path) -> None:
-    data = open_data(f"imagefolder:{folder}")
+    data = open_data(f"imagefolder:{folder}", "cls")
     data.check("cls")
     (folder / "train/cat/0.jpg").write_bytes(b"gone")
     with pytest.raises(BadDataFailure, match=r"cat/0\.jpg"):
@@ -132,20 +132,20 @@ def test_a_file_that_goes_bad_later(folder: Path) -> None:
 
 
 def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
-    before = open_data(f"imagefolder:{folder}").fingerprint()
+    before = open_data(f"imagefolder:{folder}", "cls").fingerprint()
     moved = folder.rename(tmp_path / "moved")
-    assert open_data(f"imagefolder:{moved}").fingerprint() == before
+    assert open_data(f"imagefolder:{moved}", "cls").fingerprint() == before
     Image.new("RGB", (6, 5)).save(moved / "val/cat/0.jpg")
-    edited = open_data(f"imagefolder:{moved}").fingerprint()
+    edited = open_data(f"imagefolder:{moved}", "cls").fingerprint()
     (moved / "train/cat/0.jpg").rename(moved / "train/dog/9.jpg")
-    assert len({before, edited, open_data(f"imagefolder:{moved}").fingerprint()}) == 3
+    assert len({before, edited, open_data(f"imagefolder:{moved}", "cls").fingerprint()}) == 3
 
 
 @pytest.mark.real
 def test_cifar10() -> None:
     if not os.path.isdir(os.environ.get("AIOP_DATA", "")):
         pytest.skip("AIOP_DATA NAMES NO FOLDER: point it at the folder that holds cifar10")
-    data = open_data(f"imagefolder:{os.environ['AIOP_DATA']}/cifar10")
+    data = open_data(f"imagefolder:{os.environ['AIOP_DATA']}/cifar10", "cls")
     data.check("cls")
     assert len(data.classes("cls")) == 10
     assert (data.size("train"), data.size("held-out")) == (6000, 1500)

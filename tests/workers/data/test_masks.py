@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_reads_images_and_labels(folder: Path) -> None:
-    data = open_data(f"masks:{folder}")
+    data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     assert data.spec == f"masks:{folder.resolve()}"
     assert data.classes("seg") == ("sky", "road", "car")
@@ -51,19 +51,19 @@ def test_reads_images_and_labels(folder: Path) -> None:
 
 def test_relative_places_become_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
-    assert open_data("masks:set").spec == f"masks:{folder.resolve()}"
+    assert open_data("masks:set", "seg").spec == f"masks:{folder.resolve()}"
 
 
 def test_without_names_the_highest_id_counts(folder: Path) -> None:
     (folder / "classes.json").unlink()
-    data = open_data(f"masks:{folder}")
+    data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     assert data.classes("seg") == ("class 0", "class 1", "class 2")
 
 
 def test_a_test_split_without_annotations_is_left_out(folder: Path) -> None:
     shutil.rmtree(folder / "annotations/test")
-    data = open_data(f"masks:{folder}")
+    data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     assert data.size("held-out") == 1
 
@@ -72,7 +72,7 @@ def test_palette_labels_keep_their_ids(folder: Path) -> None:
     image = Image.frombytes("P", (4, 3), LABELS.tobytes())
     image.putpalette([v for i in range(256) for v in (i, 255 - i, 7)])
     image.save(folder / "annotations/train/a.png")
-    data = open_data(f"masks:{folder}")
+    data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     semantic = data.sample("train", 0).semantic
     assert semantic is not None
@@ -88,7 +88,7 @@ def test_two_bit_grey_labels_keep_their_ids(folder: Path) -> None:
     header = struct.pack(">IIBBBBB", 4, 3, 2, 0, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
     (folder / "annotations/train/a.png").write_bytes(png)
-    data = open_data(f"masks:{folder}")
+    data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     semantic = data.sample("train", 0).semantic
     assert semantic is not None
@@ -141,7 +141,7 @@ def _drop_held_out(folder: Path) -> None:
 def test_mistakes_are_one_line(folder: Path, spoil: Callable[[Path], object], says: str) -> None:
     spoil(folder)
     with pytest.raises(DataError, match=says) as caught:
-        open_data(f"masks:{folder}").check("seg")
+        open_data(f"masks:{folder}", "seg").check("seg")
     assert "\n" not in str(caught.value)
 
 
@@ -150,23 +150,23 @@ def test_all_void_is_refused(folder: Path) -> None:
     for path in (folder / "annotations").rglob("*.png"):
         _labels(path, VOID)
     with pytest.raises(DataError, match="labels every pixel as void"):
-        open_data(f"masks:{folder}").check("seg")
+        open_data(f"masks:{folder}", "seg").check("seg")
 
 
 def test_wrong_places_and_tasks(folder: Path) -> None:
     with pytest.raises(DataError, match="names no folder: write masks:DIR"):
-        open_data("masks:")
+        open_data("masks:", "seg")
     with pytest.raises(DataError, match="nowhere does not exist: give a folder"):
-        open_data(f"masks:{folder / 'nowhere'}")
+        open_data(f"masks:{folder / 'nowhere'}", "seg")
     with pytest.raises(DataError, match=r"classes\.json is a file: give a folder"):
-        open_data(f"masks:{folder / 'classes.json'}")
+        open_data(f"masks:{folder / 'classes.json'}", "seg")
     with pytest.raises(DataError, match="no annotations for task det: masks serves seg"):
-        open_data(f"masks:{folder}").check("det")
+        open_data(f"masks:{folder}", "seg").check("det")
 
 
 @pytest.mark.parametrize("file", ["images/train/a.jpg", "annotations/train/a.png"])
 def test_a_file_that_goes_bad_later(folder: Path, file: str) -> None:
-    data = open_data(f"masks:{folder}")
+    data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     (folder / file).write_bytes(b"gone")
     with pytest.raises(BadDataFailure, match=file):
@@ -177,21 +177,21 @@ def test_a_file_that_goes_bad_later(folder: Path, file: str) -> None:
 
 
 def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
-    before = open_data(f"masks:{folder}").fingerprint()
+    before = open_data(f"masks:{folder}", "seg").fingerprint()
     moved = folder.rename(tmp_path / "moved")
-    assert open_data(f"masks:{moved}").fingerprint() == before
+    assert open_data(f"masks:{moved}", "seg").fingerprint() == before
     assert len(before) == 16
     _labels(moved / "annotations/val/c.png", 1)
-    edited = open_data(f"masks:{moved}").fingerprint()
+    edited = open_data(f"masks:{moved}", "seg").fingerprint()
     (moved / "classes.json").write_text('["a", "b", "c"]')
-    assert len({before, edited, open_data(f"masks:{moved}").fingerprint()}) == 3
+    assert len({before, edited, open_data(f"masks:{moved}", "seg").fingerprint()}) == 3
 
 
 @pytest.mark.real
 def test_camvid() -> None:
     if not os.path.isdir(os.environ.get("AIOP_DATA", "")):
         pytest.skip("AIOP_DATA NAMES NO FOLDER: point it at the folder that holds camvid")
-    data = open_data(f"masks:{os.environ['AIOP_DATA']}/camvid")
+    data = open_data(f"masks:{os.environ['AIOP_DATA']}/camvid", "seg")
     data.check("seg")
     assert len(data.classes("seg")) == 11
     assert (data.size("train"), data.size("held-out")) == (367, 334)

@@ -9,23 +9,23 @@ from workers.errors import DataError, UnknownNameError
 
 @pytest.mark.parametrize("task", ["cls", "det", "iseg", "seg", "pano", "pose"])
 def test_every_task_is_served(task: str) -> None:
-    data = open_data("shapes")
+    data = open_data("shapes", "seg")
     data.check(task)
     assert data.classes(task)
 
 
 def test_a_scene_depends_on_seed_split_and_index_alone() -> None:
-    first, again, other = open_data("shapes"), open_data("shapes"), open_data("shapes:seed=1")
+    first, again, other = open_data("shapes", "seg"), open_data("shapes", "seg"), open_data("shapes:seed=1", "seg")
     again.sample("train", 7)
     assert np.array_equal(first.sample("train", 3).image, again.sample("train", 3).image)
     assert not np.array_equal(first.sample("train", 3).image, first.sample("held-out", 3).image)
     assert not np.array_equal(first.sample("train", 3).image, other.sample("train", 3).image)
     assert first.fingerprint() == again.fingerprint() != other.fingerprint()
-    assert open_data("shapes:train=64").fingerprint() != first.fingerprint()
+    assert open_data("shapes:train=64", "seg").fingerprint() != first.fingerprint()
 
 
 def test_annotations_agree_with_each_other() -> None:
-    data, seen, figures = open_data("shapes"), set(), 0
+    data, seen, figures = open_data("shapes", "seg"), set(), 0
     classes = data.classes("seg")
     for index in range(40):
         sample = data.sample("train", index)
@@ -61,13 +61,13 @@ def test_annotations_agree_with_each_other() -> None:
 )
 def test_wrong_options_are_one_line(spec: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
-        open_data(spec)
+        open_data(spec, "seg")
 
 
 def test_unknown_format_and_task() -> None:
     with pytest.raises(UnknownNameError, match="choose one of"):
-        open_data("shpaes")
+        open_data("shpaes", "seg")
     with pytest.raises(DataError, match="no annotations for task depth"):
-        open_data("shapes").check("depth")
+        open_data("shapes", "seg").check("depth")
     with pytest.raises(IndexError):
-        open_data("shapes").sample("train", 10**6)
+        open_data("shapes", "seg").sample("train", 10**6)
