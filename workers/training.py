@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from predictor.cost import measure_cost
 from workers.data import DataSet, open_data
 from workers.data.loading import CachedSplit
+from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.label import LabelJob, Measurement
 from workers.recipe import Recipe
@@ -85,13 +86,19 @@ def initialise(network: nn.Module, seed: int) -> None:
     Common random numbers: a layer's start depends on the seed, its name and its shape, so architectures that share a
     layer start it alike, and a lucky start lifts all of them together.
     """
+    kept = {id(m) for body in network.modules() if getattr(body, "keeps_weights", False) for m in body.modules()}
     for name, module in network.named_modules():
+        if id(module) in kept:  # pretrained
+            continue
         reset = getattr(module, "reset_parameters", None)
         if callable(reset):
             shapes = [tuple(p.shape) for p in module.parameters(recurse=False)]
             digest = hashlib.sha256(f"{seed} {name} {shapes}".encode()).digest()
             torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
             reset()
+    for module in network.modules():
+        if isinstance(module, DetectorHead):
+            module.reset_parts(seed)
     torch.manual_seed(seed)
 
 

@@ -1,0 +1,96 @@
+"""mmcv's operations served by torchvision, and mmdet's use of our bodies."""
+
+import pytest
+import torch
+
+from workers.architecture import Architecture
+from workers.data import Vocabulary
+from workers.detectors import engine, kernels
+from workers.detectors.config import detector_config
+from workers.errors import RecipeError
+from workers.spaces import get_space
+
+WORDS = Vocabulary(("a", "b", "c", "grass", "sky"), 3)
+MASK_RCNN = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
+
+
+def test_focal_loss_and_its_gradient_equal_mmdets_python_version() -> None:
+    engine.load()
+    from mmcv.ops import sigmoid_focal_loss
+    from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
+
+    logits, target = torch.randn(40, 5), torch.randint(0, 6, (40,))
+    one, two = (logits.clone().requires_grad_() for _ in range(2))
+    ours = sigmoid_focal_loss(one, target, 2.0, 0.25, None, "sum")
+    hot = torch.nn.functional.one_hot(target, 6)[:, :5]
+    theirs = py_sigmoid_focal_loss(two, hot.float(), gamma=2.0, alpha=0.25, reduction="sum")
+    ours.backward()
+    theirs.backward()
+    assert torch.allclose(ours, theirs, rtol=1e-5)
+    assert torch.allclose(one.grad, two.grad, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_nms_keeps_the_best_of_overlapping_boxes() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
+    kept = kernels.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), iou_threshold=0.5, offset=0)
+    assert kept.tolist() == [1, 2]
+
+
+def test_roi_align_takes_half_precision_and_gives_a_gradient() -> None:
+    engine.load()
+    from mmcv.ops import roi_align
+
+    features = torch.arange(64.0).reshape(1, 1, 8, 8).requires_grad_()
+    pooled = roi_align(features, torch.tensor([[0.0, 0, 0, 8, 8]]), (2, 2), 1.0, 0, "avg", True)
+    # Means of the quadrants.
+    assert torch.allclose(pooled[0, 0], torch.tensor([[13.5, 17.5], [45.5, 49.5]]))
+    pooled.sum().backward()
+    assert torch.allclose(features.grad, torch.full((1, 1, 8, 8), 1 / 16))  # type: ignore[arg-type]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (
+            roi_align(features.bfloat16(), torch.tensor([[0.0, 0, 0, 8, 8]]), (2, 2), 1.0, 0, "avg", True).numel() == 4
+        )
+
+
+def test_an_operation_that_is_not_served_says_what_to_do() -> None:
+    engine.load()
+    import mmcv._ext
+
+    with pytest.raises(NotImplementedError, match="'deform_conv_forward' needs a compiled mmcv"):
+        mmcv._ext.deform_conv_forward()
+
+
+def test_a_body_serves_as_backbone_of_any_mmdet_configuration() -> None:
+    models = engine.load()
+    ops = ["nor_conv_3x3", "skip_connect", "skip_connect", "none", "none", "nor_conv_1x1"]
+    backbone = models.build({"type": "SpaceBody", "space": "nasbench201", "genotype": {"ops": ops}}).eval()
+    body = get_space("nasbench201").build(Architecture.of("nasbench201", {"ops": ops})).eval()
+    body.load_state_dict(backbone.body.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    for one, two in zip(backbone(image), body(image), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_heads_shrink_together_and_take_the_data_sets_classes() -> None:
+    model = detector_config((8, 16, 32, 64), WORDS, {"width": 64}, MASK_RCNN)
+    assert model["neck"]["in_channels"] == [8, 16, 32, 64]
+    assert model["neck"]["out_channels"] == model["rpn_head"]["in_channels"] == 64
+    assert model["roi_head"]["bbox_head"]["fc_out_channels"] == 256
+    assert model["roi_head"]["mask_head"]["num_classes"] == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"nonsense": 1}, "unknown to mmdet heads"),
+        ({"width": 20}, "multiple of 16"),
+        ({"width": "wide"}, "multiple of 16"),
+        ({"config": "nowhere.py"}, "no such file"),
+        ({"options": {"nowhere.deep": 1}}, "has no 'nowhere'"),
+        ({"options": [1]}, "must be a mapping"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(RecipeError, match=said) as caught:
+        detector_config((8, 16, 32, 64), WORDS, settings, MASK_RCNN)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,173 @@
+"""An mmdet detector as a head: neck, proposals and heads on a body's feature pyramid."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workers.detectors import engine
+from workers.detectors.scenes import Found, Scenes, encode
+from workers.errors import RecipeError
+
+_ROI, _MASK_ROI = 7, 14  # sides of the pooled maps that box and mask heads see
+
+
+class DetectorHead(nn.Module):
+    """Wraps a detector whose backbone is the pyramid itself."""
+
+    def __init__(self, config: dict[str, Any], panoptic_score: float = 0.6) -> None:
+        super().__init__()
+        models = engine.load()
+        from mmengine.config import ConfigDict
+
+        try:
+            self.detector: Any = models.build(ConfigDict(config))
+        except Exception as error:  # whatever a wrong option makes mmdet raise
+            text = " ".join(str(error).split())[:200]
+            raise RecipeError(
+                f"head config: mmdet cannot build it ({text}): check head.config and head.options"
+            ) from None
+        self.panoptic_score = panoptic_score
+
+    def reset_parts(self, seed: int) -> None:
+        """Initialise as mmdet does, each part from a generator of its own, so that bodies do not shift the draws."""
+        for name, part in self.detector.named_children():
+            if hasattr(part, "init_weights"):
+                digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+                torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+                for module in part.modules():
+                    if hasattr(module, "_is_init"):
+                        module._is_init = False
+                part.init_weights()
+
+    def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
+        """Raw outputs of all heads. Second stages see as many regions as the test configuration lets pass.
+
+        Regions are taken as zeros instead of pooled: which ones there are depends on weights, and FLOPs do not.
+        """
+        detector = self.detector
+        levels = detector.extract_feat(pyramid)
+        outputs: list[Tensor] = []
+        for name in ("rpn_head", "bbox_head", "semantic_head"):
+            if getattr(detector, name, None) is not None:
+                outputs += _tensors(getattr(detector, name)(levels))
+        roi = getattr(detector, "roi_head", None)
+        if roi is not None:
+            width, test = levels[0].shape[1], detector.test_cfg
+            batch = levels[0].shape[0]
+            regions = batch * int(test["rpn"]["max_per_img"])
+            outputs += _tensors(roi.bbox_head(levels[0].new_zeros(regions, width, _ROI, _ROI)))
+            if getattr(roi, "mask_head", None) is not None:
+                kept = batch * int(test["rcnn"]["max_per_img"])
+                outputs += _tensors(roi.mask_head(levels[0].new_zeros(kept, width, _MASK_ROI, _MASK_ROI)))
+        return outputs
+
+    def loss(self, pyramid: list[Tensor], target: Scenes) -> Tensor:
+        """Sum of the detector's losses, a scalar."""
+        losses = self.detector.loss(pyramid, [_sample(scene, train=True) for scene in target.scenes])
+        terms = [value for name, value in losses.items() if "loss" in name]
+        flat = [term.float().mean() for value in terms for term in (value if isinstance(value, list) else [value])]
+        return torch.stack(flat).sum()
+
+    def predict(self, pyramid: list[Tensor], target: Scenes) -> list[Found]:
+        """What is found in each image, in the pixels of the image as stored."""
+        samples = [_sample(scene, train=False) for scene in target.scenes]
+        if getattr(self.detector, "panoptic_fusion_head", None) is not None:
+            return self._predict_panoptic(pyramid, samples)
+        return [_found(result.pred_instances) for result in self.detector.predict(pyramid, samples, rescale=True)]
+
+    def _predict_panoptic(self, pyramid: list[Tensor], samples: list[Any]) -> list[Found]:
+        """mmdet's own PanopticFPN.predict keeps only the map; this is the same with the instances kept as well.
+
+        Average precision wants all detections, the map only confident ones, hence the threshold in between.
+        """
+        detector = self.detector
+        levels = detector.extract_feat(pyramid)
+        proposals = detector.rpn_head.predict(levels, samples, rescale=False)
+        instances = detector.roi_head.predict(levels, proposals, samples, rescale=True)
+        maps = detector.semantic_head.predict(levels, [sample.metainfo for sample in samples], True)
+        confident = [found[found.scores >= self.panoptic_score] for found in instances]
+        fused = detector.panoptic_fusion_head.predict(confident, maps)
+        classes = detector.panoptic_fusion_head.num_classes
+        return [_found(found, _panoptic(pan.sem_seg[0], classes)) for found, pan in zip(instances, fused, strict=True)]
+
+
+class DetectorPart(nn.Module):
+    """The part of a panoptic detector that answers one of its tasks: what that task's label costs.
+
+    Shares the modules of the whole. keep: names of heads among rpn_head, roi_head, semantic_head.
+    """
+
+    def __init__(self, head: DetectorHead, keep: tuple[str, ...], masks: bool) -> None:
+        super().__init__()
+        self.neck = head.detector.neck
+        self.heads = nn.ModuleDict({name: getattr(head.detector, name) for name in keep if name != "roi_head"})
+        roi = head.detector.roi_head if "roi_head" in keep else None
+        self.box = roi.bbox_head if roi is not None else None
+        self.mask = roi.mask_head if roi is not None and masks else None
+        test = head.detector.test_cfg
+        self.regions, self.kept = int(test["rpn"]["max_per_img"]), int(test["rcnn"]["max_per_img"])
+
+    def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
+        """Raw outputs of the kept heads."""
+        levels = self.neck(tuple(pyramid))
+        outputs = [tensor for head in self.heads.values() for tensor in _tensors(head(levels))]
+        batch, width = levels[0].shape[:2]
+        if self.box is not None:
+            outputs += _tensors(self.box(levels[0].new_zeros(batch * self.regions, width, _ROI, _ROI)))
+        if self.mask is not None:
+            outputs += _tensors(self.mask(levels[0].new_zeros(batch * self.kept, width, _MASK_ROI, _MASK_ROI)))
+        return outputs
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    values = output.values() if isinstance(output, dict) else output or ()
+    return [tensor for value in values for tensor in _tensors(value)]
+
+
+def _sample(scene: Any, *, train: bool) -> Any:
+    """The scene as mmdet's DetDataSample; without annotations unless it is to be learnt from."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData, PixelData
+
+    height, width = scene.size
+    full = scene.truth.size
+    scale = (width / full[1], height / full[0])
+    shape = {"img_shape": scene.size, "pad_shape": scene.size, "batch_input_shape": scene.size}
+    sample = DetDataSample(metainfo={**shape, "ori_shape": full, "scale_factor": scale})
+    if not train:
+        return sample
+    single = ~scene.crowd
+    truth = InstanceData(bboxes=scene.boxes[single], labels=scene.labels[single])
+    if scene.masks is not None:
+        truth.masks = BitmapMasks(scene.masks[single].cpu().numpy(), height, width)
+    sample.gt_instances = truth
+    sample.ignored_instances = InstanceData(bboxes=scene.boxes[scene.crowd], labels=scene.labels[scene.crowd])
+    if scene.semantic is not None:
+        sample.gt_sem_seg = PixelData(sem_seg=scene.semantic[None])
+    return sample
+
+
+def _found(instances: Any, panoptic: Any = None) -> Found:
+    masks = instances.masks if "masks" in instances else None
+    return Found(
+        boxes=instances.bboxes.float().cpu().numpy().astype(np.float64),
+        scores=instances.scores.float().cpu().numpy().astype(np.float64),
+        labels=instances.labels.cpu().numpy().astype(np.int64),
+        rles=() if masks is None else tuple(encode(mask) for mask in masks.cpu().numpy()),
+        panoptic=panoptic,
+    )
+
+
+def _panoptic(fused: Tensor, classes: int) -> Any:
+    """mmdet's class + 1000 * number, `classes` for nothing, to our class * 1000 + number, -1 for nothing."""
+    ids = fused.cpu().numpy().astype(np.int32)
+    category, number = ids % 1000, ids // 1000
+    return np.where(category == classes, -1, category * 1000 + number).astype(np.int32)

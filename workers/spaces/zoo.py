@@ -1,0 +1,179 @@
+"""Published backbones by their timm name (Wightman, PyTorch Image Models, 2019), with or without their weights.
+
+Any timm model that gives features at strides 4, 8, 16 and 32 can be built. Sampling draws from `MODELS`: hierarchical
+networks, most of them convolutional, that take any input size in multiples of 32.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from predictor.cost import Cost
+from workers.architecture import Architecture
+from workers.errors import GenotypeError, RecipeError
+from workers.spaces.base import Body, Space, register
+
+_STRIDES = (4, 8, 16, 32)
+_NAMES = """
+    convnext_atto convnext_femto convnext_nano convnext_pico convnextv2_atto convnextv2_femto convnextv2_pico
+    cs3darknet_focus_s cs3darknet_m cs3darknet_s dla34 dla46_c ecaresnet26t ecaresnetlight edgenext_xx_small
+    efficientnet_b0 efficientnet_lite0 ese_vovnet19b_dw ese_vovnet39b fasternet_t0 fasternet_t1 fbnetc_100
+    gernet_m gernet_s ghostnet_100 hgnet_tiny hgnetv2_b0 hgnetv2_b1 inception_next_atto lcnet_050 lcnet_075
+    lcnet_100 lcnet_150 mnasnet_050 mnasnet_075 mnasnet_100 mobilenetv1_100 mobilenetv1_125 mobilenetv2_050
+    mobilenetv2_100 mobilenetv2_140 mobilenetv3_large_100 mobilenetv3_small_100 mobilenetv4_conv_small
+    nf_resnet26 poolformer_s12 poolformerv2_s12 regnetx_002 regnetx_008 regnetx_016 regnety_002 regnety_008
+    repghostnet_100 repvgg_a0 resnest14d resnest26d resnet10t resnet14t resnet18 resnet18d resnet26 resnet26d
+    resnet26t resnet34 resnet34d resnet50 resnet50d resnetaa34d resnetblur18 resnetv2_50 resnext26ts
+    resnext50_32x4d selecsls42 selecsls60 semnasnet_100 seresnet18 seresnet34 seresnext26d_32x4d skresnet18
+    starnet_s2 tinynet_c tinynet_d tinynet_e vgg11_bn vovnet39a wide_resnet50_2
+"""
+MODELS = tuple(sorted(_NAMES.split()))
+
+
+class ZooBody(Body):
+    """The timm network's levels at strides 4, 8, 16 and 32; finer ones are left out.
+
+    keeps_weights: the weights are pretrained, so training must not draw them anew.
+    """
+
+    keeps_weights: bool = False
+
+    def __init__(self, model: str, network: nn.Module) -> None:
+        super().__init__()
+        info: Any = network.feature_info
+        reductions, channels = list(info.reduction()), list(info.channels())
+        if not set(_STRIDES) <= set(reductions):
+            raise GenotypeError(
+                f"zoo model '{model}': gives strides {reductions}, not 4, 8, 16 and 32: choose a hierarchical one"
+            )
+        self.network = network
+        # Where two levels have the same stride the later one has seen more.
+        self._levels = [max(i for i, r in enumerate(reductions) if r == stride) for stride in _STRIDES]
+        self.channels, self.strides = tuple(channels[i] for i in self._levels), _STRIDES
+        self._channels_last = getattr(network, "output_fmt", None) == "NHWC"
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Four feature maps, finest first."""
+        maps = self.network(images)
+        pyramid = [maps[i] for i in self._levels]
+        # Swin and others compute with channels last.
+        return [m.permute(0, 3, 1, 2) if self._channels_last else m for m in pyramid]
+
+
+def _create(model: str, **settings: Any) -> nn.Module:
+    if model.startswith("swin"):
+        settings["strict_img_size"] = False  # windows are padded, so the size of pretraining does not bind
+    try:
+        network: nn.Module = timm.create_model(model, features_only=True, **settings)
+    except (RuntimeError, AttributeError, AssertionError, NotImplementedError) as error:
+        raise GenotypeError(f"zoo model '{model}': timm cannot build its features ({_line(error)})") from error
+    return network
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def load_weights(model: str, path: Path) -> dict[str, Tensor]:
+    """Weights of `model` from a .safetensors file with timm's own names, without the classifier's.
+
+    Only safetensors: a pickle could run code. Raises RecipeError, in one line, for anything that does not fit.
+    """
+    if path.suffix != ".safetensors":
+        raise RecipeError(f"body pretrained '{path}': must be none, hub or a .safetensors file")
+    if not path.is_file():
+        raise RecipeError(f"body pretrained '{path}': no such file")
+    try:
+        weights: dict[str, Tensor] = load_file(path, device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise RecipeError(f"body pretrained '{path}': not a readable safetensors file ({_line(error)})") from error
+    with torch.device("meta"):
+        whole = timm.create_model(model)
+    classifier = whole.pretrained_cfg.get("classifier") or ()
+    heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
+    expected = {k: v.shape for k, v in whole.state_dict().items() if not (heads and k.startswith(heads))}
+    found = {k: v for k, v in weights.items() if not (heads and k.startswith(heads))}
+    wrong = sorted(expected.keys() ^ found.keys()) or [k for k in expected if expected[k] != found[k].shape]
+    if wrong:
+        raise RecipeError(
+            f"body pretrained '{path}': {len(wrong)} weights, first '{wrong[0]}', do not fit {model}: "
+            "save the state_dict of that timm model"
+        )
+    return found
+
+
+@register
+class Zoo(Space):
+    """The genotype is a timm name: {"model": "resnet18"}, or with a tag of weights, {"model": "resnet18.a1_in1k"}."""
+
+    name = "zoo"
+    default_body: Mapping[str, Any] = {"pretrained": "none"}
+
+    def random_genotype(self, rng: random.Random) -> dict[str, Any]:
+        """Uniform over `MODELS`."""
+        return {"model": rng.choice(MODELS)}
+
+    def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+        """Another of `MODELS`: names have no nearer neighbours."""
+        return {"model": rng.choice([m for m in MODELS if m != genotype["model"]])}
+
+    def check(self, genotype: dict[str, Any]) -> None:
+        """A name that timm knows."""
+        model = genotype.get("model")
+        # is_model looks at what stands before the first dot; anything else that timm reads as an address has a colon.
+        if set(genotype) != {"model"} or not isinstance(model, str) or ":" in model or not timm.is_model(model):
+            raise GenotypeError(f"zoo genotype {genotype}: 'model' must be a timm model, see timm.list_models()")
+        tag = model.partition(".")[2]
+        if tag and model not in timm.list_pretrained(model):
+            raise GenotypeError(f"zoo genotype {genotype}: timm has no weights '{tag}', see timm.list_pretrained()")
+
+    def encode(self, architecture: Architecture) -> Sequence[int]:
+        """The index in `MODELS`."""
+        model = self._checked(architecture)["model"]
+        if model not in MODELS:
+            raise GenotypeError(f"zoo model '{model}': is not in the list that is sampled: add it to zoo.MODELS")
+        return [MODELS.index(model)]
+
+    def decode(self, code: Sequence[int]) -> Architecture:
+        """Inverse of `encode`."""
+        if len(code) != 1 or not 0 <= code[0] < len(MODELS):
+            raise GenotypeError(f"zoo code {list(code)}: must be one number from 0 to {len(MODELS) - 1}")
+        return Architecture.of(self.name, {"model": MODELS[code[0]]})
+
+    def cost(self, architecture: Architecture, image: tuple[int, int], body: Mapping[str, Any] | None = None) -> Cost:
+        """As for any space; weights cost nothing, so none are read."""
+        return super().cost(architecture, image, {**(body or {}), "pretrained": "none"})
+
+    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+        """`pretrained`: none, hub (timm downloads the weights) or a .safetensors file of the whole timm model."""
+        model, pretrained = genotype["model"], settings["pretrained"]
+        if pretrained == "none":
+            return ZooBody(model, _create(model))
+        if pretrained == "hub":
+            body = ZooBody(model, _from_hub(model))
+        elif isinstance(pretrained, str):
+            weights = load_weights(model, Path(pretrained))
+            cfg = {"state_dict": weights, "source": "", "file": None, "custom_load": False}
+            body = ZooBody(model, _create(model, pretrained=True, pretrained_cfg_overlay=cfg))
+        else:
+            raise RecipeError(f"body pretrained {pretrained}: must be none, hub or a .safetensors file")
+        body.keeps_weights = True
+        return body
+
+
+def _from_hub(model: str) -> nn.Module:
+    if not timm.list_pretrained(model):
+        raise RecipeError(f"body pretrained hub: timm publishes no weights for '{model}': choose none or a file")
+    try:
+        return _create(model, pretrained=True)
+    except OSError as error:
+        raise RecipeError(f"body pretrained hub: '{model}' cannot be downloaded ({_line(error)})") from error

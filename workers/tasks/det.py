@@ -1,0 +1,67 @@
+"""Object detection by any mmdet detector; RetinaNet unless the recipe names another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from workers.data.base import Sample, Vocabulary
+from workers.detectors.config import detector_config
+from workers.detectors.head import DetectorHead
+from workers.detectors.scenes import Found, Scene, Scenes, scene_of
+from workers.errors import RecipeError
+from workers.tasks.average_precision import AveragePrecision
+from workers.tasks.base import Meter, Task, register
+
+
+class DetectorTask(Task):
+    """What tasks on mmdet detectors share. masks, maps: whether the target holds instance masks and label maps."""
+
+    config: str  # below mmdet's configurations
+    masks = False
+    maps = False
+
+    def build_head(
+        self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
+    ) -> nn.Module:
+        """The detector; for `settings` see workers/detectors/config.py."""
+        score = settings.get("panoptic_score", 0.6)
+        if not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise RecipeError(f"head panoptic_score {score}: must be from 0 to 1")
+        return DetectorHead(detector_config(channels, vocabulary, settings, self.config), float(score))
+
+    def target(self, sample: Sample, size: tuple[int, int]) -> Scene:
+        """Boxes, and masks and maps where the task has them."""
+        return scene_of(sample, size, masks=self.masks, maps=self.maps)
+
+    def collate(self, targets: Sequence[Scene]) -> Scenes:
+        """A batch."""
+        return Scenes(tuple(targets))
+
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Scenes) -> Tensor:
+        """Sum of the detector's losses."""
+        assert isinstance(head, DetectorHead)
+        return head.loss(pyramid, target)
+
+    def predict(self, head: nn.Module, pyramid: list[Tensor], target: Scenes) -> list[Found]:
+        """What is found in each image."""
+        assert isinstance(head, DetectorHead)
+        return head.predict(pyramid, target)
+
+    def flip(self, target: Scenes) -> Scenes:
+        """Mirrored boxes, masks and maps."""
+        return target.flip()
+
+
+@register
+class Detection(DetectorTask):
+    """A box and a class an object."""
+
+    name, metric = "det", "box_ap"
+    config = "retinanet/retinanet_r50_fpn_1x_coco.py"
+
+    def meter(self, vocabulary: Vocabulary) -> Meter:
+        """COCO box AP."""
+        return AveragePrecision(vocabulary, ("box",))

@@ -1,0 +1,21 @@
+"""Instance segmentation; Mask R-CNN (He et al., ICCV 2017) unless the recipe names another mmdet detector."""
+
+from __future__ import annotations
+
+from workers.data.base import Vocabulary
+from workers.tasks.average_precision import AveragePrecision
+from workers.tasks.base import Meter, register
+from workers.tasks.det import DetectorTask
+
+
+@register
+class InstanceSegmentation(DetectorTask):
+    """A mask and a class an object."""
+
+    name, metric = "iseg", "mask_ap"
+    config = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
+    masks = True
+
+    def meter(self, vocabulary: Vocabulary) -> Meter:
+        """COCO mask AP, and box AP beside it."""
+        return AveragePrecision(vocabulary, ("mask", "box"))

@@ -1,0 +1,47 @@
+"""Panoptic segmentation by Panoptic FPN (Kirillov et al., CVPR 2019), which answers det, iseg and seg as well."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from workers.data.base import Vocabulary
+from workers.detectors.head import DetectorHead, DetectorPart
+from workers.tasks.average_precision import AveragePrecision
+from workers.tasks.base import Meter, register
+from workers.tasks.det import DetectorTask
+from workers.tasks.panoptic_quality import PanopticOverlap, PanopticQuality
+
+
+@register
+class PanopticSegmentation(DetectorTask):
+    """A class a pixel, and which object it belongs to."""
+
+    name, metric = "pano", "pq"
+    also = ("det", "iseg", "seg")
+    config = "panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py"
+    masks = maps = True
+
+    def meter(self, vocabulary: Vocabulary) -> Meter:
+        """Panoptic quality."""
+        return PanopticQuality(vocabulary)
+
+    def meter_also(self, task: str, vocabulary: Vocabulary) -> Meter:
+        """The other three tasks' metrics, of the same outputs."""
+        match task:
+            case "det":
+                return AveragePrecision(vocabulary, ("box",))
+            case "iseg":
+                return AveragePrecision(vocabulary, ("mask", "box"))
+            case "seg":
+                return PanopticOverlap(vocabulary)
+        return super().meter_also(task, vocabulary)
+
+    def part(self, head: nn.Module, task: str) -> nn.Module:
+        """Neck and the heads of one task."""
+        assert isinstance(head, DetectorHead)
+        match task:
+            case "det" | "iseg":
+                return DetectorPart(head, ("rpn_head", "roi_head"), masks=task == "iseg")
+            case "seg":
+                return DetectorPart(head, ("semantic_head",), masks=False)
+        return super().part(head, task)
