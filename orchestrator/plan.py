@@ -39,6 +39,7 @@ class CampaignConfig(BaseModel):
     store: str = "labels"
     workers: int | None = Field(default=None, ge=1, description="Actors; as many as the CPUs allow if unset.")
     retry_failed: bool = False
+    also: tuple[str, ...] = Field(default=(), description="Further tasks that the same training answers.")
 
     @model_validator(mode="after")
     def _named_things_exist(self) -> Self:
@@ -86,7 +87,11 @@ def plan_campaign(config: CampaignConfig) -> Plan:
 
     A longer campaign begins with the requests of a shorter one, so asking for more adds to what is there.
     """
-    get_task(config.task)
+    task = get_task(config.task)
+    for other in config.also:
+        if other not in task.also:
+            known = f"choose from {', '.join(task.also)}" if task.also else "only pano has companions"
+            raise ConfigError(f"--also {other}: training for {config.task} does not answer it: {known}")
     space = get_space(config.space)
     if config.fidelity not in FIDELITIES:
         raise UnknownNameError("fidelity", config.fidelity, FIDELITIES)
@@ -95,7 +100,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     recipe = load_recipe(config.recipe, config.task, config.space, dict(config.set))
     vocabulary = data.vocabulary(config.task)
     body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
-    get_task(config.task).build_head(body.channels, body.strides, vocabulary, recipe.head)
+    task.build_head(body.channels, body.strides, vocabulary, recipe.head)
     fingerprint = data.fingerprint()
     draws = (
         space.stratified(config.seed, recipe.input_size, recipe.body)
@@ -103,7 +108,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
         else space.sequence(config.seed)
     )
     requests = tuple(
-        LabelRequest(a, config.task, data.spec, fingerprint, config.fidelity, recipe, config.seed + r)
+        LabelRequest(a, config.task, data.spec, fingerprint, config.fidelity, recipe, config.seed + r, config.also)
         for a in itertools.islice(draws, config.num)
         for r in range(config.repeat)
     )

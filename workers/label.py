@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,12 +23,23 @@ class LabelRequest:
     fidelity: str
     recipe: Recipe
     seed: int
+    also: tuple[str, ...] = ()  # further tasks that the same training answers; no part of the key
 
     @property
     def key(self) -> str:
         """32 hexadecimal digits over architecture, task, data content, fidelity, recipe and seed."""
         parts = (self.architecture.id, self.task, self.fingerprint, self.fidelity, self.recipe.hash, str(self.seed))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    @property
+    def companions(self) -> tuple[LabelRequest, ...]:
+        """The labels that come along, as requests of their own."""
+        return tuple(replace(self, task=task, also=()) for task in self.also)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all labels that one run makes."""
+        return self.key, *(companion.key for companion in self.companions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class Measurement:
     """What an evaluator measured for one request.
 
     value: the task's metric in 0..1, higher is better. seconds: wall seconds by phase (data, build, train, evaluate).
+    also: by task, what the same run measured for the request's companions; their seconds are empty, being counted here.
     """
 
     value: float
@@ -58,6 +71,7 @@ class Measurement:
     flops: float
     params: float
     seconds: dict[str, float]
+    also: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 class Outcome(StrEnum):

@@ -30,6 +30,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
             "fidelity": request.fidelity,
             "recipe": request.recipe.model_dump(mode="json"),
             "seed": request.seed,
+            "also": list(request.also),
         },
         "campaign": report.job.campaign,
         "attempt": report.job.attempt,
@@ -40,15 +41,19 @@ def report_to_dict(report: Report) -> dict[str, Any]:
         "started": report.started,
         "seconds": report.seconds,
         "final": report.final,
-        "measurement": measured
-        and {
-            "value": measured.value,
-            "metric": measured.metric,
-            "metrics": dict(measured.metrics),
-            "flops": measured.flops,
-            "params": measured.params,
-            "seconds": dict(measured.seconds),
-        },
+        "measurement": measured and _measurement_to_dict(measured),
+    }
+
+
+def _measurement_to_dict(measured: Measurement) -> dict[str, Any]:
+    return {
+        "value": measured.value,
+        "metric": measured.metric,
+        "metrics": dict(measured.metrics),
+        "flops": measured.flops,
+        "params": measured.params,
+        "seconds": dict(measured.seconds),
+        "also": {task: _measurement_to_dict(other) for task, other in measured.also.items()},
     }
 
 
@@ -64,6 +69,7 @@ def _measurement_from_dict(values: dict[str, Any]) -> Measurement:
         flops=float(values["flops"]),
         params=float(values["params"]),
         seconds=_numbers(values["seconds"]),
+        also={str(task): _measurement_from_dict(other) for task, other in values.get("also", {}).items()},
     )
 
 
@@ -82,6 +88,7 @@ def report_from_dict(values: dict[str, Any]) -> Report:
         fidelity=str(asked["fidelity"]),
         recipe=Recipe.model_validate(asked["recipe"]),
         seed=int(asked["seed"]),
+        also=tuple(str(task) for task in asked.get("also", ())),
     )
     measured = values["measurement"]
     outcome = Outcome(values["outcome"])

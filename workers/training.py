@@ -6,14 +6,15 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from predictor.cost import measure_cost
+from predictor.cost import Cost, measure_cost
 from workers.data import DataSet, open_data
 from workers.data.loading import CachedSplit
 from workers.detectors.head import DetectorHead
@@ -60,15 +61,18 @@ class FullEvaluator:
         vocabulary = data.vocabulary(task.name)
         network = Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
         initialise(network, request.seed)
-        cost = measure_cost(network, (3, *recipe.input_size))
+        image = (3, *recipe.input_size)
+        cost = measure_cost(network, image)
+        costs = {t: measure_cost(Network(body, task.part(network.head, t)), image) for t in request.also}
         network = network.to(device).to(memory_format=_format(recipe))
         clock.end("build")
         averaged = train_network(network, task, train, recipe, request.seed, job.split)
         clock.end("train")
-        metrics = evaluate_network(averaged, task, held_out, task.meter(vocabulary), recipe)
+        meters = {task.name: task.meter(vocabulary)} | {t: task.meter_also(t, vocabulary) for t in request.also}
+        found = evaluate_network(averaged, task, held_out, meters, recipe)
         clock.end("evaluate")
-        value = metrics[task.metric]
-        return Measurement(value, task.metric, metrics, cost.flops, cost.params, clock.seconds)
+        also = {t: _measurement(t, found[t], costs[t], {}) for t in request.also}
+        return replace(_measurement(task.name, found[task.name], cost, clock.seconds), also=also)
 
     def _open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
         name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
@@ -136,8 +140,10 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
 
 
 @torch.no_grad()
-def evaluate_network(network: Network, task: Task, data: CachedSplit, meter: Meter, recipe: Recipe) -> dict[str, float]:
-    """Metrics over the whole split. Raises DivergedFailure when the outputs are not finite."""
+def evaluate_network(
+    network: Network, task: Task, data: CachedSplit, meters: Mapping[str, Meter], recipe: Recipe
+) -> dict[str, dict[str, float]]:
+    """Metrics over the whole split, by meter. Raises DivergedFailure when the outputs are not finite."""
     network.eval()
     device = next(network.parameters()).device
     for start in range(0, len(data), recipe.batch):
@@ -149,8 +155,14 @@ def evaluate_network(network: Network, task: Task, data: CachedSplit, meter: Met
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
                 raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
-        meter.update(output, target)
-    return meter.compute()
+        for meter in meters.values():
+            meter.update(output, target)
+    return {name: meter.compute() for name, meter in meters.items()}
+
+
+def _measurement(task: str, metrics: dict[str, float], cost: Cost, seconds: dict[str, float]) -> Measurement:
+    metric = get_task(task).metric
+    return Measurement(metrics[metric], metric, metrics, cost.flops, cost.params, seconds)
 
 
 @torch.no_grad()

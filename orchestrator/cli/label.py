@@ -32,10 +32,15 @@ from workers.spool import Spool
 
 def label(
     ctx: typer.Context,
-    task: Annotated[str | None, typer.Option(help="cls or seg")] = None,
+    task: Annotated[str | None, typer.Option(help="cls, det, iseg, seg, pano or pose")] = None,
+    also: Annotated[
+        str, typer.Option(help="further tasks that the same training answers: --task pano --also det,iseg,seg")
+    ] = "",
     space: Annotated[str, typer.Option(help="search space")] = "nasbench201",
     num: Annotated[int, typer.Option(help="architectures to label")] = 8,
-    data: Annotated[str, typer.Option(help="shapes, masks:DIR or imagefolder:DIR")] = "shapes",
+    data: Annotated[str, typer.Option(help="shapes, coco:DIR, masks:DIR or imagefolder:DIR")] = "shapes",
+    train_json: Annotated[str | None, typer.Option(help="annotations to learn from, for coco:DIR")] = None,
+    val_json: Annotated[str | None, typer.Option(help="annotations to evaluate on, for coco:DIR")] = None,
     fidelity: Annotated[str, typer.Option(help="how a label is made")] = "full",
     recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
@@ -55,6 +60,9 @@ def label(
     fields = load_config(config_file) if config_file else {}
     if overrides := _overrides(given.pop("set_", None) or []):
         given["set"] = overrides
+    if "also" in given:
+        given["also"] = tuple(filter(None, given["also"].split(",")))
+    fields |= _custom_json(str(given.get("data", fields.get("data", "shapes"))), given)
     config = CampaignConfig.checked(**(fields | {k: v for k, v in given.items() if k not in {"json", "config_file"}}))
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
@@ -64,7 +72,7 @@ def label(
     if spool.pending():  # what an earlier run finished but could not commit
         committer.drain()
     stored, failed = labels.keys(), labels.finally_failed()
-    todo = [r for r in plan.requests if r.key not in stored and (config.retry_failed or r.key not in failed)]
+    todo = [r for r in plan.requests if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
     say(f"{len(plan.requests)} labels asked for, {len(plan.requests) - len(todo)} already settled, {len(todo)} to make")
     try:
         progress, dashboard = _run(config, plan, todo, committer, spool) if todo else (None, None)
@@ -72,7 +80,19 @@ def label(
         committer.close()
     summary = summarise(config, plan, labels, progress, dashboard)
     emit(summary, json)
-    raise typer.Exit(0 if summary["labels"] == len(plan.requests) else 1)
+    raise typer.Exit(0 if summary["missing"] == 0 else 1)
+
+
+def _custom_json(data: str, given: dict[str, Any]) -> dict[str, str]:
+    """--train-json and --val-json as parts of the data's name, which workers open it by."""
+    files = {part: given.pop(f"{part}_json", None) for part in ("train", "val")}
+    parts = [f"{part}={path}" for part, path in files.items() if path]
+    if not parts:
+        return {}
+    if not data.startswith("coco:"):
+        raise ConfigError(f"--train-json and --val-json: are for --data coco:DIR, not {data}")
+    given["data"] = ",".join([data, *parts])
+    return {"data": given["data"]}
 
 
 def _run(
@@ -137,8 +157,9 @@ def summarise(
     config: CampaignConfig, plan: Plan, store: DeltaLabelStore, progress: Progress | None, dashboard: str | None
 ) -> dict[str, Any]:
     """The final table's content: what the store now holds of this campaign's requests."""
-    wanted = {request.key for request in plan.requests}
-    rows = [r for r in store.labels(task=config.task, space=config.space).to_pylist() if r["key"] in wanted]
+    wanted = {key for request in plan.requests for key in request.keys}
+    every = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
+    rows = [r for r in every if r["task"] == config.task]
     values = sorted(row["value"] for row in rows)
     trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
     best = max(rows, key=lambda r: float(r["value"]), default=None)
@@ -147,7 +168,7 @@ def summarise(
         "space": config.space,
         "data": config.data,
         "labels": len(rows),
-        "missing": len(wanted) - len(rows),
+        "missing": len(wanted) - len(every),
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
         "lowest": values[0] if values else None,
@@ -155,11 +176,20 @@ def summarise(
         "highest": values[-1] if values else None,
         "seconds_a_label": sum(sum(s for _, s in r["seconds"]) for r in rows) / len(rows) if rows else None,
         "reliability": asdict(trust) if trust else None,
+        "also": {task: _spread([r for r in every if r["task"] == task]) for task in config.also},
         "utilisation": progress.utilisation if progress else None,
         "store": config.store,
         "version": store.version(),
         "dashboard": dashboard,
     }
+
+
+def _spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Labels of a companion task: how many, from where to where, how reliable."""
+    values = [row["value"] for row in rows]
+    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
+    ends = {"lowest": min(values, default=None), "highest": max(values, default=None)}
+    return {"labels": len(rows), **ends, "reliability": asdict(trust) if trust else None}
 
 
 def _was_given(ctx: typer.Context, name: str) -> bool:

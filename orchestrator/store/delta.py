@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from orchestrator.store.base import Committed
 from orchestrator.store.keyed_table import KeyedTable, strings
-from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_row
+from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_rows
 from workers.label import Outcome, Report
 
 
@@ -38,7 +38,7 @@ class DeltaLabelStore:
     def commit(self, reports: Sequence[Report]) -> Committed:
         """See `LabelStore.commit`. Labels come first, so that an attempt on record never lacks its label."""
         begun = time.perf_counter()
-        made = [row for report in reports if (row := label_row(report)) is not None]
+        made = [row for report in reports for row in label_rows(report)]
         labels = self._labels.append(made)
         attempts = self._attempts.append([attempt_row(report) for report in reports])
         return Committed(

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.store.base import Committed
-from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_row
+from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_rows
 from workers.label import Outcome, Report
 
 
@@ -29,7 +29,7 @@ class MemoryLabelStore:
     def commit(self, reports: Sequence[Report]) -> Committed:
         """See `LabelStore.commit`."""
         begun = time.perf_counter()
-        made = [row for report in reports if (row := label_row(report)) is not None]
+        made = [row for report in reports for row in label_rows(report)]
         labels, attempts = len(self._labels), len(self._attempts)
         for row in made:
             self._labels.setdefault(row["key"], row)

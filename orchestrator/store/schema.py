@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from workers.label import Outcome, Report
+from workers.label import LabelRequest, Measurement, Outcome, Report
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
 
@@ -78,12 +78,17 @@ def described_version(description: str | None) -> int | None:
     return version if isinstance(version, int) else None
 
 
-def label_row(report: Report) -> dict[str, Any] | None:
-    """The row of `labels` for a report; None where the attempt made no label."""
-    measured = report.measurement
+def label_rows(report: Report) -> list[dict[str, Any]]:
+    """The rows of `labels` for a report: one, and one a companion; none where the attempt made no label."""
+    measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
-        return None
-    job, request = report.job, report.job.request
+        return []
+    along = [_label_row(report, other, measured.also[other.task]) for other in request.companions]
+    return [_label_row(report, request, measured), *along]
+
+
+def _label_row(report: Report, request: LabelRequest, measured: Measurement) -> dict[str, Any]:
+    job = report.job
     started = datetime.fromtimestamp(report.started, UTC)
     return {
         "key": request.key,

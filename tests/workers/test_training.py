@@ -1,5 +1,7 @@
 """Training and evaluation on tiny budgets: learning, determinism, accumulation, divergence, metrics by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -110,3 +112,18 @@ def test_heads_take_the_pyramid_of_every_space() -> None:
         seg = get_task("seg").build_head(body.channels, body.strides, words(5), {})
         assert seg(pyramid).shape == (1, 5, 16, 24)
         assert get_task("cls").build_head(body.channels, body.strides, words(5), {})(pyramid).shape == (1, 5)
+
+
+def test_one_panoptic_run_gives_four_labels() -> None:
+    asked = job("pano")
+    alone = FullEvaluator()(asked)
+    request = replace(asked.request, also=("det", "iseg", "seg"))
+    together = FullEvaluator()(replace(asked, request=request))
+    assert together.metrics == alone.metrics
+    assert alone.also == {}
+    assert {t: m.metric for t, m in together.also.items()} == {"det": "box_ap", "iseg": "mask_ap", "seg": "miou"}
+    # A task costs what its own heads cost.
+    assert together.also["seg"].flops < together.also["iseg"].flops < together.flops
+    assert together.also["det"].params < together.also["iseg"].params < together.params
+    assert len({request.key, *request.keys}) == 4
+    assert request.key == asked.request.key

@@ -30,10 +30,15 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 CASES = [
-    ([], "--task is missing: choose one of cls, seg"),
+    ([], "--task is missing: choose one of cls, det, iseg, pano, pose, seg"),
     (["--config", "/nowhere.yaml"], "No such file or directory: name a readable YAML file"),
-    (["--task", "sge"], "unknown task 'sge': choose one of cls, seg"),
-    (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mobilenetv3, nasbench201"),
+    (["--task", "sge"], "unknown task 'sge': choose one of cls, det, iseg, pano, pose, seg"),
+    (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mnasnet, mobilenetv3, nasbench201"),
+    (["--task", "seg", "--also", "det"], "--also det: training for seg does not answer it: only pano has companions"),
+    (["--task", "pano", "--also", "pose"], "--also pose: training for pano does not answer it: choose from det, iseg"),
+    (["--task", "seg", "--train-json", "x.json"], "--train-json and --val-json: are for --data coco:DIR"),
+    (["--task", "det", "--data", "coco:/nowhere"], "/nowhere does not exist"),
+    (["--task", "det", "--set", "head.width=17"], "multiple of 16"),
     (["--task", "seg", "--data", "shpaes"], "unknown data format 'shpaes': choose one of"),
     (["--task", "seg", "--data", "shapes:x=1"], "is not one of seed=N"),
     (["--task", "seg", "--data", "shapes:train=0"], "a split would be empty"),

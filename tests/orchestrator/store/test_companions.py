@@ -1,0 +1,31 @@
+"""A run that answers several tasks becomes a row for each, through spool and store."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from store_reports import report as report_of
+
+from orchestrator.store.memory import MemoryLabelStore
+from workers.spool import Spool
+
+
+def test_companions_are_rows_of_their_own(tmp_path: Path) -> None:
+    report = report_of(0)
+    measured = report.measurement
+    assert measured is not None
+    request = replace(report.job.request, also=("det", "seg"))
+    other = replace(measured, value=0.25, metric="other", seconds={})
+    report = replace(
+        report,
+        job=replace(report.job, request=request),
+        measurement=replace(measured, also={"det": other, "seg": other}),
+    )
+    spool, store = Spool(tmp_path), MemoryLabelStore()
+    spool.put(report)
+    assert spool.read() == [report]
+    store.commit(spool.read())
+    store.commit([report])
+    rows = store.labels().to_pylist()
+    assert {row["key"] for row in rows} == set(request.keys)
+    assert sorted(row["task"] for row in rows) == sorted((request.task, "det", "seg"))
+    assert store.attempts().num_rows == 1
