@@ -23,6 +23,8 @@ from workers.errors import GenotypeError, RecipeError
 from workers.spaces.base import Body, Space, register
 
 _STRIDES = (4, 8, 16, 32)
+# Left out: networks that normalise a pooled map over the batch (skresnet, resnest), as training may run one image at
+# a time.
 _NAMES = """
     convnext_atto convnext_femto convnext_nano convnext_pico convnextv2_atto convnextv2_femto convnextv2_pico
     cs3darknet_focus_s cs3darknet_m cs3darknet_s dla34 dla46_c ecaresnet26t ecaresnetlight edgenext_xx_small
@@ -31,10 +33,10 @@ _NAMES = """
     lcnet_100 lcnet_150 mnasnet_050 mnasnet_075 mnasnet_100 mobilenetv1_100 mobilenetv1_125 mobilenetv2_050
     mobilenetv2_100 mobilenetv2_140 mobilenetv3_large_100 mobilenetv3_small_100 mobilenetv4_conv_small
     nf_resnet26 poolformer_s12 poolformerv2_s12 regnetx_002 regnetx_008 regnetx_016 regnety_002 regnety_008
-    repghostnet_100 repvgg_a0 resnest14d resnest26d resnet10t resnet14t resnet18 resnet18d resnet26 resnet26d
-    resnet26t resnet34 resnet34d resnet50 resnet50d resnetaa34d resnetblur18 resnetv2_50 resnext26ts
-    resnext50_32x4d selecsls42 selecsls60 semnasnet_100 seresnet18 seresnet34 seresnext26d_32x4d skresnet18
-    starnet_s2 tinynet_c tinynet_d tinynet_e vgg11_bn vovnet39a wide_resnet50_2
+    repghostnet_100 repvgg_a0 resnet10t resnet14t resnet18 resnet18d resnet26 resnet26d resnet26t resnet34
+    resnet34d resnet50 resnet50d resnetaa34d resnetblur18 resnetv2_50 resnext26ts resnext50_32x4d selecsls42
+    selecsls60 semnasnet_100 seresnet18 seresnet34 seresnext26d_32x4d starnet_s2 tinynet_c tinynet_d tinynet_e
+    vgg11_bn vovnet39a wide_resnet50_2
 """
 MODELS = tuple(sorted(_NAMES.split()))
 

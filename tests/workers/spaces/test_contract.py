@@ -77,7 +77,7 @@ class TestSpaceContract:
         image = (64, 64)
         monkeypatch.setattr(space, "cost", functools.cache(space.cost))  # the same 64 are asked for three times
         eight = list(itertools.islice(space.stratified(0, image), 8))
-        flops = {a.id: space.cost(a, image).flops for a in itertools.islice(space.sequence(0), 64)}
+        flops = {a.id: space.cost(a, image, None).flops for a in itertools.islice(space.sequence(0), 64)}
         assert eight[:4] == list(itertools.islice(space.stratified(0, image), 4))
         ranks = sorted(sum(f < flops[a.id] for f in flops.values()) for a in eight)
         assert max(b - a for a, b in itertools.pairwise(ranks)) <= 24
