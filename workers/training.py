@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.label import LabelJob, Measurement
 from workers.recipe import Recipe
+from workers.seeding import seed_by
 from workers.spaces import get_space
 from workers.tasks import Meter, Task, get_task
 
@@ -97,8 +97,7 @@ def initialise(network: nn.Module, seed: int) -> None:
         reset = getattr(module, "reset_parameters", None)
         if callable(reset):
             shapes = [tuple(p.shape) for p in module.parameters(recurse=False)]
-            digest = hashlib.sha256(f"{seed} {name} {shapes}".encode()).digest()
-            torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+            seed_by(f"{seed} {name} {shapes}")
             reset()
     for module in network.modules():
         if isinstance(module, DetectorHead):

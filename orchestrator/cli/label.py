@@ -62,7 +62,9 @@ def label(
         given["set"] = overrides
     if "also" in given:
         given["also"] = tuple(filter(None, given["also"].split(",")))
-    fields |= _custom_json(str(given.get("data", fields.get("data", "shapes"))), given)
+    files = {part: given.pop(f"{part}_json", None) for part in ("train", "val")}
+    if any(files.values()):
+        given["data"] = _custom_files(str(given.get("data", fields.get("data", "shapes"))), files)
     config = CampaignConfig.checked(**(fields | {k: v for k, v in given.items() if k not in {"json", "config_file"}}))
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
@@ -83,16 +85,11 @@ def label(
     raise typer.Exit(0 if summary["missing"] == 0 else 1)
 
 
-def _custom_json(data: str, given: dict[str, Any]) -> dict[str, str]:
+def _custom_files(data: str, files: Mapping[str, Any]) -> str:
     """--train-json and --val-json as parts of the data's name, which workers open it by."""
-    files = {part: given.pop(f"{part}_json", None) for part in ("train", "val")}
-    parts = [f"{part}={path}" for part, path in files.items() if path]
-    if not parts:
-        return {}
     if not data.startswith("coco:"):
         raise ConfigError(f"--train-json and --val-json: are for --data coco:DIR, not {data}")
-    given["data"] = ",".join([data, *parts])
-    return {"data": given["data"]}
+    return ",".join([data, *(f"{part}={path}" for part, path in files.items() if path)])
 
 
 def _run(
@@ -161,7 +158,7 @@ def summarise(
     every = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
     rows = [r for r in every if r["task"] == config.task]
     values = sorted(row["value"] for row in rows)
-    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
+    spread = _spread(rows)
     best = max(rows, key=lambda r: float(r["value"]), default=None)
     return {
         "task": config.task,
@@ -171,11 +168,11 @@ def summarise(
         "missing": len(wanted) - len(every),
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
-        "lowest": values[0] if values else None,
+        "lowest": spread["lowest"],
         "median": values[len(values) // 2] if values else None,
-        "highest": values[-1] if values else None,
+        "highest": spread["highest"],
         "seconds_a_label": sum(sum(s for _, s in r["seconds"]) for r in rows) / len(rows) if rows else None,
-        "reliability": asdict(trust) if trust else None,
+        "reliability": spread["reliability"],
         "also": {task: _spread([r for r in every if r["task"] == task]) for task in config.also},
         "utilisation": progress.utilisation if progress else None,
         "store": config.store,
@@ -185,7 +182,7 @@ def summarise(
 
 
 def _spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Labels of a companion task: how many, from where to where, how reliable."""
+    """Labels of one task: how many, from where to where, how reliable."""
     values = [row["value"] for row in rows]
     trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
     ends = {"lowest": min(values, default=None), "highest": max(values, default=None)}

@@ -14,7 +14,8 @@ from PIL import Image
 from workers.data.base import VOID, Instance
 from workers.data.coco_json import Record, Table
 from workers.data.coco_objects import Category, Images
-from workers.data.files import BROKEN, unreadable, verify_image
+from workers.data.files import BROKEN, read_png_header, unreadable, verify_image
+from workers.detectors.panoptic_api import rgb2id
 from workers.errors import DataError
 
 MAX_CLASSES = 255  # ids of one byte, less VOID
@@ -133,18 +134,13 @@ def read_segments(
 def _read_png(path: Path) -> NDArray[np.int64]:
     """Segment ids: R + 256 G + 65536 B."""
     try:
-        with path.open("rb") as file:
-            header = file.read(26)
-        if len(header) < 26 or not header.startswith(b"\x89PNG"):
-            raise unreadable(path)
-        if (header[24], header[25]) != (8, _RGB):
+        if read_png_header(path) != (8, _RGB):
             raise DataError(f"{path} is no PNG of 8-bit RGB: save segment ids as colours, R + 256 G + 65536 B")
         verify_image(path)  # Pillow would decode what lacks only its last bytes
         with Image.open(path, formats=["PNG"]) as image:
-            colours = np.array(image.convert("RGB")).astype(np.int64)
+            colours = np.array(image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: add it, or remove its annotation") from error
     except BROKEN as error:
         raise unreadable(path) from error
-    ids: NDArray[np.int64] = colours @ np.array([1, 256, 65536])
-    return ids
+    return rgb2id(colours).astype(np.int64)

@@ -78,6 +78,15 @@ def _ends_with(path: Path, mark: bytes) -> bool:
         return file.read() == mark
 
 
+def read_png_header(path: Path) -> tuple[int, int]:
+    """Bits a channel and colour type of a PNG. Raises DataError for another file, OSError for none."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    if len(header) < 26 or not header.startswith(b"\x89PNG"):
+        raise unreadable(path)
+    return header[24], header[25]
+
+
 def decode_image(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) pixels, whatever the mode of the file."""
     try:

@@ -17,6 +17,7 @@ from workers.data.files import (
     hash_files,
     list_files,
     open_folder,
+    read_png_header,
     require_folder,
     unreadable,
     verify_image,
@@ -152,11 +153,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
 def _read_labels(path: Path) -> NDArray[np.uint8]:
     """Class ids as stored. Pillow stretches grey of less than eight bits to 0..255; that is undone."""
     try:
-        with path.open("rb") as file:
-            header = file.read(26)
-        if len(header) < 26 or not header.startswith(b"\x89PNG"):
-            raise unreadable(path)
-        depth, colour = header[24], header[25]
+        depth, colour = read_png_header(path)
         if colour not in (_GREY, _PALETTE) or depth > 8:
             raise DataError(f"{path} is not an 8-bit grey or palette PNG: save one class id a pixel, not colours")
         with Image.open(path, formats=["PNG"]) as image:

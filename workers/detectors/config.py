@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,7 @@ def detector_config(
     if not isinstance(model.get("neck"), Mapping):
         raise RecipeError(f"head config {settings.get('config', default)}: has no single neck: choose one with an FPN")
     model["neck"]["in_channels"] = list(channels)
-    neck_input = model["neck"].pop("in_channels")
     _resize(model, width / _PUBLISHED_WIDTH)
-    model["neck"]["in_channels"] = neck_input
     _set_classes(model, vocabulary)
     model["backbone"] = {"type": "PyramidInput"}
     model["data_preprocessor"] = None  # images come normalised
@@ -62,36 +60,35 @@ def _read(name: Any) -> dict[str, Any]:
     return model
 
 
-def _resize(node: Any, scale: float) -> None:
-    """Scale every width to a multiple of eight, and let group norms have groups of at least four channels."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key in _WIDTHS and type(value) is int:
-                node[key] = max(8, round(value * scale / 8) * 8)  # type: ignore[index]
-            elif key == "num_groups" and scale < 1:
-                node[key] = max(1, math.gcd(value, round(_PUBLISHED_WIDTH * scale / 8)))  # type: ignore[index]
-            else:
-                _resize(value, scale)
-    elif isinstance(node, Sequence) and not isinstance(node, str):
+def _fields(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every mapping in a configuration with each of its keys, from the outside in."""
+    if isinstance(node, dict):
+        for key in node:
+            yield node, key
+        node = list(node.values())
+    if isinstance(node, list | tuple):
         for value in node:
-            _resize(value, scale)
+            yield from _fields(value)
 
 
-def _set_classes(node: Any, vocabulary: Vocabulary) -> None:
+def _resize(model: dict[str, Any], scale: float) -> None:
+    """Scale every width to a multiple of eight, and let group norms have groups of at least four channels."""
+    for node, key in _fields(model):
+        if key in _WIDTHS and type(node[key]) is int:
+            node[key] = max(8, round(node[key] * scale / 8) * 8)
+        elif key == "num_groups" and scale < 1:
+            node[key] = max(1, math.gcd(node[key], round(_PUBLISHED_WIDTH * scale / 8)))
+
+
+def _set_classes(model: dict[str, Any], vocabulary: Vocabulary) -> None:
     counts = {
         "num_classes": vocabulary.things,
         "num_things_classes": vocabulary.things,
         "num_stuff_classes": len(vocabulary.classes) - vocabulary.things,
     }
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in counts:
-                node[key] = counts[key]
-            else:
-                _set_classes(value, vocabulary)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            _set_classes(value, vocabulary)
+    for node, key in _fields(model):
+        if key in counts:
+            node[key] = counts[key]
 
 
 def _merge(model: dict[str, Any], options: Any) -> None:

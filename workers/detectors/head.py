@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from workers.detectors import engine
 from workers.detectors.scenes import Found, Scenes, encode
 from workers.errors import RecipeError
+from workers.seeding import seed_by
 
 _ROI, _MASK_ROI = 7, 14  # sides of the pooled maps that box and mask heads see
 
@@ -37,8 +37,7 @@ class DetectorHead(nn.Module):
         """Initialise as mmdet does, each part from a generator of its own, so that bodies do not shift the draws."""
         for name, part in self.detector.named_children():
             if hasattr(part, "init_weights"):
-                digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
-                torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+                seed_by(f"{seed} {name}")
                 for module in part.modules():
                     if hasattr(module, "_is_init"):
                         module._is_init = False
@@ -49,21 +48,8 @@ class DetectorHead(nn.Module):
 
         Regions are taken as zeros instead of pooled: which ones there are depends on weights, and FLOPs do not.
         """
-        detector = self.detector
-        levels = detector.extract_feat(pyramid)
-        outputs: list[Tensor] = []
-        for name in ("rpn_head", "bbox_head", "semantic_head"):
-            if getattr(detector, name, None) is not None:
-                outputs += _tensors(getattr(detector, name)(levels))
-        roi = getattr(detector, "roi_head", None)
-        if roi is not None:
-            width, test = levels[0].shape[1], detector.test_cfg
-            batch = levels[0].shape[0]
-            regions = batch * int(test["rpn"]["max_per_img"])
-            outputs += _tensors(roi.bbox_head(levels[0].new_zeros(regions, width, _ROI, _ROI)))
-            if getattr(roi, "mask_head", None) is not None:
-                kept = batch * int(test["rcnn"]["max_per_img"])
-                outputs += _tensors(roi.mask_head(levels[0].new_zeros(kept, width, _MASK_ROI, _MASK_ROI)))
+        whole = DetectorPart(self, ("rpn_head", "bbox_head", "semantic_head", "roi_head"), masks=True)
+        outputs: list[Tensor] = whole(pyramid)
         return outputs
 
     def loss(self, pyramid: list[Tensor], target: Scenes) -> Tensor:
@@ -97,20 +83,22 @@ class DetectorHead(nn.Module):
 
 
 class DetectorPart(nn.Module):
-    """The part of a panoptic detector that answers one of its tasks: what that task's label costs.
+    """Neck and some heads of a detector: what the label of the task they answer costs.
 
-    Shares the modules of the whole. keep: names of heads among rpn_head, roi_head, semantic_head.
+    Shares the modules of the whole. keep: names of heads; those that the detector lacks are left out.
     """
 
     def __init__(self, head: DetectorHead, keep: tuple[str, ...], masks: bool) -> None:
         super().__init__()
-        self.neck = head.detector.neck
-        self.heads = nn.ModuleDict({name: getattr(head.detector, name) for name in keep if name != "roi_head"})
-        roi = head.detector.roi_head if "roi_head" in keep else None
-        self.box = roi.bbox_head if roi is not None else None
-        self.mask = roi.mask_head if roi is not None and masks else None
-        test = head.detector.test_cfg
-        self.regions, self.kept = int(test["rpn"]["max_per_img"]), int(test["rcnn"]["max_per_img"])
+        detector = head.detector
+        kept = {name: part for name in keep if (part := getattr(detector, name, None)) is not None}
+        self.neck, roi = detector.neck, kept.pop("roi_head", None)
+        self.heads = nn.ModuleDict(kept)
+        self.box = self.mask = None
+        if roi is not None:
+            self.box, self.mask = roi.bbox_head, getattr(roi, "mask_head", None) if masks else None
+            test = detector.test_cfg
+            self.regions, self.kept = int(test["rpn"]["max_per_img"]), int(test["rcnn"]["max_per_img"])
 
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
         """Raw outputs of the kept heads."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from workers.data.base import Vocabulary
 from workers.detectors.scenes import Found, Scenes, Truth
 from workers.errors import BadDataFailure
 from workers.tasks.base import Meter
+from workers.tasks.coco_evaluation import judge
 
 # Entries of COCOeval.stats; the small, medium and large ones by area are -1 where a set has no such objects.
 _STATS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -64,23 +63,13 @@ class AveragePrecision(Meter):
         return metrics
 
     def _stats(self, kind: str) -> Any:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
         if not self._found:  # loadRes refuses an empty list
             return np.zeros(len(_STATS))
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO()
-            truth.dataset = {"images": self._images, "annotations": self._truth, "categories": self._categories}
-            truth.createIndex()
-            # loadRes would take a box's area from the box and a mask's from the mask: one kind at a time.
-            wanted = ("image_id", "category_id", "score", "bbox" if kind == "bbox" else "segmentation")
-            said = truth.loadRes([{name: entry[name] for name in wanted} for entry in self._found])
-            evaluation = COCOeval(truth, said, kind)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        return evaluation.stats[: len(_STATS)]
+        # loadRes would take a box's area from the box and a mask's from the mask: one kind at a time.
+        wanted = ("image_id", "category_id", "score", "bbox" if kind == "bbox" else "segmentation")
+        found = [{name: entry[name] for name in wanted} for entry in self._found]
+        truth = {"images": self._images, "annotations": self._truth, "categories": self._categories}
+        return judge(truth, found, kind).stats[: len(_STATS)]
 
 
 def _xywh(box: Any) -> list[float]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from workers.data.base import Vocabulary
 from workers.tasks.base import Meter
+from workers.tasks.coco_evaluation import judge
 from workers.tasks.keypoints import Crops, head_segment, torso
 
 _UNIFORM_SIGMA = 0.05  # where a vocabulary has no sigmas; COCO's own lie between 0.025 and 0.107
@@ -98,18 +95,12 @@ def oks_ap(truth: list[dict[str, Any]], said: NDArray[np.float32], sigmas: tuple
         }
         for person, points in zip(truth, said, strict=True)
     ]
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        known = COCO()
-        known.dataset = {
-            "images": [{"id": image} for image in sorted({person["image_id"] for person in truth})],
-            "categories": [{"id": 1, "name": "person"}],
-            "annotations": [{"id": i + 1} | person for i, person in enumerate(truth)],
-        }
-        known.createIndex()
-        judge = COCOeval(known, known.loadRes(results), "keypoints")
-        judge.params.kpt_oks_sigmas = np.array(sigmas)
-        judge.params.areaRng, judge.params.areaRngLbl = judge.params.areaRng[:1], ["all"]
-        judge.evaluate()
-        judge.accumulate()
-    precision = judge.eval["precision"]  # (10 thresholds, 101 recalls, 1 class, 1 area, 1 limit)
+    dataset = {
+        "images": [{"id": image} for image in sorted({person["image_id"] for person in truth})],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"id": i + 1} | person for i, person in enumerate(truth)],
+    }
+    every_area = {"areaRng": [[0, 1e10]], "areaRngLbl": ["all"]}
+    evaluation = judge(dataset, results, "keypoints", kpt_oks_sigmas=np.array(sigmas), **every_area)
+    precision = evaluation.eval["precision"]  # (10 thresholds, 101 recalls, 1 class, 1 area, 1 limit)
     return {"oks_ap": float(precision.mean()), "oks_ap50": float(precision[0].mean())}
