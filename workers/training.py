@@ -147,7 +147,7 @@ def evaluate_network(
     device = next(network.parameters()).device
     for start in range(0, len(data), recipe.batch):
         images, target = data.batch(list(range(start, min(start + recipe.batch, len(data)))))
-        target = target.to(device)
+        images, target = task.evaluation_images(network.head, images), target.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             pyramid = network.pyramid(images.to(device, memory_format=_format(recipe)))
             output = task.predict(network.head, pyramid, target)

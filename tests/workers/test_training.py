@@ -127,3 +127,11 @@ def test_one_panoptic_run_gives_four_labels() -> None:
     assert together.also["det"].params < together.also["iseg"].params < together.params
     assert len({request.key, *request.keys}) == 4
     assert request.key == asked.request.key
+
+
+def test_a_pose_label_with_the_flip_test() -> None:
+    plain, flipped = (FullEvaluator()(job("pose", head={"width": 16, "flip_test": on})) for on in (False, True))
+    # The same training; only what is averaged at the end differs.
+    assert set(flipped.metrics) == set(plain.metrics)
+    assert flipped.metrics != plain.metrics
+    assert flipped.flops == plain.flops

@@ -73,6 +73,10 @@ class Task(ABC):
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Tensor:
         """Mean loss of a batch, a scalar."""
 
+    def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
+        """The images whose pyramid `predict` is given; more than those of the batch for a test by mirroring."""
+        return images
+
     def predict(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Any:
         """What the meter takes. Of `target` only the sizes of the images may be used."""
         return head(pyramid)

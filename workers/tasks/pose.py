@@ -125,6 +125,11 @@ class Pose(Task):
         joints = target.joints[:, head.mirror_order] if target.mirrored else target.joints
         return heatmap_loss(head(pyramid), joints, head.stride, head.sigma)
 
+    def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
+        """With the flip test, the images and then the same mirrored."""
+        assert isinstance(head, DeconvolutionHead)
+        return torch.cat([images, images.flip(-1)]) if head.flip_test else images
+
     def predict(self, head: nn.Module, pyramid: list[Tensor], target: Crops) -> Tensor:
         """(N, J, 5): x and y in the input, x and y in the image, score. Of `target`, only where the inputs lie is used.
 
