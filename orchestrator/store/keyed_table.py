@@ -22,6 +22,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
+from orchestrator.store.merge import is_merge, merge_small_files
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ MAX_CONFLICTS = 200
 
 # Delta goes through the list of live files in every commit, so one file a commit would make each slower than the last.
 MERGE_EVERY = 8
-MERGED_BYTES = 8 << 20  # a file this large is left alone, so that a merge costs the same in a large table
 
 # Minimum and maximum of every column are a burden in every commit, and nothing here looks rows up by range.
 CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "1", "delta.checkpointInterval": "50"}
@@ -121,8 +121,8 @@ class KeyedTable:
 
     def _merge(self, table: DeltaTable) -> None:
         try:
-            table.optimize.compact(target_size=MERGED_BYTES)
-        except (DeltaError, OSError) as error:  # CommitFailedError too: another process merges the same files
+            merge_small_files(table, self._files(), lambda chosen: self._scan(table, self._schema, chosen))
+        except (DeltaError, OSError, StoreError) as error:  # CommitFailedError too: another process was faster
             # The rows are safe as they are, and the next merge takes these files as well.
             log.info("label store %s: small files not merged this time: %s", self._uri, error)
 
@@ -228,8 +228,10 @@ class KeyedTable:
         with files.open_input_file(f"_delta_log/{version:020d}.json") as file:
             entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
         for entry in entries:
+            if is_merge(entry):  # the first entry of its commit, whose rows are known
+                return set()
             add = entry.get("add")
-            if add and add["dataChange"]:  # compaction rewrites rows that are known
+            if add and add["dataChange"]:
                 part = pq.read_table(unquote(add["path"]), columns=[self._key], filesystem=files)
                 keys |= strings(part.column(0))
         return keys

@@ -17,6 +17,7 @@ def report(
     space: str = "cells",
     final: bool = False,
     value: float = 0.5,
+    started: float | None = None,
 ) -> Report:
     recipe = Recipe(name=f"{task}.laptop", task=task, body={"width": 16}, train_images=64)
     request = LabelRequest(
@@ -28,7 +29,7 @@ def report(
         outcome=outcome,
         message="" if outcome is Outcome.OK else "it broke",
         node="node-1",
-        started=1_700_000_000.5 + seed,
+        started=1_700_000_000.5 + seed if started is None else started,
         seconds=4.25,
         measurement=measured if outcome is Outcome.OK else None,
         final=final,

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from store_reports import report
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
-from orchestrator.store import Committer, DeltaLabelStore, keyed_table
+from orchestrator.store import Committer, DeltaLabelStore, keyed_table, merge
 from orchestrator.store.schema import LABELS, describe
 from workers.spool import Spool
 
@@ -95,6 +95,44 @@ def test_merges_its_small_files_as_it_goes(tmp_path, monkeypatch):
     assert len(DeltaTable(tmp_path / "labels").file_uris()) <= 8
     assert sorted(one.labels().column("seed").to_pylist()) == list(range(20))
     assert len(one.keys()) == len(other.keys()) == 20
+
+
+def test_two_merges_at_once_never_double_a_row(tmp_path):
+    stores = [DeltaLabelStore(tmp_path) for _ in range(2)]
+    for seed in range(6):
+        stores[0].commit([report(seed)])
+    tables = [store._labels for store in stores]
+    handles = [table._open() for table in tables]  # both at the same version
+    for table, handle in zip(tables, handles, strict=True):
+        table._merge(handle)
+    assert sorted(stores[0].labels().column("seed").to_pylist()) == list(range(6))
+    assert len(DeltaTable(tmp_path / "labels").file_uris()) == 1
+
+
+def test_a_merge_leaves_large_files_alone(tmp_path, monkeypatch):
+    store = DeltaLabelStore(tmp_path)
+    store.commit([report(seed) for seed in range(300)])
+    (large,) = DeltaTable(tmp_path / "labels").file_uris()
+    for seed in range(300, 306):
+        store.commit([report(seed)])
+    monkeypatch.setattr(merge, "MERGED_BYTES", Path(large).stat().st_size)
+    store.compact()
+    uris = DeltaTable(tmp_path / "labels").file_uris()
+    assert len(uris) == 2
+    assert large in uris
+    assert sorted(store.labels().column("seed").to_pylist()) == list(range(306))
+
+
+def test_a_merge_also_takes_what_a_large_file_has_of_the_time_of_the_small_ones(tmp_path, monkeypatch):
+    store = DeltaLabelStore(tmp_path)
+    store.commit([report(seed, started=100.0 + seed) for seed in range(300)])
+    (large,) = DeltaTable(tmp_path / "labels").file_uris()
+    for seed in range(300, 304):
+        store.commit([report(seed, started=seed - 50.5)])  # half of the large file's rows started later
+    monkeypatch.setattr(merge, "MERGED_BYTES", Path(large).stat().st_size)
+    store.compact()
+    assert sorted(store.labels().column("seed").to_pylist()) == list(range(304))
+    assert len(DeltaLabelStore(tmp_path).keys()) == 304
 
 
 def test_an_older_program_refuses_a_newer_store(tmp_path):
