@@ -40,11 +40,14 @@ class CampaignConfig(BaseModel):
     workers: int | None = Field(default=None, ge=1, description="Actors; as many as the CPUs allow if unset.")
     retry_failed: bool = False
     also: tuple[str, ...] = Field(default=(), description="Further tasks that the same training answers.")
+    save_images: int = Field(default=0, ge=0, description="Pictures of predictions a label, beside the store.")
 
     @model_validator(mode="after")
     def _named_things_exist(self) -> Self:
         if not self.store:
             raise ValueError("store is empty: name a folder or an object-store URI")
+        if self.save_images and "://" in self.store:
+            raise ValueError("save_images writes pictures into the store's folder: name a local store")
         return self
 
     @classmethod

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from predictor.cost import Cost, measure_cost
-from workers.data import DataSet, open_data
+from workers.data import DataSet, Vocabulary, open_data
 from workers.data.loading import CachedSplit
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
-from workers.label import LabelJob, Measurement
+from workers.gallery import Album
+from workers.label import LabelJob, LabelRequest, Measurement
 from workers.recipe import Recipe
 from workers.seeding import seed_by
 from workers.spaces import get_space
@@ -47,7 +49,9 @@ class Network(nn.Module):
 class FullEvaluator:
     """Trains each architecture on its own, then evaluates it. Keeps decoded data from one label to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: str | None = None, save_images: int = 0) -> None:
+        """pictures: folder that gets `save_images` pictures of predictions a label, as TASK-KEY/NUMBER.png."""
+        self._pictures, self._save_images = pictures, save_images
         self._splits: dict[str, tuple[DataSet, CachedSplit, CachedSplit]] = {}
 
     def __call__(self, job: LabelJob) -> Measurement:
@@ -69,10 +73,15 @@ class FullEvaluator:
         averaged = train_network(network, task, train, recipe, request.seed, job.split)
         clock.end("train")
         meters = {task.name: task.meter(vocabulary)} | {t: task.meter_also(t, vocabulary) for t in request.also}
-        found = evaluate_network(averaged, task, held_out, meters, recipe)
+        found = evaluate_network(averaged, task, held_out, meters, recipe, self._album(request, task, vocabulary))
         clock.end("evaluate")
         also = {t: _measurement(t, found[t], costs[t], {}) for t in request.also}
         return replace(_measurement(task.name, found[task.name], cost, clock.seconds), also=also)
+
+    def _album(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> Album | None:
+        if self._pictures is None or not self._save_images:
+            return None
+        return Album(Path(self._pictures) / f"{task.name}-{request.key}", self._save_images, task, vocabulary)
 
     def _open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
         name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
@@ -140,22 +149,32 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
 
 @torch.no_grad()
 def evaluate_network(
-    network: Network, task: Task, data: CachedSplit, meters: Mapping[str, Meter], recipe: Recipe
+    network: Network,
+    task: Task,
+    data: CachedSplit,
+    meters: Mapping[str, Meter],
+    recipe: Recipe,
+    album: Album | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Metrics over the whole split, by meter. Raises DivergedFailure when the outputs are not finite."""
+    """Metrics over the whole split, by meter; `album` gets pictures.
+
+    Raises DivergedFailure when the outputs are not finite.
+    """
     network.eval()
     device = next(network.parameters()).device
     for start in range(0, len(data), recipe.batch):
         images, target = data.batch(list(range(start, min(start + recipe.batch, len(data)))))
-        images, target = task.evaluation_images(network.head, images), target.to(device)
+        seen, target = task.evaluation_images(network.head, images), target.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            pyramid = network.pyramid(images.to(device, memory_format=_format(recipe)))
+            pyramid = network.pyramid(seen.to(device, memory_format=_format(recipe)))
             output = task.predict(network.head, pyramid, target)
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
                 raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
         for meter in meters.values():
             meter.update(output, target)
+        if album is not None:
+            album.add(images, output, target)
     return {name: meter.compute() for name, meter in meters.items()}
 
 

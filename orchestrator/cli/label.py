@@ -50,6 +50,7 @@ def label(
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
     workers: Annotated[int | None, typer.Option(help="actors; as many as fit if unset")] = None,
     retry_failed: Annotated[bool, typer.Option(help="try labels again that failed for good")] = False,
+    save_images: Annotated[int, typer.Option(help="pictures of predictions a label, in STORE/_images")] = 0,
     config_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file of these options; the command line wins")
     ] = None,
@@ -107,7 +108,9 @@ def _run(
         controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
         folder = str(spool.directory.resolve())
         evaluator = "workers.training:FullEvaluator"
-        spec = ActorSpec(config.task, config.space, evaluator, folder, recipe.cpus, recipe.gpus)
+        pictures = {"pictures": str(Path(config.store, "_images").resolve()), "save_images": config.save_images}
+        arguments = pictures if config.save_images else {}
+        spec = ActorSpec(config.task, config.space, evaluator, folder, recipe.cpus, recipe.gpus, arguments)
         metrics = CampaignMetrics(config.task, config.space)
         with progress_display(len(todo)) as show:
 

@@ -145,6 +145,14 @@ def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
     return code
 
 
+def decode(rle: dict[str, Any]) -> NDArray[np.bool_]:
+    """The (H, W) mask of a run-length code."""
+    from pycocotools.mask import decode as mask
+
+    full: NDArray[np.bool_] = mask(rle).astype(np.bool_)
+    return full
+
+
 def _area(thing: Any) -> float:
     if thing.area is not None:
         return float(thing.area)

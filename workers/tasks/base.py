@@ -89,6 +89,13 @@ class Task(ABC):
     def meter(self, vocabulary: Vocabulary) -> Meter:
         """A fresh meter."""
 
+    @abstractmethod
+    def pictures(self, images: Tensor, output: Any, target: Any, vocabulary: Vocabulary) -> list[tuple[Tensor, Tensor]]:
+        """For each of (N, 3, H, W) uint8 images, what is annotated and what `predict` said, drawn on it.
+
+        Both are uint8 (3, h, w); see workers/tasks/pictures.py.
+        """
+
     def meter_also(self, task: str, vocabulary: Vocabulary) -> Meter:
         """A meter of one of the tasks in `also`, fed with this task's outputs and targets."""
         raise UnknownNameError(f"companion of task {self.name}", task, self.also)

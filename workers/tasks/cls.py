@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, register
+from workers.tasks.pictures import enlarged, with_caption
 
 
 class LinearHead(nn.Module):
@@ -72,3 +73,15 @@ class Classification(Task):
     def meter(self, vocabulary: Vocabulary) -> Meter:
         """Top-1 accuracy, and its mean over classes."""
         return _Accuracy(len(vocabulary.classes))
+
+    def pictures(
+        self, images: Tensor, output: Tensor, target: Tensor, vocabulary: Vocabulary
+    ) -> list[tuple[Tensor, Tensor]]:
+        """The image under the name of its class, and under that of the likeliest one with its probability."""
+        pairs = []
+        for image, logits, truth in zip(images, output.float().cpu(), target.tolist(), strict=True):
+            probability, said = logits.softmax(0).max(0)
+            large, _ = enlarged(image)
+            guess = f"{vocabulary.classes[int(said)]} {float(probability):.2f}"
+            pairs.append((with_caption(large, vocabulary.classes[truth]), with_caption(large, guess)))
+        return pairs

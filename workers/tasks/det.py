@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from workers.data.base import Sample, Vocabulary
 from workers.detectors.config import detector_config
 from workers.detectors.head import DetectorHead
-from workers.detectors.scenes import Found, Scene, Scenes, scene_of
+from workers.detectors.scenes import Found, Scene, Scenes, Truth, decode, scene_of
 from workers.errors import RecipeError
 from workers.tasks.average_precision import AveragePrecision
 from workers.tasks.base import Meter, Task, register
+from workers.tasks.pictures import CONFIDENT, enlarged, with_boxes, with_map, with_masks
 
 
 class DetectorTask(Task):
@@ -53,6 +55,35 @@ class DetectorTask(Task):
     def flip(self, target: Scenes) -> Scenes:
         """Mirrored boxes, masks and maps."""
         return target.flip()
+
+    def pictures(
+        self, images: Tensor, output: list[Found], target: Scenes, vocabulary: Vocabulary
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Boxes, masks and maps, where there are some, in the pixels of the image as stored."""
+        pairs = []
+        for image, found, scene in zip(images, output, target.scenes, strict=True):
+            truth, sure = scene.truth, found.scores >= CONFIDENT
+            said = Found(
+                found.boxes[sure],
+                found.scores[sure],
+                found.labels[sure],
+                tuple(rle for rle, keep in zip(found.rles, sure, strict=False) if keep),
+                found.panoptic,
+            )
+            large, factor = enlarged(image, truth.size)
+            pairs.append((_drawn(large, factor, truth, vocabulary), _drawn(large, factor, said, vocabulary)))
+        return pairs
+
+
+def _drawn(image: Tensor, factor: int, scene: Truth | Found, vocabulary: Vocabulary) -> Tensor:
+    """The image with a map of classes, or else with masks, and with boxes."""
+    labels = [int(label) for label in scene.labels]
+    if scene.panoptic is not None:
+        image = with_map(image, torch.from_numpy(scene.panoptic // 1000))
+    else:
+        masks = [decode(rle).repeat(factor, 0).repeat(factor, 1) for rle in scene.rles]
+        image = with_masks(image, masks, labels)
+    return with_boxes(image, scene.boxes * factor, labels, vocabulary.classes)
 
 
 @register

@@ -18,6 +18,14 @@ from workers.data.base import Instance, Sample
 from workers.errors import BadDataFailure
 
 MARGIN = 1.25  # a person's box is enlarged so much, as Simple Baselines and its successors do
+_ONE_SIDE = (("ankle", "knee"), ("knee", "hip"), ("wrist", "elbow"), ("elbow", "shoulder"), ("shoulder", "hip"))
+# Joints that a line connects in a picture, as the Leeds Sports Pose, MPII and COCO data sets call them.
+_LIMBS = (
+    *((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in _ONE_SIDE),
+    *((f"left_{part}", f"right_{part}") for part in ("hip", "shoulder")),
+    *(("neck", "head_top"), ("upper_neck", "head_top"), ("thorax", "upper_neck"), ("pelvis", "thorax")),
+    *(("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear")),
+)
 _OTHER_SIDE = {"left": "right", "right": "left"}
 
 
@@ -148,6 +156,12 @@ def torso(names: Sequence[str]) -> tuple[int, int] | None:
 def head_segment(names: Sequence[str]) -> tuple[int, int] | None:
     """Top of the head and neck, or MPII's upper neck."""
     return _pair(names, ("head_top", "top_head", "headtop", "top_of_head"), ("upper_neck", "neck"))
+
+
+def limbs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of joints that a line connects in a picture; those the data set lacks are left out."""
+    where = {plain(name): i for i, name in enumerate(names)}
+    return [(where[a], where[b]) for a, b in _LIMBS if a in where and b in where]
 
 
 def _pair(names: Sequence[str], first: Sequence[str], second: Sequence[str]) -> tuple[int, int] | None:

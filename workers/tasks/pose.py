@@ -13,7 +13,8 @@ from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, Unit, register
 from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
 from workers.tasks.keypoint_metrics import KeypointMeter
-from workers.tasks.keypoints import Crops, cut, join, locate, mirror_order
+from workers.tasks.keypoints import Crops, cut, join, limbs, locate, mirror_order
+from workers.tasks.pictures import enlarged, with_joints
 
 _DEFAULTS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
 
@@ -151,6 +152,17 @@ class Pose(Task):
     def meter(self, vocabulary: Vocabulary) -> Meter:
         """PCK, PCKh and OKS AP."""
         return KeypointMeter(vocabulary)
+
+    def pictures(
+        self, images: Tensor, output: Tensor, target: Crops, vocabulary: Vocabulary
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Joints and limbs of the person cut out; those annotated, and all of those predicted."""
+        pairs, pairs_of_joints = [], limbs(vocabulary.joints)
+        for image, points, joints in zip(images, output.float().cpu(), target.joints.cpu(), strict=True):
+            large, factor = enlarged(image)
+            truth = with_joints(large, joints[:, :2] * factor, pairs_of_joints, joints[:, 2] > 0)
+            pairs.append((truth, with_joints(large, points[:, :2] * factor, pairs_of_joints)))
+        return pairs
 
 
 def _check(settings: Mapping[str, Any], coarsest: int) -> None:

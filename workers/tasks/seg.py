@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, register
+from workers.tasks.pictures import enlarged, with_map
 
 
 class SemanticFPN(nn.Module):
@@ -115,3 +116,14 @@ class Segmentation(Task):
     def meter(self, vocabulary: Vocabulary) -> Meter:
         """Mean IoU, frequency-weighted IoU and pixel accuracy."""
         return _Overlap(len(vocabulary.classes))
+
+    def pictures(
+        self, images: Tensor, output: Tensor, target: Tensor, vocabulary: Vocabulary
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Class maps over the image."""
+        pairs = []
+        for image, logits, truth in zip(images, output.float().cpu(), target.cpu(), strict=True):
+            large, _ = enlarged(image)
+            said = F.interpolate(logits[None], size=truth.shape, mode="bilinear")[0].argmax(0)
+            pairs.append((with_map(large, truth), with_map(large, said)))
+        return pairs
