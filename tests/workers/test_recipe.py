@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from workers.architecture import Architecture
+from workers.data import Vocabulary
 from workers.errors import RecipeError, UnknownNameError
 from workers.label import LabelJob, LabelRequest
 from workers.recipe import Recipe, load_recipe, shipped_recipes
-from workers.spaces import space_names
+from workers.spaces import get_space, space_names
+from workers.tasks import get_task
 
 # Of Recipe(name="r", task="seg"), in every version: labels are found again by it.
 FROZEN = "aa91871afa1b494d"
@@ -19,6 +21,17 @@ FROZEN = "aa91871afa1b494d"
 def test_shipped_recipes_load_for_every_space(which: str, space: str) -> None:
     task, tier = which.split(".", 1)
     assert load_recipe(tier, task, space).name == which
+
+
+@pytest.mark.parametrize("which", sorted(shipped_recipes()))
+def test_what_a_shipped_recipe_says_of_body_and_head_can_be_built(which: str) -> None:
+    task, tier = which.split(".", 1)
+    recipe = load_recipe(tier, task, "nasbench201")
+    space = get_space("nasbench201")
+    body = space.build(next(space.sequence(0)), recipe.body)
+    words = Vocabulary(("person", "horse", "sky"), 2, ("left_hip", "right_hip"))
+    head = get_task(task).build_head(body.channels, body.strides, words, recipe.head)
+    assert sum(weights.numel() for weights in head.parameters()) > 0
 
 
 def test_a_spaces_section_and_overrides_apply_in_order(tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
-"""`masks:DIR`: images/{split}/*.jpg|png with label PNGs of the same name in annotations/{split}."""
+"""`masks:DIR[,ignore=ID]`: images/{split}/*.jpg|png with label PNGs of the same name in annotations/{split}.
+
+Splits may be called training and validation, as in ADE20K, whose id 0 means unknown:
+`masks:ADEChallengeData2016,ignore=0`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +36,15 @@ Pair = tuple[Path, Path]  # image, annotation
 
 
 class Masks(DataSet):
-    """Images with a class id for every pixel. `held-out` is val, and test where it has annotations."""
+    """Images with a class id for every pixel. `held-out` is val, and test where it has annotations.
 
-    def __init__(self, folder: Path) -> None:
-        self.spec, self._folder = f"masks:{folder}", folder
+    ignore: an id that means unknown, besides VOID; its class stays in the list, and is neither learnt nor counted.
+    """
+
+    def __init__(self, folder: Path, ignore: int | None = None) -> None:
+        self.spec, self._folder, self._ignore = f"masks:{folder}", folder, ignore
+        if ignore is not None:
+            self.spec += f",ignore={ignore}"
 
     def check(self, task: str) -> None:
         """Read every annotation and the header of every image."""
@@ -45,7 +55,7 @@ class Masks(DataSet):
         count = len(self.classes(task))
         for pairs in self._pairs.values():
             for image, annotation in pairs:
-                _check_labels(_read_labels(annotation), annotation, image, verify_image(image), count)
+                _check_labels(self._labels(annotation), annotation, image, verify_image(image), count)
 
     def classes(self, task: str) -> tuple[str, ...]:
         """Those of classes.json, or else `class 0` to the highest id that occurs."""
@@ -57,7 +67,10 @@ class Masks(DataSet):
         files = [file for pairs in self._pairs.values() for pair in pairs for file in pair]
         if self._names_file.exists():
             files.append(self._names_file)
-        return hash_files(self._folder, files)
+        content = hash_files(self._folder, files)
+        if self._ignore is None:
+            return content
+        return hashlib.sha256(f"{content} ignore {self._ignore}".encode()).hexdigest()[:16]
 
     def size(self, split: str) -> int:
         """Number of images."""
@@ -70,12 +83,18 @@ class Masks(DataSet):
             raise IndexError(f"{self.spec} has {len(pairs)} images in {split}, not {index}")
         image, annotation = pairs[index]
         try:
-            pixels, labels = decode_image(image), _read_labels(annotation)
+            pixels, labels = decode_image(image), self._labels(annotation)
             size = pixels.shape[1], pixels.shape[0]
             _check_labels(labels, annotation, image, size, len(self._classes))
         except DataError as error:
             raise BadDataFailure(str(error)) from error
         return Sample(pixels, semantic=labels)
+
+    def _labels(self, annotation: Path) -> NDArray[np.uint8]:
+        labels = _read_labels(annotation)
+        if self._ignore is not None:
+            labels[labels == self._ignore] = VOID
+        return labels
 
     @property
     def _names_file(self) -> Path:
@@ -89,23 +108,28 @@ class Masks(DataSet):
     def _classes(self) -> tuple[str, ...]:
         if self._names_file.exists():
             return _read_names(self._names_file)
-        top = max(_highest(_read_labels(annotation)) for pairs in self._pairs.values() for _, annotation in pairs)
+        top = max(_highest(self._labels(annotation)) for pairs in self._pairs.values() for _, annotation in pairs)
         if top < 0:
             raise DataError(f"{self._folder / 'annotations'} labels every pixel as void ({VOID}): add class ids")
         return tuple(f"class {i}" for i in range(top + 1))
 
     @cached_property
     def _pairs(self) -> dict[str, list[Pair]]:
-        held_out = [part for part in ("val", "test") if self._is_used(part)]
+        train, val = self._named("train", "training"), self._named("val", "validation")
+        held_out = [part for part in (val, "test") if self._is_used(part)]
         if not held_out:
             raise DataError(
                 f"{self._folder / 'images' / 'val'} does not exist, nor a test folder with annotations: "
                 "hold out some images there"
             )
         return {
-            "train": self._list_pairs("train"),
+            "train": self._list_pairs(train),
             "held-out": [pair for part in held_out for pair in self._list_pairs(part)],
         }
+
+    def _named(self, *names: str) -> str:
+        """The first name that is a folder of images; the usual one where none is."""
+        return next((name for name in names if (self._folder / "images" / name).is_dir()), names[0])
 
     def _is_used(self, part: str) -> bool:
         annotations = self._folder / "annotations" / part
@@ -185,4 +209,7 @@ def _check_labels(labels: NDArray[np.uint8], path: Path, image: Path, size: tupl
 
 @register_format("masks")
 def _open(where: str, task: str) -> DataSet:
-    return Masks(open_folder("masks", where, _LAYOUT))
+    folder, comma, option = where.partition(",ignore=")
+    if comma and not (option.isdigit() and int(option) <= VOID):
+        raise DataError(f"data 'masks:{where}': ignore={option} is no class id: give a number from 0 to {VOID}")
+    return Masks(open_folder("masks", folder, _LAYOUT), int(option) if comma else None)

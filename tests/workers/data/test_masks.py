@@ -61,6 +61,32 @@ def test_without_names_the_highest_id_counts(folder: Path) -> None:
     assert data.classes("seg") == ("class 0", "class 1", "class 2")
 
 
+def test_the_layout_of_ade20k(folder: Path) -> None:
+    plain = open_data(f"masks:{folder}", "seg")
+    before = plain.fingerprint()
+    for kind in ("images", "annotations"):
+        (folder / kind / "train").rename(folder / kind / "training")
+        (folder / kind / "val").rename(folder / kind / "validation")
+        shutil.rmtree(folder / kind / "test")
+    data = open_data(f"masks:{folder},ignore=0", "seg")
+    data.check("seg")
+    assert data.spec == f"masks:{folder.resolve()},ignore=0"
+    assert (data.size("train"), data.size("held-out")) == (2, 1)
+    assert len(data.classes("seg")) == 3
+    semantic = data.sample("held-out", 0).semantic
+    assert semantic is not None
+    assert np.array_equal(semantic, np.where(LABELS == 0, VOID, LABELS))
+    without = open_data(f"masks:{folder}", "seg").fingerprint()
+    assert len({before, without, data.fingerprint()}) == 3  # other names, then other labels
+
+
+@pytest.mark.parametrize("option", ["", "-1", "256", "sky"])
+def test_an_id_to_ignore_that_is_none(folder: Path, option: str) -> None:
+    with pytest.raises(DataError, match="is no class id: give a number from 0 to 255") as caught:
+        open_data(f"masks:{folder},ignore={option}", "seg")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_test_split_without_annotations_is_left_out(folder: Path) -> None:
     shutil.rmtree(folder / "annotations/test")
     data = open_data(f"masks:{folder}", "seg")
