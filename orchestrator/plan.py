@@ -45,9 +45,9 @@ class CampaignConfig(BaseModel):
     @model_validator(mode="after")
     def _named_things_exist(self) -> Self:
         if not self.store:
-            raise ValueError("store is empty: name a folder or an object-store URI")
+            raise ValueError("--store is empty: name a folder or an object-store URI")
         if self.save_images and "://" in self.store:
-            raise ValueError("save_images writes pictures into the store's folder: name a local store")
+            raise ValueError(f"--save-images: {self.store} is no folder to put pictures in: use a local --store")
         return self
 
     @classmethod
@@ -57,7 +57,9 @@ class CampaignConfig(BaseModel):
             return cls.model_validate(fields)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "configuration"
+            where = ".".join(str(part) for part in first["loc"])
+            if not first["loc"]:  # fields that do not go together
+                raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
             if first["type"] == "missing":
                 raise ConfigError(f"--{where} is missing: choose one of {', '.join(task_names())}") from None
             raise ConfigError(f"--{where.replace('_', '-')}: {first['msg']}, not {first['input']!r}") from None
