@@ -63,6 +63,17 @@ class Space(ABC):
     def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
         """The module. `settings` holds every key of `default_body`."""
 
+    def covering(self) -> list[Architecture]:
+        """Architectures whose networks together have every weight of the space at its largest; none if not known.
+
+        Weights are told apart by `shared_name`.
+        """
+        return []
+
+    def shared_name(self, name: str, architecture: Architecture) -> str:
+        """What a weight called `name` in this architecture's network is called in weights shared by the space."""
+        return name
+
     def sample(self, rng: random.Random) -> Architecture:
         """An architecture drawn uniformly over genotypes."""
         return Architecture.of(self.name, self.random_genotype(rng))

@@ -75,6 +75,14 @@ class ElasticSpace(Space):
             self._fit_depth(code, stage, rng)
         return self.decode(code).values
 
+    def covering(self) -> list[Architecture]:
+        """The largest network: every other one is made of slices of it."""
+        depth = [max(self.depths)] * len(self.base_depths)
+        genotype: dict[str, Any] = {"depth": depth}
+        genotype |= {name: [max(c)] * sum(self.blocks(depth)) for name, c in self.block_fields.items()}
+        genotype |= {name: f.unlisted([max(f.choices)] * (f.places or 1)) for name, f in self.head.items()}
+        return [Architecture.of(self.name, genotype)]
+
     def check(self, genotype: dict[str, Any]) -> None:
         """Known choices, and as many of them as blocks."""
         for name, choices in {"depth": self.depths, **self.block_fields}.items():

@@ -127,6 +127,15 @@ class NasBench201(Space):
         ops[edge] = rng.choice([op for op in OPS if op != ops[edge]])
         return {"ops": ops}
 
+    def covering(self) -> list[Architecture]:
+        """Each of the two convolutions on all edges."""
+        return [Architecture.of(self.name, {"ops": [op] * len(EDGES)}) for op in ("nor_conv_1x1", "nor_conv_3x3")]
+
+    def shared_name(self, name: str, architecture: Architecture) -> str:
+        """The operation is part of the name: a 1x1 convolution is no slice of the 3x3 one on the same edge."""
+        ops = architecture.values["ops"]
+        return re.sub(r"\bedges\.(\d)\.", lambda found: f"edges.{found[1]}.{ops[int(found[1])]}.", name)
+
     def check(self, genotype: dict[str, Any]) -> None:
         """Six known operations."""
         ops = genotype.get("ops")

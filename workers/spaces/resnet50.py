@@ -6,6 +6,7 @@ that its 3x3 convolution has. Widths scale the stem's inner channels, the stem's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from timm.layers import ConvNormAct, make_divisible
 from timm.models.resnet import Bottleneck, downsample_avg
 from torch import Tensor, nn
 
+from workers.architecture import Architecture
 from workers.spaces.base import Body, register
 from workers.spaces.elastic_blocks import ElasticSpace, Field
 from workers.spaces.staged_body import StagedBody, stack_stages
@@ -38,6 +40,12 @@ class ResNet50(ElasticSpace):
     depths, base_depths = DEPTHS, _BASE_DEPTHS
     block_fields: Mapping[str, tuple[float, ...]] = {"expansion": EXPANSIONS}
     head: Mapping[str, Field] = {"width": Field(WIDTHS, 2 + len(_CHANNELS)), "stem": Field((0, 1))}
+
+    def shared_name(self, name: str, architecture: Architecture) -> str:
+        """Without its optional second layer, a stem's later ones are counted as if it were there."""
+        if architecture.values["stem"]:
+            return name
+        return re.sub(r"\bstem\.(\d)\.", lambda found: f"stem.{int(found[1]) + (int(found[1]) > 0)}.", name)
 
     def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
         """Stem at stride 4, then four stages; this space has no settings."""

@@ -1,0 +1,87 @@
+"""Weight sharing by name and shape: what an architecture uses of the shared weights is a slice of them.
+
+As in Once-for-All (Cai et al., ICLR 2020): the first channels, the first blocks of a stage, the centre of a kernel. Its
+learnt transformation of smaller kernels is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from workers.architecture import Architecture
+from workers.errors import GenotypeError
+from workers.spaces.base import Space
+
+_KERNEL_AXES = 2  # axes from this one on are cut at both ends, those before it at the end
+
+
+class SharedWeights(nn.Module):
+    """The weights and buffers of every network of a space, each at the largest shape that occurs.
+
+    networks: architectures and their networks, a body or a body with a head, which together have every weight at
+    its largest: those of `Space.covering`. Their values are taken over; of two, that of the later and larger one.
+    """
+
+    def __init__(self, space: Space, networks: Iterable[tuple[Architecture, nn.Module]]) -> None:
+        super().__init__()
+        self._space = space
+        self.weights, self.constants = nn.ParameterDict(), nn.Module()
+        for architecture, network in networks:
+            for name, weight in network.named_parameters():
+                self._take(space.shared_name(name, architecture), weight.detach())
+            for name, constant in network.named_buffers():
+                key = _key(space.shared_name(name, architecture))
+                self.constants.register_buffer(key, constant.detach().clone())
+
+    def of(self, architecture: Architecture, network: nn.Module) -> dict[str, Tensor]:
+        """The slices that `network`, built for `architecture` on any device, uses, by the network's own names.
+
+        Parameters are views, so gradients reach the shared weights; buffers are copies, so batch statistics do not.
+
+        Raises GenotypeError where the network has a weight that no covering network has, or has smaller.
+        """
+        constants = dict(self.constants.named_buffers())
+        used = {}
+        for name, weight in network.named_parameters():
+            used[name] = self._cut(self.weights, name, architecture, weight)
+        for name, constant in network.named_buffers():
+            used[name] = self._cut(constants, name, architecture, constant).clone()
+        return used
+
+    def run(self, architecture: Architecture, network: nn.Module, images: Tensor) -> object:
+        """What `network` gives with its slices in place of its own weights; it may be on the meta device."""
+        return functional_call(network, self.of(architecture, network), (images,))
+
+    @torch.no_grad()
+    def copy_into(self, architecture: Architecture, network: nn.Module) -> None:
+        """Make `network` one of its own: its weights and buffers get the values of its slices."""
+        used = self.of(architecture, network)
+        for name, value in [*network.named_parameters(), *network.named_buffers()]:
+            value.copy_(used[name])
+
+    def _take(self, name: str, value: Tensor) -> None:
+        key = _key(name)
+        if key not in self.weights or self.weights[key].numel() <= value.numel():
+            self.weights[key] = nn.Parameter(value.clone())
+
+    def _cut(
+        self, whole: nn.ParameterDict | Mapping[str, Tensor], name: str, architecture: Architecture, like: Tensor
+    ) -> Tensor:
+        key = _key(self._space.shared_name(name, architecture))
+        if key not in whole or any(h < w for h, w in zip(whole[key].shape, like.shape, strict=True)):
+            raise GenotypeError(f"{self._space.name}: no shared weight holds '{name}' {tuple(like.shape)}")
+        full: Tensor = whole[key]
+        starts = [(h - w) // 2 if axis >= _KERNEL_AXES else 0 for axis, (h, w) in enumerate(_sides(full, like))]
+        return full[tuple(slice(start, start + side) for start, side in zip(starts, like.shape, strict=True))]
+
+
+def _sides(full: Tensor, like: Tensor) -> Iterable[tuple[int, int]]:
+    return zip(full.shape, like.shape, strict=True)
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # torch allows no dot in the name of a parameter
