@@ -31,6 +31,9 @@ class Recipe(BaseModel):
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="After the warm-up.")
     ema: float = Field(default=0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 evaluates the last.")
     clip_norm: float = Field(default=5.0, gt=0, description="Gradient norm is clipped here.")
+    zoom: float = Field(
+        default=1.0, gt=0, le=1, description="Training images are cut to a window whose sides are this share or more."
+    )
     train_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     eval_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Autocast type.")

@@ -25,6 +25,7 @@ from workers.recipe import Recipe
 from workers.seeding import seed_by
 from workers.spaces import get_space
 from workers.tasks import Meter, Task, get_task
+from workers.tasks.zoom import draw_window
 
 _CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
 
@@ -125,11 +126,13 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     averaged = copy.deepcopy(network) if recipe.ema else network
     device = next(network.parameters()).device
     network.train()
+    windows = torch.Generator().manual_seed(seed)  # of its own, so that images come in the same order without
     for step, (indices, flip) in enumerate(_batches(len(data), recipe.batch, recipe.steps, seed)):
-        parts = [indices[i::split] for i in range(split)]
+        cuts = [draw_window(windows, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
         loss = torch.zeros(())
-        for part in filter(None, parts):
-            images, target = data.batch(part)
+        for i in range(min(split, len(indices))):
+            part = indices[i::split]
+            images, target = data.batch(part, cuts[i::split])
             if flip:
                 images, target = images.flip(-1), task.flip(target)
             images = images.to(device, memory_format=_format(recipe))

@@ -69,6 +69,13 @@ def test_training_beats_the_most_frequent_class() -> None:
     assert measured.value > 2 * float(constant)
 
 
+def test_random_crops_change_a_label_and_no_key_of_those_without() -> None:
+    whole, cut = job("seg", zoom=1.0), job("seg", zoom=0.5)
+    assert whole.request.key == job("seg").request.key != cut.request.key
+    first, again, plain = FullEvaluator()(cut), FullEvaluator()(cut), FullEvaluator()(whole)
+    assert first.metrics == again.metrics != plain.metrics
+
+
 def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
     data, task = open_data("shapes", "seg"), get_task("seg")
     recipe = job("seg", steps=5, ema=0).request.recipe

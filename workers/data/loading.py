@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from workers.data.base import DataSet
 from workers.tasks.base import Task
+from workers.tasks.zoom import Window
 
 
 class CachedSplit:
@@ -25,9 +27,14 @@ class CachedSplit:
     def __len__(self) -> int:
         return len(self._units)
 
-    def batch(self, indices: list[int]) -> tuple[Tensor, Any]:
-        """(N, 3, H, W) uint8 images and the collated targets."""
+    def batch(self, indices: list[int], windows: Sequence[Window] = ()) -> tuple[Tensor, Any]:
+        """(N, 3, H, W) uint8 images and the collated targets, each cut to its window where there are some."""
         pairs = [self._get(i) for i in indices]
+        if windows:
+            pairs = [
+                (window.image(image), self._task.zoom(target, window))
+                for (image, target), window in zip(pairs, windows, strict=True)
+            ]
         return torch.stack([image for image, _ in pairs]), self._task.collate([target for _, target in pairs])
 
     def _get(self, index: int) -> tuple[Tensor, Any]:

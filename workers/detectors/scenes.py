@@ -14,6 +14,9 @@ from torch import Tensor
 
 from workers.data.base import Sample
 from workers.errors import BadDataFailure
+from workers.tasks.zoom import Window
+
+_LEAST_LEFT = 0.3  # share of a box inside a window below which it is ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,18 @@ class Scene:
         boxes = torch.stack([width - x1, y0, width - x0, y1], 1)
         masks, semantic = (m if m is None else m.flip(-1) for m in (self.masks, self.semantic))
         return replace(self, boxes=boxes, masks=masks, semantic=semantic)
+
+    def zoom(self, window: Window) -> Scene:
+        """Cut to a window and enlarged; what is mostly cut off is neither learnt nor taken for ground."""
+        boxes, left = window.boxes(self.boxes, self.size)
+        there = left > 0
+        masks = None if self.masks is None else window.map(self.masks)
+        if masks is not None:
+            there &= (masks > 0).flatten(1).any(1)
+            masks = masks[there]
+        semantic = None if self.semantic is None else window.map(self.semantic)
+        crowd = (self.crowd | (left < _LEAST_LEFT))[there]
+        return replace(self, boxes=boxes[there], labels=self.labels[there], crowd=crowd, masks=masks, semantic=semantic)
 
 
 @dataclass(frozen=True, slots=True)

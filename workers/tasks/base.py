@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import UnknownNameError
+from workers.tasks.zoom import Window
 
 Unit = tuple[int, int]  # image, and position among its instances
 
@@ -84,6 +85,10 @@ class Task(ABC):
     @abstractmethod
     def flip(self, target: Any) -> Any:
         """The targets of the images mirrored left to right."""
+
+    @abstractmethod
+    def zoom(self, target: Any, window: Window) -> Any:
+        """The target of one image (before `collate`) cut to a window and enlarged to its old size."""
 
     @abstractmethod
     def meter(self, vocabulary: Vocabulary) -> Meter:

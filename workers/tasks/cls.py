@@ -14,6 +14,7 @@ from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, register
 from workers.tasks.pictures import enlarged, with_caption
+from workers.tasks.zoom import Window
 
 
 class LinearHead(nn.Module):
@@ -68,6 +69,10 @@ class Classification(Task):
 
     def flip(self, target: Tensor) -> Tensor:
         """A mirrored image keeps its class."""
+        return target
+
+    def zoom(self, target: Tensor, window: Window) -> Tensor:
+        """A part of an image keeps its class."""
         return target
 
     def meter(self, vocabulary: Vocabulary) -> Meter:

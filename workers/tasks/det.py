@@ -16,6 +16,7 @@ from workers.errors import RecipeError
 from workers.tasks.average_precision import AveragePrecision
 from workers.tasks.base import Meter, Task, register
 from workers.tasks.pictures import CONFIDENT, enlarged, with_boxes, with_map, with_masks
+from workers.tasks.zoom import Window
 
 
 class DetectorTask(Task):
@@ -55,6 +56,10 @@ class DetectorTask(Task):
     def flip(self, target: Scenes) -> Scenes:
         """Mirrored boxes, masks and maps."""
         return target.flip()
+
+    def zoom(self, target: Scene, window: Window) -> Scene:
+        """Boxes, masks and maps move."""
+        return target.zoom(window)
 
     def pictures(
         self, images: Tensor, output: list[Found], target: Scenes, vocabulary: Vocabulary

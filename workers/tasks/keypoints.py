@@ -16,6 +16,7 @@ from torch import Tensor
 
 from workers.data.base import Instance, Sample
 from workers.errors import BadDataFailure
+from workers.tasks.zoom import Window
 
 MARGIN = 1.25  # a person's box is enlarged so much, as Simple Baselines and its successors do
 _ONE_SIDE = (("ankle", "knee"), ("knee", "hip"), ("wrist", "elbow"), ("elbow", "shoulder"), ("shoulder", "hip"))
@@ -60,6 +61,17 @@ class Crops:
         joints = self.joints.clone()
         joints[..., 0] = self.size[..., None, 0] - 1 - joints[..., 0]
         return replace(self, joints=joints, mirrored=not self.mirrored)
+
+    def zoom(self, window: Window) -> Crops:
+        """For the input of one person cut to a window and enlarged to its old size; the person in the image stays."""
+        grown = self.size / torch.tensor([window.width, window.height])
+        corner = torch.tensor([window.x, window.y])
+        joints = self.joints.clone()
+        joints[:, :2] = (joints[:, :2] + 0.5 - corner) * grown - 0.5
+        outside = ((joints[:, :2] < -0.5) | (joints[:, :2] > self.size - 0.5)).any(1)
+        joints[outside, 2] = 0
+        offset = self.offset + self.scale * (corner - 0.5 + 0.5 / grown)
+        return replace(self, joints=joints, scale=self.scale / grown, offset=offset)
 
     def in_image(self, points: Tensor) -> Tensor:
         """(..., J, 2) x and y in the unmirrored input to pixels of the image."""

@@ -15,6 +15,7 @@ from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
 from workers.tasks.keypoint_metrics import KeypointMeter
 from workers.tasks.keypoints import Crops, cut, join, limbs, locate, mirror_order
 from workers.tasks.pictures import enlarged, with_joints
+from workers.tasks.zoom import Window
 
 _DEFAULTS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
 
@@ -148,6 +149,10 @@ class Pose(Task):
     def flip(self, target: Crops) -> Crops:
         """Mirrored joints; the loss swaps left and right, since only the head knows their names."""
         return target.mirror()
+
+    def zoom(self, target: Crops, window: Window) -> Crops:
+        """Joints move; those left outside do not count."""
+        return target.zoom(window)
 
     def meter(self, vocabulary: Vocabulary) -> Meter:
         """PCK, PCKh and OKS AP."""

@@ -17,6 +17,7 @@ from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import Meter, Task, register
 from workers.tasks.pictures import enlarged, with_map
+from workers.tasks.zoom import Window
 
 
 class SemanticFPN(nn.Module):
@@ -112,6 +113,10 @@ class Segmentation(Task):
     def flip(self, target: Tensor) -> Tensor:
         """Mirrored map."""
         return target.flip(-1)
+
+    def zoom(self, target: Tensor, window: Window) -> Tensor:
+        """Part of the map."""
+        return window.map(target)
 
     def meter(self, vocabulary: Vocabulary) -> Meter:
         """Mean IoU, frequency-weighted IoU and pixel accuracy."""
