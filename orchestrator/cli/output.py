@@ -31,6 +31,8 @@ def emit(document: dict[str, Any], as_json: bool) -> None:
         return
     table = Table(show_header=False)
     for name, value in document.items():
+        if value == {}:  # nothing of that kind was asked for
+            continue
         table.add_row(name.replace("_", " "), _text(value))
     _out.print(table)
 
