@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -46,7 +46,7 @@ class Recipe(BaseModel):
     cache_mb: int = Field(default=1024, ge=1, description="Decoded images kept in a worker's memory.")
 
     # Where and how fast a label is made does not change what it means.
-    _NOT_HASHED = frozenset({"cpus", "gpus", "time_limit_s", "cache_mb"})
+    _NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"cpus", "gpus", "time_limit_s", "cache_mb"})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

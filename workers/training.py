@@ -122,12 +122,12 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     Raises DivergedFailure when the loss is no longer finite.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    schedule = LambdaLR(optimizer, lambda step: _lr_factor(step, recipe))
+    schedule = LambdaLR(optimizer, lambda step: lr_factor(step, recipe))
     averaged = copy.deepcopy(network) if recipe.ema else network
     device = next(network.parameters()).device
     network.train()
     windows = torch.Generator().manual_seed(seed)  # of its own, so that images come in the same order without
-    for step, (indices, flip) in enumerate(_batches(len(data), recipe.batch, recipe.steps, seed)):
+    for step, (indices, flip) in enumerate(training_batches(len(data), recipe.batch, recipe.steps, seed)):
         cuts = [draw_window(windows, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
         loss = torch.zeros(())
         for i in range(min(split, len(indices))):
@@ -196,7 +196,7 @@ def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(now)
 
 
-def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[list[int], bool]]:
+def training_batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[list[int], bool]]:
     """Indices and whether to mirror, the same for every architecture of a seed; every image once an epoch."""
     generator = torch.Generator().manual_seed(seed)
     queue: list[int] = []
@@ -207,7 +207,7 @@ def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[li
         queue = queue[batch:]
 
 
-def _lr_factor(step: int, recipe: Recipe) -> float:
+def lr_factor(step: int, recipe: Recipe) -> float:
     warm = max(1, round(recipe.warmup * recipe.steps))
     if step < warm:
         return (step + 1) / warm

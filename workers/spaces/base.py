@@ -70,6 +70,10 @@ class Space(ABC):
         """
         return []
 
+    def smallest(self) -> Architecture | None:
+        """The architecture whose weights are part of every other one's; None where there is no such."""
+        return None
+
     def shared_name(self, name: str, architecture: Architecture) -> str:
         """What a weight called `name` in this architecture's network is called in weights shared by the space."""
         return name

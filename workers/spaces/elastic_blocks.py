@@ -6,7 +6,7 @@ A family says which choices there are; sampling, mutation, checks and the encodi
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -77,11 +77,11 @@ class ElasticSpace(Space):
 
     def covering(self) -> list[Architecture]:
         """The largest network: every other one is made of slices of it."""
-        depth = [max(self.depths)] * len(self.base_depths)
-        genotype: dict[str, Any] = {"depth": depth}
-        genotype |= {name: [max(c)] * sum(self.blocks(depth)) for name, c in self.block_fields.items()}
-        genotype |= {name: f.unlisted([max(f.choices)] * (f.places or 1)) for name, f in self.head.items()}
-        return [Architecture.of(self.name, genotype)]
+        return [self._extreme(max)]
+
+    def smallest(self) -> Architecture:
+        """The least of every choice."""
+        return self._extreme(min)
 
     def check(self, genotype: dict[str, Any]) -> None:
         """Known choices, and as many of them as blocks."""
@@ -131,6 +131,14 @@ class ElasticSpace(Space):
         if list(self.encode(architecture)) != list(code):
             raise GenotypeError(f"{self.name} code: -1 must stand where the depths leave no block, and only there")
         return architecture
+
+    def _extreme(self, choose: Callable[[Sequence[float]], float]) -> Architecture:
+        """One choice for every field."""
+        depth = [int(choose(self.depths))] * len(self.base_depths)
+        genotype: dict[str, Any] = {"depth": depth}
+        genotype |= {name: [choose(c)] * sum(self.blocks(depth)) for name, c in self.block_fields.items()}
+        genotype |= {name: f.unlisted([choose(f.choices)] * (f.places or 1)) for name, f in self.head.items()}
+        return Architecture.of(self.name, genotype)
 
     def _check_list(self, name: str, values: Any, choices: tuple[float, ...]) -> None:
         if not isinstance(values, list) or any(v not in choices for v in values):

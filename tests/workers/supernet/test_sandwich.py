@@ -1,0 +1,142 @@
+"""Training of shared weights: it learns, and goes on after a crash as if there had been none."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from workers.architecture import Architecture
+from workers.data import DataSet, Sample, open_data
+from workers.data.loading import CachedSplit
+from workers.errors import DivergedFailure
+from workers.spaces import get_space
+from workers.supernet import calibrate
+from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
+from workers.supernet.recipe import SupernetRecipe
+from workers.supernet.sandwich import Supernet, build_network
+from workers.tasks import get_task
+
+TASK, SPACE = get_task("cls"), get_space("nasbench201")
+DATA = open_data("shapes:train=48,held_out=6", "cls")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def recipe(**changes: Any) -> SupernetRecipe:
+    body = {"channels": [8, 8, 8, 8], "reduction": "pool"}
+    fields = {"input_size": (32, 32), "steps": 8, "batch": 8, "ema": 0.8, "sampled": 1, "body": body, "zoom": 0.7}
+    return SupernetRecipe(name="tiny", task="cls", **(fields | changes))
+
+
+def supernet(seed: int = 0, space: str = "nasbench201", **changes: Any) -> tuple[Supernet, CachedSplit]:
+    chosen = recipe(**changes)
+    split = CachedSplit(DATA, "train", TASK, chosen.input_size, None, 16)
+    return Supernet(get_space(space), TASK, DATA.vocabulary("cls"), chosen, seed), split
+
+
+def weights(trained: Supernet) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trained.state().items()}
+
+
+def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
+    ends = []
+    for seed in (0, 0, 1):
+        trained, data = supernet(seed)
+        assert list(trained.train(data)) == list(range(1, 9))
+        ends.append(weights(trained))
+    assert equal(ends[0], ends[1])
+    assert not equal(ends[0], ends[2])
+
+
+def test_a_restart_goes_on_as_if_there_had_been_none(tmp_path: Path) -> None:
+    whole, data = supernet()
+    for _ in whole.train(data):
+        pass
+    first, data = supernet()
+    for step in first.train(data):
+        if step == 5:
+            save_checkpoint(tmp_path, step, first.state())
+            break
+    second, data = supernet()
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    second.load(found)
+    assert list(second.train(data)) == [6, 7, 8]
+    assert equal(weights(second), weights(whole))
+
+
+def test_only_whole_checkpoints_are_used(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "nowhere") is None
+    save_checkpoint(tmp_path, 3, {"step": torch.tensor(3)})
+    path = save_checkpoint(tmp_path, 7, {"step": torch.tensor(7)})
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # the older one is gone
+    whole = path.read_bytes()
+    (tmp_path / "step-00000009.safetensors").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "step-00000011.partial-1").write_bytes(whole)
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert int(found["step"]) == 7
+
+
+class _Colours(DataSet):
+    """Noise with more of one colour, which is the class."""
+
+    spec = "colours"
+
+    def check(self, task: str) -> None: ...
+
+    def fingerprint(self) -> str:
+        return "c"
+
+    def classes(self, task: str) -> tuple[str, ...]:
+        return "red", "green", "blue"
+
+    def size(self, split: str) -> int:
+        return 48
+
+    def sample(self, split: str, index: int) -> Sample:
+        image = np.random.default_rng(index).integers(0, 120, (32, 32, 3))
+        image[..., index % 3] += 40
+        return Sample(image.astype(np.uint8), index % 3)
+
+
+def test_networks_that_share_weights_learn() -> None:
+    chosen, colours = recipe(steps=40, lr=1e-2), _Colours()
+    data = CachedSplit(colours, "train", TASK, (32, 32), None, 16)
+    trained = Supernet(SPACE, TASK, colours.vocabulary("cls"), chosen, 0)
+    for _ in trained.train(data):
+        pass
+    images, target = data.batch(list(range(len(data))))
+    for op in ("nor_conv_3x3", "skip_connect"):  # six 1x1 convolutions are drawn too rarely in so few steps
+        architecture = Architecture.of("nasbench201", {"ops": [op] * 6})
+        network = build_network(SPACE, TASK, colours.vocabulary("cls"), architecture, chosen).eval()
+        trained.averaged.copy_into(architecture, network)
+        calibrate(network, [images])
+        assert float((network(images).argmax(1) == target).float().mean()) > 0.8
+
+
+def test_the_smallest_network_of_a_family_is_part_of_every_step() -> None:
+    trained, data = supernet(space="mobilenetv3", sampled=0, steps=1, body={}, ema=0)
+    before = weights(trained)
+    for _ in trained.train(data):
+        pass
+    after = weights(trained)
+    moved = {name for name in before if name.startswith("weights.") and not torch.equal(before[name], after[name])}
+    assert any("stages/0/0" in name for name in moved)
+    assert len(trained._others(0)) == 1
+
+
+def test_a_loss_that_is_not_finite_ends_it() -> None:
+    trained, data = supernet(lr=1e30, steps=60, clip_norm=1e30)
+    with pytest.raises(DivergedFailure, match="lower the learning rate"):
+        for _ in trained.train(data):
+            pass

@@ -1,0 +1,135 @@
+"""Training of shared weights by the sandwich rule with in-place distillation.
+
+Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al., BigNAS, ECCV 2020.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+
+from workers.architecture import Architecture
+from workers.data.base import Vocabulary
+from workers.data.loading import CachedSplit
+from workers.errors import DivergedFailure
+from workers.spaces.base import Space
+from workers.supernet.recipe import SupernetRecipe
+from workers.supernet.weights import SharedWeights
+from workers.tasks.base import Task
+from workers.tasks.zoom import draw_window
+from workers.training import Network, initialise, lr_factor, training_batches
+
+_CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
+
+
+def build_network(
+    space: Space, task: Task, vocabulary: Vocabulary, architecture: Architecture, recipe: SupernetRecipe
+) -> Network:
+    """Body and head of one architecture, as a label's network is built."""
+    body = space.build(architecture, recipe.body)
+    return Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
+
+
+class Supernet:
+    """Shared weights of bodies and classification heads in training, their optimizer and their average.
+
+    Two of one seed that saw the same number of steps are equal, however often they were stopped and loaded again.
+    """
+
+    def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe, seed: int) -> None:
+        self._space, self._recipe, self._seed = space, recipe, seed
+        self._build: Callable[[Architecture], Network] = lambda a: build_network(space, task, vocabulary, a, recipe)
+        networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
+        for _, network in networks:
+            initialise(network, seed)
+        self.shared = SharedWeights(space, networks)
+        self.averaged = SharedWeights(space, networks)
+        self.step = 0
+        self._optimizer = torch.optim.AdamW(
+            self.shared.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        )
+        self._largest = networks[-1][0]
+
+    def train(self, data: CachedSplit, report: Callable[[int, float], None] | None = None) -> Iterator[int]:
+        """Go on to the recipe's last step; yields after every step, when it is safe to take `state`.
+
+        Raises DivergedFailure when the loss is no longer finite.
+        """
+        recipe = self._recipe
+        batches = training_batches(len(data), recipe.batch, recipe.steps, self._seed)
+        for step, (indices, flip) in enumerate(batches):
+            if step < self.step:  # seen before a restart
+                continue
+            rng = torch.Generator().manual_seed(1_000_003 * self._seed + step)
+            windows = [draw_window(rng, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
+            images, target = data.batch(indices, windows)
+            loss = self._learn(images.flip(-1) if flip else images, target, step)
+            if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
+                raise DivergedFailure(
+                    f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate"
+                )
+            self.step = step + 1
+            if report is not None:
+                report(self.step, float(loss))
+            yield self.step
+
+    def _learn(self, images: Tensor, target: Tensor, step: int) -> Tensor:
+        """One step; returns the loss of the largest network."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._recipe.lr * lr_factor(step, self._recipe)
+        logits = self._logits(self._largest, images)
+        first = F.cross_entropy(logits, target)
+        torch.autograd.backward(first)
+        teacher = logits.detach().softmax(1)
+        for architecture in self._others(step):
+            logits = self._logits(architecture, images)
+            loss = self._recipe.distill * F.cross_entropy(logits, teacher)
+            if self._recipe.distill < 1:
+                loss = loss + (1 - self._recipe.distill) * F.cross_entropy(logits, target)
+            torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.shared.parameters(), self._recipe.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        decay = min(self._recipe.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, now in zip(self.averaged.parameters(), self.shared.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)
+        return first.detach()
+
+    def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
+        with torch.device("meta"):
+            skeleton = self._build(architecture)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._recipe.precision == "bfloat16"):
+            logits = self.shared.run(architecture, skeleton, images)
+        assert isinstance(logits, Tensor)
+        return logits.float()
+
+    def _others(self, step: int) -> list[Architecture]:
+        """The smallest network, where there is one, and some drawn for this step alone."""
+        rng = random.Random(f"{self._seed}/{step}")
+        smallest = self._space.smallest()
+        return [*filter(None, [smallest]), *(self._space.sample(rng) for _ in range(self._recipe.sampled))]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that training depends on besides recipe and seed; tensors by name."""
+        tensors = {f"weights.{k}": v.detach() for k, v in self.shared.named_parameters()}
+        tensors |= {f"averaged.{k}": v.detach() for k, v in self.averaged.named_parameters()}
+        for name, parameter in self.shared.named_parameters():
+            for field, value in self._optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{field}.{name}"] = value
+        return tensors | {"step": torch.tensor(self.step)}
+
+    @torch.no_grad()
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over a `state` of the same space, recipe and seed. Raises KeyError for another's."""
+        for name, parameter in self.shared.named_parameters():
+            parameter.copy_(tensors[f"weights.{name}"])
+            fields = [key for key in tensors if key.startswith("optimizer.") and key.endswith(f".{name}")]
+            self._optimizer.state[parameter] = {key.split(".")[1]: tensors[key].clone() for key in fields}
+        for name, parameter in self.averaged.named_parameters():
+            parameter.copy_(tensors[f"averaged.{name}"])
+        self.step = int(tensors["step"])
