@@ -18,7 +18,8 @@ from workers.recipe import Recipe, load_recipe
 from workers.spaces import get_space
 from workers.tasks import get_task, task_names
 
-FIDELITIES = ("full",)
+# The importable factory of the evaluator behind each fidelity.
+EVALUATORS = {"full": "workers.training:FullEvaluator", "proxy": "workers.proxies:ProxyEvaluator"}
 
 
 class CampaignConfig(BaseModel):
@@ -98,8 +99,13 @@ def plan_campaign(config: CampaignConfig) -> Plan:
             known = f"choose from {', '.join(task.also)}" if task.also else "only pano has companions"
             raise ConfigError(f"--also {other}: training for {config.task} does not answer it: {known}")
     space = get_space(config.space)
-    if config.fidelity not in FIDELITIES:
-        raise UnknownNameError("fidelity", config.fidelity, FIDELITIES)
+    if config.fidelity not in EVALUATORS:
+        raise UnknownNameError("fidelity", config.fidelity, EVALUATORS)
+    for option in ("also", "save_images"):
+        if config.fidelity == "proxy" and getattr(config, option):
+            raise ConfigError(
+                f"--{option.replace('_', '-')}: an untrained network predicts nothing: use another fidelity"
+            )
     data: DataSet = open_data(config.data, config.task)
     data.check(config.task)
     recipe = load_recipe(config.recipe, config.task, config.space, dict(config.set))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from predictor.cost import Cost, measure_cost
-from workers.data import DataSet, Vocabulary, open_data
-from workers.data.loading import CachedSplit
+from workers.data import Vocabulary
+from workers.data.loading import CachedSplit, SplitCache
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.gallery import Album
@@ -53,22 +53,21 @@ class FullEvaluator:
     def __init__(self, pictures: str | None = None, save_images: int = 0) -> None:
         """pictures: folder that gets `save_images` pictures of predictions a label, as TASK-KEY/NUMBER.png."""
         self._pictures, self._save_images = pictures, save_images
-        self._splits: dict[str, tuple[DataSet, CachedSplit, CachedSplit]] = {}
+        self._splits = SplitCache()
 
     def __call__(self, job: LabelJob) -> Measurement:
         """The label of `job`. Same request, same numbers on the same machine."""
         request, recipe = job.request, job.request.recipe
         task, device = get_task(request.task), _device(recipe)
         clock = _Phases()
-        data, train, held_out = self._open(request.data, task, recipe)
+        data, train, held_out = self._splits.open(request.data, task, recipe)
         clock.end("data")
-        body = get_space(request.architecture.space).build(request.architecture, recipe.body)
         vocabulary = data.vocabulary(task.name)
-        network = Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
+        network = build_network(request, task, vocabulary)
         initialise(network, request.seed)
         image = (3, *recipe.input_size)
         cost = measure_cost(network, image)
-        costs = {t: measure_cost(Network(body, task.part(network.head, t)), image) for t in request.also}
+        costs = {t: measure_cost(Network(network.body, task.part(network.head, t)), image) for t in request.also}
         network = network.to(device).to(memory_format=_format(recipe))
         clock.end("build")
         averaged = train_network(network, task, train, recipe, request.seed, job.split)
@@ -84,14 +83,11 @@ class FullEvaluator:
             return None
         return Album(Path(self._pictures) / f"{task.name}-{request.key}", self._save_images, task, vocabulary)
 
-    def _open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
-        name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
-        if name not in self._splits:
-            data, share = open_data(spec, task.name), recipe.cache_mb // 2 or 1
-            train = CachedSplit(data, "train", task, recipe.input_size, recipe.train_images, share)
-            held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, share)
-            self._splits = {name: (data, train, held_out)}  # one at a time: a campaign has one
-        return self._splits[name]
+
+def build_network(request: LabelRequest, task: Task, vocabulary: Vocabulary) -> Network:
+    """Body and head that a request asks for."""
+    body = get_space(request.architecture.space).build(request.architecture, request.recipe.body)
+    return Network(body, task.build_head(body.channels, body.strides, vocabulary, request.recipe.head))
 
 
 def initialise(network: nn.Module, seed: int) -> None:

@@ -21,7 +21,7 @@ from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.cli.output import emit, progress_display, say
 from orchestrator.errors import ConfigError
-from orchestrator.plan import CampaignConfig, Plan, load_config, plan_campaign
+from orchestrator.plan import EVALUATORS, CampaignConfig, Plan, load_config, plan_campaign
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
@@ -41,7 +41,7 @@ def label(
     data: Annotated[str, typer.Option(help="shapes, coco:DIR, masks:DIR or imagefolder:DIR")] = "shapes",
     train_json: Annotated[str | None, typer.Option(help="annotations to learn from, for coco:DIR")] = None,
     val_json: Annotated[str | None, typer.Option(help="annotations to evaluate on, for coco:DIR")] = None,
-    fidelity: Annotated[str, typer.Option(help="how a label is made")] = "full",
+    fidelity: Annotated[str, typer.Option(help="how a label is made: full or proxy")] = "full",
     recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
     seed: Annotated[int, typer.Option(help="of sample, initialisation and data order")] = 0,
@@ -107,9 +107,9 @@ def _run(
         fit = workers_that_fit(recipe, resources)
         controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
         folder = str(spool.directory.resolve())
-        evaluator = "workers.training:FullEvaluator"
         pictures = {"pictures": str(Path(config.store, "_images").resolve()), "save_images": config.save_images}
         arguments = pictures if config.save_images else {}
+        evaluator = EVALUATORS[config.fidelity]
         spec = ActorSpec(config.task, config.space, evaluator, folder, recipe.cpus, recipe.gpus, arguments)
         metrics = CampaignMetrics(config.task, config.space)
         with progress_display(len(todo)) as show:

@@ -26,9 +26,9 @@ def status(
 def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
     """The document `status` prints."""
     groups: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
-    columns = ["task", "space", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
+    columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
     for row in opened.labels().select(columns).to_pylist():
-        name = f"{row['task']}/{row['space']}/{row['fingerprint']}/{row['recipe_hash']}"
+        name = f"{row['task']}/{row['space']}/{row['fidelity']}/{row['fingerprint']}/{row['recipe_hash']}"
         groups[name].append((row["architecture"], row["seed"], row["value"]))
     attempts = opened.attempts().select(["outcome", "message", "started", "seconds"]).to_pylist()
     attempts.sort(key=lambda a: a["started"])

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.data.base import DataSet
+from workers.data.base import DataSet, open_data
+from workers.recipe import Recipe
 from workers.tasks.base import Task
 from workers.tasks.zoom import Window
 
@@ -47,3 +48,20 @@ class CachedSplit:
             self._room -= cost
             self._kept[index] = pair
         return pair
+
+
+class SplitCache:
+    """The data set that a worker's labels are made on, opened and decoded once."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, tuple[DataSet, CachedSplit, CachedSplit]] = {}
+
+    def open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
+        """Data set, training split and held-out split, as the recipe wants them."""
+        name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
+        if name not in self._opened:
+            data, share = open_data(spec, task.name), recipe.cache_mb // 2 or 1
+            train = CachedSplit(data, "train", task, recipe.input_size, recipe.train_images, share)
+            held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, share)
+            self._opened = {name: (data, train, held_out)}  # one at a time: a campaign has one
+        return self._opened[name]

@@ -1,0 +1,45 @@
+"""The fidelity `proxy`: scores of the untrained network in about a second."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from predictor.cost import measure_cost
+from workers.data.loading import SplitCache
+from workers.errors import DivergedFailure
+from workers.label import LabelJob, Measurement
+from workers.proxies.base import Probe, score
+from workers.tasks import get_task
+from workers.training import build_network, initialise
+
+VALUE = "naswot"  # the score that is the label's value; all are among its metrics
+_PARTS = 4
+_IMAGES = 16
+
+
+class ProxyEvaluator:
+    """All proxies of body and head on the first training images, the same for every architecture."""
+
+    def __init__(self) -> None:
+        self._splits = SplitCache()
+
+    def __call__(self, job: LabelJob) -> Measurement:
+        """The scores of `job`. Same request, same numbers on the same machine. They are not confined to 0..1."""
+        request, recipe = job.request, job.request.recipe
+        task = get_task(request.task)
+        begun = time.perf_counter()
+        data, train, _ = self._splits.open(request.data, task, recipe)
+        network = build_network(request, task, data.vocabulary(task.name))
+        initialise(network, request.seed)
+        cost = measure_cost(network, (3, *recipe.input_size))
+        ready = time.perf_counter()
+        indices = list(range(min(_IMAGES, len(train))))
+        parts = tuple(train.batch(indices[i::_PARTS]) for i in range(min(_PARTS, len(indices))))
+        probe = Probe(network.train(), task, train.batch(indices)[0], parts)
+        scores = {"depth": float(len(probe.layers())), **score(probe)}
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                raise DivergedFailure(f"proxy {name} is {value}")
+        seconds = {"build": ready - begun, "evaluate": time.perf_counter() - ready}
+        return Measurement(scores[VALUE], VALUE, scores, cost.flops, cost.params, seconds)
