@@ -26,6 +26,10 @@ class GenotypeError(AIOPError):
     """A genotype that its space cannot decode."""
 
 
+class ArtifactError(AIOPError):
+    """Something that was prepared earlier is not as it was written."""
+
+
 class LabelFailure(Exception):  # noqa: N818 - the field's word for it
     """One attempt at a label failed for a reason that the evaluator recognised."""
 
