@@ -39,12 +39,17 @@ class Network(nn.Module):
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W), uint8 or float in 0..255, to the body's feature maps."""
-        levels: list[Tensor] = self.body((images.float() - 118.0) / 60.0)
+        levels: list[Tensor] = self.body(normalised(images))
         return levels
 
     def forward(self, images: Tensor) -> Any:
         """Images to the head's raw outputs."""
         return self.head(self.pyramid(images))
+
+
+def normalised(images: Tensor) -> Tensor:
+    """uint8 or float in 0..255 to about zero mean and unit deviation."""
+    return (images.float() - 118.0) / 60.0
 
 
 class FullEvaluator:
@@ -142,7 +147,7 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
         if recipe.ema:
-            _average(averaged, network, min(recipe.ema, (1 + step) / (10 + step)))
+            average_weights(averaged, network, min(recipe.ema, (1 + step) / (10 + step)))
     return averaged
 
 
@@ -183,7 +188,7 @@ def _measurement(task: str, metrics: dict[str, float], cost: Cost, seconds: dict
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> None:
     """Move weights and running statistics towards the network's."""
     for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.dtype.is_floating_point:

@@ -1,0 +1,77 @@
+"""One head for all bodies: it learns, is repeatable, leaves bodies alone, and fits narrower ones."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from workers.architecture import Architecture
+from workers.data import open_data
+from workers.data.loading import CachedSplit
+from workers.recipe import Recipe
+from workers.spaces import get_space
+from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
+from workers.supernet.shared_head import FrozenBodies, fitted, train_head, widest_levels
+from workers.supernet.strata import DepthStrata
+from workers.supernet.weights import SharedWeights
+from workers.tasks import get_task
+from workers.training import Network, initialise, normalised
+
+SETTINGS: dict[str, Any] = {"channels": [8, 8, 8, 8], "reduction": "pool"}
+SPACE, CLS, SEG = get_space("nasbench201"), get_task("cls"), get_task("seg")
+DATA = open_data("shapes:train=24,held_out=6", "seg")
+RECIPE = Recipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batch=8, ema=0.8, lr=1e-2)
+
+
+def build(architecture: Architecture) -> Network:
+    body = SPACE.build(architecture, SETTINGS)
+    return Network(body, CLS.build_head(body.channels, body.strides, open_data("shapes", "cls").vocabulary("cls"), {}))
+
+
+@pytest.fixture(scope="module")
+def bodies() -> FrozenBodies:
+    torch.set_num_threads(1)
+    networks = [(architecture, build(architecture)) for architecture in SPACE.covering()]
+    for _, network in networks:
+        initialise(network, 0)
+    images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16).batch(list(range(8)))[0]
+    return FrozenBodies(SPACE, SharedWeights(SPACE, networks), build, [normalised(images)])
+
+
+def source(kind: str, bodies: FrozenBodies) -> FeatureSource:
+    strata = DepthStrata(SPACE, 2, 0, SETTINGS)
+    return LatentSampling(strata, bodies, per_stratum=1) if kind == "latent" else BodySwapping(strata, bodies, 3)
+
+
+@pytest.mark.parametrize("kind", ["latent", "swapping"])
+def test_a_head_learns_and_is_repeatable(kind: str, bodies: FrozenBodies) -> None:
+    ends, losses = [], list[float]()
+    for _ in range(2):
+        data = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
+        torch.manual_seed(0)
+        head = SEG.build_head(*widest_levels(SPACE, SETTINGS), DATA.vocabulary("seg"), {"width": 8})
+        losses.clear()
+        trained = train_head(head, source(kind, bodies), SEG, data, RECIPE, 0, lambda _, loss: losses.append(loss))
+        ends.append(trained.state_dict())
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_bodies_are_frozen_and_calibrated(bodies: FrozenBodies) -> None:
+    body = bodies(SPACE.covering()[1])
+    assert not any(parameter.requires_grad for parameter in body.parameters())
+    assert not body.training
+    norms = [m for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms
+    assert all(int(norm.num_batches_tracked) == 1 for norm in norms if norm.num_batches_tracked is not None)
+
+
+def test_a_head_for_narrower_levels_has_the_first_channels() -> None:
+    wide, narrow = (SEG.build_head((c, c), (4, 8), DATA.vocabulary("seg"), {"width": 8}) for c in (12, 8))
+    same = fitted(narrow, wide).get_parameter("laterals.0.weight")
+    assert torch.equal(same, wide.get_parameter("laterals.0.weight")[:, :8])
+
+
+def test_a_familys_widest_levels() -> None:
+    channels, strides = widest_levels(get_space("mobilenetv3"))
+    assert (channels, strides) == ((24, 40, 112, 160), (4, 8, 16, 32))
