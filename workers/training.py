@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from predictor.cost import Cost, measure_cost
+from workers.architecture import Architecture
 from workers.data import Vocabulary
 from workers.data.loading import CachedSplit, SplitCache
 from workers.detectors.head import DetectorHead
@@ -68,7 +69,7 @@ class FullEvaluator:
         data, train, held_out = self._splits.open(request.data, task, recipe)
         clock.end("data")
         vocabulary = data.vocabulary(task.name)
-        network = build_network(request, task, vocabulary)
+        network = build_network(request.architecture, recipe, task, vocabulary)
         initialise(network, request.seed)
         image = (3, *recipe.input_size)
         cost = measure_cost(network, image)
@@ -89,10 +90,10 @@ class FullEvaluator:
         return Album(Path(self._pictures) / f"{task.name}-{request.key}", self._save_images, task, vocabulary)
 
 
-def build_network(request: LabelRequest, task: Task, vocabulary: Vocabulary) -> Network:
-    """Body and head that a request asks for."""
-    body = get_space(request.architecture.space).build(request.architecture, request.recipe.body)
-    return Network(body, task.build_head(body.channels, body.strides, vocabulary, request.recipe.head))
+def build_network(architecture: Architecture, recipe: Recipe, task: Task, vocabulary: Vocabulary) -> Network:
+    """An architecture's body and a task's head, as a recipe wants them."""
+    body = get_space(architecture.space).build(architecture, recipe.body)
+    return Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
 
 
 def initialise(network: nn.Module, seed: int) -> None:

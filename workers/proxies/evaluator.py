@@ -30,7 +30,7 @@ class ProxyEvaluator:
         task = get_task(request.task)
         begun = time.perf_counter()
         data, train, _ = self._splits.open(request.data, task, recipe)
-        network = build_network(request, task, data.vocabulary(task.name))
+        network = build_network(request.architecture, recipe, task, data.vocabulary(task.name))
         initialise(network, request.seed)
         cost = measure_cost(network, (3, *recipe.input_size))
         ready = time.perf_counter()

@@ -21,17 +21,9 @@ from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.weights import SharedWeights
 from workers.tasks.base import Task
 from workers.tasks.zoom import draw_window
-from workers.training import Network, initialise, lr_factor, training_batches
+from workers.training import Network, build_network, initialise, lr_factor, training_batches
 
 _CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
-
-
-def build_network(
-    space: Space, task: Task, vocabulary: Vocabulary, architecture: Architecture, recipe: SupernetRecipe
-) -> Network:
-    """Body and head of one architecture, as a label's network is built."""
-    body = space.build(architecture, recipe.body)
-    return Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
 
 
 class Supernet:
@@ -42,7 +34,7 @@ class Supernet:
 
     def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe, seed: int) -> None:
         self._space, self._recipe, self._seed = space, recipe, seed
-        self._build: Callable[[Architecture], Network] = lambda a: build_network(space, task, vocabulary, a, recipe)
+        self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
         networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
         for _, network in networks:
             initialise(network, seed)

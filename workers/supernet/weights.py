@@ -75,12 +75,9 @@ class SharedWeights(nn.Module):
         if key not in whole or any(h < w for h, w in zip(whole[key].shape, like.shape, strict=True)):
             raise GenotypeError(f"{self._space.name}: no shared weight holds '{name}' {tuple(like.shape)}")
         full: Tensor = whole[key]
-        starts = [(h - w) // 2 if axis >= _KERNEL_AXES else 0 for axis, (h, w) in enumerate(_sides(full, like))]
+        sides = enumerate(zip(full.shape, like.shape, strict=True))
+        starts = [(have - want) // 2 if axis >= _KERNEL_AXES else 0 for axis, (have, want) in sides]
         return full[tuple(slice(start, start + side) for start, side in zip(starts, like.shape, strict=True))]
-
-
-def _sides(full: Tensor, like: Tensor) -> Iterable[tuple[int, int]]:
-    return zip(full.shape, like.shape, strict=True)
 
 
 def _key(name: str) -> str:

@@ -15,8 +15,9 @@ from workers.spaces import get_space
 from workers.supernet import calibrate
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
 from workers.supernet.recipe import SupernetRecipe
-from workers.supernet.sandwich import Supernet, build_network
+from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
+from workers.training import build_network
 
 TASK, SPACE = get_task("cls"), get_space("nasbench201")
 DATA = open_data("shapes:train=48,held_out=6", "cls")
@@ -118,7 +119,7 @@ def test_networks_that_share_weights_learn() -> None:
     images, target = data.batch(list(range(len(data))))
     for op in ("nor_conv_3x3", "skip_connect"):  # six 1x1 convolutions are drawn too rarely in so few steps
         architecture = Architecture.of("nasbench201", {"ops": [op] * 6})
-        network = build_network(SPACE, TASK, colours.vocabulary("cls"), architecture, chosen).eval()
+        network = build_network(architecture, chosen, TASK, colours.vocabulary("cls")).eval()
         trained.averaged.copy_into(architecture, network)
         calibrate(network, [images])
         assert float((network(images).argmax(1) == target).float().mean()) > 0.8
