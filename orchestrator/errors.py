@@ -9,6 +9,10 @@ class ConfigError(AIOPError):
     """A campaign's configuration is not valid: names the field and the remedy."""
 
 
+class PreparationError(AIOPError):
+    """Shared weights or a shared head could not be made."""
+
+
 class StoreError(AIOPError):
     """The label store cannot be reached or written: names the place and the remedy."""
 

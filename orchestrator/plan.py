@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -12,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from orchestrator.errors import ConfigError
 from workers.data import DataSet, open_data
-from workers.errors import UnknownNameError
+from workers.fidelity import get_fidelity
 from workers.label import LabelRequest
-from workers.recipe import Recipe, load_recipe
-from workers.spaces import get_space
+from workers.recipe import Recipe
+from workers.spaces import Space, get_space, space_names
+from workers.supernet.recipe import COMMON, SharedRecipe
 from workers.tasks import get_task, task_names
-
-# The importable factory of the evaluator behind each fidelity.
-EVALUATORS = {"full": "workers.training:FullEvaluator", "proxy": "workers.proxies:ProxyEvaluator"}
 
 
 class CampaignConfig(BaseModel):
@@ -41,6 +39,7 @@ class CampaignConfig(BaseModel):
     workers: int | None = Field(default=None, ge=1, description="Actors; as many as the CPUs allow if unset.")
     retry_failed: bool = False
     also: tuple[str, ...] = Field(default=(), description="Further tasks that the same training answers.")
+    audit: int = Field(default=0, ge=0, description="Architectures labelled at fidelity full too, to compare.")
     save_images: int = Field(default=0, ge=0, description="Pictures of predictions a label, beside the store.")
 
     @model_validator(mode="after")
@@ -49,6 +48,8 @@ class CampaignConfig(BaseModel):
             raise ValueError("--store is empty: name a folder or an object-store URI")
         if self.save_images and "://" in self.store:
             raise ValueError(f"--save-images: {self.store} is no folder to put pictures in: use a local --store")
+        if self.audit and self.fidelity == "full":
+            raise ValueError("--audit: compares a cheaper fidelity with full: add --fidelity shared or proxy")
         return self
 
     @classmethod
@@ -81,9 +82,13 @@ def load_config(path: Path) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All requests of a campaign, in the order in which they are to be made."""
+    """All requests of a campaign, in the order in which they are to be made.
+
+    audit: labels at fidelity full of some of the same architectures and seeds, made after the others.
+    """
 
     requests: tuple[LabelRequest, ...]
+    audit: tuple[LabelRequest, ...]
     recipe: Recipe
     classes: tuple[str, ...]
 
@@ -99,16 +104,17 @@ def plan_campaign(config: CampaignConfig) -> Plan:
             known = f"choose from {', '.join(task.also)}" if task.also else "only pano has companions"
             raise ConfigError(f"--also {other}: training for {config.task} does not answer it: {known}")
     space = get_space(config.space)
-    if config.fidelity not in EVALUATORS:
-        raise UnknownNameError("fidelity", config.fidelity, EVALUATORS)
+    fidelity = get_fidelity(config.fidelity)
     for option in ("also", "save_images"):
-        if config.fidelity == "proxy" and getattr(config, option):
+        if not fidelity.trains and getattr(config, option):
             raise ConfigError(
                 f"--{option.replace('_', '-')}: an untrained network predicts nothing: use another fidelity"
             )
     data: DataSet = open_data(config.data, config.task)
     data.check(config.task)
-    recipe = load_recipe(config.recipe, config.task, config.space, dict(config.set))
+    recipe = fidelity.load(config.recipe, config.task, config.space, config.set)
+    if isinstance(recipe, SharedRecipe):
+        recipe = _with_shared_weights(recipe, space)
     vocabulary = data.vocabulary(config.task)
     body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
     task.build_head(body.channels, body.strides, vocabulary, recipe.head)
@@ -125,4 +131,25 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     )
     if len(requests) < config.num * config.repeat:
         raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
-    return Plan(requests, recipe, vocabulary.classes)
+    return Plan(requests, _audit(config, requests, recipe), recipe, vocabulary.classes)
+
+
+def _with_shared_weights(recipe: SharedRecipe, space: Space) -> SharedRecipe:
+    """The recipe with the fingerprint of its supernet's data, once that and the space are checked."""
+    if not space.covering():
+        able = ", ".join(name for name in space_names() if get_space(name).covering())
+        raise ConfigError(f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {able}")
+    data = open_data(recipe.supernet.data, recipe.supernet.task)
+    data.check(recipe.supernet.task)
+    return recipe.model_copy(update={"supernet_fingerprint": data.fingerprint()})
+
+
+def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...], recipe: Recipe) -> tuple[LabelRequest, ...]:
+    """The first architectures once more, at fidelity full: as the recipe names it, with body and head as set."""
+    if not config.audit:
+        return ()
+    tier = recipe.full if isinstance(recipe, SharedRecipe) else config.recipe
+    common = {name: config.set[name] for name in COMMON if name in config.set}
+    full = get_fidelity("full").load(tier, config.task, config.space, common)
+    first = requests[: config.audit * config.repeat]
+    return tuple(replace(request, fidelity="full", recipe=full, also=()) for request in first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import sys
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from workers.attempt import run_attempt
-from workers.label import Evaluator, LabelJob, Report
+from workers.evaluators import build_evaluator
+from workers.label import LabelJob, Report
 from workers.spool import Spool
 
 
@@ -21,13 +21,6 @@ class Place:
 
     node: str
     pid: int
-
-
-def build_evaluator(path: str, arguments: dict[str, Any]) -> Evaluator:
-    """Evaluator from its importable factory, "package.module:callable", called with `arguments`."""
-    module, _, name = path.partition(":")
-    evaluator: Evaluator = getattr(importlib.import_module(module), name)(**arguments)
-    return evaluator
 
 
 class LabelActor:

@@ -41,6 +41,17 @@ class ArtifactFolder:
         _verify(path)
         return path
 
+    def find(self, name: str) -> Path:
+        """The folder of artifact `name`. Raises ArtifactError where it was never made, or was damaged."""
+        path = self._folder / name
+        if not path.exists():
+            raise ArtifactError(f"artifact {path}: is missing: make it with `orchestrator prepare`")
+        _verify(path)
+        return path
+
+    def __contains__(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
     def _make(self, name: str, path: Path, make: Callable[[Path], None]) -> None:
         partial = self._folder / f"{name}.partial"
         partial.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ class GenotypeError(AIOPError):
 
 
 class ArtifactError(AIOPError):
-    """Something that was prepared earlier is not as it was written."""
+    """Something that is prepared once for many labels is missing, or not as it was written."""
 
 
 class LabelFailure(Exception):  # noqa: N818 - the field's word for it

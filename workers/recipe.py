@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workers.errors import RecipeError, UnknownNameError
+
+AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
 
 class Recipe(BaseModel):
@@ -63,18 +66,20 @@ class Recipe(BaseModel):
         Fields at their default are left out, so a field added later leaves the keys of older labels alone. Hence a
         default never changes, and a new field's default means what was done before there was one.
         """
-        fields = self.model_dump(mode="json", exclude=set(self._NOT_HASHED), exclude_defaults=True)
+        parts = {name: part.hash for name in type(self).model_fields if isinstance(part := getattr(self, name), Recipe)}
+        left_out = set(self._NOT_HASHED) | parts.keys()
+        fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Names and files of the recipes that come with the project; a name is TASK.TIER."""
-    folder = Path(str(resources.files("workers") / "recipes"))
+def shipped_recipes(section: str = "") -> dict[str, Path]:
+    """Names and files of the recipes that come with the project, all in one folder or in a section of it."""
+    folder = Path(str(resources.files("workers") / "recipes")) / section
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load_recipe(which: str, task: str, space: str, overrides: dict[str, Any] | None = None) -> Recipe:
+def load_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Recipe `which` (a tier such as `laptop`, or a YAML file) resolved for one task and space.
 
     The file's top-level fields come first, then its `spaces: {SPACE: {...}}` section, then `overrides`.
@@ -83,13 +88,24 @@ def load_recipe(which: str, task: str, space: str, overrides: dict[str, Any] | N
         UnknownNameError: no such tier for the task.
         RecipeError: the file is not a valid recipe.
     """
-    path = Path(which)
-    if path.suffix not in {".yaml", ".yml"}:
-        known = shipped_recipes()
-        if f"{task}.{which}" not in known:
-            tiers = [name.split(".", 1)[1] for name in known if name.startswith(f"{task}.")]
-            raise UnknownNameError(f"recipe for task {task}", which, tiers)
-        path = known[f"{task}.{which}"]
+    path = recipe_file(which, task)
+    return checked_recipe(Recipe, {"task": task} | recipe_fields(path, space), overrides or {}, path, task)
+
+
+def recipe_file(which: str, task: str, section: str = "") -> Path:
+    """The YAML file that a user names, or the shipped one of a tier, called TASK.TIER. Raises UnknownNameError."""
+    if Path(which).suffix in {".yaml", ".yml"}:
+        return Path(which)
+    known = shipped_recipes(section)
+    if f"{task}.{which}" not in known:
+        tiers = [name.split(".", 1)[1] for name in known if name.startswith(f"{task}.")]
+        kind = f"{section} recipe" if section else "recipe"
+        raise UnknownNameError(f"{kind} for task {task}", which, tiers)
+    return known[f"{task}.{which}"]
+
+
+def recipe_fields(path: Path, space: str) -> dict[str, Any]:
+    """Fields of a recipe's file with those of its section for `space`, not yet checked. Raises RecipeError."""
     try:
         raw = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -99,18 +115,24 @@ def load_recipe(which: str, task: str, space: str, overrides: dict[str, Any] | N
     if not isinstance(raw, dict):
         raise RecipeError(f"recipe {path}: must be a mapping of fields, see workers/recipes/ for examples")
     per_space = raw.pop("spaces", None) or {}
-    fields: dict[str, Any] = {"name": path.stem, "task": task} | raw
-    fields |= per_space.get(space, {})
-    for key, value in (overrides or {}).items():
-        if key in {"body", "head"} and isinstance(value, dict):
-            value = fields.get(key, {}) | value
-        fields[key] = value
+    fields: dict[str, Any] = {"name": path.stem, **raw, **per_space.get(space, {})}
+    return fields
+
+
+def checked_recipe(
+    kind: type[AnyRecipe], fields: Mapping[str, Any], overrides: Mapping[str, Any], path: Path, task: str
+) -> AnyRecipe:
+    """The recipe of these fields, sections of `overrides` merged into theirs. Raises RecipeError, naming the file."""
+    merged = {**fields}
+    for key, value in overrides.items():
+        section = merged.get(key)
+        merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
     try:
-        recipe = Recipe.model_validate(fields)
+        recipe = kind.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RecipeError(f"recipe {path}: {where}: {first['msg']}: see `workers/recipe.py` for the fields") from None
+        raise RecipeError(f"recipe {path}: {where}: {first['msg']}: see `{kind.__module__}` for the fields") from None
     if recipe.task != task:
         raise RecipeError(f"recipe {path}: is for task {recipe.task}, not {task}: choose a recipe for {task}")
     return recipe

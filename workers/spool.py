@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from workers.architecture import Architecture
+from workers.fidelity import get_fidelity
 from workers.label import LabelJob, LabelRequest, Measurement, Outcome, Report
-from workers.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def report_from_dict(values: dict[str, Any]) -> Report:
     """The report that `report_to_dict` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: `values` is not such a dictionary.
+        KeyError, TypeError, ValueError, AttributeError, AIOPError: `values` is not such a dictionary.
     """
     asked = values["request"]
     request = LabelRequest(
@@ -86,7 +86,7 @@ def report_from_dict(values: dict[str, Any]) -> Report:
         data=str(asked["data"]),
         fingerprint=str(asked["fingerprint"]),
         fidelity=str(asked["fidelity"]),
-        recipe=Recipe.model_validate(asked["recipe"]),
+        recipe=get_fidelity(str(asked["fidelity"])).recipe.model_validate(asked["recipe"]),
         seed=int(asked["seed"]),
         also=tuple(str(task) for task in asked.get("also", ())),
     )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from predictor.cost import Cost, measure_cost
 from workers.architecture import Architecture
@@ -22,13 +19,12 @@ from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.gallery import Album
 from workers.label import LabelJob, LabelRequest, Measurement
+from workers.optimization import Optimization, training_batches
 from workers.recipe import Recipe
 from workers.seeding import seed_by
 from workers.spaces import get_space
 from workers.tasks import Meter, Task, get_task
 from workers.tasks.zoom import draw_window
-
-_CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
 
 
 class Network(nn.Module):
@@ -54,7 +50,7 @@ def normalised(images: Tensor) -> Tensor:
 
 
 class FullEvaluator:
-    """Trains each architecture on its own, then evaluates it. Keeps decoded data from one label to the next."""
+    """Trains each architecture from scratch, then evaluates it. Keeps decoded data from one label to the next."""
 
     def __init__(self, pictures: str | None = None, save_images: int = 0) -> None:
         """pictures: folder that gets `save_images` pictures of predictions a label, as TASK-KEY/NUMBER.png."""
@@ -64,13 +60,13 @@ class FullEvaluator:
     def __call__(self, job: LabelJob) -> Measurement:
         """The label of `job`. Same request, same numbers on the same machine."""
         request, recipe = job.request, job.request.recipe
-        task, device = get_task(request.task), _device(recipe)
+        task, device = get_task(request.task), device_of(recipe)
         clock = _Phases()
         data, train, held_out = self._splits.open(request.data, task, recipe)
         clock.end("data")
         vocabulary = data.vocabulary(task.name)
         network = build_network(request.architecture, recipe, task, vocabulary)
-        initialise(network, request.seed)
+        self.start(network, request, task, vocabulary, train)
         image = (3, *recipe.input_size)
         cost = measure_cost(network, image)
         costs = {t: measure_cost(Network(network.body, task.part(network.head, t)), image) for t in request.also}
@@ -83,6 +79,12 @@ class FullEvaluator:
         clock.end("evaluate")
         also = {t: _measurement(t, found[t], costs[t], {}) for t in request.also}
         return replace(_measurement(task.name, found[task.name], cost, clock.seconds), also=also)
+
+    def start(
+        self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
+    ) -> None:
+        """Give the network the weights that training starts from, on the CPU."""
+        initialise(network, request.seed)
 
     def _album(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> Album | None:
         if self._pictures is None or not self._save_images:
@@ -123,11 +125,11 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     split: the batch is run in so many accumulated parts.
     Raises DivergedFailure when the loss is no longer finite.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    schedule = LambdaLR(optimizer, lambda step: lr_factor(step, recipe))
-    averaged = copy.deepcopy(network) if recipe.ema else network
+    optimization = Optimization(network, recipe)
     device = next(network.parameters()).device
     network.train()
+    if not any(parameter.requires_grad for parameter in network.body.parameters()):
+        network.body.eval()  # frozen: its statistics stay too
     windows = torch.Generator().manual_seed(seed)  # of its own, so that images come in the same order without
     for step, (indices, flip) in enumerate(training_batches(len(data), recipe.batch, recipe.steps, seed)):
         cuts = [draw_window(windows, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
@@ -141,15 +143,8 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 loss = task.loss(network.head, network.pyramid(images), target.to(device))
             torch.autograd.backward(loss * (len(part) / len(indices)))
-        if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
-            raise DivergedFailure(f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate")
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        schedule.step()
-        if recipe.ema:
-            average_weights(averaged, network, min(recipe.ema, (1 + step) / (10 + step)))
-    return averaged
+        optimization.step(step, loss)
+    return optimization.averaged
 
 
 @torch.no_grad()
@@ -188,37 +183,8 @@ def _measurement(task: str, metrics: dict[str, float], cost: Cost, seconds: dict
     return Measurement(metrics[metric], metric, metrics, cost.flops, cost.params, seconds)
 
 
-@torch.no_grad()
-def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move weights and running statistics towards the network's."""
-    for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(now, 1 - decay)
-        else:
-            mean.copy_(now)
-
-
-def training_batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[list[int], bool]]:
-    """Indices and whether to mirror, the same for every architecture of a seed; every image once an epoch."""
-    generator = torch.Generator().manual_seed(seed)
-    queue: list[int] = []
-    for _ in range(steps):
-        while len(queue) < batch:
-            queue += torch.randperm(count, generator=generator).tolist()
-        yield queue[:batch], bool(torch.rand((), generator=generator) < 0.5)
-        queue = queue[batch:]
-
-
-def lr_factor(step: int, recipe: Recipe) -> float:
-    warm = max(1, round(recipe.warmup * recipe.steps))
-    if step < warm:
-        return (step + 1) / warm
-    if recipe.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
-
-
-def _device(recipe: Recipe) -> torch.device:
+def device_of(recipe: Recipe) -> torch.device:
+    """A GPU where the recipe reserves one and there is one."""
     return torch.device("cuda" if recipe.gpus and torch.cuda.is_available() else "cpu")
 
 

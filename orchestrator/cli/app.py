@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from orchestrator.cli import label, labels, status
+from orchestrator.cli import label, labels, prepare, status
 from predictor.errors import AIOPError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Label vision architectures on many tasks.",
 )
 app.command("label")(label.label)
+app.command("prepare")(prepare.prepare)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
 

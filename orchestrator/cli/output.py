@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from orchestrator.campaign.progress import Progress as Counts
+from workers.supernet.prepare import Step
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _out = Console(highlight=False, soft_wrap=True)
@@ -73,6 +74,30 @@ def progress_display(total: int) -> Iterator[Callable[[Counts], None]]:
             bar.update(line, description=_describe(counts, total, start), completed=counts.done + counts.failed)
 
         yield show
+
+
+@contextmanager
+def preparation_display() -> Iterator[Callable[[Step], None]]:
+    """Shows what is being prepared: its part, steps and loss."""
+    if not _err.is_terminal:
+        said = [0.0]
+
+        def line(step: Step) -> None:
+            now = time.monotonic()
+            if now - said[0] >= _PLAIN_EVERY_S:
+                said[0] = now
+                say(_describe_step(step))
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err) as bar:
+        task = bar.add_task("preparing", total=None)
+        yield lambda step: bar.update(task, description=_describe_step(step), completed=step.step, total=step.steps)
+
+
+def _describe_step(step: Step) -> str:
+    return f"preparing {step.part}: step {step.step} of {step.steps}, loss {step.loss:.3f}"
 
 
 class _PlainLines:

@@ -1,6 +1,1 @@
-"""One set of weights for all architectures of a space."""
-
-from workers.supernet.calibration import calibrate
-from workers.supernet.weights import SharedWeights
-
-__all__ = ["SharedWeights", "calibrate"]
+"""One set of weights for all architectures of a space, one head for all of them, and labels made from both."""

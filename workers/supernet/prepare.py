@@ -1,57 +1,154 @@
-"""A space's shared weights as an artifact: trained once, resumed after a crash, loaded by all labels that use them."""
+"""Shared weights and shared heads as artifacts: made once, resumed after a crash, loaded by all who need them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from workers.artifacts import ArtifactFolder
-from workers.data.loading import SplitCache
+from workers.data.base import Vocabulary
+from workers.data.loading import CachedSplit, SplitCache
+from workers.label import LabelRequest
 from workers.spaces import get_space
+from workers.supernet.bodies import SharedBodies, bare_network
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
-from workers.supernet.recipe import SupernetRecipe
+from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
+from workers.supernet.recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.supernet.sandwich import Supernet
+from workers.supernet.shared_head import train_head, widest_levels
+from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
-from workers.tasks import get_task
+from workers.tasks import Task, get_task
+from workers.training import device_of, initialise
 
 _WEIGHTS = "weights.safetensors"
 
 
-def supernet_weights(
-    artifacts: ArtifactFolder,
-    space: str,
-    data: str,
-    recipe: SupernetRecipe,
-    seed: int,
-    report: Callable[[int, float], None] | None = None,
-) -> SharedWeights:
-    """The averaged weights of the space's bodies and classification heads, trained first where nobody has yet.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a preparation is. part: what is being made. loss: of the largest network, or of the head."""
 
-    data: FORMAT[:WHERE] with classes. report: is told the step and the loss of the largest network.
-    """
-    opened, train, _ = SplitCache().open(data, get_task(recipe.task), recipe)
-    vocabulary = opened.vocabulary(recipe.task)
-    identity = "\n".join((space, opened.fingerprint(), recipe.hash, str(seed)))
-    name = f"supernet-{space}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    supernet = Supernet(get_space(space), get_task(recipe.task), vocabulary, recipe, seed)
+    part: str
+    step: int
+    steps: int
+    loss: float
 
-    def make(folder: Path) -> None:
+
+Report = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the networks of one space and task start from. head: for the widest pyramid; None where none is shared."""
+
+    bodies: SharedBodies
+    head: nn.Module | None
+
+
+class Preparation:
+    """The artifacts that a label starts from; labels of one space, task, data set and recipe have the same."""
+
+    def __init__(self, artifacts: ArtifactFolder, request: LabelRequest, recipe: SharedRecipe) -> None:
+        """recipe: that of the request."""
+        self._artifacts, self._recipe = artifacts, recipe
+        space, task, fingerprint = request.architecture.space, request.task, request.fingerprint
+        self._space, self._task, self._data = space, task, request.data
+        weights = recipe.supernet
+        self.supernet = f"supernet-{space}-{_digest(space, recipe.supernet_fingerprint, weights.hash)}"
+        identity = (task, fingerprint, self.supernet, recipe.shared_head.hash, str(recipe.calibration_images))
+        self.head = None if recipe.shared_head.method == "none" else f"head-{space}-{task}-{_digest(*identity)}"
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of what is not there yet."""
+        return [name for name in (self.supernet, self.head) if name is not None and name not in self._artifacts]
+
+    def make(self, report: Report = lambda step: None) -> None:
+        """Make what is missing. Where another process is at it, wait for that.
+
+        Raises DivergedFailure when a loss is no longer finite, ArtifactError for what was damaged.
+        """
+        self._artifacts.get(self.supernet, lambda folder: self._make_supernet(folder, report))
+        if self.head is not None:
+            self._artifacts.get(self.head, lambda folder: self._make_head(folder, report))
+
+    def load(self, train: CachedSplit, vocabulary: Vocabulary) -> Start:
+        """What was made. train: images of the task, which batch norms are measured on.
+
+        Raises ArtifactError where something is missing or damaged.
+        """
+        bodies = self._bodies(train, device_of(self._recipe))
+        if self.head is None:
+            return Start(bodies, None)
+        head = self._widest_head(get_task(self._task), vocabulary)
+        head.load_state_dict(load_file(self._artifacts.find(self.head) / _WEIGHTS))
+        return Start(bodies, head)
+
+    def _make_supernet(self, folder: Path, report: Report) -> None:
+        recipe: SupernetRecipe = self._recipe.supernet
+        task = get_task(recipe.task)
+        opened, train, _ = SplitCache().open(recipe.data, task, recipe)
+        supernet = Supernet(get_space(self._space), task, opened.vocabulary(task.name), recipe)
         found = newest_checkpoint(folder)
         if found is not None:
             supernet.load(found)
-        for step in supernet.train(train, report):
+        for step, loss in supernet.train(train):
+            report(Step("shared weights", step, recipe.steps, loss))
             if step % recipe.save_every == 0 and step < recipe.steps:
                 save_checkpoint(folder, step, supernet.state())
-        tensors = {key: value.detach().contiguous() for key, value in supernet.averaged.state_dict().items()}
-        save_file(tensors, folder / _WEIGHTS)
+        _save(supernet.averaged, folder)
         for checkpoint in folder.glob("step-*"):
             checkpoint.unlink()
 
-    path = artifacts.get(name, make)
+    def _make_head(self, folder: Path, report: Report) -> None:
+        recipe: HeadRecipe = self._recipe.shared_head
+        task = get_task(self._task)
+        opened, train, _ = SplitCache().open(self._data, task, recipe)
+        head = self._widest_head(task, opened.vocabulary(task.name))
+        initialise(head, recipe.seed)
+        head = head.to(device_of(recipe))
+        trained = train_head(
+            head,
+            self._source(train),
+            task,
+            train,
+            recipe,
+            lambda step, loss: report(Step("shared head", step, recipe.steps, loss)),
+        )
+        _save(trained, folder)
+
+    def _source(self, train: CachedSplit) -> FeatureSource:
+        recipe = self._recipe.shared_head
+        bodies = self._bodies(train, device_of(recipe))
+        strata = DepthStrata(get_space(self._space), recipe.strata, recipe.seed, recipe.body)
+        if recipe.method == "swapping":
+            return BodySwapping(strata, bodies, recipe.swap_every)
+        return LatentSampling(strata, bodies, recipe.per_stratum)
+
+    def _bodies(self, train: CachedSplit, device: torch.device) -> SharedBodies:
+        space, settings = get_space(self._space), self._recipe.body
+        tensors = load_file(self._artifacts.find(self.supernet) / _WEIGHTS)
+        shared = SharedWeights(space, [(a, bare_network(a, settings)) for a in space.covering()])
+        shared.load_state_dict({name: tensors[name] for name in shared.state_dict()})  # without classification heads
+        count = min(self._recipe.calibration_images, len(train))
+        return SharedBodies(shared.to(device), settings, train, list(range(count)), self._recipe.batch)
+
+    def _widest_head(self, task: Task, vocabulary: Vocabulary) -> nn.Module:
+        channels, strides = widest_levels(get_space(self._space), self._recipe.body)
+        return task.build_head(channels, strides, vocabulary, self._recipe.head)
+
+
+def _save(module: nn.Module, folder: Path) -> None:
     with torch.no_grad():
-        supernet.averaged.load_state_dict(load_file(path / _WEIGHTS))
-    return supernet.averaged
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
+    save_file(tensors, folder / _WEIGHTS)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,32 +1,104 @@
-"""How shared weights are trained: a recipe with the few fields that only they need."""
+"""How cheap labels are made: recipes of shared weights, of the shared head, and of the fine-tune from both."""
 
 from __future__ import annotations
 
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from workers.recipe import Recipe
+from workers.errors import RecipeError
+from workers.recipe import Recipe, checked_recipe, load_recipe, recipe_fields, recipe_file
+
+COMMON = ("body", "head", "input_size")  # what fine-tune, shared head and recipe `full` have in common
 
 
 class SupernetRecipe(Recipe):
     """The budget of a space's shared weights. Classification teaches them, whatever the task of the labels is."""
 
+    data: str = Field(default="shapes", description="FORMAT[:WHERE] with classes that the weights are trained on.")
+    seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the networks drawn.")
     sampled: int = Field(
         default=2, ge=0, description="Networks drawn each step, besides the largest and the smallest of the space."
     )
     distill: float = Field(
         default=1.0, ge=0, le=1, description="Share of the largest network's outputs in what the others learn from."
     )
-    calibration_batches: int = Field(default=8, ge=1, description="Batches that batch norms are measured on.")
     save_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
 
-    _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"save_every"}
+    # The artifact's name holds the fingerprint of the data's content instead.
+    _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"save_every", "data"}
 
 
-def shipped_supernet_recipes() -> dict[str, Path]:
-    """Tiers and files of the recipes that come with the project."""
-    folder = Path(str(resources.files("workers") / "supernet" / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+class HeadRecipe(Recipe):
+    """The budget of the head that all bodies of a space start from (Mills et al., AIO-P, AAAI 2023)."""
+
+    method: Literal["latent", "swapping", "none"] = Field(
+        default="latent",
+        description="latent: features drawn from a pool of bodies; swapping: one body at a time; none: no training.",
+    )
+    seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the bodies drawn.")
+    strata: int = Field(default=5, ge=1, description="Depths that the pool of bodies is spread over.")
+    per_stratum: int = Field(default=1, ge=1, description="Bodies of each depth in the pool, for latent sampling.")
+    swap_every: int = Field(default=10, ge=1, description="Batches that a body serves, for swapping.")
+
+
+class SharedRecipe(Recipe):
+    """A short fine-tune from shared weights and a shared head. Its own budget is that of the fine-tune alone."""
+
+    full: str = Field(
+        default="laptop", description="Recipe of fidelity full that these labels stand in for: what is not set is its."
+    )
+    train_body: bool = Field(default=True, description="Fine-tune the body too; the head alone otherwise.")
+    calibration_images: int = Field(
+        default=128, ge=1, description="Images of the task that batch norms of a body are measured on."
+    )
+    supernet: SupernetRecipe
+    supernet_fingerprint: str = Field(default="", description="Of the supernet's data; filled in, never set by hand.")
+    shared_head: HeadRecipe
+
+    _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"full"}
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.supernet.body != self.body:
+            raise ValueError(f"supernet.body {self.supernet.body} differs from body {self.body}: make them equal")
+        for name in COMMON:
+            if getattr(self.shared_head, name) != getattr(self, name):
+                raise ValueError(f"shared_head.{name} differs from {name}: leave it out, and it is the same")
+        return self
+
+
+def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> SharedRecipe:
+    """The recipe of fidelity `shared` called `which`, a tier or a YAML file, resolved for one task and space.
+
+    Unset fields are those of the recipe it names as `full`; unset ones of `shared_head` too. `supernet` names a tier or
+    a YAML file. In `overrides`, `supernet` is such a name or, like `shared_head`, fields of it.
+
+    Raises:
+        UnknownNameError: no such tier for the task.
+        RecipeError: a file is not a valid recipe.
+    """
+    path, changes = recipe_file(which, task, "shared"), dict(overrides or {})
+    own = {"full": "laptop", "supernet": "laptop"} | recipe_fields(path, space)
+    for name in ("full", "supernet"):
+        if isinstance(changes.get(name), str):
+            own[name] = changes.pop(name)
+        if not isinstance(own[name], str):
+            raise RecipeError(f"recipe {path}: {name} is {own[name]!r}: name a tier such as laptop, or a YAML file")
+    common = {name: changes.pop(name) for name in COMMON if name in changes}
+    full = load_recipe(own["full"], task, space, common).model_dump(mode="json", exclude={"name", "version"})
+    head = full | {"name": f"{own['name']}.head"} | dict(own.pop("shared_head", {}))
+    budget = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
+    where = recipe_file(own["supernet"], "cls", "supernet")
+    weights = {"task": "cls"} | recipe_fields(where, space) | {"body": full["body"]}
+    own["supernet"] = checked_recipe(SupernetRecipe, weights, budget["supernet"], where, "cls")
+    own["shared_head"] = checked_recipe(HeadRecipe, head, budget["shared_head"], path, task)
+    return checked_recipe(SharedRecipe, full | own, changes, path, task)
+
+
+def _section(value: Any, name: str, path: Path) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"recipe {path}: {name} is {value!r}: set its fields, for example {name}.steps=100")
+    return value

@@ -10,20 +10,18 @@ from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor, nn
+from torch import Tensor
 
 from workers.architecture import Architecture
 from workers.data.base import Vocabulary
 from workers.data.loading import CachedSplit
-from workers.errors import DivergedFailure
+from workers.optimization import Optimization, training_batches
 from workers.spaces.base import Space
 from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.weights import SharedWeights
 from workers.tasks.base import Task
 from workers.tasks.zoom import draw_window
-from workers.training import Network, build_network, initialise, lr_factor, training_batches
-
-_CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
+from workers.training import Network, build_network, device_of, initialise
 
 
 class Supernet:
@@ -32,22 +30,27 @@ class Supernet:
     Two of one seed that saw the same number of steps are equal, however often they were stopped and loaded again.
     """
 
-    def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe, seed: int) -> None:
-        self._space, self._recipe, self._seed = space, recipe, seed
+    def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe) -> None:
+        self._space, self._recipe, self._seed = space, recipe, recipe.seed
         self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
         networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
         for _, network in networks:
-            initialise(network, seed)
-        self.shared = SharedWeights(space, networks)
-        self.averaged = SharedWeights(space, networks)
+            initialise(network, recipe.seed)
+        self._device = device_of(recipe)
+        self.shared = SharedWeights(space, networks).to(self._device)
         self.step = 0
-        self._optimizer = torch.optim.AdamW(
-            self.shared.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
-        )
+        self._optimization = Optimization(self.shared, recipe)
         self._largest = networks[-1][0]
 
-    def train(self, data: CachedSplit, report: Callable[[int, float], None] | None = None) -> Iterator[int]:
-        """Go on to the recipe's last step; yields after every step, when it is safe to take `state`.
+    @property
+    def averaged(self) -> SharedWeights:
+        """The running mean of the weights: what labels use."""
+        return self._optimization.averaged
+
+    def train(self, data: CachedSplit) -> Iterator[tuple[int, float]]:
+        """Go on to the recipe's last step.
+
+        Yields after every step, when it is safe to take `state`: its number from 1, the loss of the largest network.
 
         Raises DivergedFailure when the loss is no longer finite.
         """
@@ -59,20 +62,13 @@ class Supernet:
             rng = torch.Generator().manual_seed(1_000_003 * self._seed + step)
             windows = [draw_window(rng, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
             images, target = data.batch(indices, windows)
+            images, target = images.to(self._device), target.to(self._device)
             loss = self._learn(images.flip(-1) if flip else images, target, step)
-            if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
-                raise DivergedFailure(
-                    f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate"
-                )
             self.step = step + 1
-            if report is not None:
-                report(self.step, float(loss))
-            yield self.step
+            yield self.step, float(loss)
 
     def _learn(self, images: Tensor, target: Tensor, step: int) -> Tensor:
         """One step; returns the loss of the largest network."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.lr * lr_factor(step, self._recipe)
         logits = self._logits(self._largest, images)
         first = F.cross_entropy(logits, target)
         torch.autograd.backward(first)
@@ -83,13 +79,7 @@ class Supernet:
             if self._recipe.distill < 1:
                 loss = loss + (1 - self._recipe.distill) * F.cross_entropy(logits, target)
             torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.shared.parameters(), self._recipe.clip_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        decay = min(self._recipe.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, now in zip(self.averaged.parameters(), self.shared.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
+        self._optimization.step(step, first.detach())
         return first.detach()
 
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
@@ -109,9 +99,9 @@ class Supernet:
     def state(self) -> dict[str, Tensor]:
         """All that training depends on besides recipe and seed; tensors by name."""
         tensors = {f"weights.{k}": v.detach() for k, v in self.shared.named_parameters()}
-        tensors |= {f"averaged.{k}": v.detach() for k, v in self.averaged.named_parameters()}
+        tensors |= {f"averaged.{k}": v.detach() for k, v in self._optimization.averaged.named_parameters()}
         for name, parameter in self.shared.named_parameters():
-            for field, value in self._optimizer.state.get(parameter, {}).items():
+            for field, value in self._optimization.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{field}.{name}"] = value
         return tensors | {"step": torch.tensor(self.step)}
 
@@ -121,7 +111,7 @@ class Supernet:
         for name, parameter in self.shared.named_parameters():
             parameter.copy_(tensors[f"weights.{name}"])
             fields = [key for key in tensors if key.startswith("optimizer.") and key.endswith(f".{name}")]
-            self._optimizer.state[parameter] = {key.split(".")[1]: tensors[key].clone() for key in fields}
-        for name, parameter in self.averaged.named_parameters():
+            self._optimization.optimizer.state[parameter] = {key.split(".")[1]: tensors[key].clone() for key in fields}
+        for name, parameter in self._optimization.averaged.named_parameters():
             parameter.copy_(tensors[f"averaged.{name}"])
         self.step = int(tensors["step"])

@@ -52,7 +52,22 @@ CASES = [
     (["--task", "seg", "--seed", "-1"], "--seed:"),
     (["--task", "seg", "--workers", "0"], "--workers:"),
     (["--task", "seg", "--sample", "best"], "--sample: Input should be 'stratified' or 'uniform'"),
-    (["--task", "seg", "--fidelity", "rumour"], "unknown fidelity 'rumour': choose one of full, proxy"),
+    (["--task", "seg", "--fidelity", "rumour"], "unknown fidelity 'rumour': choose one of full, proxy, shared"),
+    (["--task", "seg", "--audit", "4"], "--audit: compares a cheaper fidelity with full: add --fidelity shared"),
+    (["--task", "seg", "--audit", "-1"], "--audit: Input should be greater"),
+    (["--task", "seg", "--fidelity", "shared", "--space", "zoo"], "--space zoo: its networks share no weights"),
+    (["--task", "seg", "--fidelity", "shared", "--recipe", "cloud"], "unknown shared recipe for task seg 'cloud'"),
+    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.data=nowhere"], "unknown data format 'nowhere'"),
+    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "cls.laptop.yaml: stepz: Extra inputs"),
+    (
+        ["--task", "seg", "--fidelity", "shared", "--set", "shared_head.method=magic"],
+        "method: Input should be 'latent'",
+    ),
+    (
+        ["--task", "seg", "--fidelity", "shared", "--set", "supernet=tiny"],
+        "unknown supernet recipe for task cls 'tiny'",
+    ),
+    (["--task", "seg", "--fidelity", "shared", "--set", "shared_head=3"], "shared_head is 3: set its fields"),
     (["--task", "pano", "--fidelity", "proxy", "--also", "det"], "--also: an untrained network predicts nothing"),
     (["--task", "seg", "--fidelity", "proxy", "--save-images", "1"], "--save-images: an untrained network"),
     (["--task", "seg", "--recipe", "mainframe"], "unknown recipe for task seg 'mainframe': choose one of gpu, laptop"),
@@ -147,7 +162,7 @@ def test_unknown_options_and_commands_exit_with_2() -> None:
 
 
 def test_every_command_has_help_and_json() -> None:
-    assert {command.name for command in app.registered_commands} == {"label", "labels", "status"}
+    assert {command.name for command in app.registered_commands} == {"label", "labels", "prepare", "status"}
 
 
 def test_labels_and_status_read_a_frozen_store(

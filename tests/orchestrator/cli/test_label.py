@@ -2,37 +2,55 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.cli import label as module
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
+from orchestrator.ray_session import workers_that_fit
+from orchestrator.store.delta import DeltaLabelStore
 from workers.recipe import Recipe
 
+Program = Callable[..., tuple[int, dict[str, Any]]]
 TINY = ["--set", "steps=20", "--set", "ema=0.8", "--set", "batch=4", "--set", "train_images=16"]
 TINY += ["--set", "eval_images=8", "--set", "input_size=[32,32]"]
 
 
-@pytest.mark.usefixtures("ray_session")
-def test_a_campaign_a_rerun_and_a_longer_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+class _Context:
+    dashboard_url = None
+
+
+@pytest.fixture
+def started(ray_session: object, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for every time a command starts Ray, which is the session's."""
     import ray
 
-    started: list[int] = []
-    monkeypatch.setattr(ray, "init", lambda **_: started.append(1) or _Context())
+    starts: list[int] = []
+    monkeypatch.setattr(ray, "init", lambda **_: starts.append(1) or _Context())
     monkeypatch.setattr(ray, "shutdown", lambda: None)  # the session's Ray stays
+    return starts
 
-    def label(*arguments: str) -> tuple[int, dict[str, Any]]:
-        fixed = ["label", "--task", "cls", "--store", str(tmp_path / "store"), "--workers", "2", "--json"]
-        monkeypatch.setattr(sys, "argv", ["orchestrator", *fixed, *TINY, *arguments])
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """Runs the program on a store of its own; gives exit code and document."""
+
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments, "--store", str(tmp_path / "store"), "--json"])
         with pytest.raises(SystemExit) as ended:
             main()
         document: dict[str, Any] = json.loads(capsys.readouterr().out)
         return int(ended.value.code or 0), document
+
+    return run
+
+
+def test_a_campaign_a_rerun_and_a_longer_one(started: list[int], program: Program, tmp_path: Path) -> None:
+    def label(*arguments: str) -> tuple[int, dict[str, Any]]:
+        return program("label", "--task", "cls", "--workers", "2", *TINY, *arguments)
 
     code, first = label("--num", "4")
     assert (code, first["labels"], first["missing"], len(started)) == (0, 4, 0, 1)
@@ -42,13 +60,39 @@ def test_a_campaign_a_rerun_and_a_longer_one(
     code, more = label("--num", "5", "--repeat", "2")
     assert (code, more["labels"], len(started)) == (0, 10, 2)
     assert more["reliability"]["architectures"] == 5
-    store = module.DeltaLabelStore(str(tmp_path / "store"))
+    store = DeltaLabelStore(str(tmp_path / "store"))
     assert len(store.keys()) == store.labels().num_rows == 10
     assert store.attempts().num_rows == 10
 
 
-class _Context:
-    dashboard_url = None
+SHARED = [
+    "--set",
+    "supernet.steps=10",
+    "--set",
+    "supernet.ema=0.8",
+    "--set",
+    "supernet.data=shapes:train=16,held_out=4",
+]
+SHARED += ["--set", "shared_head.steps=5", "--set", "shared_head.ema=0.5", "--set", "shared_head.strata=2"]
+
+
+def test_cheap_labels_prepare_what_they_need_and_are_audited(
+    started: list[int], program: Program, tmp_path: Path
+) -> None:
+    task = ["--task", "seg", "--data", "shapes:train=16,held_out=8"]
+    fixed = [*task, "--workers", "2", "--num", "5", "--fidelity", "shared", *TINY, *SHARED]
+    code, made = program("prepare", *task, *TINY, *SHARED)
+    assert code == 0
+    assert [name.split("-")[0] for name in made["made"]] == ["supernet", "head"]
+    assert program("prepare", *task, *TINY, *SHARED)[1]["made"] == []
+    (tmp_path / "full.yaml").write_text("task: seg\nsteps: 20\nema: 0.8\nbatch: 4\ntrain_images: 16\neval_images: 8\n")
+    code, first = program("label", *fixed, "--audit", "4", "--set", f"full={tmp_path}/full.yaml")
+    assert (code, first["labels"], first["missing"]) == (0, 5, 0)
+    assert first["audit"]["architectures"] == 4
+    assert first["audit"]["cost_ratio_low"] <= first["audit"]["cost_ratio"] <= first["audit"]["cost_ratio_high"]
+    store = DeltaLabelStore(str(tmp_path / "store"))
+    assert sorted(store.labels()["fidelity"].to_pylist()) == ["full"] * 4 + ["shared"] * 5
+    assert len(started) == 3
 
 
 @pytest.mark.parametrize(
@@ -61,9 +105,9 @@ class _Context:
     ],
 )
 def test_as_many_workers_as_fit(cpus: float, gpus: float, cluster: dict[str, float], fit: int) -> None:
-    assert module.workers_that_fit(Recipe(name="r", task="seg", cpus=cpus, gpus=gpus), cluster) == fit
+    assert workers_that_fit(Recipe(name="r", task="seg", cpus=cpus, gpus=gpus), cluster) == fit
 
 
 def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"needs 0.5 GPU a worker, the cluster has 0: choose another recipe"):
-        module.workers_that_fit(Recipe(name="r", task="seg", gpus=0.5), {"CPU": 4.0})
+        workers_that_fit(Recipe(name="r", task="seg", gpus=0.5), {"CPU": 4.0})

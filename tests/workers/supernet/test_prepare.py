@@ -1,39 +1,70 @@
-"""Shared weights as an artifact: killed half-way, the next try ends where an undisturbed one does."""
+"""Shared weights and heads as artifacts: killed half-way, the next try ends where an undisturbed one does."""
 
+import dataclasses
 import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from workers.artifacts import ArtifactFolder
-from workers.supernet.prepare import supernet_weights
-from workers.supernet.recipe import SupernetRecipe
+from workers.data import open_data
+from workers.data.loading import SplitCache
+from workers.errors import ArtifactError
+from workers.label import LabelJob, LabelRequest
+from workers.spaces import get_space
+from workers.supernet.evaluator import SharedEvaluator
+from workers.supernet.prepare import Preparation, Step
+from workers.supernet.recipe import SharedRecipe, load_shared_recipe
+from workers.tasks import get_task
 
-RECIPE = SupernetRecipe(
-    name="tiny",
-    task="cls",
-    input_size=(32, 32),
-    steps=12,
-    batch=8,
-    ema=0.8,
-    sampled=1,
-    save_every=4,
-    body={"channels": [8, 8, 8, 8], "reduction": "pool"},
-)
+TASKS = ("cls", "det", "iseg", "pano", "pose", "seg")
+SMALL = {"channels": [8, 8, 8, 8], "reduction": "pool"}
 DATA = "shapes:train=24,held_out=6"
+TINY: dict[str, Any] = {
+    "steps": 6,
+    "batch": 4,
+    "ema": 0.5,
+    "body": SMALL,
+    "input_size": (64, 64),
+    "supernet": {
+        "steps": 12,
+        "batch": 8,
+        "ema": 0.8,
+        "sampled": 1,
+        "save_every": 4,
+        "data": DATA,
+        "input_size": (32, 32),
+    },
+    "shared_head": {"steps": 6, "batch": 4, "ema": 0.5, "strata": 2},
+}
+
+
+def request(task: str = "seg", seed: int = 0, **changes: Any) -> LabelRequest:
+    overrides = {**TINY, **{k: {**TINY[k], **v} if isinstance(v, dict) else v for k, v in changes.items()}}
+    recipe = load_shared_recipe("laptop", task, "nasbench201", overrides)
+    return LabelRequest(next(get_space("nasbench201").sequence(3)), task, DATA, "f", "shared", recipe, seed)
+
+
+def preparation(folder: Path, asked: LabelRequest) -> Preparation:
+    assert isinstance(asked.recipe, SharedRecipe)
+    return Preparation(ArtifactFolder(folder), asked, asked.recipe)
 
 
 def prepare(folder: Path, die_at: int = 0) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
 
-    def report(step: int, loss: float) -> None:
-        if step == die_at:
+    def report(step: Step) -> None:
+        if step.step == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return supernet_weights(ArtifactFolder(folder), "nasbench201", DATA, RECIPE, 0, report).state_dict()
+    prepared = preparation(folder, request(shared_head={"method": "none"}))
+    prepared.make(report)
+    return load_file(folder / prepared.supernet / "weights.safetensors")
 
 
 def test_killed_and_resumed_gives_the_weights_of_an_undisturbed_run(tmp_path: Path) -> None:
@@ -54,15 +85,72 @@ def test_killed_and_resumed_gives_the_weights_of_an_undisturbed_run(tmp_path: Pa
     assert {p.name for p in made.iterdir()} == {"weights.safetensors", "manifest.json"}
 
 
-def test_another_recipe_or_seed_is_another_artifact(tmp_path: Path) -> None:
-    artifacts = ArtifactFolder(tmp_path)
-    for recipe, seed in ((RECIPE, 0), (RECIPE, 1), (RECIPE.model_copy(update={"lr": 1e-3}), 0)):
-        supernet_weights(artifacts, "nasbench201", DATA, recipe, seed)
-    same = RECIPE.model_copy(update={"save_every": 6})
-    supernet_weights(artifacts, "nasbench201", DATA, same, 0)
-    assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 3
+@pytest.mark.parametrize(
+    ("changes", "same_weights", "same_head"),
+    [
+        ({"steps": 9, "train_body": False}, True, True),
+        ({"supernet": {"save_every": 6, "cpus": 1}}, True, True),
+        ({"shared_head": {"seed": 1}}, True, False),
+        ({"shared_head": {"method": "swapping"}}, True, False),
+        ({"supernet": {"seed": 1}}, False, False),
+        ({"supernet": {"lr": 1e-3}}, False, False),
+        ({"body": {"channels": [8, 8, 8, 16]}}, False, False),
+    ],
+)
+def test_an_artifact_is_named_by_what_it_was_made_from(
+    tmp_path: Path, changes: dict[str, Any], same_weights: bool, same_head: bool
+) -> None:
+    usual, other = preparation(tmp_path, request()), preparation(tmp_path, request(**changes))
+    assert (usual.supernet == other.supernet, usual.head == other.head) == (same_weights, same_head)
+    assert request().key != request(**changes).key or changes == {"supernet": {"save_every": 6, "cpus": 1}}
 
 
-@pytest.mark.parametrize("field", ["cpus", "save_every", "cache_mb"])
-def test_what_cannot_change_weights_is_not_hashed(field: str) -> None:
-    assert RECIPE.model_copy(update={field: 3}).hash == RECIPE.hash
+def test_labels_need_what_they_start_from(tmp_path: Path) -> None:
+    asked = request()
+    with pytest.raises(ArtifactError, match="orchestrator prepare"):
+        SharedEvaluator(str(tmp_path))(LabelJob(asked, "c"))
+    assert len(preparation(tmp_path, asked).missing) == 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_gets_labels_that_repeat(task: str, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    asked = request(task)
+    prepared, said = preparation(tmp_path, asked), list[Step]()
+    prepared.make(said.append)
+    assert {(step.part, step.steps) for step in said} == {("shared weights", 12), ("shared head", 6)}
+    assert prepared.missing == []
+    prepared.make(lambda step: pytest.fail("made it again"))
+    evaluator = SharedEvaluator(str(tmp_path))
+    first, again = evaluator(LabelJob(asked, "c")), SharedEvaluator(str(tmp_path))(LabelJob(asked, "c"))
+    assert first.metrics == again.metrics
+    assert 0 <= first.value <= 1
+    other = evaluator(LabelJob(dataclasses.replace(asked, seed=1), "c"))
+    assert other.metrics.keys() == first.metrics.keys()
+
+
+def test_a_frozen_body_stays_as_it_was_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    asked = request(train_body=False, ema=0)
+    preparation(tmp_path, asked).make()
+    evaluator, seen = SharedEvaluator(str(tmp_path)), list[dict[str, torch.Tensor]]()
+    import workers.training
+
+    train = workers.training.train_network
+
+    def watched(network: Any, *rest: Any) -> Any:
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        trained = train(network, *rest)
+        seen.append(dict(trained.state_dict()))
+        return trained
+
+    monkeypatch.setattr(workers.training, "train_network", watched)
+    evaluator(LabelJob(asked, "c"))
+    before, after = seen
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("body."))
+    assert any(not torch.equal(value, after[name]) for name, value in before.items() if name.startswith("head."))
+    start = preparation(tmp_path, asked).load(
+        SplitCache().open(DATA, get_task("seg"), asked.recipe)[1], open_data(DATA, "seg").vocabulary("seg")
+    )
+    body = start.bodies(asked.architecture)
+    assert all(torch.equal(value, before[f"body.{name}"]) for name, value in body.state_dict().items())

@@ -5,65 +5,60 @@ from typing import Any
 import pytest
 import torch
 
-from workers.architecture import Architecture
 from workers.data import open_data
 from workers.data.loading import CachedSplit
-from workers.recipe import Recipe
 from workers.spaces import get_space
+from workers.supernet.bodies import SharedBodies, bare_network
 from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
-from workers.supernet.shared_head import FrozenBodies, fitted, train_head, widest_levels
+from workers.supernet.recipe import HeadRecipe
+from workers.supernet.shared_head import fitted, train_head, widest_levels
 from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import get_task
-from workers.training import Network, initialise, normalised
+from workers.training import initialise
 
 SETTINGS: dict[str, Any] = {"channels": [8, 8, 8, 8], "reduction": "pool"}
-SPACE, CLS, SEG = get_space("nasbench201"), get_task("cls"), get_task("seg")
+SPACE, SEG = get_space("nasbench201"), get_task("seg")
 DATA = open_data("shapes:train=24,held_out=6", "seg")
-RECIPE = Recipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batch=8, ema=0.8, lr=1e-2)
-
-
-def build(architecture: Architecture) -> Network:
-    body = SPACE.build(architecture, SETTINGS)
-    return Network(body, CLS.build_head(body.channels, body.strides, open_data("shapes", "cls").vocabulary("cls"), {}))
+RECIPE = HeadRecipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batch=8, ema=0.8, lr=1e-2)
 
 
 @pytest.fixture(scope="module")
-def bodies() -> FrozenBodies:
+def bodies() -> SharedBodies:
     torch.set_num_threads(1)
-    networks = [(architecture, build(architecture)) for architecture in SPACE.covering()]
+    networks = [(architecture, bare_network(architecture, SETTINGS)) for architecture in SPACE.covering()]
     for _, network in networks:
         initialise(network, 0)
-    images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16).batch(list(range(8)))[0]
-    return FrozenBodies(SPACE, SharedWeights(SPACE, networks), build, [normalised(images)])
+    images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
+    return SharedBodies(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4)
 
 
-def source(kind: str, bodies: FrozenBodies) -> FeatureSource:
+def source(kind: str, bodies: SharedBodies) -> FeatureSource:
     strata = DepthStrata(SPACE, 2, 0, SETTINGS)
     return LatentSampling(strata, bodies, per_stratum=1) if kind == "latent" else BodySwapping(strata, bodies, 3)
 
 
 @pytest.mark.parametrize("kind", ["latent", "swapping"])
-def test_a_head_learns_and_is_repeatable(kind: str, bodies: FrozenBodies) -> None:
+def test_a_head_learns_and_is_repeatable(kind: str, bodies: SharedBodies) -> None:
     ends, losses = [], list[float]()
     for _ in range(2):
         data = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
         torch.manual_seed(0)
         head = SEG.build_head(*widest_levels(SPACE, SETTINGS), DATA.vocabulary("seg"), {"width": 8})
         losses.clear()
-        trained = train_head(head, source(kind, bodies), SEG, data, RECIPE, 0, lambda _, loss: losses.append(loss))
+        trained = train_head(head, source(kind, bodies), SEG, data, RECIPE, lambda _, loss: losses.append(loss))
         ends.append(trained.state_dict())
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_bodies_are_frozen_and_calibrated(bodies: FrozenBodies) -> None:
+def test_bodies_are_frozen_and_calibrated(bodies: SharedBodies) -> None:
     body = bodies(SPACE.covering()[1])
     assert not any(parameter.requires_grad for parameter in body.parameters())
     assert not body.training
     norms = [m for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
-    assert all(int(norm.num_batches_tracked) == 1 for norm in norms if norm.num_batches_tracked is not None)
+    assert all(int(norm.num_batches_tracked) == 2 for norm in norms if norm.num_batches_tracked is not None)
 
 
 def test_a_head_for_narrower_levels_has_the_first_channels() -> None:

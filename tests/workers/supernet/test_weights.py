@@ -9,7 +9,8 @@ from torch import nn
 from workers.architecture import Architecture
 from workers.errors import GenotypeError
 from workers.spaces import get_space, space_names
-from workers.supernet import SharedWeights, calibrate
+from workers.supernet.calibration import calibrate
+from workers.supernet.weights import SharedWeights
 from workers.training import initialise
 
 SHARING = [name for name in space_names() if get_space(name).covering()]

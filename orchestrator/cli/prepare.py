@@ -1,0 +1,51 @@
+"""`orchestrator prepare`: make the shared weights and the shared head that cheap labels start from."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import recipe_overrides
+from orchestrator.cli.output import emit, preparation_display
+from orchestrator.labelling import prepare_missing
+from orchestrator.place import beside
+from orchestrator.plan import CampaignConfig, plan_campaign
+from orchestrator.ray_session import ray_session
+
+
+def prepare(
+    task: Annotated[str, typer.Option(help="cls, det, iseg, seg, pano or pose")],
+    space: Annotated[str, typer.Option(help="search space")] = "nasbench201",
+    data: Annotated[str, typer.Option(help="shapes, coco:DIR, masks:DIR or imagefolder:DIR")] = "shapes",
+    recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
+    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+) -> None:
+    """Prepare what labels of fidelity shared start from; what is there already is kept."""
+    config = CampaignConfig.checked(
+        task=task,
+        space=space,
+        data=data,
+        recipe=recipe,
+        store=store,
+        set=recipe_overrides(set_ or []),
+        fidelity="shared",
+        num=1,
+    )
+    plan = plan_campaign(config)
+    began = time.monotonic()
+    with ray_session():
+        made = prepare_missing(config.store, plan.requests, preparation_display)
+    emit(
+        {
+            "task": task,
+            "space": space,
+            "made": made,
+            "seconds": time.monotonic() - began,
+            "artifacts": str(beside(store, "artifacts")),
+        },
+        json,
+    )

@@ -1,0 +1,93 @@
+"""A campaign on Ray: what cheap labels start from is prepared, then actors label, then the store has it all."""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.progress import Progress
+from orchestrator.campaign.run import Observer, run_campaign
+from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.place import beside
+from orchestrator.plan import CampaignConfig
+from orchestrator.ray_session import ray_session, workers_that_fit
+from orchestrator.store.committer_process import CommitterProcess
+from workers.label import LabelRequest
+from workers.spool import Spool
+from workers.supernet.prepare import Step
+
+Display = Callable[[int], AbstractContextManager[Observer]]
+PreparationDisplay = Callable[[], AbstractContextManager[Callable[[Step], None]]]
+
+
+def run_on_ray(
+    config: CampaignConfig,
+    todo: Sequence[LabelRequest],
+    committer: CommitterProcess,
+    spool: Spool,
+    display: Display,
+    preparation_display: PreparationDisplay,
+) -> tuple[Progress, str | None]:
+    """Make the labels of `todo`; gives the final progress and the dashboard's address.
+
+    Raises ConfigError where Ray or its resources do not suffice, PreparationError where preparing failed.
+    """
+    with ray_session() as address:
+        # Ray takes seconds to import, and is not needed when nothing is to be done.
+        ray: Any = importlib.import_module("ray")
+        from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+        from orchestrator.telemetry import CampaignMetrics
+
+        recipes = {request.recipe.hash: request.recipe for request in todo}
+        fit = min(workers_that_fit(recipe, dict(ray.cluster_resources())) for recipe in recipes.values())
+        prepare_missing(config.store, todo, preparation_display)
+        controller = CampaignController(list(todo), uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
+        spec = ActorSpec(
+            config.task,
+            config.space,
+            "workers.evaluators:ByFidelity",
+            str(spool.directory.resolve()),
+            max(recipe.cpus for recipe in recipes.values()),
+            max(recipe.gpus for recipe in recipes.values()),
+            {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
+        )
+        metrics = CampaignMetrics(config.task, config.space)
+        with display(len(todo)) as show:
+
+            def observe(progress: Progress) -> None:
+                show(progress)
+                metrics.observe(progress)
+
+            def commit() -> None:
+                metrics.committed(committer.drain())
+
+            progress = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
+    return progress, address
+
+
+def prepare_missing(store: str, requests: Sequence[LabelRequest], display: PreparationDisplay) -> list[str]:
+    """Make what the requests start from and nobody has made; Ray must be initialised. Gives the artifacts' names."""
+    from orchestrator.preparation import missing_artifacts, prepare
+
+    folder, made = beside(store, "artifacts"), list[str]()
+    for recipe in {request.recipe.hash: request for request in requests}.values():
+        if missing := missing_artifacts(folder, recipe):
+            with display() as show:
+                prepare(folder, recipe, show)
+            made += missing
+    return made
+
+
+def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping[str, Mapping[str, Any]]:
+    """What the evaluator of each fidelity is built with."""
+    images: dict[str, Any] = {}
+    if config.save_images:
+        images = {"pictures": str(Path(config.store, "_images").resolve()), "save_images": config.save_images}
+    arguments = {"full": images, "proxy": {}}
+    arguments["shared"] = images | {"artifacts": str(beside(config.store, "artifacts").resolve())}
+    return {name: arguments[name] for name in fidelities}

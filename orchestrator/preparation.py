@@ -1,0 +1,61 @@
+"""Makes what labels of fidelity `shared` start from, on one Ray actor, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from orchestrator.errors import PreparationError
+from workers.artifacts import ArtifactFolder
+from workers.label import LabelRequest
+from workers.preparer import Preparer
+from workers.supernet.prepare import Preparation, Step
+from workers.supernet.recipe import SharedRecipe
+
+_POLL_S = 0.5
+
+
+def missing_artifacts(folder: Path, request: LabelRequest) -> list[str]:
+    """Names of what a label needs and nobody has made; none for fidelities that need nothing."""
+    if not isinstance(request.recipe, SharedRecipe):
+        return []
+    return Preparation(ArtifactFolder(folder), request, request.recipe).missing
+
+
+def prepare(folder: Path, request: LabelRequest, show: Callable[[Step], None]) -> None:
+    """Make what is missing; Ray must be initialised. A killed run goes on from its last checkpoint.
+
+    Raises PreparationError when it cannot be made.
+    """
+    recipe = request.recipe
+    assert isinstance(recipe, SharedRecipe)
+    weights = recipe.supernet
+    remote: Any = ray.remote(Preparer)
+    there = dict(ray.cluster_resources()).get("CPU", 1.0)  # type: ignore[no-untyped-call]
+    actor = remote.options(
+        name=f"prepare-{request.task}-{request.architecture.space}",
+        num_cpus=min(weights.cpus, there),
+        num_gpus=weights.gpus,
+        max_concurrency=2,  # answers how far it is while it works
+    ).remote(str(folder.resolve()), request, weights.cpus)
+    done = actor.run.remote()
+    try:
+        while not ray.wait([done], timeout=_POLL_S)[0]:
+            step = ray.get(actor.progress.remote())
+            if step is not None:
+                show(step)
+        ray.get(done)
+    except RayTaskError as error:
+        raise PreparationError(f"preparing {request.task} on {request.architecture.space}: {error.cause}") from None
+    except RayError as error:
+        text = " ".join(str(error).split())[:300]
+        raise PreparationError(
+            f"preparing {request.task} on {request.architecture.space}: its worker was lost ({text}): run it again, "
+            "it goes on from the last checkpoint"
+        ) from None
+    finally:
+        ray.kill(actor)

@@ -1,0 +1,74 @@
+"""What the store holds of a campaign once it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from orchestrator.audit import Pair, audit
+from orchestrator.campaign.progress import Progress
+from orchestrator.plan import CampaignConfig, Plan
+from orchestrator.reliability import pivot, reliability
+from orchestrator.store.delta import DeltaLabelStore
+
+
+def summarise(
+    config: CampaignConfig, plan: Plan, store: DeltaLabelStore, progress: Progress | None, dashboard: str | None
+) -> dict[str, Any]:
+    """The final table's content: what the store now holds of this campaign's requests."""
+    wanted = {key for request in (*plan.requests, *plan.audit) for key in request.keys}
+    every = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
+    mine = [r for r in every if r["fidelity"] == config.fidelity]
+    rows = [r for r in mine if r["task"] == config.task]
+    values = sorted(row["value"] for row in rows)
+    ends = spread(rows)
+    best = max(rows, key=lambda r: float(r["value"]), default=None)
+    return {
+        "task": config.task,
+        "space": config.space,
+        "data": config.data,
+        "labels": len(rows),
+        "missing": len(wanted) - len(every),
+        "metric": best["metric"] if best else None,
+        "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
+        "lowest": ends["lowest"],
+        "median": values[len(values) // 2] if values else None,
+        "highest": ends["highest"],
+        "seconds_a_label": sum(map(_seconds, rows)) / len(rows) if rows else None,
+        "reliability": ends["reliability"],
+        "audit": audited(rows, [r for r in every if r["fidelity"] == "full"]) if config.audit else {},
+        "also": {task: spread([r for r in mine if r["task"] == task]) for task in config.also},
+        "utilisation": progress.utilisation if progress else None,
+        "store": config.store,
+        "version": store.version(),
+        "dashboard": dashboard,
+    }
+
+
+def audited(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:
+    """How well labels rank the architectures that have one at fidelity full too; seeds are averaged."""
+    cheap, dear = _by_architecture(rows), _by_architecture(full)
+    both = sorted(cheap.keys() & dear.keys())
+    found = audit([Pair(cheap[a][0], dear[a][0], cheap[a][1], dear[a][1]) for a in both])
+    return asdict(found) if found else {}
+
+
+def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Mean value and mean seconds."""
+    grouped: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        grouped.setdefault(row["architecture"], []).append((row["value"], _seconds(row)))
+    return {name: (fmean(v for v, _ in pairs), fmean(s for _, s in pairs)) for name, pairs in grouped.items()}
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return sum(float(s) for _, s in row["seconds"])
+
+
+def spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Labels of one task: how many, from where to where, how reliable."""
+    values = [row["value"] for row in rows]
+    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
+    ends = {"lowest": min(values, default=None), "highest": max(values, default=None)}
+    return {"labels": len(rows), **ends, "reliability": asdict(trust) if trust else None}

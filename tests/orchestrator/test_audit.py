@@ -1,0 +1,54 @@
+"""Cheap labels against full ones: correlation, cost ratio, their intervals."""
+
+import random
+
+import pytest
+
+from orchestrator.audit import Pair, audit
+
+
+def pairs(count: int, noise: float, seed: int = 0) -> list[Pair]:
+    rng = random.Random(seed)
+    truths = [rng.random() for _ in range(count)]
+    return [Pair(value + noise * rng.gauss(0, 1), value, 2 + rng.random(), 30.0) for value in truths]
+
+
+def test_equal_rankings_correlate_fully() -> None:
+    found = audit([Pair(0.1 * i, 0.5 + 0.01 * i**2, 2.0, 30.0) for i in range(8)])
+    assert found is not None
+    assert (found.architectures, found.correlation, found.cost_ratio) == (8, pytest.approx(1), pytest.approx(15))
+    assert found.cost_ratio_low == found.cost_ratio_high == pytest.approx(15)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    large = audit(pairs(2000, 0.3))
+    assert large is not None
+    assert large.correlation is not None
+    held = 0
+    for seed in range(40):
+        small = audit(pairs(24, 0.3, seed + 1))
+        assert small is not None
+        assert small.correlation_low is not None
+        assert small.correlation_high is not None
+        held += small.correlation_low <= large.correlation <= small.correlation_high
+    assert 30 <= held <= 40  # 36 expected
+
+
+def test_more_architectures_narrow_it_and_the_same_seed_repeats_it() -> None:
+    few, many = audit(pairs(12, 0.3)), audit(pairs(200, 0.3))
+    assert few is not None
+    assert many is not None
+    assert few.correlation_high is not None
+    assert few.correlation_low is not None
+    assert many.correlation_high is not None
+    assert many.correlation_low is not None
+    assert many.correlation_high - many.correlation_low < few.correlation_high - few.correlation_low
+    assert audit(pairs(12, 0.3)) == few
+
+
+def test_what_cannot_be_ranked_has_no_correlation() -> None:
+    assert audit([]) is None
+    for same in ([Pair(0.1, 0.2, 1.0, 9.0)] * 2, [Pair(0.5, 0.1 * i, 1.0, 9.0) for i in range(6)]):
+        found = audit(same)
+        assert found is not None
+        assert (found.correlation, found.correlation_low, found.cost_ratio) == (None, None, pytest.approx(9))

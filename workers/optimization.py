@@ -1,0 +1,78 @@
+"""What every training loop of a recipe has in common: optimizer, schedule, clipping, averaged weights, data order."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from workers.errors import DivergedFailure
+from workers.recipe import Recipe
+
+_CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+class Optimization(Generic[AnyModule]):
+    """AdamW as a recipe wants it, for the parameters of `module` that want gradients.
+
+    averaged: the module with the mean of its weights and statistics; the module itself where the recipe has no `ema`.
+    """
+
+    def __init__(self, module: AnyModule, recipe: Recipe) -> None:
+        self._module, self._recipe = module, recipe
+        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self._parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        self.averaged: AnyModule = copy.deepcopy(module) if recipe.ema else module
+
+    def step(self, step: int, loss: Tensor) -> None:
+        """Use the gradients that have been added up; `step` counts from 0.
+
+        Raises DivergedFailure when `loss` is no longer finite.
+        """
+        recipe = self._recipe
+        if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
+            raise DivergedFailure(f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate")
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.lr * lr_factor(step, recipe)
+        nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if recipe.ema:
+            average_weights(self.averaged, self._module, min(recipe.ema, (1 + step) / (10 + step)))
+
+
+def lr_factor(step: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate at a step, counted from 0."""
+    warm = max(1, round(recipe.warmup * recipe.steps))
+    if step < warm:
+        return (step + 1) / warm
+    if recipe.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
+
+
+@torch.no_grad()
+def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move weights and running statistics towards the network's."""
+    for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(now, 1 - decay)
+        else:
+            mean.copy_(now)
+
+
+def training_batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[list[int], bool]]:
+    """Indices and whether to mirror, the same for every architecture of a seed; every image once an epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    queue: list[int] = []
+    for _ in range(steps):
+        while len(queue) < batch:
+            queue += torch.randperm(count, generator=generator).tolist()
+        yield queue[:batch], bool(torch.rand((), generator=generator) < 0.5)
+        queue = queue[batch:]

@@ -1,0 +1,52 @@
+"""Bodies that take their weights from those shared by a space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from workers.architecture import Architecture
+from workers.data.loading import CachedSplit
+from workers.spaces import get_space
+from workers.spaces.base import Body
+from workers.supernet.calibration import calibrate
+from workers.supernet.weights import SharedWeights
+from workers.training import Network, normalised
+
+
+def bare_network(architecture: Architecture, settings: Mapping[str, Any]) -> Network:
+    """A network without a head: shared weights are named as in networks."""
+    return Network(get_space(architecture.space).build(architecture, settings), nn.Identity())
+
+
+class SharedBodies:
+    """Makes bodies with shared weights, batch norms measured on images of the task at hand."""
+
+    def __init__(
+        self,
+        shared: SharedWeights,
+        settings: Mapping[str, Any],
+        images: CachedSplit,
+        indices: Sequence[int],
+        batch: int,
+    ) -> None:
+        """settings: the recipe's `body`. indices: the images that batch norms are measured on, `batch` at a time."""
+        self._shared, self._settings = shared, settings
+        batches = [list(indices[start : start + batch]) for start in range(0, len(indices), batch)]
+        self._images = [images.batch(part)[0] for part in batches]
+
+    def start(self, architecture: Architecture, body: nn.Module) -> None:
+        """Give `body`, built for `architecture`, its slices of the shared weights and batch norms of its own."""
+        self._shared.copy_into(architecture, Network(body, nn.Identity()))
+        device = next(body.parameters()).device
+        calibrate(body, (normalised(images.to(device)) for images in self._images))
+
+    def __call__(self, architecture: Architecture) -> Body:
+        """A frozen body in evaluation mode."""
+        body = bare_network(architecture, self._settings).body
+        assert isinstance(body, Body)
+        body = body.to(next(self._shared.parameters()).device)
+        self.start(architecture, body)
+        return body.eval().requires_grad_(False)
