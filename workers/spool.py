@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from workers.architecture import Architecture
+from workers.errors import UnknownNameError
 from workers.fidelity import get_fidelity
 from workers.label import LabelJob, LabelRequest, Measurement, Outcome, Report
 
@@ -77,7 +78,7 @@ def report_from_dict(values: dict[str, Any]) -> Report:
     """The report that `report_to_dict` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError, AIOPError: `values` is not such a dictionary.
+        KeyError, TypeError, ValueError, AttributeError, UnknownNameError: `values` is not such a dictionary.
     """
     asked = values["request"]
     request = LabelRequest(
@@ -164,7 +165,7 @@ class Spool:
                 raise ValueError(f"holds attempt {report.job.attempt_id}")
         except FileNotFoundError:
             return None
-        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, UnknownNameError) as error:
             self._set_aside(path, f"{type(error).__name__}: {' '.join(str(error).split())}")
             return None
         return report

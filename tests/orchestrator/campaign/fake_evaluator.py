@@ -17,7 +17,7 @@ RECIPE = Recipe(name="fake", task="faking", time_limit_s=60)
 def request(n: int, do: str = "sleep", seconds: float = 0.0, recipe: Recipe = RECIPE, seed: int = 0) -> LabelRequest:
     """A request whose fake evaluation goes as asked."""
     architecture = Architecture.of("fake", {"n": n, "do": do, "seconds": seconds})
-    return LabelRequest(architecture, "faking", "synthetic", "f" * 16, "short", recipe, seed)
+    return LabelRequest(architecture, "faking", "synthetic", "f" * 16, "full", recipe, seed)
 
 
 def evaluate(job: LabelJob) -> Measurement:
