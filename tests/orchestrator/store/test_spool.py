@@ -42,7 +42,7 @@ def test_a_campaign_named_like_a_path_stays_in_the_folder(tmp_path):
     assert spool.read() == [report(campaign="../../out")]
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "binary", "list", "fields", "nested", "renamed"])
+@pytest.mark.parametrize("damage", ["torn", "empty", "binary", "list", "fields", "nested", "renamed", "fidelity"])
 def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage):
     spool = Spool(tmp_path)
     spool.put(report(1))
@@ -55,6 +55,7 @@ def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage
         "list": b"[1]",
         "fields": b'{"request": {}}',
         "nested": whole.replace(b'"steps": 360', b'"steps": -1'),
+        "fidelity": whole.replace(b'"fidelity": "full"', b'"fidelity": "rumour"'),
         "renamed": whole.replace(b'"attempt": 1', b'"attempt": 2'),
     }[damage]
     path.write_bytes(content)
