@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 _RESAMPLES = 2000
 _INTERVAL = (5.0, 95.0)
+_FEWEST = 3  # architectures that a correlation makes sense for
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +45,39 @@ def audit(pairs: Sequence[Pair], seed: int = 0) -> Audit | None:
     if not pairs:
         return None
     table = np.array([(p.cheap, p.full, p.cheap_seconds, p.full_seconds) for p in pairs])
-    rng = np.random.default_rng(seed)
-    drawn = [table[rng.integers(0, len(table), len(table))] for _ in range(_RESAMPLES)]
-    ranks = [r for r in (_correlation(rows) for rows in drawn) if r is not None]
-    ratios = [_ratio(rows) for rows in drawn]
-    low, high = np.percentile(ranks, _INTERVAL) if ranks else (None, None)
-    whole = _correlation(table)
+    drawn = table[np.random.default_rng(seed).integers(0, len(table), (_RESAMPLES, len(table)))]
+    whole, resampled = float(_correlations(table[None])[0]), _correlations(drawn)
+    low, high = np.nanpercentile(resampled, _INTERVAL) if np.isfinite(whole) else (np.nan, np.nan)
+    ratio_low, ratio_high = np.percentile(_ratios(drawn), _INTERVAL)
     return Audit(
-        len(table),
-        whole,
-        None if whole is None or low is None else float(low),
-        None if whole is None or high is None else float(high),
-        _ratio(table),
-        *(float(end) for end in np.percentile(ratios, _INTERVAL)),
+        architectures=len(table),
+        correlation=_defined(whole),
+        correlation_low=_defined(low),
+        correlation_high=_defined(high),
+        cost_ratio=float(_ratios(table[None])[0]),
+        cost_ratio_low=float(ratio_low),
+        cost_ratio_high=float(ratio_high),
     )
 
 
-def _correlation(rows: np.ndarray) -> float | None:
-    if len(rows) < 3 or min(len(np.unique(rows[:, 0])), len(np.unique(rows[:, 1]))) < 2:
-        return None
-    return float(spearmanr(rows[:, 0], rows[:, 1]).statistic)
+def _correlations(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's correlation of columns 0 and 1 in each of (S, N, 4) samples; NaN where it is undefined."""
+    if samples.shape[1] < _FEWEST:
+        return np.full(len(samples), np.nan)
+    ranks = rankdata(samples[:, :, :2], axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    cheap, full = ranks[:, :, 0], ranks[:, :, 1]
+    spread = np.sqrt((cheap**2).sum(1) * (full**2).sum(1))
+    with np.errstate(invalid="ignore"):
+        correlations: NDArray[np.float64] = np.where(spread > 0, (cheap * full).sum(1) / spread, np.nan)
+    return correlations
 
 
-def _ratio(rows: np.ndarray) -> float:
-    return float(rows[:, 3].sum() / max(rows[:, 2].sum(), 1e-9))
+def _ratios(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = samples.sum(axis=1)
+    ratios: NDArray[np.float64] = sums[:, 3] / np.maximum(sums[:, 2], 1e-9)
+    return ratios
+
+
+def _defined(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

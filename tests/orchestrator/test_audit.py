@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from scipy.stats import spearmanr
 
 from orchestrator.audit import Pair, audit
 
@@ -25,13 +26,21 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert large is not None
     assert large.correlation is not None
     held = 0
-    for seed in range(40):
+    for seed in range(14):
         small = audit(pairs(24, 0.3, seed + 1))
         assert small is not None
         assert small.correlation_low is not None
         assert small.correlation_high is not None
         held += small.correlation_low <= large.correlation <= small.correlation_high
-    assert 30 <= held <= 40  # 36 expected
+    assert 11 <= held <= 14  # 12.6 expected
+
+
+def test_the_correlation_is_spearmans_with_ties() -> None:
+    tied = [Pair(round(p.cheap, 1), round(p.full, 1), 1.0, 9.0) for p in pairs(30, 0.3)]
+    found = audit(tied)
+    assert found is not None
+    wanted = spearmanr([p.cheap for p in tied], [p.full for p in tied]).statistic
+    assert found.correlation == pytest.approx(float(wanted), abs=1e-12)
 
 
 def test_more_architectures_narrow_it_and_the_same_seed_repeats_it() -> None:
