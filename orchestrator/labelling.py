@@ -13,13 +13,13 @@ from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.progress import Progress
 from orchestrator.campaign.run import Observer, run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.config import CampaignConfig
 from orchestrator.place import beside
-from orchestrator.plan import CampaignConfig
 from orchestrator.ray_session import ray_session, workers_that_fit
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
 from workers.spool import Spool
-from workers.supernet.prepare import Step
+from workers.supernet.progress import Step
 
 Display = Callable[[int], AbstractContextManager[Observer]]
 PreparationDisplay = Callable[[], AbstractContextManager[Callable[[Step], None]]]

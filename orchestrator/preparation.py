@@ -13,7 +13,8 @@ from orchestrator.errors import PreparationError
 from workers.artifacts import ArtifactFolder
 from workers.label import LabelRequest
 from workers.preparer import Preparer
-from workers.supernet.prepare import Preparation, Step
+from workers.supernet.prepare import Preparation
+from workers.supernet.progress import Step
 from workers.supernet.recipe import SharedRecipe
 
 _POLL_S = 0.5

@@ -8,7 +8,8 @@ from typing import Any
 
 from orchestrator.audit import Pair, audit
 from orchestrator.campaign.progress import Progress
-from orchestrator.plan import CampaignConfig, Plan
+from orchestrator.config import CampaignConfig
+from orchestrator.plan import Plan
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 

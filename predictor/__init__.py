@@ -1,6 +1,21 @@
 """What is known about a network before it is trained: its cost, and the errors shared by all rooms."""
 
-from predictor.cost import Cost, measure_cost
-from predictor.errors import AIOPError
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from predictor.cost import Cost, measure_cost
+    from predictor.errors import AIOPError
 
 __all__ = ["AIOPError", "Cost", "measure_cost"]
+
+_HOMES = {"AIOPError": "predictor.errors", "Cost": "predictor.cost", "measure_cost": "predictor.cost"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for (PEP 562): commands that only read labels need not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'predictor' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

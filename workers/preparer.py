@@ -7,7 +7,8 @@ from pathlib import Path
 
 from workers.artifacts import ArtifactFolder
 from workers.label import LabelRequest
-from workers.supernet.prepare import Preparation, Step
+from workers.supernet.prepare import Preparation
+from workers.supernet.progress import Step
 from workers.supernet.recipe import SharedRecipe
 
 

@@ -9,15 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.options import recipe_overrides
-from orchestrator.cli.output import emit, preparation_display, progress_display, say
+from orchestrator.cli.output import emit
+from orchestrator.config import CampaignConfig, load_config
 from orchestrator.errors import ConfigError
-from orchestrator.labelling import run_on_ray
-from orchestrator.place import beside
-from orchestrator.plan import CampaignConfig, load_config, plan_campaign
-from orchestrator.store.committer_process import CommitterProcess
-from orchestrator.store.delta import DeltaLabelStore
-from orchestrator.summary import summarise
-from workers.spool import Spool
 
 
 def label(
@@ -60,26 +54,10 @@ def label(
     if any(files.values()):
         given["data"] = _custom_files(str(given.get("data", fields.get("data", "shapes"))), files)
     config = CampaignConfig.checked(**(fields | {k: v for k, v in given.items() if k not in {"json", "config_file"}}))
-    plan = plan_campaign(config)
-    labels = DeltaLabelStore(config.store)
-    labels.keys()  # a store that cannot be read is refused before anything is written beside it
-    spool = Spool(beside(config.store, "spool"))
-    committer = CommitterProcess(config.store, spool.directory)
-    if spool.pending():  # what an earlier run finished but could not commit
-        committer.drain()
-    every = [*plan.requests, *plan.audit]
-    stored, failed = labels.keys(), labels.finally_failed()
-    todo = [r for r in every if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
-    say(f"{len(every)} labels asked for, {len(every) - len(todo)} already settled, {len(todo)} to make")
-    try:
-        progress, dashboard = None, None
-        if todo:
-            progress, dashboard = run_on_ray(config, todo, committer, spool, progress_display, preparation_display)
-    finally:
-        committer.close()
-    if progress is not None and progress.problem:
-        say(f"stopped: {progress.problem}")
-    summary = summarise(config, plan, labels, progress, dashboard)
+    # Torch and mmdet take seconds to load; --help and wrong options do without.
+    from orchestrator.cli.campaign import run_to_the_end
+
+    summary = run_to_the_end(config)
     emit(summary, json)
     raise typer.Exit(0 if summary["missing"] == 0 else 1)
 

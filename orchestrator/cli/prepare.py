@@ -9,9 +9,8 @@ import typer
 
 from orchestrator.cli.options import recipe_overrides
 from orchestrator.cli.output import emit, preparation_display
-from orchestrator.labelling import prepare_missing
+from orchestrator.config import CampaignConfig
 from orchestrator.place import beside
-from orchestrator.plan import CampaignConfig, plan_campaign
 from orchestrator.ray_session import ray_session
 
 
@@ -35,6 +34,10 @@ def prepare(
         fidelity="shared",
         num=1,
     )
+    # Torch and mmdet take seconds to load; --help and wrong options do without.
+    from orchestrator.labelling import prepare_missing
+    from orchestrator.plan import plan_campaign
+
     plan = plan_campaign(config)
     began = time.monotonic()
     with ray_session():

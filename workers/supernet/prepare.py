@@ -19,6 +19,7 @@ from workers.spaces import get_space
 from workers.supernet.bodies import SharedBodies, bare_network
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
 from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
+from workers.supernet.progress import Step
 from workers.supernet.recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.supernet.sandwich import Supernet
 from workers.supernet.shared_head import train_head, widest_levels
@@ -28,16 +29,6 @@ from workers.tasks import Task, get_task
 from workers.training import device_of, initialise
 
 _WEIGHTS = "weights.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How far a preparation is. part: what is being made. loss: of the largest network, or of the head."""
-
-    part: str
-    step: int
-    steps: int
-    loss: float
 
 
 Report = Callable[[Step], None]

@@ -18,7 +18,8 @@ from workers.errors import ArtifactError
 from workers.label import LabelJob, LabelRequest
 from workers.spaces import get_space
 from workers.supernet.evaluator import SharedEvaluator
-from workers.supernet.prepare import Preparation, Step
+from workers.supernet.prepare import Preparation
+from workers.supernet.progress import Step
 from workers.supernet.recipe import SharedRecipe, load_shared_recipe
 from workers.tasks import get_task
 

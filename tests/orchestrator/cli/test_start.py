@@ -1,0 +1,10 @@
+"""The program starts fast: what only a campaign needs is not loaded before one is asked for."""
+
+import subprocess
+import sys
+
+
+def test_nothing_heavy_is_loaded_before_a_command_needs_it() -> None:
+    code = "import sys, orchestrator.cli; print([m for m in ('torch', 'mmdet', 'timm', 'ray') if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
