@@ -73,25 +73,35 @@ SHARED = [
     "--set",
     "supernet.data=shapes:train=16,held_out=4",
 ]
-SHARED += ["--set", "shared_head.steps=5", "--set", "shared_head.ema=0.5", "--set", "shared_head.strata=2"]
+SHARED += ["--set", "body.channels=[8,8,8,8]", "--set", "calibration_images=4"]
+SHARED += [
+    "--set",
+    "shared_head.steps=3",
+    "--set",
+    "shared_head.batch=4",
+    "--set",
+    "shared_head.ema=0.5",
+    "--set",
+    "shared_head.strata=2",
+]
 
 
 def test_cheap_labels_prepare_what_they_need_and_are_audited(
     started: list[int], program: Program, tmp_path: Path
 ) -> None:
     task = ["--task", "seg", "--data", "shapes:train=16,held_out=8"]
-    fixed = [*task, "--workers", "2", "--num", "5", "--fidelity", "shared", *TINY, *SHARED]
+    fixed = [*task, "--workers", "2", "--num", "4", "--sample", "uniform", "--fidelity", "shared", *TINY, *SHARED]
     code, made = program("prepare", *task, *TINY, *SHARED)
     assert code == 0
     assert [name.split("-")[0] for name in made["made"]] == ["supernet", "head"]
     assert program("prepare", *task, *TINY, *SHARED)[1]["made"] == []
     (tmp_path / "full.yaml").write_text("task: seg\nsteps: 20\nema: 0.8\nbatch: 4\ntrain_images: 16\neval_images: 8\n")
-    code, first = program("label", *fixed, "--audit", "4", "--set", f"full={tmp_path}/full.yaml")
-    assert (code, first["labels"], first["missing"]) == (0, 5, 0)
-    assert first["audit"]["architectures"] == 4
+    code, first = program("label", *fixed, "--audit", "3", "--set", f"full={tmp_path}/full.yaml")
+    assert (code, first["labels"], first["missing"]) == (0, 4, 0)
+    assert first["audit"]["architectures"] == 3
     assert first["audit"]["cost_ratio_low"] <= first["audit"]["cost_ratio"] <= first["audit"]["cost_ratio_high"]
     store = DeltaLabelStore(str(tmp_path / "store"))
-    assert sorted(store.labels()["fidelity"].to_pylist()) == ["full"] * 4 + ["shared"] * 5
+    assert sorted(store.labels()["fidelity"].to_pylist()) == ["full"] * 3 + ["shared"] * 4
     assert len(started) == 3
 
 
