@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import ConfigError
+from workers.yaml_file import read_mapping
 
 
 class CampaignConfig(BaseModel):
@@ -62,12 +62,5 @@ class CampaignConfig(BaseModel):
 
 def load_config(path: Path) -> dict[str, object]:
     """Fields of a campaign from a YAML file, not yet checked. Raises ConfigError."""
-    try:
-        fields = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}: name a readable YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path}: not YAML ({' '.join(str(error).split())}): mend the file") from None
-    if not isinstance(fields, dict):
-        raise ConfigError(f"--config {path}: must be a mapping such as 'task: seg'")
+    fields = read_mapping(path, "--config", ConfigError, "a readable YAML file", "such as 'task: seg'")
     return {str(name): value for name, value in fields.items()}

@@ -25,8 +25,6 @@ class Plan:
 
     requests: tuple[LabelRequest, ...]
     audit: tuple[LabelRequest, ...]
-    recipe: Recipe
-    classes: tuple[str, ...]
 
 
 def plan_campaign(config: CampaignConfig) -> Plan:
@@ -67,7 +65,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     )
     if len(requests) < config.num * config.repeat:
         raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
-    return Plan(requests, _audit(config, requests, recipe), recipe, vocabulary.classes)
+    return Plan(requests, _audit(config, requests, recipe))
 
 
 def _with_shared_weights(recipe: SharedRecipe, space: Space) -> SharedRecipe:

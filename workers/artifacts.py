@@ -34,17 +34,16 @@ class ArtifactFolder:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / name
-        if not path.exists():
+        if name not in self:
             with FileLock(self._folder / f"{name}.lock"):  # given back by the system when its holder dies
-                if not path.exists():
+                if name not in self:
                     self._make(name, path, make)
-        _verify(path)
-        return path
+        return self.find(name)
 
     def find(self, name: str) -> Path:
         """The folder of artifact `name`. Raises ArtifactError where it was never made, or was damaged."""
         path = self._folder / name
-        if not path.exists():
+        if name not in self:
             raise ArtifactError(f"artifact {path}: is missing: make it with `orchestrator prepare`")
         _verify(path)
         return path

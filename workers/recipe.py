@@ -9,10 +9,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workers.errors import RecipeError, UnknownNameError
+from workers.yaml_file import read_mapping
 
 AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
@@ -106,14 +106,8 @@ def recipe_file(which: str, task: str, section: str = "") -> Path:
 
 def recipe_fields(path: Path, space: str) -> dict[str, Any]:
     """Fields of a recipe's file with those of its section for `space`, not yet checked. Raises RecipeError."""
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise RecipeError(f"recipe {path}: {error.strerror}: name a readable YAML file or a tier") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path}: not YAML ({' '.join(str(error).split())}): mend the file") from None
-    if not isinstance(raw, dict):
-        raise RecipeError(f"recipe {path}: must be a mapping of fields, see workers/recipes/ for examples")
+    examples = "of fields, see workers/recipes/ for examples"
+    raw = read_mapping(path, "recipe", RecipeError, "a readable YAML file or a tier", examples)
     per_space = raw.pop("spaces", None) or {}
     fields: dict[str, Any] = {"name": path.stem, **raw, **per_space.get(space, {})}
     return fields
