@@ -79,11 +79,12 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space) -> SharedRecipe:
 
 
 def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...], recipe: Recipe) -> tuple[LabelRequest, ...]:
-    """The first architectures once more, at fidelity full: as the recipe names it, with body and head as set."""
+    """The first architectures once more, at fidelity full: by the recipe that `recipe` stands in for."""
     if not config.audit:
         return ()
-    tier = recipe.full if isinstance(recipe, SharedRecipe) else config.recipe
-    common = {name: config.set[name] for name in COMMON if name in config.set}
-    full = get_fidelity("full").load(tier, config.task, config.space, common)
+    full = recipe
+    if isinstance(recipe, SharedRecipe):
+        common = {name: config.set[name] for name in COMMON if name in config.set}
+        full = get_fidelity("full").load(recipe.full, config.task, config.space, common)
     first = requests[: config.audit * config.repeat]
     return tuple(replace(request, fidelity="full", recipe=full, also=()) for request in first)

@@ -1,10 +1,9 @@
-"""What every training loop of a recipe has in common: optimizer, schedule, clipping, averaged weights, data order."""
+"""What every training loop of a recipe has in common: optimizer, schedule, clipping, averaged weights."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import torch
@@ -65,14 +64,3 @@ def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> No
             mean.lerp_(now, 1 - decay)
         else:
             mean.copy_(now)
-
-
-def training_batches(count: int, batch: int, steps: int, seed: int) -> Iterator[tuple[list[int], bool]]:
-    """Indices and whether to mirror, the same for every architecture of a seed; every image once an epoch."""
-    generator = torch.Generator().manual_seed(seed)
-    queue: list[int] = []
-    for _ in range(steps):
-        while len(queue) < batch:
-            queue += torch.randperm(count, generator=generator).tolist()
-        yield queue[:batch], bool(torch.rand((), generator=generator) < 0.5)
-        queue = queue[batch:]

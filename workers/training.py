@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from predictor.cost import Cost, measure_cost
 from workers.architecture import Architecture
+from workers.batches import training_batches
 from workers.data import Vocabulary
 from workers.data.loading import CachedSplit, SplitCache
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.gallery import Album
 from workers.label import LabelJob, LabelRequest, Measurement
-from workers.optimization import Optimization, training_batches
+from workers.optimization import Optimization
 from workers.recipe import Recipe
 from workers.seeding import seed_by
 from workers.spaces import get_space
 from workers.tasks import Meter, Task, get_task
-from workers.tasks.zoom import draw_window
 
 
 class Network(nn.Module):
@@ -130,19 +130,14 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     network.train()
     if not any(parameter.requires_grad for parameter in network.body.parameters()):
         network.body.eval()  # frozen: its statistics stay too
-    windows = torch.Generator().manual_seed(seed)  # of its own, so that images come in the same order without
-    for step, (indices, flip) in enumerate(training_batches(len(data), recipe.batch, recipe.steps, seed)):
-        cuts = [draw_window(windows, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
+    for step, batch in enumerate(training_batches(len(data), recipe, seed)):
         loss = torch.zeros(())
-        for i in range(min(split, len(indices))):
-            part = indices[i::split]
-            images, target = data.batch(part, cuts[i::split])
-            if flip:
-                images, target = images.flip(-1), task.flip(target)
+        for part in batch.parts(split):
+            images, target = part.load(data, task)
             images = images.to(device, memory_format=_format(recipe))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 loss = task.loss(network.head, network.pyramid(images), target.to(device))
-            torch.autograd.backward(loss * (len(part) / len(indices)))
+            torch.autograd.backward(loss * (len(part.indices) / len(batch.indices)))
         optimization.step(step, loss)
     return optimization.averaged
 

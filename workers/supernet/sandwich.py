@@ -13,14 +13,14 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from workers.architecture import Architecture
+from workers.batches import training_batches
 from workers.data.base import Vocabulary
 from workers.data.loading import CachedSplit
-from workers.optimization import Optimization, training_batches
+from workers.optimization import Optimization
 from workers.spaces.base import Space
 from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.weights import SharedWeights
 from workers.tasks.base import Task
-from workers.tasks.zoom import draw_window
 from workers.training import Network, build_network, device_of, initialise
 
 
@@ -31,7 +31,7 @@ class Supernet:
     """
 
     def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe) -> None:
-        self._space, self._recipe, self._seed = space, recipe, recipe.seed
+        self._space, self._task, self._recipe, self._seed = space, task, recipe, recipe.seed
         self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
         networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
         for _, network in networks:
@@ -54,16 +54,11 @@ class Supernet:
 
         Raises DivergedFailure when the loss is no longer finite.
         """
-        recipe = self._recipe
-        batches = training_batches(len(data), recipe.batch, recipe.steps, self._seed)
-        for step, (indices, flip) in enumerate(batches):
+        for step, batch in enumerate(training_batches(len(data), self._recipe, self._seed)):
             if step < self.step:  # seen before a restart
                 continue
-            rng = torch.Generator().manual_seed(1_000_003 * self._seed + step)
-            windows = [draw_window(rng, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
-            images, target = data.batch(indices, windows)
-            images, target = images.to(self._device), target.to(self._device)
-            loss = self._learn(images.flip(-1) if flip else images, target, step)
+            images, target = batch.load(data, self._task)
+            loss = self._learn(images.to(self._device), target.to(self._device), step)
             self.step = step + 1
             yield self.step, float(loss)
 

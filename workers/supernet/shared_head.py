@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from workers.batches import training_batches
 from workers.data.loading import CachedSplit
-from workers.optimization import Optimization, training_batches
+from workers.optimization import Optimization
 from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
 from workers.supernet.recipe import HeadRecipe
 from workers.tasks.base import Task
-from workers.tasks.zoom import draw_window
 from workers.training import normalised
 
 
@@ -49,11 +49,8 @@ def train_head(
     optimization, noise = Optimization(head, recipe), torch.Generator().manual_seed(recipe.seed)
     device = next(head.parameters()).device
     head.train()
-    for step, (indices, flip) in enumerate(training_batches(len(data), recipe.batch, recipe.steps, recipe.seed)):
-        windows = [draw_window(noise, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
-        images, target = data.batch(indices, windows)
-        if flip:
-            images, target = images.flip(-1), task.flip(target)
+    for step, batch in enumerate(training_batches(len(data), recipe, recipe.seed)):
+        images, target = batch.load(data, task)
         pyramid = source.pyramid(normalised(images.to(device)), noise)
         loss = task.loss(head, pyramid, target.to(device))
         torch.autograd.backward(loss)
