@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,13 @@ def audit(pairs: Sequence[Pair], seed: int = 0) -> Audit | None:
         cost_ratio_low=float(ratio_low),
         cost_ratio_high=float(ratio_high),
     )
+
+
+def rank_correlations(columns: Mapping[str, Sequence[float]], truth: Sequence[float]) -> dict[str, float | None]:
+    """Spearman's correlation of each column with `truth`, entry by entry; None where it is undefined."""
+    unused = np.zeros(len(truth))
+    tables = {name: np.column_stack((column, truth, unused, unused)) for name, column in columns.items()}
+    return {name: _defined(float(_correlations(table[None])[0])) for name, table in tables.items()}
 
 
 def _correlations(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from orchestrator.audit import Pair, audit
+from orchestrator.audit import Pair, audit, rank_correlations
 from orchestrator.campaign.progress import Progress
 from orchestrator.config import CampaignConfig
 from orchestrator.plan import Plan
@@ -48,19 +48,29 @@ def summarise(
 
 
 def audited(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:
-    """How well labels rank the architectures that have one at fidelity full too; seeds are averaged."""
+    """How well labels rank the architectures that have one at fidelity full too; seeds are averaged.
+
+    ranks: the correlation of FLOPs and parameters, which cost nothing, and of every score of a proxy.
+    """
     cheap, dear = _by_architecture(rows), _by_architecture(full)
     both = sorted(cheap.keys() & dear.keys())
-    found = audit([Pair(cheap[a][0], dear[a][0], cheap[a][1], dear[a][1]) for a in both])
-    return asdict(found) if found else {}
+    truth = [dear[a]["value"] for a in both]
+    found = audit([Pair(cheap[a]["value"], dear[a]["value"], cheap[a]["seconds"], dear[a]["seconds"]) for a in both])
+    if found is None:
+        return {}
+    scores = set(cheap[both[0]]) - {"value", "seconds"}
+    columns = {name: [cheap[a][name] for a in both] for name in sorted(scores)}
+    return asdict(found) | {"ranks": rank_correlations(columns, truth)}
 
 
-def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
-    """Mean value and mean seconds."""
-    grouped: dict[str, list[tuple[float, float]]] = {}
+def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Means over seeds."""
+    grouped: dict[str, list[dict[str, float]]] = {}
     for row in rows:
-        grouped.setdefault(row["architecture"], []).append((row["value"], _seconds(row)))
-    return {name: (fmean(v for v, _ in pairs), fmean(s for _, s in pairs)) for name, pairs in grouped.items()}
+        own = {"value": row["value"], "seconds": _seconds(row), "flops": row["flops"], "params": row["params"]}
+        scores = dict(row["metrics"]) if row["fidelity"] == "proxy" else {}
+        grouped.setdefault(row["architecture"], []).append(scores | own)
+    return {name: {key: fmean(r[key] for r in same) for key in same[0]} for name, same in grouped.items()}
 
 
 def _seconds(row: dict[str, Any]) -> float:

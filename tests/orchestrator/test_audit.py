@@ -5,7 +5,8 @@ import random
 import pytest
 from scipy.stats import spearmanr
 
-from orchestrator.audit import Pair, audit
+from orchestrator.audit import Pair, audit, rank_correlations
+from orchestrator.summary import audited
 
 
 def pairs(count: int, noise: float, seed: int = 0) -> list[Pair]:
@@ -61,3 +62,26 @@ def test_what_cannot_be_ranked_has_no_correlation() -> None:
         found = audit(same)
         assert found is not None
         assert (found.correlation, found.correlation_low, found.cost_ratio) == (None, None, pytest.approx(9))
+
+
+def test_each_column_has_its_own_correlation() -> None:
+    truth = [0.1, 0.4, 0.2, 0.8]
+    found = rank_correlations({"same": truth, "reversed": [-v for v in truth], "flat": [1.0] * 4}, truth)
+    assert found == {"same": pytest.approx(1), "reversed": pytest.approx(-1), "flat": None}
+
+
+def test_a_cheap_label_is_shown_beside_what_costs_nothing() -> None:
+    def row(fidelity: str, i: int, value: float, **metrics: float) -> dict[str, object]:
+        own = {"architecture": f"a{i}", "seed": 0, "fidelity": fidelity, "value": value, "flops": 10 - i, "params": i}
+        return own | {"metrics": list(metrics.items()), "seconds": [("train", 2.0 if fidelity == "proxy" else 20.0)]}
+
+    full = [row("full", i, 0.1 * i, miou=0.0) for i in range(4)]
+    proxies = [row("proxy", i, 1.0 * i, naswot=1.0 * i, synflow=abs(i - 1.6)) for i in range(4)]
+    found = audited(proxies, full)
+    assert found["correlation"] == pytest.approx(1)
+    assert found["ranks"]["flops"] == pytest.approx(-1)
+    assert found["ranks"]["naswot"] == found["ranks"]["params"] == pytest.approx(1)
+    assert set(found["ranks"]) == {"flops", "params", "naswot", "synflow"}
+    shared = [r | {"fidelity": "shared"} for r in full]
+    assert set(audited(shared, full)["ranks"]) == {"flops", "params"}
+    assert audited(proxies, []) == {}
