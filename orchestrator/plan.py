@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from orchestrator.config import CampaignConfig
 from orchestrator.errors import ConfigError
@@ -12,6 +13,7 @@ from workers.fidelity import get_fidelity
 from workers.label import LabelRequest
 from workers.recipe import Recipe
 from workers.spaces import Space, get_space, space_names
+from workers.supernet.once_for_all import published_fingerprint
 from workers.supernet.recipe import COMMON, SharedRecipe
 from workers.tasks import get_task
 
@@ -69,13 +71,17 @@ def plan_campaign(config: CampaignConfig) -> Plan:
 
 
 def _with_shared_weights(recipe: SharedRecipe, space: Space) -> SharedRecipe:
-    """The recipe with the fingerprint of its supernet's data, once that and the space are checked."""
+    """The recipe with the fingerprint of what its supernet comes from, once that and the space are checked."""
     if not space.covering():
         able = ", ".join(name for name in space_names() if get_space(name).covering())
         raise ConfigError(f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {able}")
-    data = open_data(recipe.supernet.data, recipe.supernet.task)
-    data.check(recipe.supernet.task)
-    return recipe.model_copy(update={"supernet_fingerprint": data.fingerprint()})
+    if recipe.supernet.pretrained is not None:
+        fingerprint = published_fingerprint(Path(recipe.supernet.pretrained), space, recipe.body)
+    else:
+        data = open_data(recipe.supernet.data, recipe.supernet.task)
+        data.check(recipe.supernet.task)
+        fingerprint = data.fingerprint()
+    return recipe.model_copy(update={"supernet_fingerprint": fingerprint})
 
 
 def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...], recipe: Recipe) -> tuple[LabelRequest, ...]:

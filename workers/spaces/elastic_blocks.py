@@ -12,8 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from workers.architecture import Architecture
-from workers.errors import GenotypeError
+from workers.errors import GenotypeError, RecipeError
 from workers.spaces.base import Space
+
+_WIDEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,16 @@ class Field:
     def unlisted(self, values: list[Any]) -> Any:
         """Inverse of `listed`."""
         return values[0] if self.places is None else values
+
+
+def width_multiplier(genotype: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
+    """The `width` of a recipe's body settings where it has one, else that of the genotype. Raises RecipeError."""
+    width = settings["width"]
+    if width is None:
+        return float(genotype["width"])
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= _WIDEST:
+        raise RecipeError(f"body width {width}: must be a number above 0, at most {_WIDEST}, or unset")
+    return float(width)
 
 
 class ElasticSpace(Space):
@@ -105,7 +117,7 @@ class ElasticSpace(Space):
         genotype = self._checked(architecture)
         code = [f.choices.index(v) for name, f in self.head.items() for v in f.listed(genotype[name])]
         code += [self.depths.index(d) for d in genotype["depth"]]
-        slots, blocks = self._slots(), self.blocks(genotype["depth"])
+        slots, blocks = self.slots(), self.blocks(genotype["depth"])
         for name, choices in self.block_fields.items():
             values = iter(genotype[name])
             for most, count in zip(slots, blocks, strict=True):
@@ -125,7 +137,7 @@ class ElasticSpace(Space):
             genotype[name] = field.unlisted([field.choices[next(rest)] for _ in range(field.places or 1)])
         genotype["depth"] = [self.depths[next(rest)] for _ in self.base_depths]
         for name, choices in self.block_fields.items():
-            table = [next(rest) for _ in range(sum(self._slots()))]
+            table = [next(rest) for _ in range(sum(self.slots()))]
             genotype[name] = [choices[c] for c in table if c >= 0]
         architecture = Architecture.of(self.name, genotype)
         if list(self.encode(architecture)) != list(code):
@@ -144,7 +156,7 @@ class ElasticSpace(Space):
         if not isinstance(values, list) or any(v not in choices for v in values):
             raise GenotypeError(f"{self.name} genotype: '{name}' must be a list from {choices}")
 
-    def _slots(self) -> list[int]:
+    def slots(self) -> list[int]:
         """Most blocks of every stage."""
         return self.blocks([max(self.depths)] * len(self.base_depths))
 
@@ -155,11 +167,11 @@ class ElasticSpace(Space):
         """Number of choices at every place of the encoding."""
         options = [len(field.choices) for field in self.head.values() for _ in range(field.places or 1)]
         options += [len(self.depths)] * len(self.base_depths)
-        return options + [len(choices) for choices in self.block_fields.values() for _ in range(sum(self._slots()))]
+        return options + [len(choices) for choices in self.block_fields.values() for _ in range(sum(self.slots()))]
 
     def _fit_depth(self, code: list[int], stage: int, rng: random.Random) -> None:
         """Give the blocks that a changed depth added random choices, and take those it removed."""
-        head, slots = self._head_size(), self._slots()
+        head, slots = self._head_size(), self.slots()
         count = self.base_depths[stage] + self.depths[code[head + stage]]
         starts = [sum(slots[:i]) for i in range(len(slots) + 1)]
         first, last = list(pairwise(starts))[stage]

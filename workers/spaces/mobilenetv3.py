@@ -1,7 +1,7 @@
 """The MobileNetV3 space of Once-for-All (Cai et al., ICLR 2020), built from timm's own blocks.
 
 Five stages of 2 to 4 inverted residuals, each with its kernel (3, 5, 7) and expansion (3, 4, 6). The width
-multiplier is part of the genotype, among the choices named by `WIDTHS`.
+multiplier is part of the genotype, among the choices named by `WIDTHS`, unless the recipe sets it for all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, 
 from torch import nn
 
 from workers.spaces.base import Body, register
-from workers.spaces.elastic_blocks import ElasticSpace, Field
+from workers.spaces.elastic_blocks import ElasticSpace, Field, width_multiplier
 from workers.spaces.staged_body import StagedBody, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
@@ -39,10 +39,11 @@ class MobileNetV3(ElasticSpace):
     depths, base_depths = DEPTHS, (0,) * len(_CHANNELS)
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
     head: Mapping[str, Field] = {"width": Field(WIDTHS)}
+    default_body: Mapping[str, Any] = {"width": None}
 
     def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
-        """Stem at stride 2, then five stages; this space has no settings."""
-        width = genotype["width"]
+        """Stem at stride 2, then five stages; `width` replaces the genotype's."""
+        width = width_multiplier(genotype, settings)
         widths = [make_divisible(c * width, 8) for c in _CHANNELS]
         first = make_divisible(16 * width, 8)
         stem = nn.Sequential(
@@ -58,8 +59,14 @@ class MobileNetV3(ElasticSpace):
 
 
 def _block(c_in: int, c_out: int, kernel: int, expansion: int, stride: int, stage: int) -> nn.Module:
-    se = (lambda c, **_: SqueezeExcite(c, rd_ratio=0.25, gate_layer="hard_sigmoid")) if _SE[stage] else None
+    se = _squeeze_excite if _SE[stage] else None
     block: nn.Module = InvertedResidual(
         c_in, c_out, kernel, stride=stride, exp_ratio=expansion, act_layer=_ACT[stage], se_layer=se
     )
     return block
+
+
+def _squeeze_excite(channels: int, **_: Any) -> nn.Module:
+    """Inner channels are rounded as in the paper's code; timm's own rounding may take more than a tenth away."""
+    layer: nn.Module = SqueezeExcite(channels, rd_channels=make_divisible(channels // 4, 8), gate_layer="hard_sigmoid")
+    return layer

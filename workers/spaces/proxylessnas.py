@@ -1,12 +1,13 @@
 """The ProxylessNAS space of Once-for-All (Cai et al., ICLR 2020; Cai et al., ICLR 2019), from timm's own blocks.
 
 Five stages of 2 to 4 MobileNetV2 blocks and a last block, each with its kernel (3, 5, 7) and expansion (3, 4, 6).
-The width multiplier is part of the genotype; Once-for-All published 1.3.
+The width multiplier is part of the genotype, unless the recipe sets it for all; Once-for-All published 1.3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from timm.layers import make_divisible
@@ -14,7 +15,7 @@ from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, 
 from torch import nn
 
 from workers.spaces.base import Body, register
-from workers.spaces.elastic_blocks import ElasticSpace, Field
+from workers.spaces.elastic_blocks import ElasticSpace, Field, width_multiplier
 from workers.spaces.staged_body import StagedBody, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
@@ -23,6 +24,7 @@ WIDTHS = (0.75, 1.0, 1.3)
 _STEM = (32, 16)
 _CHANNELS = (24, 40, 80, 96, 192, 320)
 _STRIDES = (2, 2, 2, 1, 2, 1)
+_NORM = partial(nn.BatchNorm2d, eps=1e-3)  # as published
 # Stages whose output is the last at its stride: the pyramid's levels.
 _LEVELS = (0, 1, 3, 5)
 
@@ -38,19 +40,21 @@ class ProxylessNAS(ElasticSpace):
     depths, base_depths, single_blocks = DEPTHS, (0,) * 5, 1
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
     head: Mapping[str, Field] = {"width": Field(WIDTHS)}
+    default_body: Mapping[str, Any] = {"width": None}
 
     def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
-        """Stem at stride 2, then six stages; this space has no settings."""
-        stem_width, first, *widths = (make_divisible(c * genotype["width"], 8) for c in _STEM + _CHANNELS)
+        """Stem at stride 2, then six stages; `width` replaces the genotype's."""
+        width = width_multiplier(genotype, settings)
+        stem_width, first, *widths = (make_divisible(c * width, 8) for c in _STEM + _CHANNELS)
         stem = nn.Sequential(
-            ConvBnAct(3, stem_width, 3, stride=2, act_layer=nn.ReLU6),
-            DepthwiseSeparableConv(stem_width, first, 3, act_layer=nn.ReLU6),
+            ConvBnAct(3, stem_width, 3, stride=2, act_layer=nn.ReLU6, norm_layer=_NORM),
+            DepthwiseSeparableConv(stem_width, first, 3, act_layer=nn.ReLU6, norm_layer=_NORM),
         )
 
         def block(c_in: int, c_out: int, stride: int, stage: int, slot: int) -> nn.Module:
             kernel, expansion = genotype["kernel"][slot], genotype["expansion"][slot]
             made: nn.Module = InvertedResidual(
-                c_in, c_out, kernel, stride=stride, exp_ratio=expansion, act_layer=nn.ReLU6
+                c_in, c_out, kernel, stride=stride, exp_ratio=expansion, act_layer=nn.ReLU6, norm_layer=_NORM
             )
             return made
 

@@ -19,6 +19,7 @@ from workers.spaces import get_space
 from workers.supernet.bodies import SharedBodies, bare_network
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
 from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
+from workers.supernet.once_for_all import load_published
 from workers.supernet.progress import Step
 from workers.supernet.recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.supernet.sandwich import Supernet
@@ -83,6 +84,11 @@ class Preparation:
 
     def _make_supernet(self, folder: Path, report: Report) -> None:
         recipe: SupernetRecipe = self._recipe.supernet
+        if recipe.pretrained is not None:
+            shared = self._shared_weights()
+            load_published(Path(recipe.pretrained), get_space(self._space), shared)
+            _save(shared, folder)
+            return
         task = get_task(recipe.task)
         opened, train, _ = SplitCache().open(recipe.data, task, recipe)
         supernet = Supernet(get_space(self._space), task, opened.vocabulary(task.name), recipe)
@@ -123,12 +129,15 @@ class Preparation:
         return LatentSampling(strata, bodies, recipe.per_stratum)
 
     def _bodies(self, train: CachedSplit, device: torch.device) -> SharedBodies:
-        space, settings = get_space(self._space), self._recipe.body
-        tensors = load_file(self._artifacts.find(self.supernet) / _WEIGHTS)
-        shared = SharedWeights(space, [(a, bare_network(a, settings)) for a in space.covering()])
-        shared.load_state_dict({name: tensors[name] for name in shared.state_dict()})  # without classification heads
+        shared = self._shared_weights()
+        shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the classification head
         count = min(self._recipe.calibration_images, len(train))
-        return SharedBodies(shared.to(device), settings, train, list(range(count)), self._recipe.batch)
+        return SharedBodies(shared.to(device), self._recipe.body, train, list(range(count)), self._recipe.batch)
+
+    def _shared_weights(self) -> SharedWeights:
+        """Those of bodies alone, as they happen to be initialised."""
+        space = get_space(self._space)
+        return SharedWeights(space, [(a, bare_network(a, self._recipe.body)) for a in space.covering()])
 
     def _widest_head(self, task: Task, vocabulary: Vocabulary) -> nn.Module:
         channels, strides = widest_levels(get_space(self._space), self._recipe.body)

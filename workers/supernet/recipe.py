@@ -18,6 +18,9 @@ class SupernetRecipe(Recipe):
     """The budget of a space's shared weights. Classification teaches them, whatever the task of the labels is."""
 
     data: str = Field(default="shapes", description="FORMAT[:WHERE] with classes that the weights are trained on.")
+    pretrained: str | None = Field(
+        default=None, description="safetensors file of published Once-for-All weights, used as they are: no training."
+    )
     seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the networks drawn.")
     sampled: int = Field(
         default=2, ge=0, description="Networks drawn each step, besides the largest and the smallest of the space."
@@ -27,8 +30,8 @@ class SupernetRecipe(Recipe):
     )
     save_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
 
-    # The artifact's name holds the fingerprint of the data's content instead.
-    _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"save_every", "data"}
+    # The artifact's name holds the fingerprint of what the weights come from instead.
+    _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"save_every", "data", "pretrained"}
 
 
 class HeadRecipe(Recipe):
@@ -55,7 +58,9 @@ class SharedRecipe(Recipe):
         default=128, ge=1, description="Images of the task that batch norms of a body are measured on."
     )
     supernet: SupernetRecipe
-    supernet_fingerprint: str = Field(default="", description="Of the supernet's data; filled in, never set by hand.")
+    supernet_fingerprint: str = Field(
+        default="", description="Of the supernet's data, or published weights; filled in, never set by hand."
+    )
     shared_head: HeadRecipe
 
     _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"full"}

@@ -1,7 +1,7 @@
 """Weight sharing by name and shape: what an architecture uses of the shared weights is a slice of them.
 
-As in Once-for-All (Cai et al., ICLR 2020): the first channels, the first blocks of a stage, the centre of a kernel. Its
-learnt transformation of smaller kernels is left out.
+As in Once-for-All (Cai et al., ICLR 2020): the first channels, the first blocks of a stage, the centre of a kernel.
+The centre goes through a learnt matrix where the weights were published with one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from workers.architecture import Architecture
 from workers.errors import GenotypeError
 from workers.spaces.base import Space
 
-_KERNEL_AXES = 2  # axes from this one on are cut at both ends, those before it at the end
+_KERNEL_AXES = 2  # axes from this one on are cut at both ends, by one at a time, those before it at the end
 
 
 class SharedWeights(nn.Module):
@@ -24,12 +24,14 @@ class SharedWeights(nn.Module):
 
     networks: architectures and their networks, a body or a body with a head, which together have every weight at
     its largest: those of `Space.covering`. Their values are taken over; of two, that of the later and larger one.
+
+    transforms: (n^2, n^2) matrices that the centre n x n of a kernel of n + 2 goes through, for weights that have one.
     """
 
     def __init__(self, space: Space, networks: Iterable[tuple[Architecture, nn.Module]]) -> None:
         super().__init__()
         self._space = space
-        self.weights, self.constants = nn.ParameterDict(), nn.Module()
+        self.weights, self.constants, self.transforms = nn.ParameterDict(), nn.Module(), nn.ParameterDict()
         for architecture, network in networks:
             for name, weight in network.named_parameters():
                 self._take(space.shared_name(name, architecture), weight.detach())
@@ -63,6 +65,18 @@ class SharedWeights(nn.Module):
         for name, value in [*network.named_parameters(), *network.named_buffers()]:
             value.copy_(used[name])
 
+    def add_transform(self, name: str, size: int, matrix: Tensor) -> None:
+        """From now on, centres of `size` x `size` of the weight called `name` go through `matrix`."""
+        self.transforms[f"{_key(name)}:{size}"] = nn.Parameter(matrix.clone())
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the `state_dict` of weights that hold at least these. Raises KeyError where one is missing."""
+        for name, value in tensors.items():
+            group, _, key = name.partition(".")
+            if group == "transforms":
+                self.transforms[key] = nn.Parameter(value.clone())
+        self.load_state_dict({name: tensors[name] for name in self.state_dict()})
+
     def _take(self, name: str, value: Tensor) -> None:
         key = _key(name)
         if key not in self.weights or self.weights[key].numel() <= value.numel():
@@ -74,10 +88,16 @@ class SharedWeights(nn.Module):
         key = _key(self._space.shared_name(name, architecture))
         if key not in whole or any(h < w for h, w in zip(whole[key].shape, like.shape, strict=True)):
             raise GenotypeError(f"{self._space.name}: no shared weight holds '{name}' {tuple(like.shape)}")
-        full: Tensor = whole[key]
-        sides = enumerate(zip(full.shape, like.shape, strict=True))
-        starts = [(have - want) // 2 if axis >= _KERNEL_AXES else 0 for axis, (have, want) in sides]
-        return full[tuple(slice(start, start + side) for start, side in zip(starts, like.shape, strict=True))]
+        cut: Tensor = whole[key][tuple(slice(side) for side in like.shape[:_KERNEL_AXES])]
+        while cut.shape[_KERNEL_AXES:] != like.shape[_KERNEL_AXES:]:
+            cut = self._centre(key, cut)
+        return cut
+
+    def _centre(self, key: str, kernels: Tensor) -> Tensor:
+        """(N, C, n + 2, n + 2) to (N, C, n, n)."""
+        inner = kernels[..., 1:-1, 1:-1]
+        matrix = self.transforms[name] if (name := f"{key}:{inner.shape[-1]}") in self.transforms else None
+        return inner if matrix is None else (inner.flatten(-2) @ matrix.T).view(inner.shape)
 
 
 def _key(name: str) -> str:

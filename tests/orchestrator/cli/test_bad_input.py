@@ -68,6 +68,15 @@ CASES = [
         "unknown supernet recipe for task cls 'tiny'",
     ),
     (["--task", "seg", "--fidelity", "shared", "--set", "shared_head=3"], "shared_head is 3: set its fields"),
+    (
+        ["--task", "seg", "--fidelity", "shared", "--set", "supernet.pretrained=ofa.safetensors"],
+        "supernet.pretrained: no published weights of nasbench201: use mobilenetv3",
+    ),
+    (
+        ["--task", "seg", "--fidelity", "shared", "--space", "resnet50", "--set", "supernet.pretrained=/nowhere"],
+        "supernet.pretrained /nowhere: cannot be read",
+    ),
+    (["--task", "seg", "--space", "mobilenetv3", "--set", "body.width=wide"], "body width wide: must be a number"),
     (["--task", "pano", "--fidelity", "proxy", "--also", "det"], "--also: an untrained network predicts nothing"),
     (["--task", "seg", "--fidelity", "proxy", "--save-images", "1"], "--save-images: an untrained network"),
     (["--task", "seg", "--recipe", "mainframe"], "unknown recipe for task seg 'mainframe': choose one of gpu, laptop"),
