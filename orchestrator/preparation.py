@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from orchestrator.errors import PreparationError
+from orchestrator.parallel_training import train_together
 from workers.artifacts import ArtifactFolder
 from workers.label import LabelRequest
 from workers.preparer import Preparer
@@ -32,17 +33,7 @@ def prepare(folder: Path, request: LabelRequest, show: Callable[[Step], None]) -
 
     Raises PreparationError when it cannot be made.
     """
-    recipe = request.recipe
-    assert isinstance(recipe, SharedRecipe)
-    weights = recipe.supernet
-    remote: Any = ray.remote(Preparer)
-    there = dict(ray.cluster_resources()).get("CPU", 1.0)  # type: ignore[no-untyped-call]
-    actor = remote.options(
-        name=f"prepare-{request.task}-{request.architecture.space}",
-        num_cpus=min(weights.cpus, there),
-        num_gpus=weights.gpus,
-        max_concurrency=2,  # answers how far it is while it works
-    ).remote(str(folder.resolve()), request, weights.cpus)
+    actor = _preparer(folder, request)
     done = actor.run.remote()
     try:
         while not ray.wait([done], timeout=_POLL_S)[0]:
@@ -60,3 +51,19 @@ def prepare(folder: Path, request: LabelRequest, show: Callable[[Step], None]) -
         ) from None
     finally:
         ray.kill(actor)
+
+
+def _preparer(folder: Path, request: LabelRequest) -> Any:
+    """The actor. Where it trains with others, those reserve the cores, since it waits for them meanwhile."""
+    recipe = request.recipe
+    assert isinstance(recipe, SharedRecipe)
+    weights = recipe.supernet
+    alone = weights.workers == 1
+    remote: Any = ray.remote(Preparer)
+    there = dict(ray.cluster_resources()).get("CPU", 1.0)  # type: ignore[no-untyped-call]
+    return remote.options(
+        name=f"prepare-{request.task}-{request.architecture.space}",
+        num_cpus=min(weights.cpus, there) if alone else 0,
+        num_gpus=weights.gpus if alone else 0,
+        max_concurrency=4,  # answers how far it is, and is told so, while it works
+    ).remote(str(folder.resolve()), request, weights.cpus * weights.workers, None if alone else train_together)

@@ -7,7 +7,7 @@ import math
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from workers.errors import DivergedFailure
 from workers.recipe import Recipe
@@ -64,3 +64,16 @@ def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> No
             mean.lerp_(now, 1 - decay)
         else:
             mean.copy_(now)
+
+
+@torch.no_grad()
+def average_gradients(module: nn.Module) -> None:
+    """Give every process of torch's group the mean of all their gradients; they must have them for the same weights."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    whole = torch.cat([gradient.flatten() for gradient in gradients])  # one message instead of hundreds
+    distributed.all_reduce(whole)
+    whole /= distributed.get_world_size()
+    start = 0
+    for gradient in gradients:
+        gradient.copy_(whole[start : start + gradient.numel()].view_as(gradient))
+        start += gradient.numel()

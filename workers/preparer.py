@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from workers.artifacts import ArtifactFolder
@@ -11,13 +12,17 @@ from workers.supernet.prepare import Preparation
 from workers.supernet.progress import Step
 from workers.supernet.recipe import SharedRecipe
 
+TrainTogether = Callable[[Path, LabelRequest], None]  # trains shared weights into a folder, on several workers
+
 
 class Preparer:
     """Makes what labels like `request` start from, where it is missing."""
 
-    def __init__(self, folder: str, request: LabelRequest, cpus: float) -> None:
+    def __init__(self, folder: str, request: LabelRequest, cpus: float, together: TrainTogether | None = None) -> None:
+        """together: how shared weights are trained where the recipe has several workers; it calls `note`."""
         assert isinstance(request.recipe, SharedRecipe)
         self._preparation = Preparation(ArtifactFolder(Path(folder)), request, request.recipe)
+        self._request, self._together = request, together
         self._step: Step | None = None
         # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
         sys.modules["torch"].set_num_threads(max(1, int(cpus)))
@@ -27,11 +32,16 @@ class Preparer:
 
     def run(self) -> None:
         """Make it; whoever else wants the same waits."""
-        self._preparation.make(self._note)
+        together = self._together
+        if together is None:
+            self._preparation.make(self.note)
+        else:
+            self._preparation.make(self.note, lambda folder, _: together(folder, self._request))
 
     def progress(self) -> Step | None:
         """The last step taken; None before the first."""
         return self._step
 
-    def _note(self, step: Step) -> None:
+    def note(self, step: Step) -> None:
+        """Remember how far it is."""
         self._step = step

@@ -33,6 +33,7 @@ _WEIGHTS = "weights.safetensors"
 
 
 Report = Callable[[Step], None]
+TrainWeights = Callable[[Path, Report], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,14 @@ class Preparation:
         """Names of what is not there yet."""
         return [name for name in (self.supernet, self.head) if name is not None and name not in self._artifacts]
 
-    def make(self, report: Report = lambda step: None) -> None:
+    def make(self, report: Report = lambda step: None, train: TrainWeights | None = None) -> None:
         """Make what is missing. Where another process is at it, wait for that.
+
+        train: trains the shared weights in place of `train_weights`; needed where the recipe has several workers.
 
         Raises DivergedFailure when a loss is no longer finite, ArtifactError for what was damaged.
         """
-        self._artifacts.get(self.supernet, lambda folder: self._make_supernet(folder, report))
+        self._artifacts.get(self.supernet, lambda folder: self._make_supernet(folder, report, train))
         if self.head is not None:
             self._artifacts.get(self.head, lambda folder: self._make_head(folder, report))
 
@@ -82,24 +85,34 @@ class Preparation:
         head.load_state_dict(load_file(self._artifacts.find(self.head) / _WEIGHTS))
         return Start(bodies, head)
 
-    def _make_supernet(self, folder: Path, report: Report) -> None:
+    def train_weights(self, folder: Path, report: Report, rank: int = 0) -> None:
+        """Train the shared weights to the end, from the newest checkpoint in `folder`; worker 0 leaves them there.
+
+        Raises DivergedFailure when the loss is no longer finite.
+        """
+        recipe: SupernetRecipe = self._recipe.supernet
+        task = get_task(recipe.task)
+        opened, train, _ = SplitCache().open(recipe.data, task, recipe)
+        supernet = Supernet(get_space(self._space), task, opened.vocabulary(task.name), recipe, rank)
+        found = newest_checkpoint(folder)
+        if found is not None:
+            supernet.load(found)
+        for step, loss in supernet.train(train):
+            if rank == 0:
+                report(Step("shared weights", step, recipe.steps, loss))
+                if step % recipe.save_every == 0 and step < recipe.steps:
+                    save_checkpoint(folder, step, supernet.state())
+        if rank == 0:
+            _save(supernet.averaged, folder)
+
+    def _make_supernet(self, folder: Path, report: Report, train: TrainWeights | None) -> None:
         recipe: SupernetRecipe = self._recipe.supernet
         if recipe.pretrained is not None:
             shared = self._shared_weights()
             load_published(Path(recipe.pretrained), get_space(self._space), shared)
             _save(shared, folder)
             return
-        task = get_task(recipe.task)
-        opened, train, _ = SplitCache().open(recipe.data, task, recipe)
-        supernet = Supernet(get_space(self._space), task, opened.vocabulary(task.name), recipe)
-        found = newest_checkpoint(folder)
-        if found is not None:
-            supernet.load(found)
-        for step, loss in supernet.train(train):
-            report(Step("shared weights", step, recipe.steps, loss))
-            if step % recipe.save_every == 0 and step < recipe.steps:
-                save_checkpoint(folder, step, supernet.state())
-        _save(supernet.averaged, folder)
+        (train or self.train_weights)(folder, report)
         for checkpoint in folder.glob("step-*"):
             checkpoint.unlink()
 

@@ -28,6 +28,11 @@ class SupernetRecipe(Recipe):
     distill: float = Field(
         default=1.0, ge=0, le=1, description="Share of the largest network's outputs in what the others learn from."
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        description="Processes that share each batch; each has `cpus` and `gpus`, its batch norms see its part.",
+    )
     save_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
 
     # The artifact's name holds the fingerprint of what the weights come from instead.
@@ -67,6 +72,11 @@ class SharedRecipe(Recipe):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        if self.supernet.workers > self.supernet.batch:
+            raise ValueError(
+                f"supernet.workers {self.supernet.workers} share a batch of {self.supernet.batch}: lower "
+                "supernet.workers or raise supernet.batch"
+            )
         if self.supernet.body != self.body:
             raise ValueError(f"supernet.body {self.supernet.body} differs from body {self.body}: make them equal")
         for name in COMMON:

@@ -16,7 +16,7 @@ from workers.architecture import Architecture
 from workers.batches import training_batches
 from workers.data.base import Vocabulary
 from workers.data.loading import CachedSplit
-from workers.optimization import Optimization
+from workers.optimization import Optimization, average_gradients
 from workers.spaces.base import Space
 from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.weights import SharedWeights
@@ -28,15 +28,17 @@ class Supernet:
     """Shared weights of bodies and classification heads in training, their optimizer and their average.
 
     Two of one seed that saw the same number of steps are equal, however often they were stopped and loaded again.
+    Where the recipe has several workers, each of them trains one of these, in a process group of torch's.
     """
 
-    def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe) -> None:
+    def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe, rank: int = 0) -> None:
+        """rank: number of this worker; it learns from that part of each batch."""
         self._space, self._task, self._recipe, self._seed = space, task, recipe, recipe.seed
         self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
         networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
         for _, network in networks:
             initialise(network, recipe.seed)
-        self._device = device_of(recipe)
+        self._device, self._rank = device_of(recipe), rank
         self.shared = SharedWeights(space, networks).to(self._device)
         self.step = 0
         self._optimization = Optimization(self.shared, recipe)
@@ -57,7 +59,7 @@ class Supernet:
         for step, batch in enumerate(training_batches(len(data), self._recipe, self._seed)):
             if step < self.step:  # seen before a restart
                 continue
-            images, target = batch.load(data, self._task)
+            images, target = batch.parts(self._recipe.workers)[self._rank].load(data, self._task)
             loss = self._learn(images.to(self._device), target.to(self._device), step)
             self.step = step + 1
             yield self.step, float(loss)
@@ -74,6 +76,8 @@ class Supernet:
             if self._recipe.distill < 1:
                 loss = loss + (1 - self._recipe.distill) * F.cross_entropy(logits, target)
             torch.autograd.backward(loss)
+        if self._recipe.workers > 1:
+            average_gradients(self.shared)
         self._optimization.step(step, first.detach())
         return first.detach()
 
