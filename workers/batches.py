@@ -38,11 +38,12 @@ def training_batches(count: int, recipe: Recipe, seed: int) -> Iterator[Training
     """One batch a step, the same for every architecture of a seed; every image of `count` once an epoch."""
     order = torch.Generator().manual_seed(seed)
     cuts = torch.Generator().manual_seed(seed)  # of its own, so that images come in the same order without windows
+    cut = recipe.zoom < 1 and (recipe.zoom_below is None or count < recipe.zoom_below)
     queue: list[int] = []
     for _ in range(recipe.steps):
         while len(queue) < recipe.batch:
             queue += torch.randperm(count, generator=order).tolist()
         indices, queue = queue[: recipe.batch], queue[recipe.batch :]
         mirrored = bool(torch.rand((), generator=order) < 0.5)
-        windows = [draw_window(cuts, recipe.input_size, recipe.zoom) for _ in indices if recipe.zoom < 1]
+        windows = [draw_window(cuts, recipe.input_size, recipe.zoom) for _ in indices if cut]
         yield TrainingBatch(indices, windows, mirrored)

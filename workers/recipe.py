@@ -37,6 +37,9 @@ class Recipe(BaseModel):
     zoom: float = Field(
         default=1.0, gt=0, le=1, description="Training images are cut to a window whose sides are this share or more."
     )
+    zoom_below: int | None = Field(
+        default=None, ge=1, description="Cut only where there are fewer training images than this; always if unset."
+    )
     train_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     eval_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Autocast type.")

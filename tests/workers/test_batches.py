@@ -29,6 +29,11 @@ def test_the_order_depends_on_the_seed_alone_and_not_on_windows() -> None:
     assert [b.indices for b in whole] != [b.indices for b in training_batches(16, _recipe(), 2)]
 
 
+def test_windows_are_for_few_images_where_the_recipe_says_so() -> None:
+    few, many = (next(training_batches(count, _recipe(zoom=0.5, zoom_below=16), 0)) for count in (15, 16))
+    assert (len(few.windows), len(many.windows)) == (4, 0)
+
+
 def test_parts_are_the_batch() -> None:
     batch = next(training_batches(16, _recipe(zoom=0.5), 0))
     parts = batch.parts(3)

@@ -54,7 +54,7 @@ class Preparation:
         self._space, self._task, self._data = space, task, request.data
         weights = recipe.supernet
         self.supernet = f"supernet-{space}-{_digest(space, recipe.supernet_fingerprint, weights.hash)}"
-        identity = (task, fingerprint, self.supernet, recipe.shared_head.hash, str(recipe.calibration_images))
+        identity = (task, fingerprint, self.supernet, recipe.shared_head.hash)
         self.head = None if recipe.shared_head.method == "none" else f"head-{space}-{task}-{_digest(*identity)}"
 
     @property
@@ -78,7 +78,7 @@ class Preparation:
 
         Raises ArtifactError where something is missing or damaged.
         """
-        bodies = self._bodies(train, device_of(self._recipe))
+        bodies = self._bodies(train, device_of(self._recipe), self._recipe.calibration_images)
         if self.head is None:
             return Start(bodies, None)
         head = self._widest_head(get_task(self._task), vocabulary)
@@ -135,17 +135,17 @@ class Preparation:
 
     def _source(self, train: CachedSplit) -> FeatureSource:
         recipe = self._recipe.shared_head
-        bodies = self._bodies(train, device_of(recipe))
+        bodies = self._bodies(train, device_of(recipe), recipe.calibration_images)
         strata = DepthStrata(get_space(self._space), recipe.strata, recipe.seed, recipe.body)
         if recipe.method == "swapping":
             return BodySwapping(strata, bodies, recipe.swap_every)
         return LatentSampling(strata, bodies, recipe.per_stratum)
 
-    def _bodies(self, train: CachedSplit, device: torch.device) -> SharedBodies:
+    def _bodies(self, train: CachedSplit, device: torch.device, images: int) -> SharedBodies:
         shared = self._shared_weights()
         shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the classification head
-        count = min(self._recipe.calibration_images, len(train))
-        return SharedBodies(shared.to(device), self._recipe.body, train, list(range(count)), self._recipe.batch)
+        first = list(range(min(images, len(train))))
+        return SharedBodies(shared.to(device), self._recipe.body, train, first, self._recipe.batch)
 
     def _shared_weights(self) -> SharedWeights:
         """Those of bodies alone, as they happen to be initialised."""

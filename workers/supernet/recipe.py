@@ -49,6 +49,9 @@ class HeadRecipe(Recipe):
     seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the bodies drawn.")
     strata: int = Field(default=5, ge=1, description="Depths that the pool of bodies is spread over.")
     per_stratum: int = Field(default=1, ge=1, description="Bodies of each depth in the pool, for latent sampling.")
+    calibration_images: int = Field(
+        default=32, ge=1, description="Images that batch norms of a body are measured on, each time one joins the pool."
+    )
     swap_every: int = Field(default=10, ge=1, description="Batches that a body serves, for swapping.")
 
 
