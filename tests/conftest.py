@@ -1,4 +1,4 @@
-"""One Ray for the whole test session: starting it takes seconds."""
+"""One Ray for the whole test session: starting it takes seconds. Tests that share it run in one process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ import pytest
 
 os.environ["RAY_AUTH_MODE"] = "disabled"  # before Ray is imported, else it writes a token to the home directory
 _ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests that need Ray on the same one of pytest-xdist's processes."""
+    for item in items:
+        if "ray_session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(scope="session")
