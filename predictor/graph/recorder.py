@@ -1,0 +1,181 @@
+"""Watches torch's operations on meta tensors and notes those that depend on the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+from torch.utils.flop_counter import flop_registry
+
+from predictor.graph.structure import Node
+from predictor.graph.vocabulary import ATEN, LAYOUT
+
+_INPUT = 0  # number of the image's node
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a tensor comes from. node: None for what does not depend on the image, then weights: what it is made of."""
+
+    node: int | None
+    weights: frozenset[int]
+    time: int
+    channels: int  # 0 where unknown
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Collects `nodes` while it is entered. Values that do not depend on the image are no nodes, however computed."""
+
+    def __init__(self, image: Tensor, weights: Iterable[Tensor]) -> None:
+        """weights: the parameters, on the meta device."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nodes = [_described("input", (), [image], image, 0, image.shape[1])]
+        self._sizes = {id(weight): weight.numel() for weight in weights}
+        self._counted = set[int]()
+        self._kept: list[Tensor] = [image, *weights]  # so that their ids stay theirs
+        self._origins = {id(w): _Origin(None, frozenset([id(w)]), 0, 0) for w in weights}
+        self._origins[id(image)] = _Origin(_INPUT, frozenset(), 0, image.shape[1])
+        self._written: dict[int, _Origin] = {}  # storage to what was last written into it
+        self._on_meta: dict[int, Tensor] = {}
+        self._time = 0
+
+    def origin(self, tensor: Tensor) -> int | None:
+        """Number of the node that a tensor comes from."""
+        return self._origin(tensor).node
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and note it where it depends on the image."""
+        kwargs = kwargs or {}
+        self._time += 1
+        leaves, _ = tree_flatten((args, kwargs))
+        given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if any(t.is_meta for t in given) and not all(t.is_meta for t in given):
+            args, kwargs = tree_map_only(Tensor, self._to_meta, (args, kwargs))
+        out = func(*args, **kwargs)
+        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        self._kept += made
+        origins = [self._origin(t) for t in given]
+        name = func._schema.name.split("::")[-1]
+        in_place = func._schema.is_mutable
+        kind = name.rstrip("_") if in_place else name
+        weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
+        sources = tuple(o.node for o in origins if o.node is not None)
+        if not sources:
+            origin = _Origin(None, weights, self._time, 0)
+        elif kind in LAYOUT or (kind == "copy" and len(sources) == 1 and not weights):
+            first = next(o for o in origins if o.node is not None)
+            origin = _Origin(first.node, first.weights, self._time, first.channels)
+        else:
+            node = self._node(kind, func, args, kwargs, out, given, origins, weights)
+            self.nodes.append(node)
+            origin = _Origin(len(self.nodes) - 1, frozenset(), self._time, node.channels_out)
+        for tensor in made:
+            self._origins[id(tensor)] = origin
+        if in_place and made:
+            self._written[made[0].untyped_storage()._cdata] = origin
+        return out
+
+    def _node(
+        self,
+        kind: str,
+        func: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        out: Any,
+        given: list[Tensor],
+        origins: list[_Origin],
+        weights: frozenset[int],
+    ) -> Node:
+        counter = flop_registry.get(func._overloadpacket)
+        flops = int(counter(*args, **kwargs, out_val=out)) if counter else 0
+        sources = [(t, o) for t, o in zip(given, origins, strict=True) if o.node is not None]
+        new = weights - self._counted
+        self._counted |= new
+        result = next(leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
+        op = ATEN.get(kind, "other")
+        if op == "matmul" and weights:
+            op = "linear"
+        inputs = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
+        node = _described(op, inputs, [t for t, _ in sources], result, flops, sources[0][1].channels)
+        return _with_settings(node, kind, args, sum(self._sizes[w] for w in new))
+
+    def _origin(self, tensor: Tensor) -> _Origin:
+        own = self._origins.get(id(tensor), _Origin(None, frozenset(), 0, 0))
+        last = self._written.get(tensor.untyped_storage()._cdata) if tensor.is_meta else None
+        return last if last is not None and last.time > own.time else own
+
+    def _to_meta(self, tensor: Tensor) -> Tensor:
+        """A constant that was made on a real device, once for all."""
+        if tensor.is_meta:
+            return tensor
+        if id(tensor) not in self._on_meta:
+            self._kept.append(tensor)
+            self._on_meta[id(tensor)] = torch.empty_like(tensor, device="meta")
+        return self._on_meta[id(tensor)]
+
+
+def _described(
+    op: str, inputs: tuple[int, ...], sources: Sequence[Tensor], out: Tensor, flops: int, channels: int
+) -> Node:
+    """A node with its sizes. channels: of the first source, 0 where unknown."""
+    first = sources[0]
+    channels_in = channels if channels and first.numel() % channels == 0 else _channels(first)
+    kept = op not in _OWN_CHANNELS and channels_in in out.shape[1:]
+    channels_out = channels_in if kept else _channels(out)
+    return Node(
+        op=op,
+        inputs=inputs,
+        channels_in=channels_in,
+        channels_out=channels_out,
+        positions_in=first.numel() // max(1, channels_in),
+        positions_out=out.numel() // max(1, channels_out),
+        flops=flops,
+    )
+
+
+_OWN_CHANNELS = frozenset(("conv", "linear"))
+
+
+def _channels(tensor: Tensor) -> int:
+    """Second axis of an image, last axis of tokens."""
+    if tensor.dim() == 0:
+        return 1
+    return int(tensor.shape[1] if tensor.dim() >= 4 else tensor.shape[-1])
+
+
+def _with_settings(node: Node, kind: str, args: Sequence[Any], params: int) -> Node:
+    """The node with what its operation was called with."""
+    if node.op == "conv":
+        weight, bias, stride, dilation = args[1], args[2], args[3], args[5]
+        transposed, groups = bool(args[6]), int(args[8])
+        depthwise = 1 < groups == node.channels_in
+        return replace(
+            node,
+            op="transposed_conv" if transposed else "depthwise_conv" if depthwise else "conv",
+            kernel=_pair(weight.shape[2:]),
+            stride=_pair(stride),
+            dilation=_pair(dilation),
+            groups=groups,
+            bias=bias is not None,
+            params=params,
+        )
+    if kind.startswith("_adaptive") or kind.startswith("adaptive"):
+        spread = round(sqrt(node.positions_in / max(1, node.positions_out)))
+        return replace(node, kernel=(spread, spread), stride=(spread, spread), params=params)
+    if node.op in ("max_pool", "avg_pool"):
+        kernel = _pair(args[1])
+        stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
+        return replace(node, kernel=kernel, stride=stride, params=params)
+    return replace(node, bias=node.op == "linear" and kind == "addmm", params=params)
+
+
+def _pair(sizes: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width; a missing width is as the height."""
+    listed = [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
+    return (listed[-2], listed[-1]) if len(listed) > 1 else (listed[0], listed[0])

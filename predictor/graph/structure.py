@@ -1,0 +1,80 @@
+"""A network's computational graph: what a predictor sees of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from predictor.graph.vocabulary import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation on one image. All sizes are without the batch.
+
+    inputs: numbers of the nodes it reads from, in the order of its arguments. channels, positions: of its first input
+    and of its output; positions are pixels, tokens or the like. kernel, stride, dilation: height and width, or
+    1. params: weights that no earlier node uses. flops: as torch counts them, two for a multiply-add.
+    """
+
+    op: str
+    inputs: tuple[int, ...] = ()
+    channels_in: int = 0
+    channels_out: int = 0
+    positions_in: int = 0
+    positions_out: int = 0
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    bias: bool = False
+    params: int = 0
+    flops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in the order of computation, so every edge goes from a lower to a higher number.
+
+    input_size: channels, height, width of the image. version: that of the rules by which it was made.
+    """
+
+    nodes: tuple[Node, ...]
+    input_size: tuple[int, int, int]
+    version: int = VERSION
+
+    @property
+    def flops(self) -> int:
+        """Of one image; convolutions and matrix products only, two for a multiply-add."""
+        return sum(node.flops for node in self.nodes)
+
+    @property
+    def params(self) -> int:
+        """Weights that the network uses."""
+        return sum(node.params for node in self.nodes)
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """(from, to), ordered by `to`."""
+        return [(source, number) for number, node in enumerate(self.nodes) for source in node.inputs]
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits of all of it."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """Canonical JSON; `from_json` reads it."""
+        nodes = [list(asdict(node).values()) for node in self.nodes]
+        fields = {"version": self.version, "input_size": self.input_size, "nodes": nodes}
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Graph:
+        """Inverse of `to_json`."""
+        fields = json.loads(text)
+        values: list[list[Any]] = [[tuple(v) if isinstance(v, list) else v for v in node] for node in fields["nodes"]]
+        nodes = [Node(*node) for node in values]
+        return cls(tuple(nodes), tuple(fields["input_size"]), fields["version"])
