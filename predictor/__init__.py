@@ -1,4 +1,4 @@
-"""What is known about a network before it is trained: its cost, and the errors shared by all rooms."""
+"""What is known about a network before it is trained: its graph, its cost, and the errors shared by all rooms."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from predictor.cost import Cost, measure_cost
     from predictor.errors import AIOPError
+    from predictor.graph import Graph, trace
 
-__all__ = ["AIOPError", "Cost", "measure_cost"]
+__all__ = ["AIOPError", "Cost", "Graph", "measure_cost", "trace"]
 
-_HOMES = {"AIOPError": "predictor.errors", "Cost": "predictor.cost", "measure_cost": "predictor.cost"}
+_HOMES = {
+    "AIOPError": "predictor.errors",
+    "Cost": "predictor.cost",
+    "Graph": "predictor.graph",
+    "measure_cost": "predictor.cost",
+    "trace": "predictor.graph",
+}
 
 
 def __getattr__(name: str) -> Any:

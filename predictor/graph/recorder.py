@@ -21,7 +21,10 @@ _INPUT = 0  # number of the image's node
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a tensor comes from. node: None for what does not depend on the image, then weights: what it is made of."""
+    """Where a tensor comes from. node: None for what does not depend on the image, then weights: what it is made of.
+
+    Weights are parameters, and computations on them that count as work.
+    """
 
     node: int | None
     weights: frozenset[int]
@@ -37,6 +40,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes = [_described("input", (), [image], image, 0, image.shape[1])]
         self._sizes = {id(weight): weight.numel() for weight in weights}
+        self._work: dict[int, int] = {}  # FLOPs of what is computed from weights
         self._counted = set[int]()
         self._kept: list[Tensor] = [image, *weights]  # so that their ids stay theirs
         self._origins = {id(w): _Origin(None, frozenset([id(w)]), 0, 0) for w in weights}
@@ -67,6 +71,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
         sources = tuple(o.node for o in origins if o.node is not None)
         if not sources:
+            if work := _flops(func, args, kwargs, out):
+                self._work[-self._time] = work
+                weights |= {-self._time}
             origin = _Origin(None, weights, self._time, 0)
         elif kind in LAYOUT or (kind == "copy" and len(sources) == 1 and not weights):
             first = next(o for o in origins if o.node is not None)
@@ -92,18 +99,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         origins: list[_Origin],
         weights: frozenset[int],
     ) -> Node:
-        counter = flop_registry.get(func._overloadpacket)
-        flops = int(counter(*args, **kwargs, out_val=out)) if counter else 0
         sources = [(t, o) for t, o in zip(given, origins, strict=True) if o.node is not None]
         new = weights - self._counted
         self._counted |= new
+        flops = _flops(func, args, kwargs, out) + sum(self._work.get(w, 0) for w in new)
         result = next(leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
         op = ATEN.get(kind, "other")
         if op == "matmul" and weights:
             op = "linear"
         inputs = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
         node = _described(op, inputs, [t for t, _ in sources], result, flops, sources[0][1].channels)
-        return _with_settings(node, kind, args, sum(self._sizes[w] for w in new))
+        return _with_settings(node, kind, args, sum(self._sizes.get(w, 0) for w in new))
 
     def _origin(self, tensor: Tensor) -> _Origin:
         own = self._origins.get(id(tensor), _Origin(None, frozenset(), 0, 0))
@@ -118,6 +124,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._kept.append(tensor)
             self._on_meta[id(tensor)] = torch.empty_like(tensor, device="meta")
         return self._on_meta[id(tensor)]
+
+
+def _flops(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> int:
+    counter = flop_registry.get(func._overloadpacket)
+    return int(counter(*args, **kwargs, out_val=out)) if counter else 0
 
 
 def _described(

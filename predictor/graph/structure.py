@@ -15,8 +15,9 @@ class Node:
     """One operation on one image. All sizes are without the batch.
 
     inputs: numbers of the nodes it reads from, in the order of its arguments. channels, positions: of its first input
-    and of its output; positions are pixels, tokens or the like. kernel, stride, dilation: height and width, or
-    1. params: weights that no earlier node uses. flops: as torch counts them, two for a multiply-add.
+    and of its output; positions are pixels, tokens or the like. kernel, stride, dilation: height and width, or 1.
+    params: weights that no earlier node uses. flops: as torch counts them, two for a multiply-add; those of computing
+    its weights included.
     """
 
     op: str
