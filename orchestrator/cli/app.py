@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from orchestrator.cli import label, labels, prepare, status
+from orchestrator.cli import graph, label, labels, prepare, status
 from predictor.errors import AIOPError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("label")(label.label)
 app.command("prepare")(prepare.prepare)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
+app.command("graph")(graph.graph)
 
 
 def main() -> None:
