@@ -63,6 +63,7 @@ class Measurement:
 
     value: the task's metric in 0..1, higher is better. seconds: wall seconds by phase (data, build, train, evaluate).
     also: by task, what the same run measured for the request's companions; their seconds are empty, being counted here.
+    graph: JSON of the network's graph, body and head; empty where none was traced.
     """
 
     value: float
@@ -72,6 +73,7 @@ class Measurement:
     params: float
     seconds: dict[str, float]
     also: Mapping[str, Measurement] = field(default_factory=dict)
+    graph: str = ""
 
 
 class Outcome(StrEnum):

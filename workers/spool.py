@@ -55,6 +55,7 @@ def _measurement_to_dict(measured: Measurement) -> dict[str, Any]:
         "params": measured.params,
         "seconds": dict(measured.seconds),
         "also": {task: _measurement_to_dict(other) for task, other in measured.also.items()},
+        "graph": measured.graph,
     }
 
 
@@ -71,6 +72,7 @@ def _measurement_from_dict(values: dict[str, Any]) -> Measurement:
         params=float(values["params"]),
         seconds=_numbers(values["seconds"]),
         also={str(task): _measurement_from_dict(other) for task, other in values.get("also", {}).items()},
+        graph=str(values.get("graph", "")),
     )
 
 

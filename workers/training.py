@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from predictor.cost import Cost, measure_cost
+from predictor.graph import trace
 from workers.architecture import Architecture
 from workers.batches import training_batches
 from workers.data import Vocabulary
@@ -69,7 +70,9 @@ class FullEvaluator:
         self.start(network, request, task, vocabulary, train)
         image = (3, *recipe.input_size)
         cost = measure_cost(network, image)
-        costs = {t: measure_cost(Network(network.body, task.part(network.head, t)), image) for t in request.also}
+        parts = {t: Network(network.body, task.part(network.head, t)) for t in request.also}
+        costs = {t: measure_cost(part, image) for t, part in parts.items()}
+        graphs = {t: trace(part, image).to_json() for t, part in {task.name: network, **parts}.items()}
         network = network.to(device).to(memory_format=_format(recipe))
         clock.end("build")
         averaged = train_network(network, task, train, recipe, request.seed, job.split)
@@ -77,8 +80,8 @@ class FullEvaluator:
         meters = {task.name: task.meter(vocabulary)} | {t: task.meter_also(t, vocabulary) for t in request.also}
         found = evaluate_network(averaged, task, held_out, meters, recipe, self._album(request, task, vocabulary))
         clock.end("evaluate")
-        also = {t: _measurement(t, found[t], costs[t], {}) for t in request.also}
-        return replace(_measurement(task.name, found[task.name], cost, clock.seconds), also=also)
+        also = {t: _measurement(t, found[t], costs[t], {}, graphs[t]) for t in request.also}
+        return replace(_measurement(task.name, found[task.name], cost, clock.seconds, graphs[task.name]), also=also)
 
     def start(
         self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
@@ -173,9 +176,11 @@ def evaluate_network(
     return {name: meter.compute() for name, meter in meters.items()}
 
 
-def _measurement(task: str, metrics: dict[str, float], cost: Cost, seconds: dict[str, float]) -> Measurement:
+def _measurement(
+    task: str, metrics: dict[str, float], cost: Cost, seconds: dict[str, float], graph: str
+) -> Measurement:
     metric = get_task(task).metric
-    return Measurement(metrics[metric], metric, metrics, cost.flops, cost.params, seconds)
+    return Measurement(metrics[metric], metric, metrics, cost.flops, cost.params, seconds, graph=graph)
 
 
 def device_of(recipe: Recipe) -> torch.device:

@@ -23,7 +23,7 @@ class Committed:
 
 
 class LabelStore(Protocol):
-    """Labels and attempts. A key has at most one label and an attempt at most one row, whoever commits, and when."""
+    """Labels, graphs and attempts. A key has at most one row in each, whoever commits, and when."""
 
     def commit(self, reports: Sequence[Report]) -> Committed:
         """Adds what the store does not hold yet. The same reports may be committed again at no harm."""
@@ -57,6 +57,10 @@ class LabelStore(Protocol):
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """Rows of the attempts that match every filter given, in the columns of `schema.ATTEMPTS`."""
+        ...
+
+    def graphs(self, task: str | None = None, space: str | None = None) -> pa.Table:
+        """Graphs of the labels' networks that match every filter given, in the columns of `schema.GRAPHS`."""
         ...
 
     def version(self) -> int:

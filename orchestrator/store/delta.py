@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from orchestrator.store.base import Committed
 from orchestrator.store.keyed_table import KeyedTable, strings
-from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_rows
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
 from workers.label import Outcome, Report
 
 
@@ -25,7 +25,7 @@ def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
 
 
 class DeltaLabelStore:
-    """Two Delta tables, `<uri>/labels` and `<uri>/attempts`, made by the first commit.
+    """Three Delta tables, `<uri>/labels`, `<uri>/graphs` and `<uri>/attempts`, each made by the first commit to it.
 
     Many processes may commit to the same store. One object is for one thread.
     """
@@ -33,11 +33,13 @@ class DeltaLabelStore:
     def __init__(self, uri: str | Path, storage_options: dict[str, str] | None = None) -> None:
         root = str(uri).removeprefix("file://").rstrip("/")
         self._labels = KeyedTable(f"{root}/labels", LABELS, "key", storage_options)
+        self._graphs = KeyedTable(f"{root}/graphs", GRAPHS, "key", storage_options)
         self._attempts = KeyedTable(f"{root}/attempts", ATTEMPTS, "attempt_id", storage_options)
 
     def commit(self, reports: Sequence[Report]) -> Committed:
-        """See `LabelStore.commit`. Labels come first, so that an attempt on record never lacks its label."""
+        """See `LabelStore.commit`. In this order an attempt on record never lacks its label, nor a label its graph."""
         begun = time.perf_counter()
+        self._graphs.append([row for report in reports for row in graph_rows(report)])
         made = [row for report in reports for row in label_rows(report)]
         labels = self._labels.append(made)
         attempts = self._attempts.append([attempt_row(report) for report in reports])
@@ -84,6 +86,10 @@ class DeltaLabelStore:
         """See `LabelStore.attempts`."""
         return self._attempts.read(_equal({"task": task, "space": space, "campaign": campaign}))
 
+    def graphs(self, task: str | None = None, space: str | None = None) -> pa.Table:
+        """See `LabelStore.graphs`."""
+        return self._graphs.read(_equal({"task": task, "space": space}))
+
     def version(self) -> int:
         """See `LabelStore.version`: the Delta version of the labels table."""
         return self._labels.version()
@@ -91,4 +97,5 @@ class DeltaLabelStore:
     def compact(self) -> None:
         """See `LabelStore.compact`: merges the small files that every commit leaves."""
         self._labels.compact()
+        self._graphs.compact()
         self._attempts.compact()

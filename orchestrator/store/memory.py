@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.store.base import Committed
-from orchestrator.store.schema import ATTEMPTS, LABELS, attempt_row, label_rows
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
 from workers.label import Outcome, Report
 
 
@@ -23,6 +23,7 @@ class MemoryLabelStore:
 
     def __init__(self) -> None:
         self._labels: dict[str, dict[str, Any]] = {}
+        self._graphs: dict[str, dict[str, Any]] = {}
         self._attempts: dict[str, dict[str, Any]] = {}
         self._version = -1
 
@@ -33,6 +34,8 @@ class MemoryLabelStore:
         labels, attempts = len(self._labels), len(self._attempts)
         for row in made:
             self._labels.setdefault(row["key"], row)
+        for row in (row for report in reports for row in graph_rows(report)):
+            self._graphs.setdefault(row["key"], row)
         for row in map(attempt_row, reports):
             self._attempts.setdefault(row["attempt_id"], row)
         added = len(self._labels) - labels
@@ -78,6 +81,10 @@ class MemoryLabelStore:
         """See `LabelStore.attempts`."""
         wanted = {"task": task, "space": space, "campaign": campaign}
         return pa.Table.from_pylist(_matching(self._attempts, wanted), schema=ATTEMPTS)
+
+    def graphs(self, task: str | None = None, space: str | None = None) -> pa.Table:
+        """See `LabelStore.graphs`."""
+        return pa.Table.from_pylist(_matching(self._graphs, {"task": task, "space": space}), schema=GRAPHS)
 
     def version(self) -> int:
         """See `LabelStore.version`."""

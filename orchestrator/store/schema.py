@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from predictor.graph.structure import Graph
 from workers.label import LabelRequest, Measurement, Outcome, Report
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
@@ -60,7 +62,23 @@ _ATTEMPTS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("final", pa.bool_()),
 ]
 
+# A graph belongs to all labels of the same architecture, task, fingerprint and recipe_hash.
+_GRAPHS_COLUMNS: list[tuple[str, pa.DataType]] = [
+    ("key", pa.string()),
+    ("architecture", pa.string()),
+    ("space", pa.string()),
+    ("genotype", pa.string()),
+    ("task", pa.string()),
+    ("fingerprint", pa.string()),
+    ("recipe_hash", pa.string()),
+    ("tracer_version", pa.int64()),
+    ("input_size", pa.list_(pa.int64())),
+    ("nodes", pa.int64()),
+    ("graph", pa.string()),
+]
+
 LABELS = pa.schema(_LABELS_COLUMNS)
+GRAPHS = pa.schema(_GRAPHS_COLUMNS)
 ATTEMPTS = pa.schema(_ATTEMPTS_COLUMNS)
 
 
@@ -85,6 +103,34 @@ def label_rows(report: Report) -> list[dict[str, Any]]:
         return []
     along = [_label_row(report, other, measured.also[other.task]) for other in request.companions]
     return [_label_row(report, request, measured), *along]
+
+
+def graph_rows(report: Report) -> list[dict[str, Any]]:
+    """The rows of `graphs` for a report: those of the networks whose graphs it holds."""
+    measured, request = report.measurement, report.job.request
+    if report.outcome is not Outcome.OK or measured is None:
+        return []
+    pairs = [(request, measured), *((other, measured.also[other.task]) for other in request.companions)]
+    return [_graph_row(asked, found.graph) for asked, found in pairs if found.graph]
+
+
+def _graph_row(request: LabelRequest, text: str) -> dict[str, Any]:
+    graph = Graph.from_json(text)
+    architecture, recipe = request.architecture, request.recipe.hash
+    parts = (architecture.id, request.task, request.fingerprint, recipe, str(graph.version))
+    return {
+        "key": hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32],
+        "architecture": architecture.id,
+        "space": architecture.space,
+        "genotype": architecture.genotype,
+        "task": request.task,
+        "fingerprint": request.fingerprint,
+        "recipe_hash": recipe,
+        "tracer_version": graph.version,
+        "input_size": list(graph.input_size),
+        "nodes": len(graph.nodes),
+        "graph": text,
+    }
 
 
 def _label_row(report: Report, request: LabelRequest, measured: Measurement) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from predictor.graph.structure import Node
-from predictor.graph.vocabulary import ATEN, LAYOUT
+from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT
 
 _INPUT = 0  # number of the image's node
 
@@ -70,7 +70,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kind = name.rstrip("_") if in_place else name
         weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
         sources = tuple(o.node for o in origins if o.node is not None)
-        if not sources:
+        if not sources or kind in CONSTANT:
             if work := _flops(func, args, kwargs, out):
                 self._work[-self._time] = work
                 weights |= {-self._time}

@@ -52,6 +52,7 @@ OPS = (
     "sort",
     "fourier",
     "scan",
+    "regions",
     "other",
 )
 
@@ -100,6 +101,7 @@ ATEN: dict[str, str] = {
         "compare": "eq ne lt le gt ge logical_and logical_or logical_not bitwise_and bitwise_or isfinite isnan",
         "sort": "topk sort argsort",
         "fourier": "_fft_r2c _fft_c2r _fft_c2c view_as_complex view_as_real",
+        "regions": "roi_align roi_pool ps_roi_align ps_roi_pool nms deform_conv2d",
         "scan": "lstm gru _thnn_fused_lstm_cell lstm_cell gru_cell",
     }.items()
     for name in names.split()
@@ -112,3 +114,7 @@ _LAYOUT = (
     "dropout native_dropout alpha_dropout feature_dropout view_as expand_as"
 )
 LAYOUT = frozenset(_LAYOUT.split())
+
+# They read the size of a tensor and none of its values, so what they make is constant.
+CONSTANT = frozenset(f"new_{what}" for what in ("zeros", "ones", "full", "empty", "empty_strided"))
+CONSTANT |= {f"{what}_like" for what in ("zeros", "ones", "full", "empty", "rand", "randn")}

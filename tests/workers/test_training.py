@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from predictor.graph import Graph
 from workers.architecture import Architecture
 from workers.data import VOID, Vocabulary, open_data
 from workers.data.loading import CachedSplit
@@ -56,8 +57,11 @@ def test_a_label_is_complete_and_repeatable(task: str, tmp_path: Path) -> None:
     # Eight steps may leave a detector at an average precision of 0 for every seed.
     assert first.metrics != other.metrics or task in {"det", "iseg", "pano"}
     assert set(first.seconds) == {"data", "build", "train", "evaluate"}
+    graph = Graph.from_json(first.graph)
+    assert (graph.flops, graph.params) == (first.flops, first.params)
     assert first.flops > 0
-    assert first.params > 0
+    assert first.graph == other.graph
+    assert "other" not in {node.op for node in graph.nodes}
 
 
 def test_training_beats_the_most_frequent_class() -> None:

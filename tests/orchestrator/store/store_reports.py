@@ -18,12 +18,15 @@ def report(
     final: bool = False,
     value: float = 0.5,
     started: float | None = None,
+    graph: str = "",
 ) -> Report:
     recipe = Recipe(name=f"{task}.laptop", task=task, body={"width": 16}, train_images=64)
     request = LabelRequest(
         Architecture.of(space, {"depth": 2, "ops": ["a", "b"]}), task, "folder:/data", "f00d", "full", recipe, seed
     )
-    measured = Measurement(value, "miou", {"miou": value, "acc": 0.75}, 1e9, 2e6, {"train": 3.5, "data": 0.25})
+    measured = Measurement(
+        value, "miou", {"miou": value, "acc": 0.75}, 1e9, 2e6, {"train": 3.5, "data": 0.25}, graph=graph
+    )
     return Report(
         job=LabelJob(request, campaign, attempt),
         outcome=outcome,

@@ -14,9 +14,12 @@ from store_reports import report
 
 from orchestrator.errors import StoreError
 from orchestrator.store import Committer, DeltaLabelStore, MemoryLabelStore
-from orchestrator.store.schema import ATTEMPTS, LABELS
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS
+from predictor.graph import Graph, Node
 from workers.label import Outcome
 from workers.spool import Spool
+
+GRAPH = Graph((Node("input", (), 3, 3, 64, 64), Node("output", (0,), 3, 3, 64, 64)), (3, 8, 8))
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +122,21 @@ class TestLabelStore:
         [attempt] = attempts.to_pylist()
         assert attempt["attempt_id"] == made.job.attempt_id
         assert (attempt["outcome"], attempt["final"], attempt["seconds"]) == ("ok", False, 4.25)
+
+    def test_keeps_one_graph_for_all_labels_of_a_network(self, store):
+        assert store.graphs().schema == GRAPHS
+        text = GRAPH.to_json()
+        store.commit([report(1, graph=text), report(2, graph=text), report(3), report(4, graph=text, task="pose")])
+        store.commit([report(5, graph=text)])
+        rows = store.graphs().to_pylist()
+        assert store.graphs().schema == GRAPHS
+        assert sorted(row["task"] for row in rows) == ["pose", "segmentation"]
+        [row] = store.graphs(task="segmentation", space="cells").to_pylist()
+        request = report(1).job.request
+        assert (row["architecture"], row["recipe_hash"]) == (request.architecture.id, request.recipe.hash)
+        assert (row["nodes"], row["input_size"], row["tracer_version"]) == (2, [3, 8, 8], GRAPH.version)
+        assert Graph.from_json(row["graph"]) == GRAPH
+        assert store.labels().num_rows == 5
 
     def test_a_key_has_one_label_the_first(self, store):
         store.commit([report(1, value=0.25)])

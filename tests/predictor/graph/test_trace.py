@@ -122,6 +122,12 @@ def test_constants_may_live_on_a_real_device() -> None:
     assert ops(found) == ["input", "mul", "mul", "output"]
 
 
+def test_what_has_but_the_size_of_a_tensor_is_constant() -> None:
+    found = trace(Of(lambda m, x: x + torch.zeros_like(x) + x.new_ones(32)), SIZE)
+    assert ops(found) == ["input", "add", "add", "output"]
+    assert found.nodes[1].inputs == (0,)
+
+
 def test_what_nobody_listed_is_kept() -> None:
     assert ops(trace(Of(lambda m, x: torch.special.i0(x)), SIZE)) == ["input", "other", "output"]
 
