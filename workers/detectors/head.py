@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from workers.detectors import engine
@@ -46,7 +47,7 @@ class DetectorHead(nn.Module):
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
         """Raw outputs of all heads. Second stages see as many regions as the test configuration lets pass.
 
-        Regions are taken as zeros instead of pooled: which ones there are depends on weights, and FLOPs do not.
+        All regions are the whole image: which ones there are depends on values, and the work on them does not.
         """
         whole = DetectorPart(self, ("rpn_head", "bbox_head", "semantic_head", "roi_head"), masks=True)
         outputs: list[Tensor] = whole(pyramid)
@@ -104,12 +105,17 @@ class DetectorPart(nn.Module):
         """Raw outputs of the kept heads."""
         levels = self.neck(tuple(pyramid))
         outputs = [tensor for head in self.heads.values() for tensor in _tensors(head(levels))]
-        batch, width = levels[0].shape[:2]
         if self.box is not None:
-            outputs += _tensors(self.box(levels[0].new_zeros(batch * self.regions, width, _ROI, _ROI)))
+            outputs += _tensors(self.box(_regions(levels[0], self.regions, _ROI)))
         if self.mask is not None:
-            outputs += _tensors(self.mask(levels[0].new_zeros(batch * self.kept, width, _MASK_ROI, _MASK_ROI)))
+            outputs += _tensors(self.mask(_regions(levels[0], self.kept, _MASK_ROI)))
         return outputs
+
+
+def _regions(level: Tensor, count: int, size: int) -> Tensor:
+    """(N, C, H, W) to (N * count, C, size, size), all regions of an image alike."""
+    pooled = F.adaptive_avg_pool2d(level, size)
+    return pooled[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
 
 
 def _tensors(output: Any) -> list[Tensor]:
