@@ -72,7 +72,7 @@ def _of_space(kind: str, which: str) -> NamedModel:
 
     def build() -> nn.Module:
         with torch.device("meta"):
-            body = space.build(architecture)
+            body = space.build(architecture, space.published_body)
             return Classifier(body, body.channels[-1])
 
     return NamedModel(architecture, build)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workers.errors import UnknownNameError
+from workers.published import PublishedRecipe, refuse_to_make
 from workers.recipe import Recipe, load_recipe
 from workers.supernet.recipe import SharedRecipe, load_shared_recipe
 
@@ -30,6 +31,7 @@ _FIDELITIES = {
     "full": Fidelity("workers.training:FullEvaluator", Recipe, load_recipe),
     "shared": Fidelity("workers.supernet.evaluator:SharedEvaluator", SharedRecipe, load_shared_recipe),
     "proxy": Fidelity("workers.proxies:ProxyEvaluator", Recipe, load_recipe, trains=False),
+    "published": Fidelity("", PublishedRecipe, refuse_to_make, trains=False),
 }
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from orchestrator.cli import graph, label, labels, prepare, status
+from orchestrator.cli import graph, importing, label, labels, prepare, status
 from predictor.errors import AIOPError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("label")(label.label)
 app.command("prepare")(prepare.prepare)
+app.command("import")(importing.import_)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
 app.command("graph")(graph.graph)

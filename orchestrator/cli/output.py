@@ -96,6 +96,26 @@ def preparation_display() -> Iterator[Callable[[Step], None]]:
         yield lambda step: bar.update(task, description=_describe_step(step), completed=step.step, total=step.steps)
 
 
+@contextmanager
+def counting_display(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how many of how many are done."""
+    if not _err.is_terminal:
+        said = [time.monotonic()]
+
+        def line(done: int, total: int) -> None:
+            now = time.monotonic()
+            if now - said[0] >= _PLAIN_EVERY_S:
+                said[0] = now
+                say(f"{done} of {total} {what}")
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, description=f"{done} of {total} {what}", completed=done, total=total)
+
+
 def _describe_step(step: Step) -> str:
     return f"preparing {step.part}: step {step.step} of {step.steps}, loss {step.loss:.3f}"
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from predictor.graph.structure import Graph
 from workers.label import LabelRequest, Measurement, Outcome, Report
+from workers.published import FIDELITY
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
 
@@ -62,7 +63,8 @@ _ATTEMPTS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("final", pa.bool_()),
 ]
 
-# A graph belongs to all labels of the same architecture, task, fingerprint and recipe_hash.
+# A graph belongs to all labels of the same architecture, task, fingerprint and recipe_hash. That of a published network
+# has no fingerprint: whatever it was trained on, it is built alike.
 _GRAPHS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("key", pa.string()),
     ("architecture", pa.string()),
@@ -117,14 +119,15 @@ def graph_rows(report: Report) -> list[dict[str, Any]]:
 def _graph_row(request: LabelRequest, text: str) -> dict[str, Any]:
     graph = Graph.from_json(text)
     architecture, recipe = request.architecture, request.recipe.hash
-    parts = (architecture.id, request.task, request.fingerprint, recipe, str(graph.version))
+    fingerprint = "" if request.fidelity == FIDELITY else request.fingerprint
+    parts = (architecture.id, request.task, fingerprint, recipe, str(graph.version))
     return {
         "key": hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32],
         "architecture": architecture.id,
         "space": architecture.space,
         "genotype": architecture.genotype,
         "task": request.task,
-        "fingerprint": request.fingerprint,
+        "fingerprint": fingerprint,
         "recipe_hash": recipe,
         "tracer_version": graph.version,
         "input_size": list(graph.input_size),

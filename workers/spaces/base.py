@@ -38,6 +38,7 @@ class Space(ABC):
 
     name: str
     default_body: Mapping[str, Any] = {}
+    published_body: Mapping[str, Any] = {}  # settings that give the body that published labels are of
 
     @abstractmethod
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """NAS-Bench-201 cells (Dong and Yang, ICLR 2020) as the body of a four-level feature pyramid.
 
-The published macro skeleton has three stages for 32x32 classification. Here the same cell is stacked in four
-stages behind a stride-4 stem, so that dense tasks get the usual pyramid of strides 4, 8, 16 and 32.
+The published macro skeleton has three stages for 32x32 classification, and a stem that keeps the resolution. Here the
+same cell is stacked in four stages behind a stride-4 stem, so that dense tasks get the usual pyramid of strides 4, 8,
+16 and 32; settings give either.
 """
 
 from __future__ import annotations
@@ -84,15 +85,16 @@ _REDUCTIONS: dict[str, Callable[[int, int], nn.Module]] = {"residual": Reduction
 
 
 class CellBody(Body):
-    """Stride-4 stem, then four stages of cells with reductions in between."""
+    """A stem, then stages of cells with reductions in between."""
 
-    def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int, reduction: str) -> None:
+    def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int, reduction: str, stem: int) -> None:
+        """stem: its stride, 1 or 4."""
         super().__init__()
-        self.channels, self.strides = tuple(channels), (4, 8, 16, 32)
+        self.channels, self.strides = tuple(channels), tuple(stem << level for level in range(len(channels)))
         first = channels[0]
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), _conv(first, first, 3, 2)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(3, first, 3, 1 if stem == 1 else 2, 1, bias=False), nn.BatchNorm2d(first))
+        if stem > 1:
+            self.stem.append(_conv(first, first, 3, 2))
         stages = []
         for level, width in enumerate(channels):
             blocks = [_REDUCTIONS[reduction](channels[level - 1], width)] if level else []
@@ -101,7 +103,7 @@ class CellBody(Body):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Four feature maps, finest first."""
+        """One feature map a stage, finest first."""
         x, pyramid = self.stem(images), []
         for stage in self.stages:
             x = stage(x)
@@ -114,7 +116,8 @@ class NasBench201(Space):
     """15,625 cells: one of five operations on each of six edges."""
 
     name = "nasbench201"
-    default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1, "reduction": "residual"}
+    default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1, "reduction": "residual", "stem": 4}
+    published_body: Mapping[str, Any] = {"channels": [16, 32, 64], "cells": 5, "stem": 1}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
         """Six operations drawn independently."""
@@ -163,12 +166,17 @@ class NasBench201(Space):
         return Architecture.of(self.name, genotype)
 
     def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
-        """Body with `channels` a stage, `cells` cells in each, and `reduction` residual (as published) or pool."""
-        channels, cells, reduction = (settings[k] for k in ("channels", "cells", "reduction"))
-        if not isinstance(channels, list) or len(channels) != 4 or any(type(c) is not int or c < 1 for c in channels):
-            raise RecipeError(f"body channels {channels}: must be four positive whole numbers, one a stage")
+        """Body with `channels` a stage, `cells` cells in each, `reduction` residual (as published) or pool.
+
+        stem: its stride, 4, or 1 as published.
+        """
+        channels, cells, reduction, stem = (settings[k] for k in ("channels", "cells", "reduction", "stem"))
+        if not isinstance(channels, list) or not channels or any(type(c) is not int or c < 1 for c in channels):
+            raise RecipeError(f"body channels {channels}: must be positive whole numbers, one a stage")
+        if stem not in (1, 4):
+            raise RecipeError(f"body stem {stem}: must be 4, or 1 as published")
         if type(cells) is not int or cells < 1:
             raise RecipeError(f"body cells {cells}: must be a positive whole number")
         if reduction not in _REDUCTIONS:
             raise RecipeError(f"body reduction {reduction}: must be one of {', '.join(_REDUCTIONS)}")
-        return CellBody(genotype["ops"], channels, cells, reduction)
+        return CellBody(genotype["ops"], channels, cells, reduction, stem)

@@ -99,6 +99,7 @@ class TransNasMacro(Space):
     """The genotype is the string of digits: {"modules": "41414"}."""
 
     name = "transnas-macro"
+    published_body: Mapping[str, Any] = {"levels": "published"}
     default_body: Mapping[str, Any] = {"levels": "pyramid"}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:

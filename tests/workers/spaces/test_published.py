@@ -100,6 +100,14 @@ class TestTransNasMacro:
             space.build(space.parse("1123"), {"levels": "some"})
 
 
+def test_the_largest_cell_costs_what_was_published() -> None:
+    space = get_space("nasbench201")
+    cost = space.cost(space.covering()[1], (32, 32), space.published_body)
+    head, batch_norms = 64 * 10 + 10, 2 * (16 + 32)  # ours ends every stage with one, theirs the last alone
+    assert cost.params + head - batch_norms == 1_531_546
+    assert cost.flops / 2e6 == pytest.approx(220.12, rel=1e-3)
+
+
 def test_resnet50_of_the_published_widths_costs_what_timms_does() -> None:
     genotype = {"depth": [1, 2, 2, 1], "expansion": [0.25] * 16, "width": [1.0] * 6, "stem": 1}
     cost = get_space("resnet50").cost(Architecture.of("resnet50", genotype), (64, 64))

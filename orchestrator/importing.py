@@ -1,0 +1,117 @@
+"""Published results become labels: every network is built and traced, then its results are committed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.models import NamedModel, open_model
+from orchestrator.results_file import Refused, Result
+from orchestrator.store.base import LabelStore
+from predictor.errors import AIOPError
+from predictor.graph import Graph, trace
+from workers.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+from workers.published import FIDELITY, PublishedRecipe
+
+_CHUNK = 32  # networks a task
+_TOGETHER = 500  # labels a commit
+
+Named = tuple[str, tuple[int, int]]  # a model's name and its image's height and width
+Traced = tuple[Named, str, str]  # with its graph's JSON, or why there is none
+_Wanted = tuple[Result, LabelRequest]
+Map = Callable[[Sequence[list[Named]]], Iterator[list[Traced]]]
+
+
+@dataclass(slots=True)
+class Imported:
+    """What came of an import. networks: distinct pairs of model and input size that were built."""
+
+    rows: int
+    added: int = 0
+    known: int = 0
+    networks: int = 0
+    refused: list[Refused] = field(default_factory=list)
+
+
+def import_results(
+    results: Sequence[Result],
+    store: LabelStore,
+    over: Map,
+    show: Callable[[int, int], None] = lambda done, total: None,
+) -> Imported:
+    """Commit what the store does not have yet.
+
+    over: applies `trace_chunk` to all chunks, in any order, perhaps on other machines. show: gets the number of
+    networks done and that of all.
+    """
+    outcome, campaign, made = Imported(len(results)), uuid.uuid4().hex[:12], list[Report]()
+    waiting = _asked(results, store.keys(fidelity=FIDELITY), outcome)
+    names = list(waiting)
+    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
+    for traced in over(chunks):
+        for name, graph, reason in traced:
+            outcome.networks += 1
+            if reason:
+                outcome.refused += [Refused(result.line, result.model, reason) for result, _ in waiting[name]]
+            else:
+                made += [_report(result, request, graph, campaign) for result, request in waiting[name]]
+        show(outcome.networks, len(names))
+        if len(made) >= _TOGETHER:
+            outcome.added += store.commit(made).labels
+            made = []
+    outcome.added += store.commit(made).labels
+    return outcome
+
+
+def _asked(results: Sequence[Result], stored: set[str], outcome: Imported) -> dict[Named, list[_Wanted]]:
+    """By network, the results that are not stored; `outcome` learns of the others."""
+    waiting: dict[Named, list[_Wanted]] = defaultdict(list)
+    for result, number in _numbered(results):
+        try:
+            request = _request(result, open_model(result.model), number)
+        except AIOPError as error:
+            outcome.refused.append(Refused(result.line, result.model, str(error)))
+            continue
+        if request.key in stored:
+            outcome.known += 1
+        else:
+            waiting[result.model, result.input_size].append((result, request))
+    return waiting
+
+
+def trace_chunk(names: Sequence[Named]) -> list[Traced]:
+    """Build and trace networks one after another."""
+    return [(name, *_traced(*name)) for name in names]
+
+
+def _traced(model: str, size: tuple[int, int]) -> tuple[str, str]:
+    try:
+        return trace(open_model(model).build(), (3, *size)).to_json(), ""
+    except AIOPError as error:
+        return "", str(error)
+
+
+def _numbered(results: Iterable[Result]) -> Iterator[tuple[Result, int]]:
+    """Results with a number among those of the same network, task, data and recipe: repeated trainings."""
+    seen = Counter[tuple[Any, ...]]()
+    for result in results:
+        identity = (result.model, result.task, result.dataset, result.recipe, result.input_size)
+        yield result, seen[identity]
+        seen[identity] += 1
+
+
+def _request(result: Result, model: NamedModel, number: int) -> LabelRequest:
+    recipe = PublishedRecipe(name=result.recipe, task=result.task, input_size=result.input_size)
+    where = result.dataset
+    return LabelRequest(model.architecture, result.task, where, where, FIDELITY, recipe, number)
+
+
+def _report(result: Result, request: LabelRequest, graph: str, campaign: str) -> Report:
+    read = Graph.from_json(graph)
+    metrics = {result.metric: result.value}
+    measured = Measurement(result.value, result.metric, metrics, read.flops, read.params, {}, graph=graph)
+    return Report(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)

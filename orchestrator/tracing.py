@@ -1,0 +1,35 @@
+"""Networks traced on all cores of the Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from orchestrator.importing import Named, Traced, trace_chunk
+
+_AHEAD = 2  # chunks a core that wait or run
+
+
+def trace_on_ray(chunks: Sequence[list[Named]]) -> Iterator[list[Traced]]:
+    """`trace_chunk` of every chunk, as they are done; Ray must be initialised.
+
+    A chunk whose worker dies again and again is given back with that as the reason.
+    """
+    remote: Any = ray.remote(trace_chunk)
+    cores = int(dict(ray.cluster_resources()).get("CPU", 1.0))  # type: ignore[no-untyped-call]
+    waiting, running = list(reversed(chunks)), dict[Any, list[Named]]()
+    while waiting or running:
+        while waiting and len(running) < _AHEAD * max(1, cores):
+            chunk = waiting.pop()
+            running[remote.options(num_cpus=1).remote(chunk)] = chunk
+        done, _ = ray.wait(list(running), num_returns=1)
+        for reference in done:
+            chunk = running.pop(reference)
+            try:
+                yield ray.get(reference)
+            except RayError as error:
+                text = " ".join(str(error).split())[:200]
+                yield [(name, "", f"the worker that built it was lost ({text}): import it alone") for name in chunk]
