@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import typer
 from PIL import Image
 
 from orchestrator.cli.app import app, main
@@ -52,7 +53,10 @@ CASES = [
     (["--task", "seg", "--seed", "-1"], "--seed:"),
     (["--task", "seg", "--workers", "0"], "--workers:"),
     (["--task", "seg", "--sample", "best"], "--sample: Input should be 'stratified' or 'uniform'"),
-    (["--task", "seg", "--fidelity", "rumour"], "unknown fidelity 'rumour': choose one of full, proxy, published, shared"),
+    (
+        ["--task", "seg", "--fidelity", "rumour"],
+        "unknown fidelity 'rumour': choose one of full, proxy, published",
+    ),
     (["--task", "seg", "--fidelity", "published"], "--fidelity published: such labels are not made but read"),
     (["--task", "seg", "--audit", "4"], "--audit: compares a cheaper fidelity with full: add --fidelity shared"),
     (["--task", "seg", "--audit", "-1"], "--audit: Input should be greater"),
@@ -172,7 +176,12 @@ def test_unknown_options_and_commands_exit_with_2() -> None:
 
 
 def test_every_command_has_help_and_json() -> None:
-    assert {command.name for command in app.registered_commands} == {"label", "labels", "prepare", "status"}
+    commands = typer.main.get_group(app).commands
+    assert {"graph", "import", "label", "labels", "prepare", "status"} <= commands.keys()
+    for command in commands.values():
+        assert command.help
+        assert "--json" in {option for parameter in command.params for option in parameter.opts}
+        assert all(getattr(parameter, "help", "") for parameter in command.params)
 
 
 def test_labels_and_status_read_a_frozen_store(
