@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +212,9 @@ def test_nearly_all_of_timm() -> None:
         seconds.append(time.perf_counter() - begun)
     print(f"\n{300 - len(failed)} of 300, median {sorted(seconds)[150]:.3f} s", *failed, sep="\n")
     assert len(failed) <= 6
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "howto" / "graph-a-network.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "graph-a-network.md", "exec"), {})
