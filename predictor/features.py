@@ -1,0 +1,129 @@
+"""Numbers of a graph: of its nodes, for networks on graphs, and of the whole, for models on tables.
+
+All sizes are logarithms of fixed scale, so graphs of any task, space and image size can be compared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.graph.structure import Graph, Node
+from predictor.graph.vocabulary import OPS
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+_PLACE = {op: place for place, op in enumerate(OPS)}
+_LOGS = ("channels_in", "channels_out", "positions_in", "positions_out", "params", "flops", "groups")
+NODE_FEATURES = (*_LOGS, "kernel_height", "kernel_width", "stride", "dilation", "bias", "depth")
+_OCTAVES = 10.0  # logarithms to base 2 are divided by this
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """One graph. ops: (n,) places in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e), from the upper row to the lower."""
+
+    ops: Integers
+    nodes: Floats
+    edges: Integers
+
+
+def arrays(graph: Graph) -> Arrays:
+    """The graph in numbers. Raises KeyError for an operation that this version does not know."""
+    depth = depths(graph)
+    deepest = max(1, max(depth))
+    rows = [[*_of_node(node), depth[number] / deepest] for number, node in enumerate(graph.nodes)]
+    edges = np.array(graph.edges, np.int64).reshape(-1, 2).T
+    return Arrays(np.array([_PLACE[node.op] for node in graph.nodes], np.int64), np.array(rows, np.float32), edges)
+
+
+def _of_node(node: Node) -> list[float]:
+    logs = [float(np.log2(1 + getattr(node, name))) / _OCTAVES for name in _LOGS]
+    return [*logs, node.kernel[0] / 7, node.kernel[1] / 7, node.stride[0] / 4, node.dilation[0] / 4, float(node.bias)]
+
+
+def depths(graph: Graph) -> list[int]:
+    """Of every node, the number of edges on the longest way from the image."""
+    found = [0] * len(graph.nodes)
+    for source, target in graph.edges:  # ordered by target, so sources are final
+        found[target] = max(found[target], found[source] + 1)
+    return found
+
+
+def statistics(graph: Graph) -> dict[str, float]:
+    """What a table can hold of a graph: cost, size, how often each operation occurs, where the work is."""
+    counts, work = Counter(node.op for node in graph.nodes), Counter[str]()
+    for node in graph.nodes:
+        work[node.op] += node.flops
+    convolutions = [node for node in graph.nodes if node.op in ("conv", "depthwise_conv", "transposed_conv")]
+    kernels = Counter(node.kernel[0] for node in convolutions)
+    widths = [node.channels_out for node in graph.nodes]
+    own = {
+        "log_flops": _log(graph.flops),
+        "log_params": _log(graph.params),
+        "log_pixels": _log(graph.input_size[1] * graph.input_size[2]),
+        "nodes": float(len(graph.nodes)),
+        "depth": float(max(depths(graph))),
+        "joins": float(sum(len(node.inputs) > 1 for node in graph.nodes)),
+        "widest": _log(max(widths)),
+        "mean_width": _log(sum(widths) / len(widths)),
+        "last_width": _log(graph.nodes[-1].channels_in),
+        "strides": float(sum(node.stride[0] > 1 for node in graph.nodes)),
+    }
+    own |= {f"count_{op}": float(counts[op]) for op in OPS}
+    own |= {f"kernel_{size}": float(kernels[size]) for size in (1, 3, 5, 7)}
+    own |= {f"work_{op}": work[op] / max(1, graph.flops) for op in ("conv", "depthwise_conv", "linear", "matmul")}
+    return own
+
+
+def _log(value: float) -> float:
+    return float(np.log2(1 + value))
+
+
+@dataclass(frozen=True, slots=True)
+class Collated:
+    """Many graphs in a row, read once: batches are slices, not Python objects.
+
+    ops, nodes, edges: as in `Arrays`, edges numbered within their graph. node_start, edge_start: (graphs + 1,) bounds.
+    """
+
+    ops: Integers
+    nodes: Floats
+    edges: Integers
+    node_start: Integers
+    edge_start: Integers
+
+    @classmethod
+    def of(cls, graphs: Sequence[Arrays]) -> Collated:
+        """Graphs one after another."""
+        return cls(
+            ops=np.concatenate([g.ops for g in graphs]),
+            nodes=np.concatenate([g.nodes for g in graphs]),
+            edges=np.concatenate([g.edges for g in graphs], axis=1),
+            node_start=np.cumsum([0, *(len(g.ops) for g in graphs)]),
+            edge_start=np.cumsum([0, *(g.edges.shape[1] for g in graphs)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.node_start) - 1
+
+    def batch(self, indices: Integers) -> tuple[Arrays, Integers]:
+        """The graphs of `indices` as one, edges numbered within it, and (n,) which of them a node belongs to."""
+        nodes, owner = _ranges(self.node_start, indices)
+        edges, edge_owner = _ranges(self.edge_start, indices)
+        sizes = self.node_start[indices + 1] - self.node_start[indices]
+        first = np.cumsum(sizes) - sizes
+        return Arrays(self.ops[nodes], self.nodes[nodes], self.edges[:, edges] + first[edge_owner]), owner
+
+
+def _ranges(start: Integers, indices: Integers) -> tuple[Integers, Integers]:
+    """All places of the chosen ranges, and the number of the range of each."""
+    sizes = start[indices + 1] - start[indices]
+    owner = np.repeat(np.arange(len(indices)), sizes)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return start[indices][owner] + within, owner
