@@ -26,7 +26,7 @@ _OCTAVES = 10.0  # logarithms to base 2 are divided by this
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """One graph. ops: (n,) places in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e), from the upper row to the lower."""
+    """One graph. ops: (n,) places in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e), from above to below."""
 
     ops: Integers
     nodes: Floats
