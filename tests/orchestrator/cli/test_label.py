@@ -86,6 +86,7 @@ SHARED += [
 ]
 
 
+@pytest.mark.timeout(600)  # starts five actors, each of which loads torch and mmdet
 def test_cheap_labels_prepare_what_they_need_and_are_audited(
     started: list[int], program: Program, tmp_path: Path
 ) -> None:
