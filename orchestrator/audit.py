@@ -62,13 +62,12 @@ def audit(pairs: Sequence[Pair], seed: int = 0) -> Audit | None:
 
 def rank_correlations(columns: Mapping[str, Sequence[float]], truth: Sequence[float]) -> dict[str, float | None]:
     """Spearman's correlation of each column with `truth`, entry by entry; None where it is undefined."""
-    unused = np.zeros(len(truth))
-    tables = {name: np.column_stack((column, truth, unused, unused)) for name, column in columns.items()}
+    tables = {name: np.column_stack((column, truth)) for name, column in columns.items()}
     return {name: _defined(float(_correlations(table[None])[0])) for name, table in tables.items()}
 
 
 def _correlations(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's correlation of columns 0 and 1 in each of (S, N, 4) samples; NaN where it is undefined."""
+    """Spearman's correlation of columns 0 and 1 in each of (S, N, 2 or more) samples; NaN where it is undefined."""
     if samples.shape[1] < _FEWEST:
         return np.full(len(samples), np.nan)
     ranks = rankdata(samples[:, :, :2], axis=1)

@@ -13,6 +13,7 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from orchestrator.ray_session import cluster_cores
 from workers.artifacts import ArtifactFolder
 from workers.label import LabelRequest
 from workers.supernet.prepare import Preparation
@@ -29,8 +30,7 @@ def train_together(folder: Path, request: LabelRequest) -> None:
     """
     assert isinstance(request.recipe, SharedRecipe)
     recipe, journal = request.recipe.supernet, folder / "ray-train"
-    there = dict(ray.cluster_resources()).get("CPU", 1.0)  # type: ignore[no-untyped-call]
-    cpus = min(recipe.cpus, there / recipe.workers)
+    cpus = min(recipe.cpus, cluster_cores() / recipe.workers)
     trainer = TorchTrainer(
         _train,
         train_loop_config={

@@ -11,6 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from orchestrator.errors import PreparationError
 from orchestrator.parallel_training import train_together
+from orchestrator.ray_session import cluster_cores
 from workers.artifacts import ArtifactFolder
 from workers.label import LabelRequest
 from workers.preparer import Preparer
@@ -60,10 +61,9 @@ def _preparer(folder: Path, request: LabelRequest) -> Any:
     weights = recipe.supernet
     alone = weights.workers == 1
     remote: Any = ray.remote(Preparer)
-    there = dict(ray.cluster_resources()).get("CPU", 1.0)  # type: ignore[no-untyped-call]
     return remote.options(
         name=f"prepare-{request.task}-{request.architecture.space}",
-        num_cpus=min(weights.cpus, there) if alone else 0,
+        num_cpus=min(weights.cpus, cluster_cores()) if alone else 0,
         num_gpus=weights.gpus if alone else 0,
         max_concurrency=4,  # answers how far it is, and is told so, while it works
     ).remote(str(folder.resolve()), request, weights.cpus * weights.workers, None if alone else train_together)

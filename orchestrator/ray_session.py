@@ -31,6 +31,12 @@ def ray_session() -> Iterator[str | None]:
         ray.shutdown()
 
 
+def cluster_cores() -> float:
+    """CPU cores that the cluster has to give; Ray must be initialised."""
+    ray: Any = importlib.import_module("ray")
+    return float(dict(ray.cluster_resources()).get("CPU", 1.0))
+
+
 def workers_that_fit(recipe: Recipe, resources: Mapping[str, float]) -> int:
     """How many actors of the recipe the cluster holds. Raises ConfigError where there is no room for one."""
     for field, kind, needed in (("cpus", "CPU", recipe.cpus), ("gpus", "GPU", recipe.gpus)):

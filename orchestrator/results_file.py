@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
+from orchestrator.image_size import image_size
 
 REQUIRED = ("model", "task", "dataset", "metric", "value")
 _SIZE = "224"
@@ -82,6 +83,10 @@ def _result(line: int, row: Mapping[str, str | None]) -> Result:
         raise ValueError(f"value {text} is no number") from None
     if not math.isfinite(value):
         raise ValueError(f"value {text} is not finite")
+    try:
+        size = image_size((row.get("input_size") or _SIZE).strip())
+    except ValueError as error:
+        raise ValueError(f"input_size {error}") from None
     return Result(
         line=line,
         model=str(row["model"]).strip(),
@@ -89,13 +94,6 @@ def _result(line: int, row: Mapping[str, str | None]) -> Result:
         dataset=str(row["dataset"]).strip(),
         metric=str(row["metric"]).strip(),
         value=value,
-        input_size=_size(row.get("input_size") or _SIZE),
+        input_size=size,
         recipe=row.get("recipe") or _RECIPE,
     )
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.strip().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
-        raise ValueError(f"input_size {text} is not SIDE or HEIGHTxWIDTH")
-    return int(parts[0]), int(parts[-1])

@@ -9,17 +9,24 @@ import ray
 from ray.exceptions import RayError
 
 from orchestrator.importing import Named, Traced, trace_chunk
+from orchestrator.ray_session import cluster_cores, ray_session
 
 _AHEAD = 2  # chunks a core that wait or run
 
 
 def trace_on_ray(chunks: Sequence[list[Named]]) -> Iterator[list[Traced]]:
-    """`trace_chunk` of every chunk, as they are done; Ray must be initialised.
+    """`trace_chunk` of every chunk, as they are done; Ray is joined or started, unless there is nothing to do.
 
     A chunk whose worker dies again and again is given back with that as the reason.
     """
+    if chunks:
+        with ray_session():
+            yield from _traced(chunks)
+
+
+def _traced(chunks: Sequence[list[Named]]) -> Iterator[list[Traced]]:
     remote: Any = ray.remote(trace_chunk)
-    cores = int(dict(ray.cluster_resources()).get("CPU", 1.0))  # type: ignore[no-untyped-call]
+    cores = int(cluster_cores())
     waiting, running = list(reversed(chunks)), dict[Any, list[Named]]()
     while waiting or running:
         while waiting and len(running) < _AHEAD * max(1, cores):

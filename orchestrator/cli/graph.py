@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.cli.output import emit, say
 from orchestrator.errors import ConfigError
+from orchestrator.image_size import IMAGE_SIZE, image_size
 
 
 def graph(
@@ -23,7 +24,10 @@ def graph(
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Trace a network, without weights, and tell what it is made of."""
-    size = image_size(input_size)
+    try:
+        size = image_size(input_size)
+    except ValueError:
+        raise ConfigError(f"--input-size {input_size}: write {IMAGE_SIZE} in pixels, such as 224 or 800x1333") from None
     # Torch takes seconds to load; --help and a wrong size do without.
     from orchestrator.models import open_model
     from predictor.graph import trace
@@ -48,14 +52,6 @@ def graph(
         },
         json,
     )
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """Height and width from 224 or 800x1333. Raises ConfigError."""
-    parts = text.split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
-        raise ConfigError(f"--input-size {text}: write SIDE or HEIGHTxWIDTH in pixels, such as 224 or 800x1333")
-    return int(parts[0]), int(parts[-1])
 
 
 def _write(path: Path, text: str) -> None:

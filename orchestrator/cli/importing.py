@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import counting_display, emit, say
-from orchestrator.ray_session import ray_session
 from orchestrator.results_file import Refused, read_results
 from orchestrator.store.delta import DeltaLabelStore
 
@@ -35,7 +34,7 @@ def import_(
     from orchestrator.importing import import_results
     from orchestrator.tracing import trace_on_ray
 
-    with ray_session(), counting_display("networks traced") as show:
+    with counting_display("networks traced") as show:
         outcome = import_results(results, labels, trace_on_ray, show)
     refused = sorted([*bad, *outcome.refused], key=lambda line: line.line)
     _tell(refused, file)

@@ -79,41 +79,36 @@ def progress_display(total: int) -> Iterator[Callable[[Counts], None]]:
 @contextmanager
 def preparation_display() -> Iterator[Callable[[Step], None]]:
     """Shows what is being prepared: its part, steps and loss."""
-    if not _err.is_terminal:
-        said = [0.0]
-
-        def line(step: Step) -> None:
-            now = time.monotonic()
-            if now - said[0] >= _PLAIN_EVERY_S:
-                said[0] = now
-                say(_describe_step(step))
-
-        yield line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err) as bar:
-        task = bar.add_task("preparing", total=None)
-        yield lambda step: bar.update(task, description=_describe_step(step), completed=step.step, total=step.steps)
+    with _steps_display("preparing", 0.0) as show:
+        yield lambda step: show(_describe_step(step), step.step, step.steps)
 
 
 @contextmanager
 def counting_display(what: str) -> Iterator[Callable[[int, int], None]]:
     """Shows how many of how many are done."""
-    if not _err.is_terminal:
-        said = [time.monotonic()]
+    with _steps_display(what, time.monotonic()) as show:
+        yield lambda done, total: show(f"{done} of {total} {what}", done, total)
 
-        def line(done: int, total: int) -> None:
+
+@contextmanager
+def _steps_display(first: str, said: float) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, else a line every few seconds. first: what it begins with. said: when last a line was."""
+    if not _err.is_terminal:
+        last = said
+
+        def line(text: str, done: int, total: int) -> None:
+            nonlocal last
             now = time.monotonic()
-            if now - said[0] >= _PLAIN_EVERY_S:
-                said[0] = now
-                say(f"{done} of {total} {what}")
+            if now - last >= _PLAIN_EVERY_S:
+                last = now
+                say(text)
 
         yield line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_err) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, description=f"{done} of {total} {what}", completed=done, total=total)
+        task = bar.add_task(first, total=None)
+        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
 
 
 def _describe_step(step: Step) -> str:
