@@ -24,10 +24,11 @@ class Optimization(Generic[AnyModule]):
     """
 
     def __init__(self, module: AnyModule, recipe: Recipe) -> None:
-        self._module, self._recipe = module, recipe
+        self._recipe = recipe
         self._parameters = [p for p in module.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self._parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         self.averaged: AnyModule = copy.deepcopy(module) if recipe.ema else module
+        self._average = MovingAverage(self.averaged, module)
 
     def step(self, step: int, loss: Tensor) -> None:
         """Use the gradients that have been added up; `step` counts from 0.
@@ -43,7 +44,7 @@ class Optimization(Generic[AnyModule]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if recipe.ema:
-            average_weights(self.averaged, self._module, min(recipe.ema, (1 + step) / (10 + step)))
+            self._average.update(min(recipe.ema, (1 + step) / (10 + step)))
 
 
 def lr_factor(step: int, recipe: Recipe) -> float:
@@ -56,14 +57,25 @@ def lr_factor(step: int, recipe: Recipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
 
 
-@torch.no_grad()
-def average_weights(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move weights and running statistics towards the network's."""
-    for mean, now in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(now, 1 - decay)
-        else:
-            mean.copy_(now)
+class MovingAverage:
+    """Moves the weights and running statistics of one module towards another's, all in one launch on a GPU.
+
+    Both modules keep the tensors they have when this is made.
+    """
+
+    def __init__(self, averaged: nn.Module, module: nn.Module) -> None:
+        pairs = list(zip(averaged.state_dict().values(), module.state_dict().values(), strict=True))
+        self._means = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """mean = decay * mean + (1 - decay) * now; counters are copied."""
+        means, now = map(list, zip(*self._means, strict=True))
+        torch._foreach_lerp_(means, now, 1 - decay)
+        if self._counts:
+            copies, counts = map(list, zip(*self._counts, strict=True))
+            torch._foreach_copy_(copies, counts)
 
 
 @torch.no_grad()

@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     train_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     eval_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Autocast type.")
-    channels_last: bool = Field(default=True, description="Memory format of images and weights.")
+    channels_last: bool = Field(default=True, description="Memory format; not of float32 on a GPU.")
     body: dict[str, Any] = Field(default_factory=dict, description="Settings the space's builder reads.")
     head: dict[str, Any] = Field(default_factory=dict, description="Settings the task's head reads.")
     cpus: float = Field(default=1, gt=0, description="CPU cores an actor reserves.")

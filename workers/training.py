@@ -73,7 +73,7 @@ class FullEvaluator:
         parts = {t: Network(network.body, task.part(network.head, t)) for t in request.also}
         costs = {t: measure_cost(part, image) for t, part in parts.items()}
         graphs = {t: trace(part, image).to_json() for t, part in {task.name: network, **parts}.items()}
-        network = network.to(device).to(memory_format=_format(recipe))
+        network = network.to(device).to(memory_format=_format(recipe, device))
         clock.end("build")
         averaged = train_network(network, task, train, recipe, request.seed, job.split)
         clock.end("train")
@@ -137,7 +137,7 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
         loss = torch.zeros(())
         for part in batch.parts(split):
             images, target = part.load(data, task)
-            images = images.to(device, memory_format=_format(recipe))
+            images = images.to(device, memory_format=_format(recipe, device))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 loss = task.loss(network.head, network.pyramid(images), target.to(device))
             torch.autograd.backward(loss * (len(part.indices) / len(batch.indices)))
@@ -164,7 +164,7 @@ def evaluate_network(
         images, target = data.batch(list(range(start, min(start + recipe.batch, len(data)))))
         seen, target = task.evaluation_images(network.head, images), target.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            pyramid = network.pyramid(seen.to(device, memory_format=_format(recipe)))
+            pyramid = network.pyramid(seen.to(device, memory_format=_format(recipe, device)))
             output = task.predict(network.head, pyramid, target)
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
@@ -188,8 +188,10 @@ def device_of(recipe: Recipe) -> torch.device:
     return torch.device("cuda" if recipe.gpus and torch.cuda.is_available() else "cpu")
 
 
-def _format(recipe: Recipe) -> torch.memory_format:
-    return torch.channels_last if recipe.channels_last else torch.contiguous_format
+def _format(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """Channels last where the recipe wants it and it pays: not for float32 on a GPU."""
+    pays = device.type == "cpu" or recipe.precision != "float32"
+    return torch.channels_last if recipe.channels_last and pays else torch.contiguous_format
 
 
 class _Phases:
