@@ -1,11 +1,10 @@
-"""Numbers of a graph: of its nodes, for networks on graphs, and of the whole, for models on tables.
+"""Numbers of a graph's nodes, for networks on graphs.
 
 All sizes are logarithms of fixed scale, so graphs of any task, space and image size can be compared.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,36 +52,6 @@ def depths(graph: Graph) -> list[int]:
     for source, target in graph.edges:  # ordered by target, so sources are final
         found[target] = max(found[target], found[source] + 1)
     return found
-
-
-def statistics(graph: Graph) -> dict[str, float]:
-    """What a table can hold of a graph: cost, size, how often each operation occurs, where the work is."""
-    counts, work = Counter(node.op for node in graph.nodes), Counter[str]()
-    for node in graph.nodes:
-        work[node.op] += node.flops
-    convolutions = [node for node in graph.nodes if node.op in ("conv", "depthwise_conv", "transposed_conv")]
-    kernels = Counter(node.kernel[0] for node in convolutions)
-    widths = [node.channels_out for node in graph.nodes]
-    own = {
-        "log_flops": _log(graph.flops),
-        "log_params": _log(graph.params),
-        "log_pixels": _log(graph.input_size[1] * graph.input_size[2]),
-        "nodes": float(len(graph.nodes)),
-        "depth": float(max(depths(graph))),
-        "joins": float(sum(len(node.inputs) > 1 for node in graph.nodes)),
-        "widest": _log(max(widths)),
-        "mean_width": _log(sum(widths) / len(widths)),
-        "last_width": _log(graph.nodes[-1].channels_in),
-        "strides": float(sum(node.stride[0] > 1 for node in graph.nodes)),
-    }
-    own |= {f"count_{op}": float(counts[op]) for op in OPS}
-    own |= {f"kernel_{size}": float(kernels[size]) for size in (1, 3, 5, 7)}
-    own |= {f"work_{op}": work[op] / max(1, graph.flops) for op in ("conv", "depthwise_conv", "linear", "matmul")}
-    return own
-
-
-def _log(value: float) -> float:
-    return float(np.log2(1 + value))
 
 
 @dataclass(frozen=True, slots=True)

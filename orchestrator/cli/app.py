@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from orchestrator.cli import graph, importing, label, labels, prepare, status
+from orchestrator.cli import evaluate, graph, importing, label, labels, prepare, status
 from predictor.errors import AIOPError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("import")(importing.import_)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
 app.command("graph")(graph.graph)
+app.command("evaluate")(evaluate.evaluate)
 
 
 def main() -> None:

@@ -10,9 +10,10 @@ import timm
 import torch
 from torch import nn
 
-from predictor.features import NODE_FEATURES, Collated, arrays, depths, statistics
+from predictor.features import NODE_FEATURES, Collated, arrays, depths
 from predictor.graph import Graph, Node, trace
 from predictor.graph.vocabulary import OPS
+from predictor.statistics import STATISTICS, statistics, statistics_table
 
 SMALL = trace(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 1)), (3, 32, 32))
 BRANCHED = Graph(
@@ -53,7 +54,15 @@ def test_statistics_of_the_whole() -> None:
     assert (found["nodes"], found["depth"], found["joins"], found["count_conv"]) == (5, 4, 1, 1)
     assert found["log_params"] == pytest.approx(np.log2(109))
     assert (found["kernel_3"], found["work_conv"]) == (1, 1)
-    assert statistics(SMALL).keys() == found.keys()
+    assert tuple(statistics(SMALL)) == tuple(found) == STATISTICS
+    assert statistics_table([SMALL, BRANCHED]).shape == (2, len(STATISTICS))
+
+
+def test_statistics_of_a_level_are_those_of_its_resolution() -> None:
+    found = statistics(SMALL)  # a stride of 2 on 32 pixels: all convolutions put out 16 x 16
+    assert (found["level0_weighted"], found["level1_weighted"], found["level1_kernels"]) == (0, 2, 4)
+    assert found["level1_log_params"] == pytest.approx(np.log2(1 + SMALL.params))
+    assert found["level1_widest"] == pytest.approx(np.log2(17))
 
 
 def test_a_batch_holds_the_same_graphs() -> None:

@@ -115,7 +115,7 @@ def test_one_line_and_exit_code_2(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["label", "labels", "status"])
+@pytest.mark.parametrize("command", ["label", "labels", "status", "evaluate"])
 def test_a_newer_and_a_corrupt_store_are_refused(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -132,6 +132,28 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         printed = capsys.readouterr()
         assert says in printed.err
         assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--labels", "few"], "--labels few: write numbers with commas"),
+        (["--labels", "-3"], "--labels -3: write numbers with commas"),
+        (["--out", "report.pdf"], "--out report.pdf: name a file that ends in .md or .json"),
+        (["--out", "/nowhere/report.md"], "No such file or directory: name a file that can be written"),
+        (["--split", "luck"], "--split luck: choose one of architecture, task, space"),
+        (["--model", "oracle"], "unknown model oracle: choose one of flops, params, trees, gp, default"),
+        ([], "--store: it has no labels with graphs: make some with"),
+    ],
+)
+def test_wrong_options_of_evaluate(
+    arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["evaluate", *arguments], monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""`orchestrator evaluate`: predictors and baselines on the same questions, with figures that can be trusted."""
+
+from __future__ import annotations
+
+import json as json_lib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import counting_display, emit_rows, say
+from orchestrator.errors import ConfigError
+from orchestrator.store.delta import DeltaLabelStore
+
+_COLUMNS = ("target", "split", "labels", "model", "spearman", "mae", "regret", "coverage", "asked")
+
+
+def evaluate(
+    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    target: Annotated[
+        list[str] | None, typer.Option(help="only sets whose name contains this, as SPACE/TASK/DATA; may be repeated")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="architecture, task or space: what is held out; may be repeated")
+    ] = None,
+    labels: Annotated[str, typer.Option(help="numbers of known labels")] = "0,5,20,100",
+    model: Annotated[list[str] | None, typer.Option(help="only this model; may be repeated")] = None,
+    seeds: Annotated[int, typer.Option(help="random choices of the known labels", min=1)] = 5,
+    out: Annotated[Path | None, typer.Option(help="write the report to FILE.md or FILE.json")] = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+) -> None:
+    """Compare models: how well each predicts labels it has not seen, from few of a set and all of others."""
+    counts = _counts(labels)
+    _check_out(out)
+    label_store = DeltaLabelStore(store)
+    label_store.keys()  # a store that cannot be read is told before anything heavy is loaded
+    from orchestrator.evaluation import evaluate_models
+    from orchestrator.label_sets import read_label_sets
+    from predictor.evaluation import markdown
+
+    with counting_display("labels read") as show:
+        sets, left_out = read_label_sets(label_store, show)
+    if left_out:
+        say(f"{left_out} labels have no graph and are left out")
+    with counting_display("questions answered") as show:
+        rows = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show)
+    if out is not None:
+        out.write_text(markdown(rows) if out.suffix == ".md" else json_lib.dumps(rows, indent=1) + "\n")
+        say(f"report written to {out}")
+    emit_rows(rows if json else [{name: row[name] for name in _COLUMNS} for row in rows], json)
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [-1]
+    if min(counts) < 0:
+        raise ConfigError(f"--labels {text}: write numbers with commas between them, for example 0,20,100")
+    return counts
+
+
+def _check_out(out: Path | None) -> None:
+    if out is None:
+        return
+    if out.suffix not in (".md", ".json"):
+        raise ConfigError(f"--out {out}: name a file that ends in .md or .json")
+    try:
+        out.touch()
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror or error}: name a file that can be written") from None

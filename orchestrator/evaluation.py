@@ -1,0 +1,62 @@
+"""Questions to models, answered in parallel processes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from orchestrator.errors import ConfigError
+from predictor.evaluation import SPLITS, Answer, Question, Split, answer, questions, summarise
+from predictor.evaluation.protocol import FEWEST_ASKED
+from predictor.label_set import LabelSet
+from predictor.models import get_model, model_names
+
+
+def evaluate_models(
+    sets: Sequence[LabelSet],
+    patterns: Sequence[str],
+    splits: Sequence[str],
+    labels: Sequence[int],
+    models: Sequence[str],
+    seeds: int,
+    show: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """The summary of all cells: see `predictor.evaluation.summarise`. Empty patterns, splits or models mean all.
+
+    A cell is missing where a model had nothing to learn from: no labels of the set, and no other sets that are allowed.
+
+    Raises ConfigError where nothing fits, ModelError for a model that does not exist.
+    """
+    for split in splits:
+        if split not in SPLITS:
+            raise ConfigError(f"--split {split}: choose one of {', '.join(SPLITS)}")
+    for name in models:
+        get_model(name)
+    targets = [one.name for one in sets if not patterns or any(pattern in one.name for pattern in patterns)]
+    if not targets:
+        known = ", ".join(one.name for one in sets)
+        if not known:
+            raise ConfigError("--store: it has no labels with graphs: make some with `orchestrator label` or `import`")
+        raise ConfigError(f"--target {' '.join(patterns)}: no set of labels is called so; there are: {known}")
+    chosen = [cast(Split, split) for split in splits] or list(SPLITS)
+    asked = list(questions(sets, targets, chosen, labels, seeds))
+    if not asked:
+        least = max(labels) + FEWEST_ASKED
+        raise ConfigError(f"--labels: no set has {least} architectures, known and asked: lower --labels or label more")
+    answers: list[Answer] = []
+    for number, found in enumerate(_in_parallel(asked, list(models) or model_names())):
+        answers += filter(None, found)
+        show(number + 1, len(asked))
+    return summarise(sorted(answers, key=lambda one: (one.target, SPLITS.index(one.split), one.labels)))
+
+
+def _in_parallel(asked: Sequence[Question], models: Sequence[str]) -> Any:
+    """Answers of all models to one question after another, in their order, as they come."""
+    joblib: Any = importlib.import_module("joblib")
+    jobs = (joblib.delayed(_all_answers)(question, models) for question in asked)
+    return joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
+
+
+def _all_answers(question: Question, models: Sequence[str]) -> list[Answer | None]:
+    return [answer(question, model) for model in models]

@@ -1,0 +1,91 @@
+"""What a model may know of a label set before it is asked about the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from predictor.evaluation.metrics import Scores, scores
+from predictor.label_set import LabelSet
+from predictor.models import NothingKnownError, get_model
+
+Split = Literal["architecture", "task", "space"]
+SPLITS: tuple[Split, ...] = ("architecture", "task", "space")
+FEWEST_ASKED = 20  # networks a model is asked about; with fewer, figures say little
+_MOST_ASKED = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One cell of a report for one seed: `few` labels of a set are known, and `asked` are not.
+
+    split: what else is known. "architecture": all other sets, without the networks asked about. "task": sets of other
+    tasks or data, where the networks asked about may be known. "space": sets of other spaces.
+    """
+
+    split: Split
+    seed: int
+    few: LabelSet
+    asked: LabelSet
+    sources: tuple[LabelSet, ...]
+
+    @property
+    def labels(self) -> int:
+        """How many labels of the set are known."""
+        return len(self.few)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How one model did on one question."""
+
+    target: str
+    split: Split
+    labels: int
+    seed: int
+    model: str
+    asked: int
+    scores: Scores
+
+
+def questions(
+    sets: Sequence[LabelSet], targets: Sequence[str], splits: Sequence[Split], labels: Sequence[int], seeds: int
+) -> Iterator[Question]:
+    """Every question that the sets allow; those left with fewer than FEWEST_ASKED networks are left out."""
+    for target in sets:
+        if target.name not in targets:
+            continue
+        for split in splits:
+            for seed in range(seeds):
+                order = np.random.default_rng(seed).permutation(len(target))
+                # The same networks are asked about however many labels are known.
+                asked = target.take(order[max(labels) :][:_MOST_ASKED])
+                if len(asked) < FEWEST_ASKED:
+                    continue
+                sources = _sources(sets, target, asked, split)
+                for count in labels:
+                    yield Question(split, seed, target.take(order[:count]), asked, sources)
+
+
+def _sources(sets: Sequence[LabelSet], target: LabelSet, asked: LabelSet, split: Split) -> tuple[LabelSet, ...]:
+    others = [s for s in sets if s.name != target.name]
+    if split == "architecture":
+        return tuple(s.without(asked.architectures) for s in others)
+    if split == "task":
+        return tuple(s for s in others if (s.task, s.data) != (target.task, target.data))
+    return tuple(s for s in others if s.space != target.space)
+
+
+def answer(question: Question, model: str) -> Answer | None:
+    """Fit a model as the question allows, and score what it predicts; None where that leaves it nothing to learn."""
+    fitted = get_model(model)(question.seed)
+    try:
+        fitted.fit(question.sources, question.few)
+    except NothingKnownError:
+        return None
+    found = scores(fitted.predict(question.asked), question.asked.values)
+    asked = question.asked
+    return Answer(asked.name, question.split, question.labels, question.seed, model, len(asked), found)

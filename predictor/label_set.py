@@ -1,0 +1,65 @@
+"""What predictors learn from: labels that can be ranked against each other, with numbers of the networks' graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.statistics import STATISTICS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSet:
+    """Labels of one space, task, data set and recipe, an architecture once.
+
+    name: unique among the sets of a store. architectures: (n,) ids. statistics: (n, len(STATISTICS)), those of body and
+    head. values: (n,), in the metric's unit, higher is better.
+    """
+
+    name: str
+    space: str
+    task: str
+    data: str
+    architectures: NDArray[np.str_]
+    statistics: Floats
+    values: Floats
+
+    def __post_init__(self) -> None:
+        rows = len(self.architectures)
+        if self.values.shape != (rows,) or self.statistics.shape != (rows, len(STATISTICS)):
+            raise ValueError(f"{rows} architectures, {self.values.shape} values, {self.statistics.shape} statistics")
+
+    def __hash__(self) -> int:
+        """With `__eq__`, so that what is learnt from a set can be kept."""
+        return hash((self.name, self.architectures.tobytes(), self.values.tobytes()))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelSet):
+            return NotImplemented
+        mine, others = ((s.name, s.task, s.architectures.tobytes(), s.values.tobytes()) for s in (self, other))
+        return mine == others and np.array_equal(self.statistics, other.statistics)
+
+    def __len__(self) -> int:
+        return len(self.architectures)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> LabelSet:
+        """Some of the labels, by number or by mask."""
+        return replace(
+            self,
+            architectures=self.architectures[rows],
+            statistics=self.statistics[rows],
+            values=self.values[rows],
+        )
+
+    def without(self, architectures: NDArray[np.str_]) -> LabelSet:
+        """The labels of all other architectures."""
+        return self.take(~np.isin(self.architectures, architectures))
+
+    def column(self, name: str) -> Floats:
+        """(n,) one of the statistics."""
+        column: Floats = self.statistics[:, STATISTICS.index(name)]
+        return column

@@ -1,0 +1,82 @@
+"""What every model that predicts labels has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from predictor.errors import AIOPError
+from predictor.label_set import Floats, LabelSet
+
+
+class ModelError(AIOPError):
+    """A model that does not exist, or cannot do what is asked of it."""
+
+
+class NothingKnownError(ModelError):
+    """There is neither a label of the set asked about nor another set to learn from."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"nothing is known that tells of {name}: label or import more, or give labels of it")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """mean, deviation: (n,), in the unit of the labels. A score is a mean that ranks and no more: deviation is NaN."""
+
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def score(cls, values: Floats) -> Prediction:
+        """Where nothing is known of the labels' scale."""
+        return cls(values, np.full(len(values), np.nan))
+
+
+FEW = 3  # fewer labels than this are as none: a scale cannot be told from them
+
+
+class Model(ABC):
+    """Learns from labels of other sets and from a few of the one asked about."""
+
+    name: ClassVar[str]
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    @abstractmethod
+    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
+        """sources: sets to carry knowledge over from. few: labels of the set in question; may be empty.
+
+        Raises NothingKnownError.
+        """
+
+    @abstractmethod
+    def predict(self, asked: LabelSet) -> Prediction:
+        """For the networks of `asked`, of the same set as `few`. Its values are not read."""
+
+
+AnyModel = TypeVar("AnyModel", bound=type[Model])
+_MODELS: dict[str, type[Model]] = {}
+
+
+def register(model: AnyModel) -> AnyModel:
+    """Make a model known by its name."""
+    _MODELS[model.name] = model
+    return model
+
+
+def model_names() -> list[str]:
+    """All models, in the order they were registered."""
+    return list(_MODELS)
+
+
+def get_model(name: str) -> type[Model]:
+    """A model's class. Raises ModelError."""
+    if name not in _MODELS:
+        raise ModelError(f"unknown model {name}: choose one of {', '.join(_MODELS)}")
+    return _MODELS[name]

@@ -1,0 +1,108 @@
+"""What any predictor must beat: cost alone, and models of tables on statistics of graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.model_selection import KFold, cross_val_predict
+
+from predictor.label_set import Floats, LabelSet
+from predictor.models.base import FEW, Model, NothingKnownError, Prediction, register
+from predictor.models.gaussian_process import statistics_process
+from predictor.models.scaling import Standardiser
+
+_MOST = 1000  # labels that a Gaussian process learns from: its time grows with their cube
+_FOLDS = 5
+
+
+class _Cost(Model):
+    """A straight line over the logarithm of a cost; without labels, the cost ranks."""
+
+    column: ClassVar[str]
+
+    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
+        """Least squares over the labels at hand."""
+        self._line: tuple[float, float, float] | None = None
+        if len(few) >= FEW:
+            x = few.column(self.column)
+            slope, offset = np.polyfit(x, few.values, 1) if np.ptp(x) else (0.0, few.values.mean())
+            left = few.values - (slope * x + offset)
+            self._line = (float(slope), float(offset), float(np.sqrt((left**2).sum() / (len(few) - 2))))
+
+    def predict(self, asked: LabelSet) -> Prediction:
+        """See `Model.predict`."""
+        x = asked.column(self.column)
+        if self._line is None:
+            return Prediction.score(x)
+        slope, offset, deviation = self._line
+        return Prediction(slope * x + offset, np.full(len(asked), deviation))
+
+
+@register
+class LogFlops(_Cost):
+    """FLOPs alone."""
+
+    name, column = "flops", "log_flops"
+
+
+@register
+class LogParams(_Cost):
+    """Parameters alone."""
+
+    name, column = "params", "log_params"
+
+
+class _Table(Model):
+    """On standardised statistics; without labels, on those of all sources in their own units."""
+
+    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
+        """Learn from the labels at hand, or from other sets where there is none."""
+        learnt = [few] if len(few) >= FEW else [s for s in sources if s.task == few.task] or list(sources)
+        if sum(map(len, learnt)) < FEW:
+            raise NothingKnownError(few.name)
+        table = np.concatenate([s.statistics for s in learnt])
+        values = np.concatenate([s.values for s in learnt])
+        self._scale = Standardiser.of(table)
+        self._learn(self._scale(table), values)
+
+    def _learn(self, table: Floats, values: Floats) -> None:
+        raise NotImplementedError
+
+
+@register
+class Trees(_Table):
+    """Gradient-boosted trees; the deviation is that of what they miss of labels left out in turn."""
+
+    name = "trees"
+
+    def _learn(self, table: Floats, values: Floats) -> None:
+        folds = KFold(min(_FOLDS, len(values)), shuffle=True, random_state=self._seed)
+        left = values - cross_val_predict(self._trees(), table, values, cv=folds)
+        self._deviation = float(np.sqrt((left**2).mean()))
+        self._fitted = self._trees().fit(table, values)
+
+    def predict(self, asked: LabelSet) -> Prediction:
+        """See `Model.predict`."""
+        mean = self._fitted.predict(self._scale(asked.statistics))
+        return Prediction(mean, np.full(len(asked), self._deviation))
+
+    def _trees(self) -> Any:
+        return GradientBoostingRegressor(n_estimators=100, max_depth=3, subsample=0.7, random_state=self._seed)
+
+
+@register
+class TableProcess(_Table):
+    """A Gaussian process."""
+
+    name = "gp"
+
+    def _learn(self, table: Floats, values: Floats) -> None:
+        some = np.random.default_rng(self._seed).permutation(len(values))[:_MOST]
+        self._fitted = statistics_process(table[some], values[some], self._seed)
+
+    def predict(self, asked: LabelSet) -> Prediction:
+        """See `Model.predict`."""
+        return Prediction(*self._fitted(self._scale(asked.statistics)))

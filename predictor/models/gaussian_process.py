@@ -1,0 +1,102 @@
+"""Gaussian processes on columns of a table: what a few labels can be spread with."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, WhiteKernel
+
+from predictor.label_set import Floats
+
+
+class Columns(Kernel):  # type: ignore[misc]
+    """A kernel that sees only the columns from `start` to before `stop`; scikit-learn has none."""
+
+    def __init__(self, kernel: Kernel, start: int, stop: int) -> None:
+        self.kernel, self.start, self.stop = kernel, start, stop
+
+    def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> Any:
+        """(n, m) covariances, and their gradient if asked."""
+        other = None if y is None else y[:, self.start : self.stop]
+        return self.kernel(x[:, self.start : self.stop], other, eval_gradient=eval_gradient)
+
+    def diag(self, x: Floats) -> Any:
+        """(n,) variances."""
+        return self.kernel.diag(x[:, self.start : self.stop])
+
+    def is_stationary(self) -> bool:
+        """As the kernel it wraps."""
+        return bool(self.kernel.is_stationary())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the constructor takes."""
+        return {"kernel": self.kernel, "start": self.start, "stop": self.stop}
+
+    def clone_with_theta(self, theta: Floats) -> Columns:
+        """The same with other hyper-parameters."""
+        return Columns(self.kernel.clone_with_theta(theta), self.start, self.stop)
+
+    @property
+    def theta(self) -> Floats:
+        """Logarithms of the hyper-parameters."""
+        theta: Floats = self.kernel.theta
+        return theta
+
+    @theta.setter
+    def theta(self, theta: Floats) -> None:
+        self.kernel.theta = theta
+
+    @property
+    def bounds(self) -> Floats:
+        """(hyper-parameters, 2)."""
+        bounds: Floats = self.kernel.bounds
+        return bounds
+
+    @property
+    def hyperparameters(self) -> Any:
+        """As the kernel it wraps."""
+        return self.kernel.hyperparameters
+
+
+def linear(start: int, stop: int, variance: float) -> Kernel:
+    """A linear function of some columns, with this prior variance."""
+    return Columns(ConstantKernel(variance / (stop - start), (1e-6, 10.0)) * DotProduct(0.0, "fixed"), start, stop)
+
+
+def smooth(start: int, stop: int, variance: float, length: float) -> Kernel:
+    """A smooth function of some columns, with this prior variance and length."""
+    bounds = (length / 8, length * 8)
+    return Columns(ConstantKernel(variance, (1e-4, 10.0)) * RBF(length, bounds), start, stop)
+
+
+class Process:
+    """A Gaussian process with noise, its hyper-parameters by marginal likelihood."""
+
+    def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int) -> None:
+        """table: (n, columns), standardised. values: (n,), in any unit."""
+        whole = kernel + WhiteKernel(0.1, (0.02, 1.0))  # with less noise a score of labels is learnt by heart
+        process = GaussianProcessRegressor(whole, normalize_y=True, random_state=seed)
+        with warnings.catch_warnings():
+            # Bounds are priors here, and few labels often end at one.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._fitted = process.fit(table, values)
+
+    def __call__(self, table: Floats) -> tuple[Floats, Floats]:
+        """(n,) means and deviations, those of a measured label."""
+        mean, deviation = self._fitted.predict(table, return_std=True)
+        return mean, deviation
+
+    def evidence(self) -> float:
+        """Log marginal likelihood of the labels, standardised, so that processes on the same labels can be compared."""
+        return float(self._fitted.log_marginal_likelihood_value_)
+
+
+def statistics_process(table: Floats, values: Floats, seed: int) -> Process:
+    """On statistics of graphs alone."""
+    columns = table.shape[1]
+    kernel = linear(0, columns, 1.0) + smooth(0, columns, 1.0, float(np.sqrt(columns)))
+    return Process(kernel, table, values, seed)

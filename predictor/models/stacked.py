@@ -1,0 +1,103 @@
+"""The model `default`: what other label sets would say of a network, weighed by a few labels of the one asked about.
+
+A Gaussian process on graph statistics is learnt for each known set. Their predictions, brought to one scale, are the
+opinions from which a few labels of a new set are explained, together with the statistics themselves. Three processes
+try: on statistics, on opinions, on both. Each counts by its marginal likelihood, tempered, since twenty labels say
+little of which is right: they share alike there, and with more labels sets that mislead are no longer listened to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from predictor.label_set import Floats, LabelSet
+from predictor.models.base import FEW, Model, NothingKnownError, Prediction, register
+from predictor.models.gaussian_process import Process, linear, smooth, statistics_process
+from predictor.models.scaling import Standardiser
+
+_FEWEST, _MOST = 30, 400  # labels of a set that is learnt from
+_TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
+
+
+class Source:
+    """One known set: standard scores of its labels as a function of graph statistics."""
+
+    def __init__(self, known: LabelSet, seed: int) -> None:
+        some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
+        table, values = known.statistics[some], known.values[some]
+        self.task, self.mean, self.deviation = known.task, float(values.mean()), float(values.std()) or 1.0
+        self._scale = Standardiser.of(table)
+        self._process = statistics_process(self._scale(table), (values - self.mean) / self.deviation, seed)
+
+    def __call__(self, statistics: Floats) -> Floats:
+        """(n,) standard scores."""
+        return self._process(self._scale(statistics))[0]
+
+
+@lru_cache(maxsize=256)
+def _source(known: LabelSet, seed: int) -> Source:
+    """Learnt once a process: many questions share their sources."""
+    return Source(known, seed)
+
+
+@register
+class Stacked(Model):
+    """See the module."""
+
+    name = "default"
+
+    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
+        """See `Model.fit`."""
+        self._sources = [_source(known, self._seed) for known in sources if len(known) >= _FEWEST]
+        self._experts: list[tuple[float, Process]] = []
+        if len(few) < FEW:
+            if not self._sources:
+                raise NothingKnownError(few.name)
+            self._alike = [source for source in self._sources if source.task == few.task]
+            return
+        self._scale = Standardiser.of(few.statistics)
+        self._opinion_scale = Standardiser.of(self._opinions(few.statistics))
+        processes = self._processes(self._table(few.statistics), few.values)
+        evidence = np.array([process.evidence() for process in processes])
+        weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
+        self._experts = list(zip(weights / weights.sum(), processes, strict=True))
+
+    def predict(self, asked: LabelSet) -> Prediction:
+        """Without labels of the set, the mean of what the others say; in their unit where they are of its task."""
+        if not self._experts:
+            return self._without_labels(asked.statistics)
+        table = self._table(asked.statistics)
+        told = [(weight, *process(table)) for weight, process in self._experts]
+        mean = np.sum([weight * m for weight, m, _ in told], axis=0)
+        # Of the mixture: what each is unsure of, and how far they are apart.
+        variance = np.sum([weight * (d**2 + (m - mean) ** 2) for weight, m, d in told], axis=0)
+        return Prediction(mean, np.sqrt(variance))
+
+    def _processes(self, table: Floats, values: Floats) -> list[Process]:
+        opinions, columns = len(self._sources), table.shape[1]
+        length = float(np.sqrt(columns - opinions))
+        kernels = [linear(opinions, columns, 1.0) + smooth(opinions, columns, 1.0, length)]
+        if opinions:
+            heard = linear(0, opinions, 0.5)
+            kernels.append(heard)
+            kernels.append(heard + smooth(0, opinions, 0.1, 2.0) + smooth(opinions, columns, 0.3, length))
+        return [Process(kernel, table, values, self._seed) for kernel in kernels]
+
+    def _without_labels(self, statistics: Floats) -> Prediction:
+        if not self._alike:
+            return Prediction.score(self._opinions(statistics).mean(axis=1))
+        said = [source(statistics) * source.deviation + source.mean for source in self._alike]
+        apart = np.std(said, axis=0) if len(said) > 1 else 0.0
+        spread = float(np.mean([source.deviation for source in self._alike]))
+        return Prediction(np.mean(said, axis=0), np.sqrt(apart**2 + spread**2))
+
+    def _opinions(self, statistics: Floats) -> Floats:
+        """(n, sources)."""
+        return np.array([source(statistics) for source in self._sources]).reshape(-1, len(statistics)).T
+
+    def _table(self, statistics: Floats) -> Floats:
+        """(n, sources + statistics), standardised."""
+        return np.hstack([self._opinion_scale(self._opinions(statistics)), self._scale(statistics)])

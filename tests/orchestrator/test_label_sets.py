@@ -1,0 +1,87 @@
+"""A store's labels as predictors learn from them: averaged over seeds, with graphs, under telling names."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from store_reports import report
+
+from orchestrator.errors import ConfigError
+from orchestrator.evaluation import evaluate_models
+from orchestrator.label_sets import read_label_sets
+from orchestrator.store.memory import MemoryLabelStore
+from predictor.graph import Graph, Node
+from predictor.models import ModelError
+from workers.architecture import Architecture
+from workers.label import Report
+
+
+def graph(channels: int) -> str:
+    conv = Node("conv", (0,), 3, channels, 64, 64, (3, 3), params=27 * channels, flops=3456 * channels)
+    return Graph((Node("input", (), 3, 3, 64, 64), conv, Node("output", (1,), channels, channels)), (3, 8, 8)).to_json()
+
+
+def labelled(number: int, value: float, seed: int = 0, steps: int = 360, fidelity: str = "full") -> Report:
+    made = report(seed, task="seg", value=value, graph=graph(number + 1))
+    request = dataclasses.replace(
+        made.job.request,
+        architecture=Architecture.of("cells", {"number": number}),
+        recipe=made.job.request.recipe.model_copy(update={"steps": steps}),
+        fidelity=fidelity,
+    )
+    return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))
+
+
+def test_seeds_are_averaged_and_proxies_left_out() -> None:
+    store = MemoryLabelStore()
+    store.commit([labelled(1, 0.4), labelled(1, 0.6, seed=1), labelled(2, 0.7), labelled(3, 9.0, fidelity="proxy")])
+    (found,), left_out = read_label_sets(store)
+    assert (found.name, found.space, found.task, left_out) == ("cells/seg/folder:/data", "cells", "seg", 0)
+    assert sorted(found.values) == [pytest.approx(0.5), pytest.approx(0.7)]
+    assert set(np.round(2 ** found.column("log_params") - 1)) == {54, 81}
+
+
+def test_recipes_are_told_apart_and_labels_without_graph_counted() -> None:
+    store = MemoryLabelStore()
+    bare = labelled(5, 0.1)
+    assert bare.measurement is not None
+    bare = dataclasses.replace(bare, measurement=dataclasses.replace(bare.measurement, graph=""))
+    store.commit([labelled(1, 0.4), labelled(1, 0.5, steps=720), bare])
+    sets, left_out = read_label_sets(store)
+    assert left_out == 1
+    assert len({one.name for one in sets}) == len(sets) == 2
+    assert all(one.name.startswith("cells/seg/folder:/data/full/seg.laptop/") for one in sets)
+
+
+def test_models_are_compared_on_a_stores_labels() -> None:
+    store = MemoryLabelStore()
+    store.commit([labelled(n, 0.1 + 0.01 * n) for n in range(60)])
+    sets, _ = read_label_sets(store)
+    shown: list[tuple[int, int]] = []
+    rows = evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
+    assert shown == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    # Without labels, and with no other set, only cost ranks.
+    assert [(row["labels"], row["model"], row["seeds"]) for row in rows] == [
+        (0, "flops", 2),
+        (20, "flops", 2),
+        (20, "gp", 2),
+    ]
+    assert all(row["spearman"] > 0.95 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "splits", "labels", "models", "error", "says"),
+    [
+        (["det"], [], [5], [], ConfigError, "--target det: no set of labels is called so; there are: cells/seg"),
+        ([], ["sideways"], [5], [], ConfigError, "--split sideways: choose one of architecture, task, space"),
+        ([], [], [100], [], ConfigError, "--labels: no set has 120 architectures"),
+        ([], [], [5], ["oracle"], ModelError, "unknown model oracle"),
+    ],
+)
+def test_mistakes_are_one_line(
+    patterns: list[str], splits: list[str], labels: list[int], models: list[str], error: type[Exception], says: str
+) -> None:
+    store = MemoryLabelStore()
+    store.commit([labelled(n, 0.1 * n) for n in range(3)])
+    with pytest.raises(error, match=says):
+        evaluate_models(read_label_sets(store)[0], patterns, splits, labels, models, 1)

@@ -1,0 +1,84 @@
+"""Figures as computed by hand, and questions that do not give away their answers."""
+
+import math
+
+import numpy as np
+import pytest
+from synthetic_sets import label_set
+
+from predictor.evaluation import SPLITS, answer, markdown, questions, summarise
+from predictor.evaluation.metrics import bootstrap_interval, scores
+from predictor.models import Prediction
+
+SETS = [
+    label_set("a/seg/x", 90, [1, 0, 0, 0, 0]),
+    label_set("a/det/x", 90, [1, 1, 0, 0, 0]),
+    label_set("b/det/x", 90, [1, 1, 0, 0, 0]),
+    label_set("b/det/y", 25, [1, 1, 0, 0, 0]),
+]
+
+
+def test_scores_by_hand() -> None:
+    values = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    found = scores(Prediction(np.array([0.2, 0.1, 0.3, 0.4, 0.5, 0.6]), np.full(6, 0.05)), values)
+    assert found.mae == pytest.approx(100 * 0.2 / 6)
+    assert found.spearman == pytest.approx(1 - 6 * 2 / (6 * 35))
+    assert found.kendall == pytest.approx(1 - 2 / 15)
+    assert found.regret == 0
+    assert found.coverage == pytest.approx(4 / 6)  # two lie 0.1 away, the interval reaches to 0.082
+    worst_first = scores(Prediction.score(-values), values)
+    assert worst_first.regret == pytest.approx(10)
+    assert math.isnan(worst_first.mae)
+    assert math.isnan(worst_first.coverage)
+    assert scores(Prediction(np.full(6, 0.3), np.full(6, 0.1)), values).spearman == 0
+
+
+def test_an_interval_holds_the_mean() -> None:
+    low, high = bootstrap_interval(np.array([0.7, 0.8, 0.9]))
+    assert 0.699 < low < 0.8 < high < 0.901
+    assert all(math.isnan(bound) for bound in bootstrap_interval(np.array([])))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_question_gives_nothing_away(split: str) -> None:
+    found = list(questions(SETS, ["a/det/x"], [split], [0, 20], 2))  # type: ignore[list-item]
+    assert [(q.labels, q.seed) for q in found] == [(0, 0), (20, 0), (0, 1), (20, 1)]
+    for question in found:
+        asked = set(question.asked.architectures)
+        assert not asked & set(question.few.architectures)
+        assert len(asked) == 70
+        names = {source.name for source in question.sources}
+        assert "a/det/x" not in names
+        if split == "architecture":
+            assert not any(asked & set(source.architectures) for source in question.sources)
+        if split == "task":
+            assert names == {"a/seg/x", "b/det/y"}
+        if split == "space":
+            assert names == {"b/det/x", "b/det/y"}
+
+
+def test_a_set_too_small_is_not_asked_about() -> None:
+    assert list(questions(SETS, ["b/det/y"], ["task"], [20], 1)) == []
+
+
+def test_a_summary_has_every_cell_and_marks_the_best() -> None:
+    asked = list(questions(SETS, ["a/det/x"], ["task"], [20], 3))
+    answers = [answer(question, model) for question in asked for model in ("flops", "gp")]
+    rows = summarise([one for one in answers if one])
+    assert [(row["model"], row["seeds"], row["labels"], row["asked"]) for row in rows] == [
+        ("flops", 3, 20, 70),
+        ("gp", 3, 20, 70),
+    ]
+    assert rows[1]["spearman"] > rows[0]["spearman"]
+    assert rows[1]["spearman_low"] <= rows[1]["spearman"] <= rows[1]["spearman_high"]
+    best = next(line for line in markdown(rows).splitlines() if "**" in line)
+    assert "| gp |" in best
+
+
+def test_a_model_with_nothing_to_learn_from_gives_no_answer() -> None:
+    alone = [label_set("a/seg/x", 90, [1, 0, 0, 0, 0])]
+    (question,) = questions(alone, ["a/seg/x"], ["space"], [0], 1)
+    assert answer(question, "default") is None
+    ranked = answer(question, "flops")
+    assert ranked is not None
+    assert ranked.scores.spearman > 0.9

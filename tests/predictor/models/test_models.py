@@ -1,0 +1,82 @@
+"""Every model ranks what can be learnt, in the labels' own unit, and says how sure it is."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from synthetic_sets import label_set
+
+from predictor.label_set import LabelSet
+from predictor.models import ModelError, NothingKnownError, get_model, model_names
+
+WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
+KNOWN = label_set("a/seg/x", 300, [0.9, 0.4, -0.6, 0.1, 0.5], first=1000)
+FEW, ASKED = label_set("a/det/x", 40, WEIGHTS), label_set("a/det/x", 200, WEIGHTS, seed=1, first=500)
+NONE = FEW.take(np.arange(0))
+
+
+def correlation(model: str, sources: list[LabelSet], few: LabelSet, asked: LabelSet = ASKED) -> float:
+    fitted = get_model(model)(0)
+    fitted.fit(sources, few)
+    return float(spearmanr(fitted.predict(asked).mean, asked.values)[0])
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_model_learns_from_few_labels(name: str) -> None:
+    model = get_model(name)(0)
+    model.fit([KNOWN], FEW)
+    found = model.predict(ASKED)
+    assert found.mean.shape == found.deviation.shape == (200,)
+    assert (found.deviation > 0).all()
+    assert spearmanr(found.mean, ASKED.values)[0] > (0.05 if name == "params" else 0.6)
+    assert abs(found.mean.mean() - ASKED.values.mean()) < 0.05
+    again = get_model(name)(0)
+    again.fit([KNOWN], FEW)
+    assert np.array_equal(again.predict(ASKED).mean, found.mean)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_values_of_the_asked_are_not_read(name: str) -> None:
+    model = get_model(name)(0)
+    model.fit([KNOWN], FEW)
+    hidden = LabelSet(ASKED.name, "a", "det", "x", ASKED.architectures, ASKED.statistics, np.zeros(len(ASKED)))
+    assert np.array_equal(model.predict(hidden).mean, model.predict(ASKED).mean)
+
+
+@pytest.mark.parametrize("name", ["trees", "gp", "default"])
+def test_without_anything_to_learn_from_a_model_says_so(name: str) -> None:
+    with pytest.raises(NothingKnownError, match="nothing is known that tells of a/det/x: label or import more"):
+        get_model(name)(0).fit([], NONE)
+
+
+def test_known_sets_help_and_misleading_ones_do_not_harm() -> None:
+    few = FEW.take(np.arange(5))
+    assert correlation("default", [KNOWN], few) > max(correlation("gp", [KNOWN], few), 0.9)
+    misleading = label_set("b/seg/x", 300, [-0.3, 1.0, 0.8, -1.0, 0.0], first=2000)
+    assert correlation("default", [misleading], FEW) > correlation("gp", [misleading], FEW) - 0.02
+
+
+def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task() -> None:
+    same = label_set("b/det/x", 300, WEIGHTS, first=3000)
+    model = get_model("default")(0)
+    model.fit([KNOWN, same], NONE)
+    found = model.predict(ASKED)
+    assert spearmanr(found.mean, ASKED.values)[0] > 0.9
+    assert np.abs(found.mean - ASKED.values).mean() < 0.03
+    model.fit([KNOWN], NONE)
+    assert np.isnan(model.predict(ASKED).deviation).all()  # ranks only
+    assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
+
+
+def test_intervals_hold_what_they_promise() -> None:
+    few, asked = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
+    for name in ("gp", "trees", "default"):
+        model = get_model(name)(0)
+        model.fit([KNOWN], few)
+        found = model.predict(asked)
+        held = (np.abs(found.mean - asked.values) < 1.645 * found.deviation).mean()
+        assert 0.82 <= held <= 0.97, name
+
+
+def test_an_unknown_model_is_one_line() -> None:
+    with pytest.raises(ModelError, match="unknown model oracle: choose one of flops, params, trees, gp, default"):
+        get_model("oracle")
