@@ -121,7 +121,7 @@ class KeyedTable:
 
     def _merge(self, table: DeltaTable) -> None:
         try:
-            merge_small_files(table, self._files(), lambda chosen: self._scan(table, self._schema, chosen))
+            merge_small_files(table, self._files(), lambda chosen: self._scan(table, self._schema, chosen), self._key)
         except (DeltaError, OSError, StoreError) as error:  # CommitFailedError too: another process was faster
             # The rows are safe as they are, and the next merge takes these files as well.
             log.info("label store %s: small files not merged this time: %s", self._uri, error)

@@ -15,6 +15,7 @@ from store_reports import report
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
 from orchestrator.store import Committer, DeltaLabelStore, keyed_table, merge
 from orchestrator.store.schema import LABELS, describe
+from predictor.graph import Graph, Node
 from workers.spool import Spool
 
 FIXTURE = Path(__file__).parent / "fixtures" / "v1"
@@ -133,6 +134,26 @@ def test_a_merge_also_takes_what_a_large_file_has_of_the_time_of_the_small_ones(
     store.compact()
     assert sorted(store.labels().column("seed").to_pylist()) == list(range(304))
     assert len(DeltaLabelStore(tmp_path).keys()) == 304
+
+
+def test_graphs_which_have_no_time_are_merged_by_their_keys(tmp_path, monkeypatch):
+    store = DeltaLabelStore(tmp_path)
+
+    def graphs(first, last):
+        return [
+            report(0, space=f"s{n}", graph=Graph((Node("input"),), (3, 8, n + 1)).to_json()) for n in range(first, last)
+        ]
+
+    store.commit(graphs(0, 60))
+    (large,) = DeltaTable(tmp_path / "graphs").file_uris()
+    for n in range(60, 66):
+        store.commit(graphs(n, n + 1))
+    monkeypatch.setattr(merge, "MERGED_BYTES", Path(large).stat().st_size)
+    store.compact()
+    uris = DeltaTable(tmp_path / "graphs").file_uris()
+    assert large in uris
+    assert len(uris) == 2
+    assert sorted(row["space"] for row in store.graphs().to_pylist()) == sorted(f"s{n}" for n in range(66))
 
 
 def test_an_older_program_refuses_a_newer_store(tmp_path):
