@@ -18,6 +18,7 @@ from workers.supernet.progress import Step
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _out = Console(highlight=False, soft_wrap=True)
 _PLAIN_EVERY_S = 15.0
+_PLAIN_STILL_S = 60.0  # that long without a word, and one would think it hangs
 
 
 def say(text: str) -> None:
@@ -116,15 +117,15 @@ def _describe_step(step: Step) -> str:
 
 
 class _PlainLines:
-    """One line when a count has changed, at most every few seconds."""
+    """One line when a count has changed, at most every few seconds; and one a minute in any case."""
 
     def __init__(self, total: int, start: float) -> None:
         self._total, self._start = total, start
-        self._last, self._shown = 0.0, (-1, -1)
+        self._last, self._shown = 0.0, (-1, -1, -1)
 
     def __call__(self, counts: Counts) -> None:
-        now, state = time.monotonic(), (counts.done, counts.failed)
-        if state != self._shown and now - self._last >= _PLAIN_EVERY_S:
+        now, state = time.monotonic(), (counts.done, counts.failed, counts.in_flight)
+        if now - self._last >= (_PLAIN_STILL_S if state == self._shown else _PLAIN_EVERY_S):
             self._last, self._shown = now, state
             say(_describe(counts, self._total, self._start))
 
@@ -133,7 +134,8 @@ def _describe(counts: Counts, total: int, start: float) -> str:
     hours = (time.monotonic() - start) / 3600
     rate = counts.done / hours if counts.done else 0.0
     left = f"{(counts.todo + counts.in_flight) / rate * 60:.0f} min to go" if rate else "no rate yet"
+    starting = f"{counts.starting} workers starting, " if counts.starting else ""
     return (
         f"{counts.state}: {counts.done}/{total} done, {counts.failed} failed, {counts.in_flight} in flight, "
-        f"{rate:.0f} labels/h, {left}, {counts.utilisation:.0%} busy"
+        f"{starting}{rate:.0f} labels/h, {left}, {counts.utilisation:.0%} busy"
     )
