@@ -20,7 +20,8 @@ class Scores:
     """Of one model on one set of networks.
 
     mae: mean absolute error, in hundredths of the metric's unit (points, where the unit is a share). spearman, kendall:
-    rank correlations; 0 where the model tells no network from another. regret: what the best network of the five
+    rank correlations; 0 where the model, or the labels, tell no network from
+    another. regret: what the best network of the five
     ranked first lies below the best of all, in hundredths. coverage: share of labels within the interval that should
     hold 90 % of them. mae and coverage are NaN for a model that only ranks.
     """
@@ -37,7 +38,7 @@ def scores(prediction: Prediction, values: Floats) -> Scores:
     mean, deviation = prediction.mean, prediction.deviation
     ranks = not np.isfinite(deviation).all()
     first = np.argsort(-mean, kind="stable")[:_TOP]
-    told_apart = bool(np.ptp(mean) > 0)
+    told_apart = bool(np.ptp(mean) > 0 and np.ptp(values) > 0)
     return Scores(
         mae=float("nan") if ranks else float(np.abs(mean - values).mean() * 100),
         spearman=float(spearmanr(mean, values)[0]) if told_apart else 0.0,
