@@ -28,13 +28,14 @@ class Source:
     def __init__(self, known: LabelSet, seed: int) -> None:
         some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
         table, values = known.statistics[some], known.values[some]
-        self.task, self.mean, self.deviation = known.task, float(values.mean()), float(values.std()) or 1.0
+        self.task, self.data = known.task, known.data
+        self.mean, self.deviation = float(values.mean()), float(values.std()) or 1.0
         self._scale = Standardiser.of(table)
         self._process = statistics_process(self._scale(table), (values - self.mean) / self.deviation, seed)
 
-    def __call__(self, statistics: Floats) -> Floats:
-        """(n,) standard scores."""
-        return self._process(self._scale(statistics))[0]
+    def __call__(self, statistics: Floats) -> tuple[Floats, Floats]:
+        """(n,) standard scores, and how unsure they are: about 1 far from all that was learnt."""
+        return self._process(self._scale(statistics))
 
 
 @lru_cache(maxsize=256)
@@ -56,7 +57,7 @@ class Stacked(Model):
         if len(few) < FEW:
             if not self._sources:
                 raise NothingKnownError(few.name)
-            self._alike = [source for source in self._sources if source.task == few.task]
+            self._alike = [s for s in self._sources if (s.task, s.data) == (few.task, few.data)]
             return
         self._scale = Standardiser.of(few.statistics)
         self._opinion_scale = Standardiser.of(self._opinions(few.statistics))
@@ -66,7 +67,7 @@ class Stacked(Model):
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
 
     def predict(self, asked: LabelSet) -> Prediction:
-        """Without labels of the set, the mean of what the others say; in their unit where they are of its task."""
+        """Without labels of the set, what others say, the surer the more; in their unit if of its task and data."""
         if not self._experts:
             return self._without_labels(asked.statistics)
         table = self._table(asked.statistics)
@@ -87,16 +88,20 @@ class Stacked(Model):
         return [Process(kernel, table, values, self._seed) for kernel in kernels]
 
     def _without_labels(self, statistics: Floats) -> Prediction:
+        told = [source(statistics) for source in self._alike or self._sources]
+        trust = np.array([1 / deviation**2 for _, deviation in told])
+        trust /= trust.sum(axis=0)
         if not self._alike:
-            return Prediction.score(self._opinions(statistics).mean(axis=1))
-        said = [source(statistics) * source.deviation + source.mean for source in self._alike]
-        apart = np.std(said, axis=0) if len(said) > 1 else 0.0
-        spread = float(np.mean([source.deviation for source in self._alike]))
-        return Prediction(np.mean(said, axis=0), np.sqrt(apart**2 + spread**2))
+            return Prediction.score(np.sum([t * score for t, (score, _) in zip(trust, told, strict=True)], axis=0))
+        pairs = list(zip(self._alike, told, strict=True))
+        means = np.array([source.mean + source.deviation * score for source, (score, _) in pairs])
+        unsure = np.array([source.deviation * deviation for source, (_, deviation) in pairs])
+        mean = (trust * means).sum(axis=0)
+        return Prediction(mean, np.sqrt((trust * (unsure**2 + (means - mean) ** 2)).sum(axis=0)))
 
     def _opinions(self, statistics: Floats) -> Floats:
         """(n, sources)."""
-        return np.array([source(statistics) for source in self._sources]).reshape(-1, len(statistics)).T
+        return np.array([source(statistics)[0] for source in self._sources]).reshape(-1, len(statistics)).T
 
     def _table(self, statistics: Floats) -> Floats:
         """(n, sources + statistics), standardised."""

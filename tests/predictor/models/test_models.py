@@ -55,14 +55,16 @@ def test_known_sets_help_and_misleading_ones_do_not_harm() -> None:
     assert correlation("default", [misleading], FEW) > correlation("gp", [misleading], FEW) - 0.02
 
 
-def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task() -> None:
+def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_data() -> None:
     same = label_set("b/det/x", 300, WEIGHTS, first=3000)
     model = get_model("default")(0)
     model.fit([KNOWN, same], NONE)
     found = model.predict(ASKED)
     assert spearmanr(found.mean, ASKED.values)[0] > 0.9
     assert np.abs(found.mean - ASKED.values).mean() < 0.03
-    model.fit([KNOWN], NONE)
+    held = (np.abs(found.mean - ASKED.values) < 1.645 * found.deviation).mean()
+    assert held > 0.85
+    model.fit([KNOWN, label_set("b/det/y", 300, WEIGHTS, first=3000)], NONE)
     assert np.isnan(model.predict(ASKED).deviation).all()  # ranks only
     assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
 
