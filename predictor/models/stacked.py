@@ -19,6 +19,8 @@ from predictor.models.gaussian_process import Process, linear, smooth, statistic
 from predictor.models.scaling import Standardiser
 
 _FEWEST, _MOST = 30, 400  # labels of a set that is learnt from
+_FAR = 3.0  # spreads outside, beyond which it makes no difference
+_STRANGE = 30.0  # variance that one spread outside adds, in standard scores
 _TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
 
@@ -30,12 +32,22 @@ class Source:
         table, values = known.statistics[some], known.values[some]
         self.task, self.data = known.task, known.data
         self.mean, self.deviation = float(values.mean()), float(values.std()) or 1.0
+        self._low, self._high = table.min(axis=0), table.max(axis=0)
         self._scale = Standardiser.of(table)
         self._process = statistics_process(self._scale(table), (values - self.mean) / self.deviation, seed)
 
     def __call__(self, statistics: Floats) -> tuple[Floats, Floats]:
-        """(n,) standard scores, and how unsure they are: about 1 far from all that was learnt."""
+        """(n,) standard scores, and how unsure they are where networks are like those it learnt from."""
         return self._process(self._scale(statistics))
+
+    def strangeness(self, statistics: Floats, spread: Floats) -> Floats:
+        """(n,) how far networks lie outside of what was learnt from: root mean square over statistics, in `spread`s.
+
+        A process alone does not tell: a statistic that never varied is nothing to it.
+        """
+        outside = np.maximum(np.maximum(self._low - statistics, statistics - self._high), 0.0)
+        distance: Floats = np.sqrt((np.minimum(outside / spread, _FAR) ** 2).mean(axis=1))
+        return distance
 
 
 @lru_cache(maxsize=256)
@@ -58,6 +70,8 @@ class Stacked(Model):
             if not self._sources:
                 raise NothingKnownError(few.name)
             self._alike = [s for s in self._sources if (s.task, s.data) == (few.task, few.data)]
+            spread = np.concatenate([known.statistics for known in sources]).std(axis=0)
+            self._spread = np.where(spread > 0, spread, 1.0)
             return
         self._scale = Standardiser.of(few.statistics)
         self._opinion_scale = Standardiser.of(self._opinions(few.statistics))
@@ -67,7 +81,7 @@ class Stacked(Model):
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
 
     def predict(self, asked: LabelSet) -> Prediction:
-        """Without labels of the set, what others say, the surer the more; in their unit if of its task and data."""
+        """Without labels of the set: what others say, the surer the more, in the unit of those of its task and data."""
         if not self._experts:
             return self._without_labels(asked.statistics)
         table = self._table(asked.statistics)
@@ -88,16 +102,17 @@ class Stacked(Model):
         return [Process(kernel, table, values, self._seed) for kernel in kernels]
 
     def _without_labels(self, statistics: Floats) -> Prediction:
-        told = [source(statistics) for source in self._alike or self._sources]
-        trust = np.array([1 / deviation**2 for _, deviation in told])
-        trust /= trust.sum(axis=0)
+        told = [source(statistics) for source in self._sources]
+        scores, unsure = (np.array(part) for part in zip(*told, strict=True))
+        strange = np.array([source.strangeness(statistics, self._spread) for source in self._sources])
+        variance = unsure**2 + _STRANGE * strange**2
+        trust = (1 / variance) / (1 / variance).sum(axis=0)
+        score = (trust * scores).sum(axis=0)
         if not self._alike:
-            return Prediction.score(np.sum([t * score for t, (score, _) in zip(trust, told, strict=True)], axis=0))
-        pairs = list(zip(self._alike, told, strict=True))
-        means = np.array([source.mean + source.deviation * score for source, (score, _) in pairs])
-        unsure = np.array([source.deviation * deviation for source, (_, deviation) in pairs])
-        mean = (trust * means).sum(axis=0)
-        return Prediction(mean, np.sqrt((trust * (unsure**2 + (means - mean) ** 2)).sum(axis=0)))
+            return Prediction.score(score)
+        mean, deviation = (np.mean([getattr(s, part) for s in self._alike]) for part in ("mean", "deviation"))
+        spread = np.sqrt((trust * (np.minimum(variance, 1.0) + (scores - score) ** 2)).sum(axis=0))
+        return Prediction(mean + deviation * score, deviation * spread)
 
     def _opinions(self, statistics: Floats) -> Floats:
         """(n, sources)."""
