@@ -110,7 +110,7 @@ class Stacked(Model):
         score = (trust * scores).sum(axis=0)
         if not self._alike:
             return Prediction.score(score)
-        mean, deviation = (np.mean([getattr(s, part) for s in self._alike]) for part in ("mean", "deviation"))
+        mean, deviation = np.mean([(source.mean, source.deviation) for source in self._alike], axis=0)
         spread = np.sqrt((trust * (np.minimum(variance, 1.0) + (scores - score) ** 2)).sum(axis=0))
         return Prediction(mean + deviation * score, deviation * spread)
 
