@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.store.base import LabelStore
+from orchestrator.store.schema import graph_fingerprint
 from predictor.graph.structure import Graph
 from predictor.label_set import LabelSet
 from predictor.statistics import STATISTICS, statistics
@@ -44,9 +45,8 @@ def read_label_sets(store: LabelStore, show: Showing = lambda done, total: None)
 
 
 def _graph_of(row: dict[str, Any], texts: dict[tuple[str, ...], str]) -> str | None:
-    exact = tuple(row[k] for k in _GRAPH_KEY)
-    # A published network's graph is the same whatever it was trained on, and has no fingerprint.
-    return texts.get(exact, texts.get((row["architecture"], row["task"], "", row["recipe_hash"])))
+    fingerprint = graph_fingerprint(row["fidelity"], row["fingerprint"])
+    return texts.get((row["architecture"], row["task"], fingerprint, row["recipe_hash"]))
 
 
 def _names(kinds: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

@@ -65,17 +65,17 @@ class MovingAverage:
 
     def __init__(self, averaged: nn.Module, module: nn.Module) -> None:
         pairs = list(zip(averaged.state_dict().values(), module.state_dict().values(), strict=True))
-        self._means = [pair for pair in pairs if pair[0].dtype.is_floating_point]
-        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+        floats = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+        self._means, self._now = [mean for mean, _ in floats], [now for _, now in floats]
+        self._copies, self._counts = [copied for copied, _ in counts], [count for _, count in counts]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """mean = decay * mean + (1 - decay) * now; counters are copied."""
-        means, now = map(list, zip(*self._means, strict=True))
-        torch._foreach_lerp_(means, now, 1 - decay)
+        torch._foreach_lerp_(self._means, self._now, 1 - decay)
         if self._counts:
-            copies, counts = map(list, zip(*self._counts, strict=True))
-            torch._foreach_copy_(copies, counts)
+            torch._foreach_copy_(self._copies, self._counts)
 
 
 @torch.no_grad()

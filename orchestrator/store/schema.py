@@ -116,10 +116,15 @@ def graph_rows(report: Report) -> list[dict[str, Any]]:
     return [_graph_row(asked, found.graph) for asked, found in pairs if found.graph]
 
 
+def graph_fingerprint(fidelity: str, fingerprint: str) -> str:
+    """The fingerprint in `graphs` of a label's network: none where it is published."""
+    return "" if fidelity == FIDELITY else fingerprint
+
+
 def _graph_row(request: LabelRequest, text: str) -> dict[str, Any]:
     graph = Graph.from_json(text)
     architecture, recipe = request.architecture, request.recipe.hash
-    fingerprint = "" if request.fidelity == FIDELITY else request.fingerprint
+    fingerprint = graph_fingerprint(request.fidelity, request.fingerprint)
     parts = (architecture.id, request.task, fingerprint, recipe, str(graph.version))
     return {
         "key": hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32],

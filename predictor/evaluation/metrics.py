@@ -20,10 +20,9 @@ class Scores:
     """Of one model on one set of networks.
 
     mae: mean absolute error, in hundredths of the metric's unit (points, where the unit is a share). spearman, kendall:
-    rank correlations; 0 where the model, or the labels, tell no network from
-    another. regret: what the best network of the five
-    ranked first lies below the best of all, in hundredths. coverage: share of labels within the interval that should
-    hold 90 % of them. mae and coverage are NaN for a model that only ranks.
+    rank correlations; 0 where the model, or the labels, tell no network from another. regret: what the best network of
+    the five ranked first lies below the best of all, in hundredths. coverage: share of labels within the interval that
+    should hold 90 % of them. mae and coverage are NaN for a model that only ranks.
     """
 
     mae: float
