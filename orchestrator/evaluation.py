@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from orchestrator.errors import ConfigError
-from predictor.evaluation import SPLITS, Answer, Question, Split, answer, questions, summarise
+from predictor.evaluation import SPLITS, Answer, Round, Split, answers, questions, rounds, summarise
 from predictor.evaluation.protocol import FEWEST_ASKED
 from predictor.label_set import LabelSet
 from predictor.models import get_model, model_names
@@ -44,19 +44,19 @@ def evaluate_models(
     if not asked:
         least = max(labels) + FEWEST_ASKED
         raise ConfigError(f"--labels: no set has {least} architectures, known and asked: lower --labels or label more")
-    answers: list[Answer] = []
-    for number, found in enumerate(_in_parallel(asked, list(models) or model_names())):
-        answers += filter(None, found)
-        show(number + 1, len(asked))
-    return summarise(sorted(answers, key=lambda one: (one.target, SPLITS.index(one.split), one.labels)))
+    played, found = rounds(asked), list[Answer]()
+    for number, more in enumerate(_in_parallel(played, list(models) or model_names())):
+        found += more
+        show(number + 1, len(played))
+    return summarise(sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), one.labels)))
 
 
-def _in_parallel(asked: Sequence[Question], models: Sequence[str]) -> Any:
-    """Answers of all models to one question after another, in their order, as they come."""
+def _in_parallel(played: Sequence[Round], models: Sequence[str]) -> Any:
+    """Answers of all models in one round after another, in their order, as they come."""
     joblib: Any = importlib.import_module("joblib")
-    jobs = (joblib.delayed(_all_answers)(question, models) for question in asked)
+    jobs = (joblib.delayed(_all_answers)(one, models) for one in played)
     return joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
 
 
-def _all_answers(question: Question, models: Sequence[str]) -> list[Answer | None]:
-    return [answer(question, model) for model in models]
+def _all_answers(one: Round, models: Sequence[str]) -> list[Answer]:
+    return [found for model in models for found in answers(one, model)]

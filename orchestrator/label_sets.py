@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from orchestrator.store.base import LabelStore
 from orchestrator.store.schema import graph_fingerprint
 from predictor.graph.structure import Graph
+from predictor.graph_pool import GraphPool
 from predictor.label_set import LabelSet
-from predictor.statistics import STATISTICS, statistics
 
 Showing = Callable[[int, int], None]
 _WANTED = ("architecture", "space", "task", "data", "fingerprint", "fidelity", "recipe_name", "recipe_hash", "value")
@@ -26,21 +26,20 @@ def read_label_sets(store: LabelStore, show: Showing = lambda done, total: None)
     """
     rows = [row for row in store.labels().select(_WANTED).to_pylist() if row["fidelity"] != "proxy"]
     texts = {tuple(row[k] for k in _GRAPH_KEY): row["graph"] for row in store.graphs().to_pylist()}
-    found: dict[str, list[float]] = {}
-    groups: dict[tuple[str, ...], dict[str, list[tuple[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    places: dict[str, int] = {}
+    groups: dict[tuple[str, ...], dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     without = 0
-    for number, row in enumerate(rows):
+    for row in rows:
         text = _graph_of(row, texts)
         if text is None:
             without += 1
             continue
-        if text not in found:
-            found[text] = list(statistics(Graph.from_json(text)).values())
-        show(number + 1, len(rows))
         kind = tuple(row[k] for k in ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash"))
-        groups[kind][row["architecture"]].append((text, row["value"]))
-    names = _names(list(groups))
-    sets = [_label_set(names[kind], kind, labels, found) for kind, labels in groups.items()]
+        groups[kind][row["architecture"]].append((places.setdefault(text, len(places)), row["value"]))
+    if not groups:
+        return [], without
+    pool, names = GraphPool.of(_read(list(places), show)), _names(list(groups))
+    sets = [_label_set(names[kind], kind, labels, pool) for kind, labels in groups.items()]
     return sorted(sets, key=lambda one: one.name), without
 
 
@@ -58,10 +57,16 @@ def _names(kinds: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     return names
 
 
+def _read(texts: list[str], show: Showing) -> Iterator[Graph]:
+    for number, text in enumerate(texts):
+        show(number + 1, len(texts))
+        yield Graph.from_json(text)
+
+
 def _label_set(
-    name: str, kind: tuple[str, ...], labels: dict[str, list[tuple[str, float]]], found: dict[str, list[float]]
+    name: str, kind: tuple[str, ...], labels: dict[str, list[tuple[int, float]]], pool: GraphPool
 ) -> LabelSet:
     architectures = sorted(labels)
-    table = np.array([found[labels[a][0][0]] for a in architectures], np.float64).reshape(-1, len(STATISTICS))
     values = np.array([np.mean([value for _, value in labels[a]]) for a in architectures], np.float64)
-    return LabelSet(name, kind[0], kind[1], kind[2], np.array(architectures, np.str_), table, values)
+    graphs = np.array([labels[a][0][0] for a in architectures], np.int64)
+    return LabelSet(name, kind[0], kind[1], kind[2], np.array(architectures, np.str_), values, graphs, pool)

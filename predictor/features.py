@@ -78,6 +78,18 @@ class Collated:
             edge_start=np.cumsum([0, *(g.edges.shape[1] for g in graphs)]),
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[Collated]) -> Collated:
+        """All graphs of `parts` in a row."""
+        starts = [np.diff(part.node_start) for part in parts], [np.diff(part.edge_start) for part in parts]
+        return cls(
+            ops=np.concatenate([part.ops for part in parts]),
+            nodes=np.concatenate([part.nodes for part in parts]),
+            edges=np.concatenate([part.edges for part in parts], axis=1),
+            node_start=np.cumsum([0, *np.concatenate(starts[0])]),
+            edge_start=np.cumsum([0, *np.concatenate(starts[1])]),
+        )
+
     def __len__(self) -> int:
         return len(self.node_start) - 1
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.graph_pool import GraphPool
 from predictor.statistics import STATISTICS
 
 Floats = NDArray[np.float64]
@@ -16,8 +17,8 @@ Floats = NDArray[np.float64]
 class LabelSet:
     """Labels of one space, task, data set and recipe, an architecture once.
 
-    name: unique among the sets of a store. architectures: (n,) ids. statistics: (n, len(STATISTICS)), those of body and
-    head. values: (n,), in the metric's unit, higher is better.
+    name: unique among the sets of a store. architectures: (n,) ids. values: (n,), in the metric's unit, higher is
+    better. graphs: (n,) numbers of the graphs, of body and head, in `pool`, which many sets share.
     """
 
     name: str
@@ -25,13 +26,19 @@ class LabelSet:
     task: str
     data: str
     architectures: NDArray[np.str_]
-    statistics: Floats
     values: Floats
+    graphs: NDArray[np.int64]
+    pool: GraphPool
 
     def __post_init__(self) -> None:
         rows = len(self.architectures)
-        if self.values.shape != (rows,) or self.statistics.shape != (rows, len(STATISTICS)):
-            raise ValueError(f"{rows} architectures, {self.values.shape} values, {self.statistics.shape} statistics")
+        if self.values.shape != (rows,) or self.graphs.shape != (rows,):
+            raise ValueError(f"{rows} architectures, {self.values.shape} values, {self.graphs.shape} graphs")
+
+    @property
+    def statistics(self) -> Floats:
+        """(n, len(STATISTICS)), those of the graphs."""
+        return self.pool.statistics[self.graphs]
 
     def __hash__(self) -> int:
         """With `__eq__`, so that what is learnt from a set can be kept."""
@@ -51,8 +58,8 @@ class LabelSet:
         return replace(
             self,
             architectures=self.architectures[rows],
-            statistics=self.statistics[rows],
             values=self.values[rows],
+            graphs=self.graphs[rows],
         )
 
     def without(self, architectures: NDArray[np.str_]) -> LabelSet:
@@ -61,5 +68,5 @@ class LabelSet:
 
     def column(self, name: str) -> Floats:
         """(n,) one of the statistics."""
-        column: Floats = self.statistics[:, STATISTICS.index(name)]
+        column: Floats = self.pool.statistics[self.graphs, STATISTICS.index(name)]
         return column

@@ -38,7 +38,7 @@ def evaluate(
     from orchestrator.label_sets import read_label_sets
     from predictor.evaluation import markdown
 
-    with counting_display("labels read") as show:
+    with counting_display("graphs read") as show:
         sets, left_out = read_label_sets(label_store, show)
     if left_out:
         say(f"{left_out} labels have no graph and are left out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,13 +79,37 @@ def _sources(sets: Sequence[LabelSet], target: LabelSet, asked: LabelSet, split:
     return tuple(s for s in others if s.space != target.space)
 
 
-def answer(question: Question, model: str) -> Answer | None:
-    """Fit a model as the question allows, and score what it predicts; None where that leaves it nothing to learn."""
-    fitted = get_model(model)(question.seed)
-    try:
-        fitted.fit(question.sources, question.few)
-    except NothingKnownError:
-        return None
-    found = scores(fitted.predict(question.asked), question.asked.values)
-    asked = question.asked
-    return Answer(asked.name, question.split, question.labels, question.seed, model, len(asked), found)
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Questions that leave a model the same sets to learn from, so that it learns once for all of them."""
+
+    sources: tuple[LabelSet, ...]
+    questions: tuple[Question, ...]
+
+
+def rounds(asked: Iterable[Question]) -> list[Round]:
+    """All questions, in the order of the first of each round."""
+    found: dict[tuple[LabelSet, ...], list[Question]] = {}
+    for question in asked:
+        found.setdefault(question.sources, []).append(question)
+    return [Round(sources, tuple(questions)) for sources, questions in found.items()]
+
+
+def answers(one: Round, model: str) -> list[Answer]:
+    """Let a model learn, then adapt it to each question and score what it predicts.
+
+    A question is missing where there is nothing it could have learnt that from. The first question's seed is that of
+    the learning.
+    """
+    learnt = get_model(model)(one.questions[0].seed)
+    learnt.learn(one.sources)
+    found = []
+    for question in one.questions:
+        try:
+            learnt.adapt(question.few)
+        except NothingKnownError:
+            continue
+        asked = question.asked
+        got = scores(learnt.predict(asked), asked.values)
+        found.append(Answer(asked.name, question.split, question.labels, question.seed, model, len(asked), got))
+    return found

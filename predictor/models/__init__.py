@@ -1,6 +1,17 @@
 """Models that predict labels, by name. Import order is the order in reports."""
 
-from predictor.models import baselines, stacked
+from predictor.models import baselines  # isort: skip
+from predictor.models import aiop, stacked
 from predictor.models.base import Model, ModelError, NothingKnownError, Prediction, get_model, model_names
 
-__all__ = ["Model", "ModelError", "NothingKnownError", "Prediction", "baselines", "get_model", "model_names", "stacked"]
+__all__ = [
+    "Model",
+    "ModelError",
+    "NothingKnownError",
+    "Prediction",
+    "aiop",
+    "baselines",
+    "get_model",
+    "model_names",
+    "stacked",
+]

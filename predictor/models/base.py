@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 
 from predictor.errors import AIOPError
 from predictor.label_set import Floats, LabelSet
+
+if TYPE_CHECKING:  # it loads torch
+    from predictor.networks.fitting import Journal
 
 
 class ModelError(AIOPError):
@@ -41,7 +44,7 @@ FEW = 3  # fewer labels than this are as none: a scale cannot be told from them
 
 
 class Model(ABC):
-    """Learns from labels of other sets and from a few of the one asked about."""
+    """Learns from labels of other sets, once, then from a few of the one asked about."""
 
     name: ClassVar[str]
 
@@ -49,8 +52,12 @@ class Model(ABC):
         self._seed = seed
 
     @abstractmethod
-    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
-        """sources: sets to carry knowledge over from. few: labels of the set in question; may be empty.
+    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+        """sources: sets to carry knowledge over from; may be empty. journal: to resume from."""
+
+    @abstractmethod
+    def adapt(self, few: LabelSet) -> None:
+        """few: labels of the set in question; may be empty. Takes the place of any earlier adaptation.
 
         Raises NothingKnownError.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
@@ -14,6 +14,9 @@ from predictor.models.base import FEW, Model, NothingKnownError, Prediction, reg
 from predictor.models.gaussian_process import statistics_process
 from predictor.models.scaling import Standardiser
 
+if TYPE_CHECKING:
+    from predictor.networks.fitting import Journal
+
 _MOST = 1000  # labels that a Gaussian process learns from: its time grows with their cube
 _FOLDS = 5
 
@@ -23,7 +26,10 @@ class _Cost(Model):
 
     column: ClassVar[str]
 
-    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
+    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+        """Nothing: the slope is another one for every set."""
+
+    def adapt(self, few: LabelSet) -> None:
         """Least squares over the labels at hand."""
         self._line: tuple[float, float, float] | None = None
         if len(few) >= FEW:
@@ -58,17 +64,21 @@ class LogParams(_Cost):
 class _Table(Model):
     """On standardised statistics; without labels, on those of all sources in their own units."""
 
-    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
+    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+        """Remember them: what is learnt from them depends on the task asked about."""
+        self._sources = list(sources)
+
+    def adapt(self, few: LabelSet) -> None:
         """Learn from the labels at hand, or from other sets where there is none."""
-        learnt = [few] if len(few) >= FEW else [s for s in sources if s.task == few.task] or list(sources)
+        learnt = [few] if len(few) >= FEW else [s for s in self._sources if s.task == few.task] or self._sources
         if sum(map(len, learnt)) < FEW:
             raise NothingKnownError(few.name)
         table = np.concatenate([s.statistics for s in learnt])
         values = np.concatenate([s.values for s in learnt])
         self._scale = Standardiser.of(table)
-        self._learn(self._scale(table), values)
+        self._fit(self._scale(table), values)
 
-    def _learn(self, table: Floats, values: Floats) -> None:
+    def _fit(self, table: Floats, values: Floats) -> None:
         raise NotImplementedError
 
 
@@ -78,7 +88,7 @@ class Trees(_Table):
 
     name = "trees"
 
-    def _learn(self, table: Floats, values: Floats) -> None:
+    def _fit(self, table: Floats, values: Floats) -> None:
         folds = KFold(min(_FOLDS, len(values)), shuffle=True, random_state=self._seed)
         left = values - cross_val_predict(self._trees(), table, values, cv=folds)
         self._deviation = float(np.sqrt((left**2).mean()))
@@ -99,7 +109,7 @@ class TableProcess(_Table):
 
     name = "gp"
 
-    def _learn(self, table: Floats, values: Floats) -> None:
+    def _fit(self, table: Floats, values: Floats) -> None:
         some = np.random.default_rng(self._seed).permutation(len(values))[:_MOST]
         self._fitted = statistics_process(table[some], values[some], self._seed)
 

@@ -9,7 +9,7 @@ little of which is right: they share alike there, and with more labels sets that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Model, NothingKnownError, Prediction, register
 from predictor.models.gaussian_process import Process, linear, smooth, statistics_process
 from predictor.models.scaling import Standardiser
+
+if TYPE_CHECKING:
+    from predictor.networks.fitting import Journal
 
 _FEWEST, _MOST = 30, 400  # labels of a set that is learnt from
 _FAR = 3.0  # spreads outside, beyond which it makes no difference
@@ -50,28 +53,26 @@ class Source:
         return distance
 
 
-@lru_cache(maxsize=256)
-def _source(known: LabelSet, seed: int) -> Source:
-    """Learnt once a process: many questions share their sources."""
-    return Source(known, seed)
-
-
 @register
 class Stacked(Model):
     """See the module."""
 
     name = "default"
 
-    def fit(self, sources: Sequence[LabelSet], few: LabelSet) -> None:
-        """See `Model.fit`."""
-        self._sources = [_source(known, self._seed) for known in sources if len(known) >= _FEWEST]
+    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+        """See `Model.learn`."""
+        self._sources = [Source(known, self._seed) for known in sources if len(known) >= _FEWEST]
+        if sources:
+            spread = np.concatenate([known.statistics for known in sources]).std(axis=0)
+            self._spread = np.where(spread > 0, spread, 1.0)
+
+    def adapt(self, few: LabelSet) -> None:
+        """See `Model.adapt`."""
         self._experts: list[tuple[float, Process]] = []
         if len(few) < FEW:
             if not self._sources:
                 raise NothingKnownError(few.name)
             self._alike = [s for s in self._sources if (s.task, s.data) == (few.task, few.data)]
-            spread = np.concatenate([known.statistics for known in sources]).std(axis=0)
-            self._spread = np.where(spread > 0, spread, 1.0)
             return
         self._scale = Standardiser.of(few.statistics)
         self._opinion_scale = Standardiser.of(self._opinions(few.statistics))

@@ -59,7 +59,7 @@ def test_models_are_compared_on_a_stores_labels() -> None:
     sets, _ = read_label_sets(store)
     shown: list[tuple[int, int]] = []
     rows = evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
-    assert shown == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert shown == [(1, 1)]  # nothing to learn from, whatever the seed
     # Without labels, and with no other set, only cost ranks.
     assert [(row["labels"], row["model"], row["seeds"]) for row in rows] == [
         (0, "flops", 2),

@@ -1,5 +1,7 @@
 """Every model ranks what can be learnt, in the labels' own unit, and says how sure it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -7,45 +9,62 @@ from synthetic_sets import label_set
 
 from predictor.label_set import LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
+from predictor.models.aiop import Published
+from predictor.networks.fitting import Settings
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
 KNOWN = label_set("a/seg/x", 300, [0.9, 0.4, -0.6, 0.1, 0.5], first=1000)
 FEW, ASKED = label_set("a/det/x", 40, WEIGHTS), label_set("a/det/x", 200, WEIGHTS, seed=1, first=500)
 NONE = FEW.take(np.arange(0))
+PUBLISHED = [name for name in model_names() if issubclass(get_model(name), Published)]
+
+
+@pytest.fixture(autouse=True)
+def _quick_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published numbers of epochs are for thousands of labels."""
+    monkeypatch.setattr(Published, "pretraining", Settings(15, 32, 5e-3))
+    monkeypatch.setattr(Published, "infusion", Settings(15, 32, 5e-3))
+    monkeypatch.setattr(Published, "tuning", Settings(4, 1, 3e-3))
 
 
 def correlation(model: str, sources: list[LabelSet], few: LabelSet, asked: LabelSet = ASKED) -> float:
     fitted = get_model(model)(0)
-    fitted.fit(sources, few)
+    fitted.learn(sources)
+    fitted.adapt(few)
     return float(spearmanr(fitted.predict(asked).mean, asked.values)[0])
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_a_model_learns_from_few_labels(name: str) -> None:
     model = get_model(name)(0)
-    model.fit([KNOWN], FEW)
+    model.learn([KNOWN])
+    model.adapt(FEW)
     found = model.predict(ASKED)
     assert found.mean.shape == found.deviation.shape == (200,)
     assert (found.deviation > 0).all()
-    assert spearmanr(found.mean, ASKED.values)[0] > (0.05 if name == "params" else 0.6)
+    assert spearmanr(found.mean, ASKED.values)[0] > (0.05 if name == "params" else 0.4 if name in PUBLISHED else 0.6)
     assert abs(found.mean.mean() - ASKED.values.mean()) < 0.05
     again = get_model(name)(0)
-    again.fit([KNOWN], FEW)
+    again.learn([KNOWN])
+    again.adapt(FEW)
     assert np.array_equal(again.predict(ASKED).mean, found.mean)
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_values_of_the_asked_are_not_read(name: str) -> None:
     model = get_model(name)(0)
-    model.fit([KNOWN], FEW)
-    hidden = LabelSet(ASKED.name, "a", "det", "x", ASKED.architectures, ASKED.statistics, np.zeros(len(ASKED)))
+    model.learn([KNOWN])
+    model.adapt(FEW)
+    hidden = replace(ASKED, values=np.zeros(len(ASKED)))
     assert np.array_equal(model.predict(hidden).mean, model.predict(ASKED).mean)
 
 
-@pytest.mark.parametrize("name", ["trees", "gp", "default"])
+@pytest.mark.parametrize("name", ["trees", "gp", *PUBLISHED, "default"])
 def test_without_anything_to_learn_from_a_model_says_so(name: str) -> None:
+    model = get_model(name)(0)
+    model.learn([])
     with pytest.raises(NothingKnownError, match="nothing is known that tells of a/det/x: label or import more"):
-        get_model(name)(0).fit([], NONE)
+        model.adapt(NONE)
 
 
 def test_known_sets_help_and_misleading_ones_do_not_harm() -> None:
@@ -58,13 +77,15 @@ def test_known_sets_help_and_misleading_ones_do_not_harm() -> None:
 def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_data() -> None:
     same = label_set("b/det/x", 300, WEIGHTS, first=3000)
     model = get_model("default")(0)
-    model.fit([KNOWN, same], NONE)
+    model.learn([KNOWN, same])
+    model.adapt(NONE)
     found = model.predict(ASKED)
     assert spearmanr(found.mean, ASKED.values)[0] > 0.9
     assert np.abs(found.mean - ASKED.values).mean() < 0.03
     held = (np.abs(found.mean - ASKED.values) < 1.645 * found.deviation).mean()
     assert held > 0.85
-    model.fit([KNOWN, label_set("b/det/y", 300, WEIGHTS, first=3000)], NONE)
+    model.learn([KNOWN, label_set("b/det/y", 300, WEIGHTS, first=3000)])
+    model.adapt(NONE)
     assert np.isnan(model.predict(ASKED).deviation).all()  # ranks only
     assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
 
@@ -73,12 +94,15 @@ def test_intervals_hold_what_they_promise() -> None:
     few, asked = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
     for name in ("gp", "trees", "default"):
         model = get_model(name)(0)
-        model.fit([KNOWN], few)
+        model.learn([KNOWN])
+        model.adapt(few)
         found = model.predict(asked)
         held = (np.abs(found.mean - asked.values) < 1.645 * found.deviation).mean()
         assert 0.82 <= held <= 0.97, name
 
 
 def test_an_unknown_model_is_one_line() -> None:
-    with pytest.raises(ModelError, match="unknown model oracle: choose one of flops, params, trees, gp, default"):
+    with pytest.raises(
+        ModelError, match="unknown model oracle: choose one of flops, params, trees, gp, gnn, aiop, aiop-flops"
+    ):
         get_model("oracle")

@@ -1,0 +1,170 @@
+"""AIO-P as published (arXiv 2211.17228): a backbone learnt on classification, and a K-Adapter for every other task."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from predictor.label_set import Floats, LabelSet
+from predictor.models.base import FEW, Model, NothingKnownError, Prediction, register
+from predictor.models.scaling import standard_scores
+from predictor.networks.batch import GraphBatch
+from predictor.networks.examples import Examples, is_held_out
+from predictor.networks.fitting import Journal, Lesson, Settings, Unwatched, fit
+from predictor.networks.published import Adapter, Backbone
+
+PRETRAINING, INFUSION = Settings(40, 32, 1e-4), Settings(100, 32, 1e-4)
+TUNING = Settings(100, 1, 1e-4)
+_TOGETHER = 64  # graphs that are predicted at once
+_CLASSIFICATION = "cls"
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """adapters: by task."""
+
+    backbone: Backbone
+    adapters: dict[str, Adapter]
+
+    def scores(self, batch: GraphBatch, task: str | None) -> Tensor:
+        """(count,) what the adapter of `task` says, or the backbone's own head."""
+        told: Tensor = self.backbone(batch) if task is None else self.adapters[task](batch, self.backbone.states(batch))
+        return told
+
+    def mean(self, batch: GraphBatch) -> Tensor:
+        """(count,) the mean over all heads."""
+        if not self.adapters:
+            return self.scores(batch, None)
+        states = self.backbone.states(batch)
+        return torch.stack([adapter(batch, states) for adapter in self.adapters.values()]).mean(0)
+
+
+class Published(Model):
+    """Mean and deviation of a new set come from its few labels; nothing else is learnt from them ("zero-shot")."""
+
+    flops_scaling: ClassVar[bool] = False
+    tuned: ClassVar[bool] = False
+    adapters: ClassVar[bool] = True
+    pretraining: ClassVar[Settings] = PRETRAINING
+    infusion: ClassVar[Settings] = INFUSION
+    tuning: ClassVar[Settings] = TUNING
+
+    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+        """The backbone from sets of classification, or from all where there are none; then an adapter a task."""
+        journal = journal or Unwatched()
+        torch.manual_seed(self._seed)
+        by_task = defaultdict[str, list[LabelSet]](list)
+        for known in sources:
+            if len(known) >= FEW:
+                by_task[known.task].append(known)
+        self._learnt: _Weights | None = None
+        if not by_task:
+            return
+        first = by_task.pop(_CLASSIFICATION, None) or [one for sets in by_task.values() for one in sets]
+        self._learnt = _Weights(Backbone(), {})
+        self._fit("backbone", self.pretraining, self._learnt, None, first, journal)
+        self._learnt.backbone.requires_grad_(False)
+        for task, sets in sorted(by_task.items() if self.adapters else []):
+            self._learnt.adapters[task] = Adapter()
+            self._fit(task, self.infusion, self._learnt, task, sets, journal)
+
+    def adapt(self, few: LabelSet) -> None:
+        """See `Model.adapt`."""
+        if self._learnt is None:
+            raise NothingKnownError(few.name)
+        self._used, self._scale = self._learnt, None
+        if len(few) < FEW:
+            return
+        if self.tuned:
+            self._used = copy.deepcopy(self._learnt)
+            self._used.backbone.requires_grad_(not self._used.adapters)
+            for task in self._used.adapters or [None]:
+                self._fit("few", self.tuning, self._used, task, [few], Unwatched())
+        scaled = self._scaled(few)
+        mean, deviation = float(scaled.mean()), float(scaled.std()) or 1.0
+        missed = few.values - (self._scores(few) * deviation + mean) * self._factors(few)
+        self._scale = mean, deviation, float(np.sqrt((missed**2).sum() / (len(few) - 2)))
+
+    def predict(self, asked: LabelSet) -> Prediction:
+        """The mean of the adapters' heads, or what the backbone says where there is no adapter."""
+        scores = self._scores(asked)
+        if self._scale is None:
+            return Prediction.score(scores)
+        mean, deviation, missed = self._scale
+        return Prediction((scores * deviation + mean) * self._factors(asked), np.full(len(asked), missed))
+
+    def _fit(
+        self,
+        stage: str,
+        settings: Settings,
+        weights: _Weights,
+        task: str | None,
+        sets: Sequence[LabelSet],
+        journal: Journal,
+    ) -> None:
+        """Train the adapter of `task`, or the backbone."""
+        kept = sets if stage == "few" else [one.take(~is_held_out(one.architectures)) for one in sets]
+        examples = Examples.of([one for one in kept if len(one)], lambda one: standard_scores(self._scaled(one)))
+        lesson = Lesson(
+            stage,
+            weights.backbone if task is None else weights.adapters[task],
+            lambda batch, sets: weights.scores(batch, task),
+            lambda scores, wanted, sets: nn.functional.mse_loss(scores, wanted),
+            examples,
+            held_out=examples.take(np.arange(0)),
+        )
+        fit(lesson, settings, self._seed, journal)
+
+    @torch.no_grad()
+    def _scores(self, asked: LabelSet) -> Floats:
+        """(n,) standard scores."""
+        found = []
+        for start in range(0, len(asked), _TOGETHER):
+            batch = GraphBatch.of(asked.pool.nodes, asked.graphs[start : start + _TOGETHER])
+            found.append(self._used.mean(batch))
+        return torch.cat(found).numpy().astype(np.float64) if found else np.zeros(0)
+
+    def _scaled(self, labels: LabelSet) -> Floats:
+        return labels.values / self._factors(labels)
+
+    def _factors(self, labels: LabelSet) -> Floats:
+        """(n,) log10(GFLOPs + 1) + 1, by which labels are divided before they are standardised, or ones."""
+        if not self.flops_scaling:
+            return np.ones(len(labels))
+        factors: Floats = np.log10((np.exp2(labels.column("log_flops")) - 1) / 1e9 + 1) + 1
+        return factors
+
+
+@register
+class GraphNetwork(Published):
+    """The published baseline, a network for graphs without adapters."""
+
+    name, adapters = "gnn", False
+
+
+@register
+class AIOP(Published):
+    """With adapters and standardised labels."""
+
+    name = "aiop"
+
+
+@register
+class AIOPFlops(Published):
+    """With labels scaled by FLOPs (section 3.3)."""
+
+    name, flops_scaling = "aiop-flops", True
+
+
+@register
+class AIOPTuned(Published):
+    """Fine-tuned on the few labels."""
+
+    name, tuned = "aiop-tuned", True

@@ -1,0 +1,1 @@
+"""Networks that read graphs, and how they learn."""

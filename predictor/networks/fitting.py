@@ -1,0 +1,171 @@
+"""How a network learns from examples: Adam, over epochs, on one worker or on several that share each batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from predictor.features import Integers
+from predictor.networks.batch import GraphBatch
+from predictor.networks.examples import Examples
+
+Score = Callable[[GraphBatch, Tensor], Tensor]  # graphs, and the set each is of, to (count,) scores
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # scores, those to be learnt, sets
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """batch: graphs a step. rate: Adam's. clip: bound on the gradient's norm.
+
+    patience: epochs without a better hold-out after which it stops, and the best is kept; None: all epochs, and the
+    last is kept.
+    """
+
+    epochs: int
+    batch: int
+    rate: float
+    clip: float = 5.0
+    patience: int | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where learning is. loss: of the hold-out, or of what is learnt from where nothing is held out."""
+
+    epoch: int = 0
+    loss: float = float("inf")
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+
+
+class Journal(Protocol):
+    """Keeps what is needed to go on after a crash, and tells people how far it is."""
+
+    def restore(self, stage: str) -> tuple[Progress, dict[str, Tensor]] | None:
+        """What was last noted of a stage; None where it has not begun."""
+
+    def note(self, stage: str, progress: Progress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+        """An epoch of `epochs` is done. state: what `restore` is to give back."""
+
+
+class Unwatched:
+    """A journal that keeps nothing."""
+
+    def restore(self, stage: str) -> tuple[Progress, dict[str, Tensor]] | None:
+        """Nothing."""
+        return None
+
+    def note(self, stage: str, progress: Progress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """stage: its name in the journal. network: what learns. score: how it reads graphs. held_out: may be empty."""
+
+    stage: str
+    network: nn.Module
+    score: Score
+    loss: Loss
+    examples: Examples
+    held_out: Examples
+
+
+def fit(lesson: Lesson, settings: Settings, seed: int, journal: Journal) -> Progress:
+    """Learn; the same numbers for the same seed on the same machine. Goes on from the journal where it can."""
+    network, device = lesson.network, next(lesson.network.parameters()).device
+    learning = [p for p in network.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(learning, settings.rate)
+    progress, best = Progress(), copy.deepcopy(network.state_dict())
+    if kept := journal.restore(lesson.stage):
+        progress, best = kept[0], _restored(kept[1], network, adam)
+    while progress.epoch < settings.epochs and not _stops(progress, settings):
+        network.train()
+        seen = list[float]()
+        for rows in _batches(len(lesson.examples), settings.batch, seed + progress.epoch):
+            loss = _loss(lesson, lesson.examples.take(rows), device)
+            adam.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            _average_gradients(learning)
+            nn.utils.clip_grad_norm_(learning, settings.clip)
+            adam.step()
+            seen.append(loss.item())
+        progress.epoch += 1
+        progress.loss = held_out_loss(lesson, settings.batch) if len(lesson.held_out) else float(np.mean(seen))
+        if settings.patience is None or progress.loss < progress.best_loss:
+            progress.best_epoch, progress.best_loss = progress.epoch, progress.loss
+            best = copy.deepcopy(network.state_dict())
+        journal.note(lesson.stage, progress, partial(_state, network, adam, best), settings.epochs)
+    network.load_state_dict(best)
+    network.eval()
+    return progress
+
+
+@torch.no_grad()
+def held_out_loss(lesson: Lesson, batch: int) -> float:
+    """Mean loss over the hold-out. The same on every worker."""
+    lesson.network.eval()
+    device = next(lesson.network.parameters()).device
+    starts = range(0, len(lesson.held_out), batch)
+    parts = [lesson.held_out.take(np.arange(s, min(s + batch, len(lesson.held_out)))) for s in starts]
+    losses = [_loss(lesson, part, device).item() * len(part) for part in parts]
+    return sum(losses) / len(lesson.held_out)
+
+
+def _loss(lesson: Lesson, some: Examples, device: torch.device) -> Tensor:
+    sets, wanted = torch.from_numpy(some.sets).to(device), torch.from_numpy(some.scores).to(device)
+    return lesson.loss(lesson.score(GraphBatch.of(some.graphs, some.which, device), sets), wanted, sets)
+
+
+def _batches(examples: int, size: int, seed: int) -> Iterator[Integers]:
+    """This worker's share of every batch of an epoch; all workers draw the same order."""
+    rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    order = np.random.default_rng(seed).permutation(examples)
+    for start in range(0, examples, size):
+        batch = order[start : start + size]
+        if len(batch) >= workers:  # else there would be workers without any
+            yield batch[rank::workers]
+
+
+def _average_gradients(learning: list[nn.Parameter]) -> None:
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return
+    flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in learning])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for p, part in zip(learning, torch.split(flat, [p.numel() for p in learning]), strict=True):
+        p.grad = part.view_as(p).clone()
+
+
+def _stops(progress: Progress, settings: Settings) -> bool:
+    return settings.patience is not None and progress.epoch - progress.best_epoch >= settings.patience
+
+
+def _state(network: nn.Module, adam: torch.optim.Adam, best: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Everything that `_restored` takes, by name."""
+    state = {f"now.{name}": value for name, value in network.state_dict().items()}
+    state |= {f"best.{name}": value for name, value in best.items()}
+    for number, moments in adam.state_dict()["state"].items():
+        state |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+    return {name: value.detach().clone().contiguous() for name, value in state.items()}
+
+
+def _restored(state: dict[str, Tensor], network: nn.Module, adam: torch.optim.Adam) -> dict[str, Tensor]:
+    """Bring network and optimiser to where they were; the best weights so far."""
+    groups = adam.state_dict()
+    for name, value in state.items():
+        kind, _, rest = name.partition(".")
+        if kind == "adam":
+            number, _, moment = rest.partition(".")
+            groups["state"].setdefault(int(number), {})[moment] = value
+    adam.load_state_dict(groups)
+    network.load_state_dict({name[4:]: value for name, value in state.items() if name.startswith("now.")})
+    return {name[5:]: value for name, value in state.items() if name.startswith("best.")}
