@@ -6,16 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from predictor.api import Predictor
     from predictor.cost import Cost, measure_cost
     from predictor.errors import AIOPError
     from predictor.graph import Graph, trace
 
-__all__ = ["AIOPError", "Cost", "Graph", "measure_cost", "trace"]
+__all__ = ["AIOPError", "Cost", "Graph", "Predictor", "measure_cost", "trace"]
 
 _HOMES = {
     "AIOPError": "predictor.errors",
     "Cost": "predictor.cost",
     "Graph": "predictor.graph",
+    "Predictor": "predictor.api",
     "measure_cost": "predictor.cost",
     "trace": "predictor.graph",
 }

@@ -81,6 +81,8 @@ class Collated:
     @classmethod
     def join(cls, parts: Sequence[Collated]) -> Collated:
         """All graphs of `parts` in a row."""
+        if len(parts) == 1:
+            return parts[0]
         starts = [np.diff(part.node_start) for part in parts], [np.diff(part.edge_start) for part in parts]
         return cls(
             ops=np.concatenate([part.ops for part in parts]),

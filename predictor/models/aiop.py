@@ -6,18 +6,18 @@ import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import FEW, Model, NothingKnownError, Prediction, register
+from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
 from predictor.models.scaling import standard_scores
 from predictor.networks.batch import GraphBatch
 from predictor.networks.examples import Examples, is_held_out
-from predictor.networks.fitting import Journal, Lesson, Settings, Unwatched, fit
+from predictor.networks.fitting import Journal, Lesson, Settings, Unwatched, fit, mean_squared
 from predictor.networks.published import Adapter, Backbone
 
 PRETRAINING, INFUSION = Settings(40, 32, 1e-4), Settings(100, 32, 1e-4)
@@ -65,6 +65,7 @@ class Published(Model):
             if len(known) >= FEW:
                 by_task[known.task].append(known)
         self._learnt: _Weights | None = None
+        self._units = self._units_of(sources)
         if not by_task:
             return
         first = by_task.pop(_CLASSIFICATION, None) or [one for sets in by_task.values() for one in sets]
@@ -81,6 +82,8 @@ class Published(Model):
             raise NothingKnownError(few.name)
         self._used, self._scale = self._learnt, None
         if len(few) < FEW:
+            if unit := self._units.get(f"{few.task}/{few.data}"):
+                self._scale = *unit, unit[1]
             return
         if self.tuned:
             self._used = copy.deepcopy(self._learnt)
@@ -100,6 +103,31 @@ class Published(Model):
         mean, deviation, missed = self._scale
         return Prediction((scores * deviation + mean) * self._factors(asked), np.full(len(asked), missed))
 
+    def state(self) -> State:
+        """See `Model.state`."""
+        networks: dict[str, nn.Module] = {}
+        if self._learnt is not None:
+            adapters = {f"adapter.{task}": adapter for task, adapter in self._learnt.adapters.items()}
+            networks = {"backbone": self._learnt.backbone, **adapters}
+        parts = ((name, network.state_dict()) for name, network in networks.items())
+        arrays = {f"{name}/{inner}": value.cpu().numpy() for name, state in parts for inner, value in state.items()}
+        return arrays, {"seed": self._seed, "networks": list(networks), "units": self._units}
+
+    @classmethod
+    def restore(cls, arrays: Arrays, told: dict[str, Any]) -> Published:
+        """See `Model.restore`."""
+        model = cls(told["seed"])
+        model._units = {name: (mean, deviation) for name, (mean, deviation) in told["units"].items()}
+        model._learnt = _Weights(Backbone(), {}) if told["networks"] else None
+        for name in told["networks"]:
+            assert model._learnt is not None
+            network: nn.Module = model._learnt.backbone
+            if name != "backbone":
+                network = model._learnt.adapters[name.removeprefix("adapter.")] = Adapter()
+            found = below(arrays, f"{name}/")
+            network.load_state_dict({inner: torch.from_numpy(value) for inner, value in found.items()})
+        return model
+
     def _fit(
         self,
         stage: str,
@@ -111,12 +139,13 @@ class Published(Model):
     ) -> None:
         """Train the adapter of `task`, or the backbone."""
         kept = sets if stage == "few" else [one.take(~is_held_out(one.architectures)) for one in sets]
-        examples = Examples.of([one for one in kept if len(one)], lambda one: standard_scores(self._scaled(one)))
+        kept = [one for one in kept if len(one)]
+        examples = Examples.of(kept, [standard_scores(self._scaled(one)) for one in kept])
         lesson = Lesson(
             stage,
             weights.backbone if task is None else weights.adapters[task],
-            lambda batch, sets: weights.scores(batch, task),
-            lambda scores, wanted, sets: nn.functional.mse_loss(scores, wanted),
+            lambda batch: weights.scores(batch, task)[:, None],
+            mean_squared,
             examples,
             held_out=examples.take(np.arange(0)),
         )
@@ -130,6 +159,14 @@ class Published(Model):
             batch = GraphBatch.of(asked.pool.nodes, asked.graphs[start : start + _TOGETHER])
             found.append(self._used.mean(batch))
         return torch.cat(found).numpy().astype(np.float64) if found else np.zeros(0)
+
+    def _units_of(self, sources: Sequence[LabelSet]) -> dict[str, tuple[float, float]]:
+        """By task and data, mean and deviation of what is learnt of the labels: for questions without labels."""
+        found = defaultdict[str, list[Floats]](list)
+        for known in sources:
+            found[f"{known.task}/{known.data}"].append(self._scaled(known))
+        together = {name: np.concatenate(parts) for name, parts in found.items()}
+        return {name: (float(values.mean()), float(values.std()) or 1.0) for name, values in together.items()}
 
     def _scaled(self, labels: LabelSet) -> Floats:
         return labels.values / self._factors(labels)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictor.errors import AIOPError
 from predictor.label_set import Floats, LabelSet
@@ -43,6 +44,10 @@ class Prediction:
 FEW = 3  # fewer labels than this are as none: a scale cannot be told from them
 
 
+Arrays = dict[str, NDArray[Any]]
+State = tuple[Arrays, dict[str, Any]]
+
+
 class Model(ABC):
     """Learns from labels of other sets, once, then from a few of the one asked about."""
 
@@ -65,6 +70,20 @@ class Model(ABC):
     @abstractmethod
     def predict(self, asked: LabelSet) -> Prediction:
         """For the networks of `asked`, of the same set as `few`. Its values are not read."""
+
+    def state(self) -> State:
+        """What was learnt: arrays by name, and what JSON can hold. Raises ModelError for a model that keeps nothing."""
+        raise ModelError(f"model {self.name} cannot be kept: it learns anew for every question; train default or aiop")
+
+    @classmethod
+    def restore(cls, arrays: Arrays, told: dict[str, Any]) -> Model:
+        """Inverse of `state`."""
+        raise ModelError(f"model {cls.name} cannot be kept")
+
+
+def below(arrays: Arrays, prefix: str) -> Arrays:
+    """Those whose name begins with `prefix`, by the rest of it."""
+    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
 AnyModel = TypeVar("AnyModel", bound=type[Model])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,26 @@ class Process:
 
     def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int) -> None:
         """table: (n, columns), standardised. values: (n,), in any unit."""
-        whole = kernel + WhiteKernel(0.1, (0.02, 1.0))  # with less noise a score of labels is learnt by heart
-        process = GaussianProcessRegressor(whole, normalize_y=True, random_state=seed)
+        process = GaussianProcessRegressor(_noisy(kernel), normalize_y=True, random_state=seed)
         with warnings.catch_warnings():
             # Bounds are priors here, and few labels often end at one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._fitted = process.fit(table, values)
+
+    def state(self) -> dict[str, Floats]:
+        """What it learnt from and the hyper-parameters it found; `restore` reads it."""
+        fitted = self._fitted
+        values = fitted.y_train_ * fitted._y_train_std + fitted._y_train_mean
+        return {"table": fitted.X_train_, "values": values, "theta": fitted.kernel_.theta}
+
+    @classmethod
+    def restore(cls, kernel: Kernel, state: Mapping[str, Floats]) -> Process:
+        """Inverse of `state`. kernel: as given to the constructor."""
+        process = cls.__new__(cls)
+        whole = _noisy(kernel).clone_with_theta(state["theta"])
+        found = GaussianProcessRegressor(whole, optimizer=None, normalize_y=True)
+        process._fitted = found.fit(state["table"], state["values"])
+        return process
 
     def __call__(self, table: Floats) -> tuple[Floats, Floats]:
         """(n,) means and deviations, those of a measured label."""
@@ -95,8 +110,15 @@ class Process:
         return float(self._fitted.log_marginal_likelihood_value_)
 
 
+def _noisy(kernel: Kernel) -> Kernel:
+    return kernel + WhiteKernel(0.1, (0.02, 1.0))  # with less noise a score of labels is learnt by heart
+
+
+def statistics_kernel(columns: int) -> Kernel:
+    """For statistics of graphs alone."""
+    return linear(0, columns, 1.0) + smooth(0, columns, 1.0, float(np.sqrt(columns)))
+
+
 def statistics_process(table: Floats, values: Floats, seed: int) -> Process:
     """On statistics of graphs alone."""
-    columns = table.shape[1]
-    kernel = linear(0, columns, 1.0) + smooth(0, columns, 1.0, float(np.sqrt(columns)))
-    return Process(kernel, table, values, seed)
+    return Process(statistics_kernel(table.shape[1]), table, values, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,38 +12,40 @@ from numpy.typing import NDArray
 from predictor.features import Collated, Floats, Integers
 from predictor.label_set import LabelSet
 
-Scaling = Callable[[LabelSet], NDArray[np.float64]]  # labels to standard scores, (n,)
 _HELD_OUT = 10  # of so many architectures one is not learnt from, always the same ones
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """graphs: all there are. which: (n,) numbers in it. scores: (n,) to be learnt. sets: (n,) the set each is of."""
+    """graphs: all there are. which: (n,) distinct numbers in it. scores: (n, sets); NaN where a set has no label."""
 
     graphs: Collated
     which: Integers
     scores: Floats
-    sets: Integers
 
     @classmethod
-    def of(cls, sets: Sequence[LabelSet], scaling: Scaling) -> Examples:
-        """All labels of `sets`, at least one."""
+    def of(cls, sets: Sequence[LabelSet], scores: Sequence[NDArray[np.float64]]) -> Examples:
+        """All labels of `sets`. A graph's labels of one set are averaged.
+
+        scores: a set, (n,) what is to be learnt in the place of its values.
+        """
         pools = list({id(one.pool): one.pool for one in sets}.values())
         first = dict(zip(map(id, pools), np.cumsum([0, *(len(pool) for pool in pools)]).tolist(), strict=False))
-        graphs = pools[0].nodes if len(pools) == 1 else Collated.join([pool.nodes for pool in pools])
-        return cls(
-            graphs=graphs,
-            which=np.concatenate([one.graphs + first[id(one.pool)] for one in sets]),
-            scores=np.concatenate([scaling(one) for one in sets]).astype(np.float32),
-            sets=np.repeat(np.arange(len(sets)), [len(one) for one in sets]),
-        )
+        numbers = [one.graphs + first[id(one.pool)] for one in sets]
+        which, places = np.unique(np.concatenate(numbers), return_inverse=True)
+        total, count = np.zeros((2, len(which), len(sets)))
+        columns = np.repeat(np.arange(len(sets)), [len(one) for one in sets])
+        np.add.at(total, (places, columns), np.concatenate(list(scores)))
+        np.add.at(count, (places, columns), 1.0)
+        means = np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+        return cls(Collated.join([pool.nodes for pool in pools]), which, means.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.which)
 
-    def take(self, rows: NDArray[np.bool_] | Integers) -> Examples:
-        """Some of them, by number or by mask."""
-        return replace(self, which=self.which[rows], scores=self.scores[rows], sets=self.sets[rows])
+    def take(self, rows: Integers) -> Examples:
+        """Some of them, by number."""
+        return replace(self, which=self.which[rows], scores=self.scores[rows])
 
 
 def is_held_out(architectures: NDArray[np.str_]) -> NDArray[np.bool_]:

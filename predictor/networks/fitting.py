@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,23 +18,25 @@ from predictor.features import Integers
 from predictor.networks.batch import GraphBatch
 from predictor.networks.examples import Examples
 
-Score = Callable[[GraphBatch, Tensor], Tensor]  # graphs, and the set each is of, to (count,) scores
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # scores, those to be learnt, sets
+Score = Callable[[GraphBatch], Tensor]  # to (count, sets), or (count, 1) where it says the same of every set
+Loss = Callable[[Tensor, Tensor], Tensor]  # such scores, and (count, sets) to be learnt, NaN where there is no label
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """batch: graphs a step. rate: Adam's. clip: bound on the gradient's norm.
+    """batch: graphs a step. rate: Adam's; if it decays, down to nothing along a cosine. clip: of the gradient's norm.
 
     patience: epochs without a better hold-out after which it stops, and the best is kept; None: all epochs, and the
-    last is kept.
+    last is kept. most: graphs an epoch, drawn anew each time.
     """
 
     epochs: int
     batch: int
     rate: float
+    decays: bool = False
     clip: float = 5.0
     patience: int | None = None
+    most: int = 10**9
 
 
 @dataclass(slots=True)
@@ -90,7 +93,9 @@ def fit(lesson: Lesson, settings: Settings, seed: int, journal: Journal) -> Prog
     while progress.epoch < settings.epochs and not _stops(progress, settings):
         network.train()
         seen = list[float]()
-        for rows in _batches(len(lesson.examples), settings.batch, seed + progress.epoch):
+        for group in adam.param_groups:
+            group["lr"] = settings.rate * (_cosine(progress.epoch / settings.epochs) if settings.decays else 1.0)
+        for rows in _batches(len(lesson.examples), settings, seed + progress.epoch):
             loss = _loss(lesson, lesson.examples.take(rows), device)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -121,16 +126,27 @@ def held_out_loss(lesson: Lesson, batch: int) -> float:
 
 
 def _loss(lesson: Lesson, some: Examples, device: torch.device) -> Tensor:
-    sets, wanted = torch.from_numpy(some.sets).to(device), torch.from_numpy(some.scores).to(device)
-    return lesson.loss(lesson.score(GraphBatch.of(some.graphs, some.which, device), sets), wanted, sets)
+    wanted = torch.from_numpy(some.scores).to(device)
+    return lesson.loss(lesson.score(GraphBatch.of(some.graphs, some.which, device)), wanted)
 
 
-def _batches(examples: int, size: int, seed: int) -> Iterator[Integers]:
+def mean_squared(scores: Tensor, wanted: Tensor) -> Tensor:
+    """Over all labels there are."""
+    missing = wanted.isnan()
+    missed = torch.where(missing, 0.0, scores - wanted.nan_to_num())
+    return (missed**2).sum() / (~missing).sum().clamp(min=1)
+
+
+def _cosine(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _batches(examples: int, settings: Settings, seed: int) -> Iterator[Integers]:
     """This worker's share of every batch of an epoch; all workers draw the same order."""
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    order = np.random.default_rng(seed).permutation(examples)
-    for start in range(0, examples, size):
-        batch = order[start : start + size]
+    order = np.random.default_rng(seed).permutation(examples)[: settings.most]
+    for start in range(0, len(order), settings.batch):
+        batch = order[start : start + settings.batch]
         if len(batch) >= workers:  # else there would be workers without any
             yield batch[rank::workers]
 

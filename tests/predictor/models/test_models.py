@@ -10,10 +10,11 @@ from synthetic_sets import label_set
 from predictor.label_set import LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import Published
+from predictor.models.stacked import Stacked
 from predictor.networks.fitting import Settings
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
-KNOWN = label_set("a/seg/x", 300, [0.9, 0.4, -0.6, 0.1, 0.5], first=1000)
+KNOWN = label_set("a/seg/x", 150, [0.9, 0.4, -0.6, 0.1, 0.5], first=1000)
 FEW, ASKED = label_set("a/det/x", 40, WEIGHTS), label_set("a/det/x", 200, WEIGHTS, seed=1, first=500)
 NONE = FEW.take(np.arange(0))
 PUBLISHED = [name for name in model_names() if issubclass(get_model(name), Published)]
@@ -24,7 +25,8 @@ def _quick_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published numbers of epochs are for thousands of labels."""
     monkeypatch.setattr(Published, "pretraining", Settings(15, 32, 5e-3))
     monkeypatch.setattr(Published, "infusion", Settings(15, 32, 5e-3))
-    monkeypatch.setattr(Published, "tuning", Settings(4, 1, 3e-3))
+    monkeypatch.setattr(Published, "tuning", Settings(2, 1, 3e-4))
+    monkeypatch.setattr(Stacked, "settings", Settings(10, 32, 4e-3, decays=True))
 
 
 def correlation(model: str, sources: list[LabelSet], few: LabelSet, asked: LabelSet = ASKED) -> float:

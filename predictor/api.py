@@ -1,0 +1,122 @@
+"""A trained predictor, as users of the library hold it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from predictor.features import Collated
+from predictor.generation import read_generation, write_generation
+from predictor.graph.structure import Graph
+from predictor.graph_pool import GraphPool
+from predictor.label_set import LabelSet
+from predictor.models import Model, ModelError, Prediction, get_model
+from predictor.models.base import FEW, Arrays, below
+
+_Asked = tuple[str, str]  # task, data
+_OWN = "adapted"  # data of labels that came with no name
+
+
+class Predictor:
+    """What a generation has learnt, and the few labels it was adapted to since.
+
+    about: of the generation: model, sets, store and version it learnt from, hold-out report.
+    """
+
+    def __init__(self, model: Model, about: dict[str, Any], few: Mapping[_Asked, LabelSet] | None = None) -> None:
+        self._model, self.about, self._few = model, about, dict(few or {})
+        self._adapted_to: _Asked | None = None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Predictor:
+        """A generation from its folder. Raises GenerationError, in one line, for a folder that is none, is of another
+        version, or was changed since it was written.
+        """
+        arrays, about = read_generation(Path(folder))
+        model = get_model(about["model"]).restore(below(arrays, "model."), about["learnt"])
+        few = {}
+        for number, told in enumerate(about["few"]):
+            few[told["task"], told["data"]] = _restored(below(arrays, f"few.{number}."), told)
+        return cls(model, about, few)
+
+    def save(self, folder: str | Path) -> None:
+        """Write it as a generation, whole or not at all. Raises GenerationError where that is not possible."""
+        arrays, learnt = self._model.state()
+        kept = {f"model.{name}": value for name, value in arrays.items()}
+        few = []
+        for number, labels in enumerate(self._few.values()):
+            kept |= {f"few.{number}.{name}": value for name, value in _arrays(labels).items()}
+            few.append({"name": labels.name, "task": labels.task, "data": labels.data})
+        about = {name: value for name, value in self.about.items() if name not in ("format", "reads", "sha256")}
+        write_generation(Path(folder), kept, about | {"model": self._model.name, "learnt": learnt, "few": few})
+
+    @property
+    def known(self) -> list[_Asked]:
+        """(task, data) of what it can predict in the task's metric, those with most labels first."""
+        counts = Counter[_Asked]()
+        for one in self.about["sets"]:
+            counts[one["task"], one["data"]] += one["labels"]
+        return list(dict.fromkeys([*self._few, *(asked for asked, _ in counts.most_common())]))
+
+    def predict(self, graphs: Sequence[Graph], task: str, data: str | None = None) -> Prediction:
+        """mean, deviation: (n,), in the task's metric, of networks of body and head.
+
+        data: which data set's labels are meant; by default that of the task with most labels, or the last adapted to.
+        Raises ModelError for a task or data set without any label.
+        """
+        pool = GraphPool.of(graphs)
+        found = self._data_of(task, data)
+        names = np.array([f"asked-{number}" for number in range(len(pool))])
+        asked = LabelSet("asked", "", task, found, names, np.full(len(pool), np.nan), np.arange(len(pool)), pool)
+        return self.predict_set(asked)
+
+    def predict_set(self, asked: LabelSet) -> Prediction:
+        """The same for graphs that are numbers already."""
+        key = asked.task, asked.data
+        if self._adapted_to != key:
+            self._model.adapt(self._few.get(key, asked.take(np.arange(0))))
+            self._adapted_to = key
+        return self._model.predict(asked)
+
+    def adapt(self, graphs: Sequence[Graph], values: ArrayLike, task: str, data: str = _OWN) -> Predictor:
+        """Another predictor, which knows labels of a task, data set or space that this one has not learnt.
+
+        values: (n,), at least 3. Seconds, and nothing of this one changes. Raises ModelError for unusable labels.
+        """
+        measured = np.asarray(values, np.float64)
+        if measured.shape != (len(graphs),):
+            raise ModelError(f"adapt: {len(graphs)} graphs and values of shape {measured.shape}: give one a graph")
+        if len(graphs) < FEW or not np.isfinite(measured).all():
+            raise ModelError(f"adapt: needs at least {FEW} labels, all of them finite numbers")
+        pool, names = GraphPool.of(graphs), np.array([f"few-{number}" for number in range(len(graphs))])
+        labels = LabelSet(f"{task}/{data}", "", task, data, names, measured, np.arange(len(pool)), pool)
+        return Predictor(copy.copy(self._model), self.about, {(task, data): labels} | self._few)
+
+    def _data_of(self, task: str, data: str | None) -> str:
+        found = [of for known, of in self.known if known == task]
+        if data is None and found:
+            return found[0]
+        if data is None or data not in found:
+            what = f"task {task}" if not found else f"task {task} on {data}"
+            there = ", ".join(f"{known} on {of}" for known, of in self.known)
+            raise ModelError(f"{what}: no labels known, only of {there}: adapt it with a few, or train on some")
+        return data
+
+
+def _arrays(labels: LabelSet) -> Arrays:
+    nodes, edges = labels.pool.nodes, labels.pool.nodes.edges
+    arrays: Arrays = {"ops": nodes.ops, "nodes": nodes.nodes, "edges": edges, "statistics": labels.pool.statistics}
+    return arrays | {"node_start": nodes.node_start, "edge_start": nodes.edge_start, "values": labels.values}
+
+
+def _restored(arrays: Arrays, told: Mapping[str, str]) -> LabelSet:
+    nodes = Collated(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
+    pool, count = GraphPool(nodes, arrays["statistics"]), len(arrays["values"])
+    names = np.array([f"few-{number}" for number in range(count)])
+    return LabelSet(told["name"], "", told["task"], told["data"], names, arrays["values"], np.arange(count), pool)

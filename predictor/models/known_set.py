@@ -1,0 +1,63 @@
+"""One known label set: standard scores of its labels as a function of graph statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.label_set import Floats, LabelSet
+from predictor.models.gaussian_process import Process, statistics_kernel, statistics_process
+from predictor.models.scaling import Standardiser
+
+_MOST = 400  # labels that the process learns from: its time grows with their cube
+_FAR = 3.0  # spreads outside, beyond which it makes no difference
+
+
+class KnownSet:
+    """A Gaussian process on some of a set's labels, and where in the space of graphs they lie."""
+
+    def __init__(self, known: LabelSet, seed: int) -> None:
+        """known: at least one label."""
+        self.name, self.task, self.data, self.labels = known.name, known.task, known.data, len(known)
+        self.mean, self.deviation = float(known.values.mean()), float(known.values.std()) or 1.0
+        self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
+        some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
+        table = known.statistics[some]
+        self._scale = Standardiser.of(table)
+        self._process = statistics_process(self._scale(table), self.scores(known)[some], seed)
+
+    def scores(self, known: LabelSet) -> Floats:
+        """(n,) labels of this set in its standard scores."""
+        return (known.values - self.mean) / self.deviation
+
+    def __call__(self, statistics: Floats) -> tuple[Floats, Floats]:
+        """(n,) standard scores, and how unsure they are where networks are like those it learnt from."""
+        return self._process(self._scale(statistics))
+
+    def strangeness(self, statistics: Floats, spread: Floats) -> Floats:
+        """(n,) how far networks lie outside of what was learnt from: root mean square over statistics, in `spread`s.
+
+        A process alone does not tell: a statistic that never varied is nothing to it.
+        """
+        outside = np.maximum(np.maximum(self._low - statistics, statistics - self._high), 0.0)
+        distance: Floats = np.sqrt((np.minimum(outside / spread, _FAR) ** 2).mean(axis=1))
+        return distance
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Arrays by name, and what JSON holds; `restore` reads both."""
+        arrays = {"low": self._low, "high": self._high, "centre": self._scale.mean, "factor": self._scale.factor}
+        told = {name: getattr(self, name) for name in ("name", "task", "data", "labels", "mean", "deviation")}
+        return arrays | self._process.state(), told
+
+    @classmethod
+    def restore(cls, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> KnownSet:
+        """Inverse of `state`."""
+        known = cls.__new__(cls)
+        for name, value in told.items():
+            setattr(known, name, value)
+        known._low, known._high = arrays["low"], arrays["high"]
+        known._scale = Standardiser(arrays["centre"], arrays["factor"])
+        known._process = Process.restore(statistics_kernel(arrays["table"].shape[1]), arrays)
+        return known

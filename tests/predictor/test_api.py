@@ -1,0 +1,104 @@
+"""A predictor is kept, loaded and adapted without changing what it says; whatever was damaged is told in one line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from synthetic_sets import label_set, random_graph
+
+from predictor import Predictor
+from predictor.generation import GenerationError
+from predictor.models import ModelError, get_model
+from predictor.models.aiop import Published
+from predictor.models.stacked import Stacked
+from predictor.networks.fitting import Settings
+
+WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
+SETS = [label_set("a/seg/x", 80, WEIGHTS, first=1000), label_set("a/cls/x", 60, [0.5, 0.5, 0.1, 0.0, 0.0], first=1000)]
+GRAPHS = [random_graph(seed) for seed in range(500, 540)]
+VALUES = label_set("a/seg/x", 40, WEIGHTS, first=500).values
+
+
+@pytest.fixture(scope="module", params=["default", "aiop"])
+def predictor(request: pytest.FixtureRequest) -> Predictor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Published, "pretraining", Settings(4, 32, 5e-3))
+        patch.setattr(Published, "infusion", Settings(4, 32, 5e-3))
+        patch.setattr(Stacked, "settings", Settings(4, 32, 4e-3))
+        model = get_model(request.param)(0)
+        model.learn(SETS)
+    sets = [{"name": one.name, "task": one.task, "data": one.data, "labels": len(one)} for one in SETS]
+    return Predictor(model, {"model": request.param, "sets": sets})
+
+
+def test_a_known_task_is_predicted_in_its_metric(predictor: Predictor) -> None:
+    found = predictor.predict(GRAPHS, "seg")
+    assert found.mean.shape == found.deviation.shape == (40,)
+    assert (found.deviation > 0).all()
+    if predictor.about["model"] == "default":
+        assert spearmanr(found.mean, VALUES)[0] > 0.8
+        assert np.abs(found.mean - VALUES).mean() < 0.08
+    assert predictor.known == [("seg", "x"), ("cls", "x")]
+
+
+def test_what_is_loaded_says_the_same(predictor: Predictor, tmp_path: Path) -> None:
+    adapted = predictor.adapt(GRAPHS[:20], VALUES[:20], "depth")
+    adapted.save(tmp_path / "kept")
+    loaded = Predictor.load(tmp_path / "kept")
+    for task in ("seg", "cls", "depth"):
+        was, now = adapted.predict(GRAPHS, task), loaded.predict(GRAPHS, task)
+        assert np.allclose(was.mean, now.mean, atol=1e-6), task
+        assert np.allclose(was.deviation, now.deviation, atol=1e-6), task
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["generation.json", "kept", "weights.safetensors"]
+    with pytest.raises(GenerationError, match="exists: choose another name"):
+        loaded.save(tmp_path / "kept")
+
+
+def test_adapting_leaves_the_first_predictor_as_it_was(predictor: Predictor) -> None:
+    before = predictor.predict(GRAPHS, "seg").mean
+    adapted = predictor.adapt(GRAPHS[:20], 10 * VALUES[:20] + 3, "depth")
+    assert np.array_equal(predictor.predict(GRAPHS, "seg").mean, before)
+    found = adapted.predict(GRAPHS[20:], "depth")
+    assert abs(found.mean.mean() - (10 * VALUES[20:] + 3).mean()) < 1
+    assert np.array_equal(adapted.predict(GRAPHS, "seg").mean, before)
+    with pytest.raises(ModelError, match="task depth: no labels known, only of seg on x, cls on x: adapt it"):
+        predictor.predict(GRAPHS, "depth")
+    with pytest.raises(ModelError, match="task seg on y: no labels known"):
+        predictor.predict(GRAPHS, "seg", "y")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [([0.1] * 3, "40 graphs and values of shape"), ([float("nan")] * 40, "at least 3 labels, all of them finite")],
+)
+def test_labels_that_cannot_be_used(predictor: Predictor, values: list[float], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        predictor.adapt(GRAPHS, values, "depth")
+
+
+def test_damage_is_told_in_one_line(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.save(tmp_path / "kept")
+    weights, about = tmp_path / "kept" / "weights.safetensors", tmp_path / "kept" / "generation.json"
+    whole, told = weights.read_bytes(), json.loads(about.read_text())
+    for content, text, says in [
+        (whole[:-1] + bytes([whole[-1] ^ 1]), told, "weights.safetensors is not as it was written"),
+        (whole, told | {"format": 7}, "of format 7, this version reads 1: train it anew"),
+        (whole, told | {"reads": "?"}, "learnt from graphs of another version"),
+        (whole, [], "of format None"),
+    ]:
+        weights.write_bytes(content)
+        about.write_text(json.dumps(text))
+        with pytest.raises(GenerationError, match=says):
+            Predictor.load(tmp_path / "kept")
+    about.write_text("{")
+    with pytest.raises(GenerationError, match=r"generation\.json cannot be read"):
+        Predictor.load(tmp_path / "kept")
+    with pytest.raises(GenerationError, match="there is none: make one with `orchestrator train`"):
+        Predictor.load(tmp_path / "nothing")
+
+
+def test_a_model_that_learns_nothing_cannot_be_kept(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="model flops cannot be kept"):
+        Predictor(get_model("flops")(0), {"sets": []}).save(tmp_path / "kept")
