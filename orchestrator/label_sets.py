@@ -19,12 +19,14 @@ _WANTED = ("architecture", "space", "task", "data", "fingerprint", "fidelity", "
 _GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
 
 
-def read_label_sets(store: LabelStore, show: Showing = lambda done, total: None) -> tuple[list[LabelSet], int]:
+def read_label_sets(
+    store: LabelStore, show: Showing = lambda done, total: None, version: int | None = None
+) -> tuple[list[LabelSet], int]:
     """The sets of a store, by name, and how many labels have no graph and were left out.
 
     Labels that differ in the seed alone count once, by their mean. Proxies are no labels.
     """
-    rows = [row for row in store.labels().select(_WANTED).to_pylist() if row["fidelity"] != "proxy"]
+    rows = [row for row in store.labels(version=version).select(_WANTED).to_pylist() if row["fidelity"] != "proxy"]
     texts = {tuple(row[k] for k in _GRAPH_KEY): row["graph"] for row in store.graphs().to_pylist()}
     places: dict[str, int] = {}
     groups: dict[tuple[str, ...], dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from orchestrator.cli import evaluate, graph, importing, label, labels, prepare, status
+from orchestrator.cli import evaluate, graph, importing, label, labels, predict, prepare, status, train
 from predictor.errors import AIOPError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app.command("import")(importing.import_)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
 app.command("graph")(graph.graph)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 
 

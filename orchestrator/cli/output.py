@@ -92,6 +92,13 @@ def counting_display(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def stages_display(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows the stage that something long is in, and how many of its epochs are done."""
+    with _steps_display(what, 0.0) as show:
+        yield lambda stage, done, total: show(f"{what} {stage}: epoch {done} of {total}", done, total)
+
+
+@contextmanager
 def _steps_display(first: str, said: float) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal, else a line every few seconds. first: what it begins with. said: when last a line was."""
     if not _err.is_terminal:

@@ -51,8 +51,12 @@ class LabelStore(Protocol):
         data: str | None = None,
         fidelity: str | None = None,
         campaign: str | None = None,
+        version: int | None = None,
     ) -> pa.Table:
-        """Rows of the labels that match every filter given, in the columns of `schema.LABELS`."""
+        """Rows of the labels that match every filter given, in the columns of `schema.LABELS`.
+
+        version: as they were then; now, where it is not given. Raises StoreError for one that does not exist.
+        """
         ...
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:

@@ -77,10 +77,11 @@ class DeltaLabelStore:
         data: str | None = None,
         fidelity: str | None = None,
         campaign: str | None = None,
+        version: int | None = None,
     ) -> pa.Table:
         """See `LabelStore.labels`."""
         wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
-        return self._labels.read(_equal(wanted))
+        return self._labels.read(_equal(wanted), version=version)
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """See `LabelStore.attempts`."""

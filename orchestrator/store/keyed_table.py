@@ -97,11 +97,21 @@ class KeyedTable:
         self._refresh()
         return set(self._keys)
 
-    def read(self, chosen: pc.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
-        """The rows of the newest version that `chosen` holds for."""
+    def read(
+        self, chosen: pc.Expression | None = None, columns: list[str] | None = None, version: int | None = None
+    ) -> pa.Table:
+        """The rows that `chosen` holds for, of a version or the newest one."""
         schema = self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
         table = self._open()
-        return schema.empty_table() if table is None else self._scan(table, schema, chosen)
+        if table is None or version == -1:
+            return schema.empty_table()
+        if version is not None:
+            try:
+                table.load_as_version(version)
+            except DeltaError as error:
+                text = " ".join(str(error).split())[:200]
+                raise StoreError(f"label store {self._uri}: has no version {version} ({text}): name another") from error
+        return self._scan(table, schema, chosen)
 
     def version(self) -> int:
         """The newest version; -1 where there is no table yet."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from orchestrator.errors import StoreError
 from orchestrator.store.base import Committed
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
 from workers.label import Outcome, Report
@@ -26,6 +27,7 @@ class MemoryLabelStore:
         self._graphs: dict[str, dict[str, Any]] = {}
         self._attempts: dict[str, dict[str, Any]] = {}
         self._version = -1
+        self._added_by: dict[str, int] = {}  # a label's key to the version it came with
 
     def commit(self, reports: Sequence[Report]) -> Committed:
         """See `LabelStore.commit`."""
@@ -33,7 +35,8 @@ class MemoryLabelStore:
         made = [row for report in reports for row in label_rows(report)]
         labels, attempts = len(self._labels), len(self._attempts)
         for row in made:
-            self._labels.setdefault(row["key"], row)
+            if self._labels.setdefault(row["key"], row) is row:
+                self._added_by[row["key"]] = self._version + 1
         for row in (row for report in reports for row in graph_rows(report)):
             self._graphs.setdefault(row["key"], row)
         for row in map(attempt_row, reports):
@@ -72,10 +75,15 @@ class MemoryLabelStore:
         data: str | None = None,
         fidelity: str | None = None,
         campaign: str | None = None,
+        version: int | None = None,
     ) -> pa.Table:
         """See `LabelStore.labels`."""
         wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
-        return pa.Table.from_pylist(_matching(self._labels, wanted), schema=LABELS)
+        if version is not None and version > self._version:
+            raise StoreError(f"label store in memory: has no version {version}: name another")
+        newest = self._version if version is None else version
+        rows = [row for row in _matching(self._labels, wanted) if self._added_by[row["key"]] <= newest]
+        return pa.Table.from_pylist(rows, schema=LABELS)
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """See `LabelStore.attempts`."""

@@ -16,7 +16,7 @@ from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
 from predictor.models.scaling import standard_scores
 from predictor.networks.batch import GraphBatch
-from predictor.networks.examples import Examples, is_held_out
+from predictor.networks.examples import Examples
 from predictor.networks.fitting import Journal, Lesson, Settings, Unwatched, fit, mean_squared
 from predictor.networks.published import Adapter, Backbone
 
@@ -138,9 +138,7 @@ class Published(Model):
         journal: Journal,
     ) -> None:
         """Train the adapter of `task`, or the backbone."""
-        kept = sets if stage == "few" else [one.take(~is_held_out(one.architectures)) for one in sets]
-        kept = [one for one in kept if len(one)]
-        examples = Examples.of(kept, [standard_scores(self._scaled(one)) for one in kept])
+        examples = Examples.of(sets, [standard_scores(self._scaled(one)) for one in sets])
         lesson = Lesson(
             stage,
             weights.backbone if task is None else weights.adapters[task],

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from predictor.features import Collated, Floats, Integers
 from predictor.label_set import LabelSet
 
-_HELD_OUT = 10  # of so many architectures one is not learnt from, always the same ones
+FOLDS = 10  # about as many architectures in each, always the same ones
+TESTED, STOPPING = 0, 1  # folds: that by which predictors are compared, that by which a network stops learning
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,6 @@ class Examples:
         return replace(self, which=self.which[rows], scores=self.scores[rows])
 
 
-def is_held_out(architectures: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """(n,) whether an architecture is one that is only tested on: a matter of its id, so the same in every set."""
-    return np.array([zlib.crc32(name.encode()) % _HELD_OUT == 0 for name in architectures.tolist()], bool)
+def folds(architectures: NDArray[np.str_]) -> Integers:
+    """(n,) the fold of each architecture: a matter of its id, so the same in every set and every version of a store."""
+    return np.array([zlib.crc32(name.encode()) % FOLDS for name in architectures.tolist()], np.int64)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from predictor.label_set import Floats, LabelSet
 from predictor.networks.batch import GraphBatch
-from predictor.networks.examples import Examples, is_held_out
+from predictor.networks.examples import STOPPING, Examples, folds
 from predictor.networks.fitting import Journal, Lesson, Settings, fit, mean_squared
 from predictor.networks.reader import Reader
 
@@ -61,7 +61,7 @@ def learn_jointly(
     """
     torch.manual_seed(seed)
     network = Joint(len(sets))
-    held = [is_held_out(one.architectures) for one in sets]
+    held = [folds(one.architectures) == STOPPING for one in sets]
     learnt, tested = (
         Examples.of(
             [one.take(mask) for one, mask in zip(sets, masks, strict=True)],

@@ -174,6 +174,16 @@ class TestLabelStore:
         assert store.attempts(task="depth").column("key").to_pylist() == [keys[1]]
         assert store.attempts(space="cells", campaign="it's").column("key").to_pylist() == [keys[3]]
 
+    def test_labels_as_they_were(self, store):
+        versions = [store.version()]
+        for seed in range(3):
+            store.commit([report(seed)])
+            versions.append(store.version())
+        assert [len(store.labels(version=version)) for version in versions] == [0, 1, 2, 3]
+        assert store.labels(version=versions[1]).column("seed").to_pylist() == [0]
+        with pytest.raises(StoreError, match="has no version 99"):
+            store.labels(version=99)
+
     def test_compaction_changes_no_row(self, store):
         for seed in range(5):
             store.commit([report(seed)])

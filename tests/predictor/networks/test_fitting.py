@@ -1,0 +1,90 @@
+"""Learning goes on where it stopped, stops when it should, and shares its batches among workers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic_sets import label_set
+from torch import Tensor
+
+from predictor.models.scaling import standard_scores
+from predictor.networks import fitting
+from predictor.networks.examples import FOLDS, Examples, folds
+from predictor.networks.fitting import Lesson, Progress, Settings, Unwatched, fit, mean_squared
+from predictor.networks.joint import Joint
+from predictor.networks.journal import FolderJournal, read_progress
+
+SETS = [label_set("a/seg/x", 60, [1, 0, 0, 0, 0]), label_set("a/det/x", 60, [0, 1, 0, 0, 0]).take(np.arange(40))]
+EXAMPLES = Examples.of(SETS, [standard_scores(one.values) for one in SETS])
+SETTINGS = Settings(epochs=6, batch=16, rate=3e-3, decays=True)
+
+
+class Dies(FolderJournal):
+    """Notes an epoch and dies."""
+
+    def note(self, stage: str, progress: Progress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+        super().note(stage, progress, state, epochs)
+        if progress.epoch == 3:
+            raise KeyboardInterrupt
+
+
+def lesson(held_out: Examples | None = None) -> Lesson:
+    torch.manual_seed(0)
+    network = Joint(2)
+    nothing = EXAMPLES.take(np.arange(0))
+    return Lesson("joint", network, network, mean_squared, EXAMPLES, nothing if held_out is None else held_out)
+
+
+def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole, first, second = lesson(), lesson(), lesson()
+    end = fit(whole, SETTINGS, 0, Unwatched())
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, SETTINGS, 0, Dies(tmp_path))
+    assert read_progress(tmp_path) is not None
+    assert fit(second, SETTINGS, 0, FolderJournal(tmp_path)) == end
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], value), name
+    told = read_progress(tmp_path)
+    assert told is not None
+    assert (told["stage"], told["epoch"], told["epochs"]) == ("joint", 6, 6)
+
+
+def test_it_learns() -> None:
+    short, long = (fit(lesson(), Settings(epochs, 16, 3e-3), 0, Unwatched()).loss for epochs in (1, 12))
+    assert long < 0.7 * short
+
+
+def test_it_stops_where_the_hold_out_gets_no_better_and_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([0.9, 0.5, 0.7, 0.6, 0.8, 0.1])
+    monkeypatch.setattr(fitting, "held_out_loss", lambda lesson, batch: next(told))
+    end = fit(lesson(EXAMPLES.take(np.arange(5))), Settings(6, 16, 3e-3, patience=3), 0, Unwatched())
+    assert (end.epoch, end.best_epoch, end.best_loss) == (5, 2, 0.5)
+
+
+def test_workers_share_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(1, 16, 1e-3, most=50)
+    alone = list(fitting._batches(60, settings, seed=3))
+    assert [len(batch) for batch in alone] == [16, 16, 16, 2]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        shares.append(list(fitting._batches(60, settings, seed=3)))
+    assert [len(share) for share in shares] == [3, 3, 3]  # two graphs cannot be shared by three
+    for number, parts in enumerate(zip(*shares, strict=True)):
+        assert sorted(np.concatenate(parts)) == sorted(alone[number])
+
+
+def test_a_graph_has_the_labels_of_all_sets() -> None:
+    assert EXAMPLES.scores.shape == (60, 2)
+    assert np.isnan(EXAMPLES.scores).sum(0).tolist() == [0, 20]
+
+
+def test_folds_are_a_matter_of_the_architecture() -> None:
+    names = np.array([f"a-{number}" for number in range(2000)])
+    found = folds(names)
+    assert np.array_equal(found[::-1], folds(names[::-1]))
+    assert (abs(np.bincount(found, minlength=FOLDS) - 200) < 60).all()
