@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import emit, emit_rows, stages_display
+from orchestrator.cli.output import emit, emit_rows, say, stages_display
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
 
@@ -47,4 +47,7 @@ def train(
         emit(document | {"hold_out": about["hold_out"]}, json)
         return
     emit(document, json)
+    if not about["hold_out"]:
+        say("no set has enough labels to keep some back and test on them")
+        return
     emit_rows([{name: row[name] for name in _COLUMNS} for row in about["hold_out"]], json)

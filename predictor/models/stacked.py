@@ -43,7 +43,7 @@ class Stacked(Model):
         from predictor.networks.fitting import Unwatched
         from predictor.networks.joint import SETTINGS, learn_jointly
 
-        learnt = [known for known in sources if len(known) >= _FEWEST]
+        learnt = _worth_learning(sources)
         self._known = [KnownSet(known, self._seed) for known in learnt]
         if not learnt:
             return
@@ -148,6 +148,14 @@ class Stacked(Model):
     def _table(self, asked: LabelSet, opinions: Floats) -> Floats:
         """(n, opinions + statistics), standardised."""
         return np.hstack([self._opinion_scale(opinions), self._scale(asked.statistics)])
+
+
+def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
+    """Sets with enough labels; of a task and data set that has none such, the largest."""
+    largest: dict[tuple[str, str], LabelSet] = {}
+    for known in sorted(sources, key=len):
+        largest[known.task, known.data] = known
+    return [s for s in sources if len(s) >= _FEWEST or (len(s) >= FEW and s is largest[s.task, s.data])]
 
 
 def _shares(weights: Floats) -> Floats:

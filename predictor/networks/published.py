@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import GraphConv
 
 from predictor.features import NODE_FEATURES
 from predictor.graph.vocabulary import OPS
 from predictor.networks.batch import GraphBatch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # it compiles with torch.jit, which nothing here uses
+    from torch_geometric.nn import GraphConv
 
 WIDTH, LAYERS = 32, 6
 _SIZES = [NODE_FEATURES.index(f"{what}_{side}") for what in ("channels", "positions") for side in ("in", "out")]
