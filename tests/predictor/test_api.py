@@ -102,3 +102,13 @@ def test_damage_is_told_in_one_line(predictor: Predictor, tmp_path: Path) -> Non
 def test_a_model_that_learns_nothing_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="model flops cannot be kept"):
         Predictor(get_model("flops")(0), {"sets": []}).save(tmp_path / "kept")
+
+
+def test_the_guides_examples_run(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "howto" / "predict.md").read_text()
+    examples = [part.split("```")[0] for part in text.split("```python")[1:]]
+    assert len(examples) == 2
+    monkeypatch.chdir(tmp_path)
+    predictor.save(tmp_path / "predictors" / "latest")
+    exec("".join(examples), {})
+    assert Predictor.load("predictors/with-depth").known[0] == ("depth", "adapted")
