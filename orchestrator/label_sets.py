@@ -12,10 +12,21 @@ from orchestrator.store.base import LabelStore
 from orchestrator.store.schema import graph_fingerprint
 from predictor.graph.structure import Graph
 from predictor.graph_pool import GraphPool
-from predictor.label_set import LabelSet
+from predictor.label_set import PROXIES, Floats, LabelSet
 
 Showing = Callable[[int, int], None]
-_WANTED = ("architecture", "space", "task", "data", "fingerprint", "fidelity", "recipe_name", "recipe_hash", "value")
+_WANTED = (
+    "architecture",
+    "space",
+    "task",
+    "data",
+    "fingerprint",
+    "fidelity",
+    "recipe_name",
+    "recipe_hash",
+    "value",
+    "metrics",
+)
 _GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
 
 
@@ -24,9 +35,11 @@ def read_label_sets(
 ) -> tuple[list[LabelSet], int]:
     """The sets of a store, by name, and how many labels have no graph and were left out.
 
-    Labels that differ in the seed alone count once, by their mean. Proxies are no labels.
+    Labels that differ in the seed alone count once, by their mean. Proxies are no labels, but told beside them.
     """
-    rows = [row for row in store.labels(version=version).select(_WANTED).to_pylist() if row["fidelity"] != "proxy"]
+    everything = store.labels(version=version).select(_WANTED).to_pylist()
+    rows, scored = ([r for r in everything if (r["fidelity"] == "proxy") is proxy] for proxy in (False, True))
+    proxies = _proxies(scored)
     texts = {tuple(row[k] for k in _GRAPH_KEY): row["graph"] for row in store.graphs().to_pylist()}
     places: dict[str, int] = {}
     groups: dict[tuple[str, ...], dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
@@ -41,8 +54,17 @@ def read_label_sets(
     if not groups:
         return [], without
     pool, names = GraphPool.of(_read(list(places), show)), _names(list(groups))
-    sets = [_label_set(names[kind], kind, labels, pool) for kind, labels in groups.items()]
+    sets = [_label_set(names[kind], kind, labels, pool, proxies) for kind, labels in groups.items()]
     return sorted(sets, key=lambda one: one.name), without
+
+
+def _proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
+    """By architecture and task, the mean of what was scored, on whatever data: such scores say much of the network."""
+    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for row in rows:
+        scores = dict(row["metrics"])
+        found[row["architecture"], row["task"]].append([scores.get(name, float("nan")) for name in PROXIES])
+    return {key: np.mean(values, axis=0) for key, values in found.items()}
 
 
 def _graph_of(row: dict[str, Any], texts: dict[tuple[str, ...], str]) -> str | None:
@@ -66,9 +88,15 @@ def _read(texts: list[str], show: Showing) -> Iterator[Graph]:
 
 
 def _label_set(
-    name: str, kind: tuple[str, ...], labels: dict[str, list[tuple[int, float]]], pool: GraphPool
+    name: str,
+    kind: tuple[str, ...],
+    labels: dict[str, list[tuple[int, float]]],
+    pool: GraphPool,
+    proxies: dict[tuple[str, str], Floats],
 ) -> LabelSet:
     architectures = sorted(labels)
     values = np.array([np.mean([value for _, value in labels[a]]) for a in architectures], np.float64)
     graphs = np.array([labels[a][0][0] for a in architectures], np.int64)
-    return LabelSet(name, kind[0], kind[1], kind[2], np.array(architectures, np.str_), values, graphs, pool)
+    unknown = np.full(len(PROXIES), np.nan)
+    scores = np.array([proxies.get((a, kind[1]), unknown) for a in architectures]).reshape(-1, len(PROXIES))
+    return LabelSet(name, kind[0], kind[1], kind[2], np.array(architectures, np.str_), values, graphs, pool, scores)

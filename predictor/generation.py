@@ -19,6 +19,7 @@ from safetensors.numpy import save as save_tensors
 from predictor.errors import AIOPError
 from predictor.features import NODE_FEATURES
 from predictor.graph.vocabulary import OPS, VERSION
+from predictor.label_set import PROXIES
 from predictor.models.base import Arrays, State
 from predictor.statistics import STATISTICS
 
@@ -82,5 +83,5 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 def _reads() -> str:
     """Of everything that gives a predictor's inputs their meaning."""
-    meaning = json.dumps([VERSION, OPS, NODE_FEATURES, STATISTICS])
+    meaning = json.dumps([VERSION, OPS, NODE_FEATURES, STATISTICS, PROXIES])
     return hashlib.sha256(meaning.encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from predictor.graph_pool import GraphPool
 from predictor.statistics import STATISTICS
 
 Floats = NDArray[np.float64]
+PROXIES = ("depth", "fisher", "grad_norm", "jacov", "naswot", "snip", "synflow", "zico")  # scores before any training
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +19,8 @@ class LabelSet:
     """Labels of one space, task, data set and recipe, an architecture once.
 
     name: unique among the sets of a store. architectures: (n,) ids. values: (n,), in the metric's unit, higher is
-    better. graphs: (n,) numbers of the graphs, of body and head, in `pool`, which many sets share.
+    better. graphs: (n,) numbers of the graphs, of body and head, in `pool`, which many sets share. proxies: (n,
+    len(PROXIES)) as they were measured; NaN, or None for all, where they were not.
     """
 
     name: str
@@ -29,16 +31,25 @@ class LabelSet:
     values: Floats
     graphs: NDArray[np.int64]
     pool: GraphPool
+    proxies: Floats | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.architectures)
         if self.values.shape != (rows,) or self.graphs.shape != (rows,):
             raise ValueError(f"{rows} architectures, {self.values.shape} values, {self.graphs.shape} graphs")
+        if self.proxies is not None and self.proxies.shape != (rows, len(PROXIES)):
+            raise ValueError(f"{rows} architectures, proxies of shape {self.proxies.shape}")
 
     @property
     def statistics(self) -> Floats:
         """(n, len(STATISTICS)), those of the graphs."""
         return self.pool.statistics[self.graphs]
+
+    @property
+    def table(self) -> Floats:
+        """(n, len(STATISTICS) + len(PROXIES)), for models on tables; proxies as signed logarithms, NaN if unknown."""
+        proxies = np.full((len(self), len(PROXIES)), np.nan) if self.proxies is None else self.proxies
+        return np.hstack([self.statistics, np.sign(proxies) * np.log1p(np.abs(proxies))])
 
     def __hash__(self) -> int:
         """With `__eq__`, so that what is learnt from a set can be kept."""
@@ -48,7 +59,7 @@ class LabelSet:
         if not isinstance(other, LabelSet):
             return NotImplemented
         mine, others = ((s.name, s.task, s.architectures.tobytes(), s.values.tobytes()) for s in (self, other))
-        return mine == others and np.array_equal(self.statistics, other.statistics)
+        return mine == others and np.array_equal(self.table, other.table, equal_nan=True)
 
     def __len__(self) -> int:
         return len(self.architectures)
@@ -60,6 +71,7 @@ class LabelSet:
             architectures=self.architectures[rows],
             values=self.values[rows],
             graphs=self.graphs[rows],
+            proxies=None if self.proxies is None else self.proxies[rows],
         )
 
     def without(self, architectures: NDArray[np.str_]) -> LabelSet:

@@ -73,7 +73,7 @@ class _Table(Model):
         learnt = [few] if len(few) >= FEW else [s for s in self._sources if s.task == few.task] or self._sources
         if sum(map(len, learnt)) < FEW:
             raise NothingKnownError(few.name)
-        table = np.concatenate([s.statistics for s in learnt])
+        table = np.concatenate([s.table for s in learnt])
         values = np.concatenate([s.values for s in learnt])
         self._scale = Standardiser.of(table)
         self._fit(self._scale(table), values)
@@ -96,7 +96,7 @@ class Trees(_Table):
 
     def predict(self, asked: LabelSet) -> Prediction:
         """See `Model.predict`."""
-        mean = self._fitted.predict(self._scale(asked.statistics))
+        mean = self._fitted.predict(self._scale(asked.table))
         return Prediction(mean, np.full(len(asked), self._deviation))
 
     def _trees(self) -> Any:
@@ -115,4 +115,4 @@ class TableProcess(_Table):
 
     def predict(self, asked: LabelSet) -> Prediction:
         """See `Model.predict`."""
-        return Prediction(*self._fitted(self._scale(asked.statistics)))
+        return Prediction(*self._fitted(self._scale(asked.table)))

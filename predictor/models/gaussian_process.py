@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, WhiteKernel
 
-from predictor.label_set import Floats
+from predictor.label_set import PROXIES, Floats
 
 
 class Columns(Kernel):  # type: ignore[misc]
@@ -114,11 +114,30 @@ def _noisy(kernel: Kernel) -> Kernel:
     return kernel + WhiteKernel(0.1, (0.02, 1.0))  # with less noise a score of labels is learnt by heart
 
 
-def statistics_kernel(columns: int) -> Kernel:
-    """For statistics of graphs alone."""
-    return linear(0, columns, 1.0) + smooth(0, columns, 1.0, float(np.sqrt(columns)))
+def smooth_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
+    """A smooth function of what `LabelSet.table` has, standardised, in the columns from `start`.
+
+    Proxies have a part of their own, where any were measured: they are few among many statistics.
+    """
+    stop, columns = table.shape[1] - len(PROXIES), table.shape[1]
+    kernel = smooth(start, stop, variance, float(np.sqrt(stop - start)))
+    if not table[:, stop:].any():
+        return kernel
+    return kernel + smooth(stop, columns, variance, float(np.sqrt(columns - stop)))
+
+
+def linear_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
+    """The same for a linear function."""
+    stop, columns = table.shape[1] - len(PROXIES), table.shape[1]
+    kernel = linear(start, stop, variance)
+    return kernel + linear(stop, columns, variance) if table[:, stop:].any() else kernel
+
+
+def statistics_kernel(table: Floats) -> Kernel:
+    """For statistics of graphs and proxies alone."""
+    return linear_in_graphs(table, 0, 1.0) + smooth_in_graphs(table, 0, 1.0)
 
 
 def statistics_process(table: Floats, values: Floats, seed: int) -> Process:
-    """On statistics of graphs alone."""
-    return Process(statistics_kernel(table.shape[1]), table, values, seed)
+    """On statistics of graphs and proxies alone: `LabelSet.table`, standardised."""
+    return Process(statistics_kernel(table), table, values, seed)

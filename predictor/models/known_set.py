@@ -1,4 +1,4 @@
-"""One known label set: standard scores of its labels as a function of graph statistics."""
+"""One known label set: standard scores of its labels as a function of graph statistics and proxies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class KnownSet:
         self.mean, self.deviation = float(known.values.mean()), float(known.values.std()) or 1.0
         self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
         some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
-        table = known.statistics[some]
+        table = known.table[some]
         self._scale = Standardiser.of(table)
         self._process = statistics_process(self._scale(table), self.scores(known)[some], seed)
 
@@ -32,9 +32,12 @@ class KnownSet:
         """(n,) labels of this set in its standard scores."""
         return (known.values - self.mean) / self.deviation
 
-    def __call__(self, statistics: Floats) -> tuple[Floats, Floats]:
-        """(n,) standard scores, and how unsure they are where networks are like those it learnt from."""
-        return self._process(self._scale(statistics))
+    def __call__(self, table: Floats) -> tuple[Floats, Floats]:
+        """(n,) standard scores, and how unsure they are where networks are like those it learnt from.
+
+        table: `LabelSet.table` of the networks.
+        """
+        return self._process(self._scale(table))
 
     def strangeness(self, statistics: Floats, spread: Floats) -> Floats:
         """(n,) how far networks lie outside of what was learnt from: root mean square over statistics, in `spread`s.
@@ -59,5 +62,5 @@ class KnownSet:
             setattr(known, name, value)
         known._low, known._high = arrays["low"], arrays["high"]
         known._scale = Standardiser(arrays["centre"], arrays["factor"])
-        known._process = Process.restore(statistics_kernel(arrays["table"].shape[1]), arrays)
+        known._process = Process.restore(statistics_kernel(arrays["table"]), arrays)
         return known

@@ -13,7 +13,7 @@ _TINY = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Standardiser:
-    """Columns to mean 0 and deviation 1. A column that never varied tells nothing, and becomes 0."""
+    """Columns to mean 0 and deviation 1. A column that never varied tells nothing, and becomes 0, as does NaN."""
 
     mean: Floats
     factor: Floats
@@ -21,13 +21,16 @@ class Standardiser:
     @classmethod
     def of(cls, table: Floats) -> Standardiser:
         """From (n, columns), n at least 1."""
-        deviation = table.std(axis=0)
+        known = np.isfinite(table)
+        count = np.maximum(1, known.sum(axis=0))
+        mean = np.where(known, table, 0.0).sum(axis=0) / count
+        deviation = np.sqrt((np.where(known, table - mean, 0.0) ** 2).sum(axis=0) / count)
         factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > _TINY)
-        return cls(table.mean(axis=0), factor)
+        return cls(mean, factor)
 
     def __call__(self, table: Floats) -> Floats:
         """(n, columns) to the same; values far outside what was seen are held at 4 deviations."""
-        return np.clip((table - self.mean) * self.factor, -4.0, 4.0)
+        return np.nan_to_num(np.clip((table - self.mean) * self.factor, -4.0, 4.0))
 
 
 def standard_scores(values: Floats) -> Floats:

@@ -17,7 +17,7 @@ import numpy as np
 
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
-from predictor.models.gaussian_process import Process, linear, smooth
+from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
 from predictor.models.scaling import Standardiser
 
@@ -61,7 +61,7 @@ class Stacked(Model):
                 raise NothingKnownError(few.name)
             self._alike = np.array([(one.task, one.data) == (few.task, few.data) for one in self._known])
             return
-        self._scale = Standardiser.of(few.statistics)
+        self._scale = Standardiser.of(few.table)
         opinions = self._opinions(few)[0]
         self._opinion_scale = Standardiser.of(opinions)
         processes = self._processes(self._table(few, opinions), few.values)
@@ -82,13 +82,12 @@ class Stacked(Model):
         return Prediction(mean, np.sqrt(spread))
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
-        opinions, columns = len(self._known), table.shape[1]
-        length = float(np.sqrt(columns - opinions))
-        kernels = [linear(opinions, columns, 1.0) + smooth(opinions, columns, 1.0, length)]
+        opinions = len(self._known)
+        kernels = [linear_in_graphs(table, opinions, 1.0) + smooth_in_graphs(table, opinions, 1.0)]
         if opinions:
             heard = linear(0, opinions, 0.5)
             kernels.append(heard)
-            kernels.append(heard + smooth(0, opinions, 0.1, 2.0) + smooth(opinions, columns, 0.3, length))
+            kernels.append(heard + smooth(0, opinions, 0.1, 2.0) + smooth_in_graphs(table, opinions, 0.3))
         return [Process(kernel, table, values, self._seed) for kernel in kernels]
 
     def _without_labels(self, scores: Floats, variance: Floats) -> Prediction:
@@ -135,8 +134,8 @@ class Stacked(Model):
         """(n, known sets) standard scores, and the variance of what they miss."""
         if not self._known:
             return np.zeros((len(asked), 0)), np.zeros((len(asked), 0))
-        statistics = asked.statistics
-        told = [known(statistics) for known in self._known]
+        statistics, columns = asked.statistics, asked.table
+        told = [known(columns) for known in self._known]
         by_process, unsure = (np.array(part).T for part in zip(*told, strict=True))
         strange = np.array([known.strangeness(statistics, self._spread) for known in self._known]).T ** 2
         by_network = self._network.scores(asked)
@@ -147,7 +146,7 @@ class Stacked(Model):
 
     def _table(self, asked: LabelSet, opinions: Floats) -> Floats:
         """(n, opinions + statistics), standardised."""
-        return np.hstack([self._opinion_scale(opinions), self._scale(asked.statistics)])
+        return np.hstack([self._opinion_scale(opinions), self._scale(asked.table)])
 
 
 def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:

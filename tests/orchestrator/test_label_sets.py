@@ -11,6 +11,7 @@ from orchestrator.evaluation import evaluate_models
 from orchestrator.label_sets import read_label_sets
 from orchestrator.store.memory import MemoryLabelStore
 from predictor.graph import Graph, Node
+from predictor.label_set import PROXIES
 from predictor.models import ModelError
 from workers.architecture import Architecture
 from workers.label import Report
@@ -39,6 +40,24 @@ def test_seeds_are_averaged_and_proxies_left_out() -> None:
     assert (found.name, found.space, found.task, left_out) == ("cells/seg/folder:/data", "cells", "seg", 0)
     assert sorted(found.values) == [pytest.approx(0.5), pytest.approx(0.7)]
     assert set(np.round(2 ** found.column("log_params") - 1)) == {54, 81}
+
+
+def test_proxies_stand_beside_the_labels_of_their_architecture_and_task() -> None:
+    store = MemoryLabelStore()
+    scored = labelled(1, 9.0, fidelity="proxy")
+    assert scored.measurement is not None
+    scored = dataclasses.replace(
+        scored, measurement=dataclasses.replace(scored.measurement, metrics={"naswot": 9.0, "snip": -3.0})
+    )
+    store.commit([labelled(1, 0.4), labelled(2, 0.7), scored])
+    (found,), _ = read_label_sets(store)
+    assert found.proxies is not None
+    of_one = found.values == 0.4
+    assert found.proxies[of_one][0][PROXIES.index("naswot")] == 9.0
+    table = found.table[of_one][0][-len(PROXIES) :]
+    assert table[PROXIES.index("snip")] == pytest.approx(-np.log(4))
+    assert np.isnan(table).sum() == len(PROXIES) - 2
+    assert np.isnan(found.proxies[~of_one]).all()
 
 
 def test_recipes_are_told_apart_and_labels_without_graph_counted() -> None:

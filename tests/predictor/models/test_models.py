@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 from synthetic_sets import label_set
 
-from predictor.label_set import LabelSet
+from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import Published
 from predictor.models.stacked import Stacked
@@ -45,7 +45,7 @@ def test_a_model_learns_from_few_labels(name: str) -> None:
     assert found.mean.shape == found.deviation.shape == (200,)
     assert (found.deviation > 0).all()
     assert spearmanr(found.mean, ASKED.values)[0] > (0.05 if name == "params" else 0.4 if name in PUBLISHED else 0.6)
-    assert abs(found.mean.mean() - ASKED.values.mean()) < 0.05
+    assert abs(found.mean.mean() - ASKED.values.mean()) < (0.1 if name in PUBLISHED else 0.05)
     again = get_model(name)(0)
     again.learn([KNOWN])
     again.adapt(FEW)
@@ -101,6 +101,23 @@ def test_intervals_hold_what_they_promise() -> None:
         found = model.predict(asked)
         held = (np.abs(found.mean - asked.values) < 1.645 * found.deviation).mean()
         assert 0.82 <= held <= 0.97, name
+
+
+@pytest.mark.parametrize("name", ["trees", "gp", "default"])
+def test_proxies_tell_what_graphs_do_not(name: str) -> None:
+    def scored(known: LabelSet, told: np.ndarray) -> LabelSet:
+        proxies = np.full((len(known), len(PROXIES)), np.nan)
+        proxies[::2, 3] = told[::2]  # half of them were never scored
+        return replace(known, values=told, proxies=proxies)
+
+    draw = np.random.default_rng(0)
+    few, asked = (scored(one, draw.normal(size=len(one))) for one in (FEW, ASKED))
+    model = get_model(name)(0)
+    model.learn([KNOWN])
+    model.adapt(few)
+    found = model.predict(asked).mean
+    assert spearmanr(found[::2], asked.values[::2])[0] > 0.7
+    assert abs(spearmanr(found[1::2], asked.values[1::2])[0]) < 0.3
 
 
 def test_an_unknown_model_is_one_line() -> None:
