@@ -20,6 +20,7 @@ from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
 from workers.spool import Spool
 from workers.supernet.progress import Step
+from workers.supernet.recipe import SharedRecipe
 
 Display = Callable[[int], AbstractContextManager[Observer]]
 PreparationDisplay = Callable[[], AbstractContextManager[Callable[[Step], None]]]
@@ -41,10 +42,13 @@ def run_on_ray(
         # Ray takes seconds to import, and is not needed when nothing is to be done.
         ray: Any = importlib.import_module("ray")
         from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+        from orchestrator.cluster_check import check_cluster, node_needs
         from orchestrator.telemetry import CampaignMetrics
 
         recipes = {request.recipe.hash: request.recipe for request in todo}
         fit = min(workers_that_fit(recipe, dict(ray.cluster_resources())) for recipe in recipes.values())
+        needs = node_needs(shared_folders(config.store, todo, spool), config.data, config.task)
+        check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
         spec = ActorSpec(
@@ -55,6 +59,7 @@ def run_on_ray(
             max(recipe.cpus for recipe in recipes.values()),
             max(recipe.gpus for recipe in recipes.values()),
             {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
+            needs,
         )
         metrics = CampaignMetrics(config.task, config.space)
         with display(len(todo)) as show:
@@ -81,6 +86,12 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
                 prepare(folder, recipe, show)
             made += missing
     return made
+
+
+def shared_folders(store: str, requests: Sequence[LabelRequest], spool: Spool) -> list[Path]:
+    """What the workers and this machine must see alike."""
+    artifacts = any(isinstance(request.recipe, SharedRecipe) for request in requests)
+    return [spool.directory, *([beside(store, "artifacts")] if artifacts else [])]
 
 
 def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping[str, Mapping[str, Any]]:

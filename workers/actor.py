@@ -12,6 +12,7 @@ from typing import Any
 from workers.attempt import run_attempt
 from workers.evaluators import build_evaluator
 from workers.label import LabelJob, Report
+from workers.node_check import NodeNeeds, check_node
 from workers.spool import Spool
 
 
@@ -26,24 +27,23 @@ class Place:
 class LabelActor:
     """Makes labels one at a time. Holds no state but its evaluator's caches."""
 
-    def __init__(
-        self, task: str, space: str, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float
-    ) -> None:
+    def __init__(self, task: str, space: str) -> None:
         self._task = task
         self._space = space
-        self._evaluator = build_evaluator(evaluator, arguments)
-        self._spool = Spool(Path(spool))
         self._phases: Any = None
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
-            torch.set_num_threads(max(1, int(cpus)))
 
     def __repr__(self) -> str:
         return f"LabelActor({self._task}, {self._space})"
 
-    def ready(self) -> Place:
-        """Answers once the evaluator is built."""
+    def prepare(self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float) -> Place:
+        """Answers once the evaluator is built. Raises NodeError where this machine lacks what labels need."""
+        check_node(needs)
+        self._evaluator = build_evaluator(evaluator, arguments)
+        self._spool = Spool(Path(spool))
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
+            torch.set_num_threads(max(1, int(cpus)))
         return Place(platform.node(), os.getpid())
 
     def run(self, job: LabelJob) -> Report:

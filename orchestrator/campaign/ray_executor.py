@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError, RayTaskError
 
 from orchestrator.campaign.events import AttemptEnded, Event, WorkerLost, WorkerReady
 from workers.actor import LabelActor, Place
+from workers.errors import NodeError
 from workers.label import LabelJob, Outcome
+from workers.node_check import NodeNeeds
 
 # Two campaigns of one process share Ray's namespace, where the name of an actor just killed is still taken.
 _numbers = itertools.count()
@@ -30,6 +32,7 @@ class ActorSpec:
     cpus: float = 1.0
     gpus: float = 0.0
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    needs: NodeNeeds = field(default_factory=NodeNeeds)
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -69,9 +72,10 @@ class RayExecutor:
             num_gpus=spec.gpus,
             max_restarts=0,
             max_task_retries=0,
-        ).remote(spec.task, spec.space, spec.evaluator, dict(spec.arguments), spec.spool, spec.cpus)
+        ).remote(spec.task, spec.space)
         self._actors[worker] = actor
-        self._births[actor.ready.remote()] = worker
+        birth = actor.prepare.remote(spec.needs, spec.evaluator, dict(spec.arguments), spec.spool, spec.cpus)
+        self._births[birth] = worker
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
         """Call the actor; it has no other call in flight."""
@@ -116,7 +120,8 @@ class RayExecutor:
         except RayError as error:
             place = self._places.get(worker)
             self._discard(worker)
-            message = " ".join(str(error).split())[:2000]
+            told = error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, NodeError) else error
+            message = " ".join(str(told).split())[:2000]
             return WorkerLost(worker, outcome_of(error), message, place.node if place else "", self._clock())
         if born:
             self._places[worker] = value
