@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.attempt import run_attempt
+from workers.attempt_log import attempt, log_end, name_attempts
 from workers.evaluators import build_evaluator
 from workers.label import LabelJob, Report
 from workers.node_check import NodeNeeds, check_node
@@ -37,6 +38,7 @@ class LabelActor:
 
     def prepare(self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float) -> Place:
         """Answers once the evaluator is built. Raises NodeError where this machine lacks what labels need."""
+        name_attempts()
         check_node(needs)
         self._evaluator = build_evaluator(evaluator, arguments)
         self._spool = Spool(Path(spool))
@@ -48,7 +50,9 @@ class LabelActor:
 
     def run(self, job: LabelJob) -> Report:
         """Make one attempt, and publish the seconds of its phases as ray_orchestrator_phase_seconds."""
-        report = run_attempt(self._evaluator, job, self._spool)
+        with attempt(job):
+            report = run_attempt(self._evaluator, job, self._spool)
+            log_end(report)
         if report.measurement is not None:
             self._phases = self._phases or _phase_seconds(self._task, self._space)
             for phase, seconds in report.measurement.seconds.items():

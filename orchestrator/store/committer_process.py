@@ -19,10 +19,11 @@ _DEATHS = 10  # in a row; then it is no accident
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one call committed: new labels, and the seconds each of its commits took."""
+    """What one call committed: new labels, the seconds each of its commits took, and the labels now stored."""
 
     labels: int
     seconds: tuple[float, ...]
+    rows: int
 
 
 class CommitterProcess:
@@ -78,14 +79,20 @@ def _serve(pipe: Connection, store: str, spool: Path) -> None:
     """Answer requests until the driver is gone. Ctrl-C is the driver's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     committer: Committer | None = None
+    rows = 0
     while True:
         try:
             pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            committer = committer or Committer(DeltaLabelStore(store), Spool(spool))
-            answer: str | tuple[int, tuple[float, ...]] = _drain(committer)
+            if committer is None:
+                opened = DeltaLabelStore(store)
+                rows = len(opened.keys())
+                committer = Committer(opened, Spool(spool))
+            drained = _drain(committer, rows)
+            answer: str | tuple[int, tuple[float, ...], int] = drained
+            rows = drained[2]
         except AIOPError as error:
             answer, committer = str(error), None
         try:
@@ -94,9 +101,10 @@ def _serve(pipe: Connection, store: str, spool: Path) -> None:
             return
 
 
-def _drain(committer: Committer) -> tuple[int, tuple[float, ...]]:
+def _drain(committer: Committer, rows: int) -> tuple[int, tuple[float, ...], int]:
+    """Labels added, seconds of each commit, labels now stored; `rows` were stored when last asked."""
     labels, seconds = 0, []
     while (committed := committer.run_once()) is not None:
-        labels += committed.labels
+        labels, rows = labels + committed.labels, committed.rows
         seconds.append(committed.seconds)
-    return labels, tuple(seconds)
+    return labels, tuple(seconds), rows
