@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from workers.node_check import NodeNeeds, check_node, mark_folder
 _ANSWER_S = 120.0
 
 
-def node_needs(folders: Iterable[Path], data: str, task: str) -> NodeNeeds:
-    """What workers need: this program's code, these folders as this machine sees them, and the data of a task."""
-    whole = [folder.resolve() for folder in folders]
-    return NodeNeeds({str(folder): mark_folder(folder) for folder in whole}, data, task)
+def node_needs(places: Sequence[str], data: str, task: str) -> NodeNeeds:
+    """What workers need: this program's code, folders as this machine sees them or object stores, a task's data."""
+    folders = [str(Path(place).resolve()) for place in places if "://" not in place]
+    objects = [place for place in places if "://" in place]
+    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(objects), data, task)
 
 
 def check_cluster(needs: NodeNeeds) -> None:

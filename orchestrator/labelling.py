@@ -18,7 +18,7 @@ from orchestrator.place import beside
 from orchestrator.ray_session import ray_session, workers_that_fit
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
-from workers.spool import Spool
+from workers.spools import AnySpool
 from workers.supernet.progress import Step
 from workers.supernet.recipe import SharedRecipe
 
@@ -30,7 +30,7 @@ def run_on_ray(
     config: CampaignConfig,
     todo: Sequence[LabelRequest],
     committer: CommitterProcess,
-    spool: Spool,
+    spool: AnySpool,
     display: Display,
     preparation_display: PreparationDisplay,
 ) -> tuple[Progress, str | None]:
@@ -47,7 +47,7 @@ def run_on_ray(
 
         recipes = {request.recipe.hash: request.recipe for request in todo}
         fit = min(workers_that_fit(recipe, dict(ray.cluster_resources())) for recipe in recipes.values())
-        needs = node_needs(shared_folders(config.store, todo, spool), config.data, config.task)
+        needs = node_needs(shared_places(config.store, todo, spool), config.data, config.task)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
@@ -55,7 +55,7 @@ def run_on_ray(
             config.task,
             config.space,
             "workers.evaluators:ByFidelity",
-            str(spool.directory.resolve()),
+            spool.place,
             max(recipe.cpus for recipe in recipes.values()),
             max(recipe.gpus for recipe in recipes.values()),
             {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
@@ -88,10 +88,10 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
     return made
 
 
-def shared_folders(store: str, requests: Sequence[LabelRequest], spool: Spool) -> list[Path]:
+def shared_places(store: str, requests: Sequence[LabelRequest], spool: AnySpool) -> list[str]:
     """What the workers and this machine must see alike."""
     artifacts = any(isinstance(request.recipe, SharedRecipe) for request in requests)
-    return [spool.directory, *([beside(store, "artifacts")] if artifacts else [])]
+    return [spool.place, *([str(beside(store, "artifacts"))] if artifacts else [])]
 
 
 def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping[str, Mapping[str, Any]]:

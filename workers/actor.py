@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workers.attempt import run_attempt
@@ -14,7 +13,7 @@ from workers.attempt_log import attempt, log_end, name_attempts
 from workers.evaluators import build_evaluator
 from workers.label import LabelJob, Report
 from workers.node_check import NodeNeeds, check_node
-from workers.spool import Spool
+from workers.spools import open_spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class LabelActor:
         name_attempts()
         check_node(needs)
         self._evaluator = build_evaluator(evaluator, arguments)
-        self._spool = Spool(Path(spool))
+        self._spool = open_spool(spool)
         torch = sys.modules.get("torch")
         if torch is not None:
             # Ray limits OpenMP to one thread by default, whatever the actor has reserved.

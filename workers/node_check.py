@@ -20,9 +20,14 @@ _PATIENCE_S = 5.0  # a network file system may take seconds to show what another
 
 @dataclass(frozen=True, slots=True)
 class NodeNeeds:
-    """folders: by path, the id that `mark_folder` gave. data: of `task`, as on the command line; none if empty."""
+    """What labels need of a machine.
+
+    folders: by path, the id that `mark_folder` gave. objects: URIs in object stores. data: of `task`, as on the command
+    line; none if empty.
+    """
 
     folders: Mapping[str, str] = field(default_factory=dict)
+    objects: tuple[str, ...] = ()
     data: str = ""
     task: str = ""
     code: str = field(default_factory=code_version)
@@ -53,6 +58,8 @@ def check_node(needs: NodeNeeds) -> None:
         )
     for path, wanted in needs.folders.items():
         _check_folder(Path(path), wanted)
+    for place in needs.objects:
+        _check_objects(place)
     if needs.data:
         _check_data(needs.data, needs.task)
 
@@ -70,6 +77,19 @@ def _check_folder(folder: Path, wanted: str) -> None:
             pass
     except OSError as error:
         raise NodeError(f"{where} cannot be written ({error.strerror}): {remedy} that all may write") from None
+
+
+def _check_objects(place: str) -> None:
+    from workers.object_spool import ObjectSpool  # a local campaign's workers do without deltalake
+
+    try:
+        ObjectSpool(place).probe()
+    except (OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise NodeError(
+            f"node {platform.node()}: {place} cannot be written ({text}): give every node rights and network to it, "
+            "by its role or the AWS_* variables that Ray is started with"
+        ) from None
 
 
 def _read(mark: Path) -> str | None:

@@ -43,7 +43,7 @@ def prepare(
     with ray_session():
         from orchestrator.cluster_check import check_cluster, node_needs  # Ray takes seconds to import
 
-        check_cluster(node_needs([beside(store, "artifacts")], config.data, task))
+        check_cluster(node_needs([str(beside(store, "artifacts"))], config.data, task))
         made = prepare_missing(config.store, plan.requests, preparation_display)
     emit(
         {

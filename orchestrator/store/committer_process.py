@@ -6,13 +6,12 @@ import multiprocessing
 import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.store.committer import Committer
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.errors import AIOPError
-from workers.spool import Spool
+from workers.spools import open_spool
 
 _DEATHS = 10  # in a row; then it is no accident
 
@@ -29,7 +28,7 @@ class Drained:
 class CommitterProcess:
     """Commits on request. Killed, it is started anew; what it had not finished waits in the spool."""
 
-    def __init__(self, store: str, spool: Path) -> None:
+    def __init__(self, store: str, spool: str) -> None:
         self._store, self._spool = store, spool
         self._pipe: Connection | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -75,7 +74,7 @@ class CommitterProcess:
         return self._pipe
 
 
-def _serve(pipe: Connection, store: str, spool: Path) -> None:
+def _serve(pipe: Connection, store: str, spool: str) -> None:
     """Answer requests until the driver is gone. Ctrl-C is the driver's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     committer: Committer | None = None
@@ -89,12 +88,15 @@ def _serve(pipe: Connection, store: str, spool: Path) -> None:
             if committer is None:
                 opened = DeltaLabelStore(store)
                 rows = len(opened.keys())
-                committer = Committer(opened, Spool(spool))
+                committer = Committer(opened, open_spool(spool))
             drained = _drain(committer, rows)
             answer: str | tuple[int, tuple[float, ...], int] = drained
             rows = drained[2]
         except AIOPError as error:
             answer, committer = str(error), None
+        except OSError as error:
+            text = " ".join(str(error).split())[:300]
+            answer, committer = f"spool {spool}: cannot be reached ({text}): check address, rights and network", None
         try:
             pipe.send(answer)
         except OSError:

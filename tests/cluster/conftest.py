@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent)]
-
-from rig import Rig, missing  # noqa: E402 - found by the line above
+from rig import Rig, missing
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
 def test_two_thousand_labels(tmp_path: Path) -> None:
     """Eight actors stay busy; the driver's memory and the commits' latency do not grow with the labels."""
     spool = Spool(tmp_path / "_spool")
-    committer = CommitterProcess(str(tmp_path), spool.directory)
+    committer = CommitterProcess(str(tmp_path), spool.place)
     requests = [request(n, seconds=0.25) for n in range(2000)]
     controller = CampaignController(requests, "c", FixedWorkers(8))
     driver, latencies, memory = psutil.Process(), list[float](), list[tuple[int, int]]()
