@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,10 +12,10 @@ from typing import Any
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.progress import Progress
 from orchestrator.campaign.run import Observer, run_campaign
-from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingPolicy
 from orchestrator.config import CampaignConfig
 from orchestrator.place import beside
-from orchestrator.ray_session import ray_session, workers_that_fit
+from orchestrator.ray_session import check_recipe_fits, node_resources, places, ray_session
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
 from workers.spools import AnySpool
@@ -40,24 +40,26 @@ def run_on_ray(
     """
     with ray_session() as address:
         # Ray takes seconds to import, and is not needed when nothing is to be done.
-        ray: Any = importlib.import_module("ray")
         from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
         from orchestrator.cluster_check import check_cluster, node_needs
         from orchestrator.telemetry import CampaignMetrics
 
-        recipes = {request.recipe.hash: request.recipe for request in todo}
-        fit = min(workers_that_fit(recipe, dict(ray.cluster_resources())) for recipe in recipes.values())
+        recipes, nodes = {request.recipe.hash: request.recipe for request in todo}, node_resources().values()
+        for recipe in recipes.values():
+            check_recipe_fits(recipe, nodes)
+        cpus, gpus = (max(getattr(recipe, kind) for recipe in recipes.values()) for kind in ("cpus", "gpus"))
         needs = node_needs(shared_places(config.store, todo, spool), config.data, config.task)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
-        controller = CampaignController(list(todo), uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
+        scaling = scaling_policy(config.workers, places(cpus, gpus, nodes))
+        controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
             config.space,
             "workers.evaluators:ByFidelity",
             spool.place,
-            max(recipe.cpus for recipe in recipes.values()),
-            max(recipe.gpus for recipe in recipes.values()),
+            cpus,
+            gpus,
             {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
             needs,
         )
@@ -73,6 +75,13 @@ def run_on_ray(
 
             progress = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
     return progress, address
+
+
+def scaling_policy(asked: int | None, room: int) -> ScalingPolicy:
+    """As many workers as were asked for; else as many as there is room for, which in a cluster may change."""
+    if asked is not None:
+        return FixedWorkers(asked)
+    return ClusterWorkers() if os.environ.get("RAY_ADDRESS") else FixedWorkers(max(1, room))
 
 
 def prepare_missing(store: str, requests: Sequence[LabelRequest], display: PreparationDisplay) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from workers.attempt import run_attempt
 from workers.attempt_log import attempt, log_end, name_attempts
+from workers.errors import NodeError
 from workers.evaluators import build_evaluator
 from workers.label import LabelJob, Report
 from workers.node_check import NodeNeeds, check_node
@@ -24,6 +25,15 @@ class Place:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a worker cannot run where it was started. node_id: Ray's."""
+
+    node: str
+    node_id: str
+    message: str
+
+
 class LabelActor:
     """Makes labels one at a time. Holds no state but its evaluator's caches."""
 
@@ -35,10 +45,15 @@ class LabelActor:
     def __repr__(self) -> str:
         return f"LabelActor({self._task}, {self._space})"
 
-    def prepare(self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float) -> Place:
-        """Answers once the evaluator is built. Raises NodeError where this machine lacks what labels need."""
+    def prepare(
+        self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float
+    ) -> Place | Unfit:
+        """Answers once the evaluator is built."""
         name_attempts()
-        check_node(needs)
+        try:
+            check_node(needs)
+        except NodeError as error:
+            return Unfit(platform.node(), _node_id(), str(error))
         self._evaluator = build_evaluator(evaluator, arguments)
         self._spool = open_spool(spool)
         torch = sys.modules.get("torch")
@@ -57,6 +72,12 @@ class LabelActor:
             for phase, seconds in report.measurement.seconds.items():
                 self._phases.observe(seconds, {"phase": phase})
         return report
+
+
+def _node_id() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def _phase_seconds(task: str, space: str) -> Any:

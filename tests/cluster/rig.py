@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import textwrap
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -103,6 +104,28 @@ class Machine:
         return ""
 
 
+class Running:
+    """A command of the user that goes on."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: IO[str]) -> None:
+        self._process, self._out = process, out
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def end(self, timeout: float = 600) -> tuple[int, str]:
+        """Exit code and output, once it has ended."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        self._out.seek(0)
+        return self._process.returncode, self._out.read()
+
+
 class Rig:
     """A checkout, three machines that can install it without a network, and the commands of a user."""
 
@@ -142,18 +165,19 @@ class Rig:
 
     def run(self, *command: str, timeout: float = 600) -> str:
         """A command of the user in the checkout; its output. Raises AssertionError with that where it fails."""
-        ended = self.begin(*command)
-        out, _ = ended.communicate(timeout=timeout)
-        assert ended.returncode == 0, f"{' '.join(command)}: exit code {ended.returncode}\n{out[-6000:]}"
+        code, out = self.begin(*command).end(timeout)
+        assert code == 0, f"{' '.join(command)}: exit code {code}\n{out[-6000:]}"
         return out
 
-    def begin(self, *command: str) -> subprocess.Popen[str]:
+    def begin(self, *command: str) -> Running:
         """The same, still running."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = clean | {"HOME": str(self._home), "PATH": path, "RAY_AUTH_MODE": "token"}
-        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=self.checkout, env=environment, text=True, **streams)
+        # A file rather than a pipe, which fills up where nobody reads meanwhile, and then holds up the command.
+        out = tempfile.TemporaryFile("w+", dir=self.folder, errors="replace")  # noqa: SIM115 - the command writes it
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.STDOUT}
+        return Running(subprocess.Popen(command, cwd=self.checkout, env=environment, **streams), out)
 
     def ssh(self, machine: int, command: str) -> str:
         """A command on a machine, 1 to 3, as `ray up` left it."""
@@ -174,7 +198,7 @@ class Rig:
 
     def _wait_for(self, machine: Machine) -> None:
         for _ in range(100):
-            if self.begin(*self._ssh(machine), "true").wait() == 0:
+            if self.begin(*self._ssh(machine), "true").end(60)[0] == 0:
                 return
             time.sleep(0.1)
         raise AssertionError(f"no sshd on {machine.address}: {(machine.home / 'init.log').read_text()}")

@@ -50,9 +50,9 @@ class Campaign:
 
     def finish(self) -> list[dict[str, object]]:
         """The rows of its attempts once it has ended well, with all its labels."""
-        self.watch_until(lambda: self.driver.poll() is not None)
-        out, _ = self.driver.communicate()
-        assert self.driver.returncode == 0, out[-6000:]
+        self.watch_until(lambda: self.driver.over)
+        code, out = self.driver.end()
+        assert code == 0, out[-6000:]
         store = DeltaLabelStore(self.place)
         keys = store.labels()["key"].to_pylist()
         assert len(keys) == len(set(keys)) == COUNT
@@ -80,9 +80,8 @@ def test_labels_come_from_all_machines(rig: Rig) -> None:
 
 
 def test_a_store_that_is_not_shared_is_refused(rig: Rig) -> None:
-    ended = rig.begin(*SUBMIT, *LABEL, "--store", "labels")
-    out, _ = ended.communicate(timeout=300)
-    assert ended.returncode == 1  # `ray submit` gives no other
+    code, out = rig.begin(*SUBMIT, *LABEL, "--store", "labels").end()
+    assert code == 1  # `ray submit` gives no other
     assert "error: node node" in out
     assert "/root/labels/_spool cannot be reached: mount shared storage there on every node" in out
 
@@ -91,10 +90,9 @@ def test_a_machine_with_other_code_is_refused(rig: Rig) -> None:
     changed = rig.machines[1].home / "root" / "aiop-orchestrator" / "workers" / "label.py"
     before = changed.read_text()
     changed.write_text(f"{before}\n# changed\n")
-    ended = rig.begin(*SUBMIT, *LABEL, "--store", f"{SHARED}/refused")
-    out, _ = ended.communicate(timeout=300)
+    code, out = rig.begin(*SUBMIT, *LABEL, "--store", f"{SHARED}/refused").end()
     changed.write_text(before)
-    assert ended.returncode == 1
+    assert code == 1
     assert "error: node node2: runs other code than the driver" in out
 
 
@@ -102,8 +100,7 @@ def test_the_driver_is_killed_and_submitted_again(rig: Rig) -> None:
     campaign = Campaign(rig, "driver-killed")
     campaign.watch_until(lambda: bool(campaign.acknowledged))
     rig.ssh(1, "pkill -9 -f '[a]iop-venv/bin/python.*submit.py|[p]ython /root/submit.py'")
-    campaign.driver.communicate(timeout=60)
-    assert campaign.driver.returncode == 1
+    assert campaign.driver.end(60)[0] == 1
     assert len(DeltaLabelStore(campaign.place).keys()) < COUNT
     campaign.driver = rig.begin(*campaign.command)
     campaign.finish()

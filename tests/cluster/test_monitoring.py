@@ -21,11 +21,11 @@ def test_every_panel_has_data(rig: Rig) -> None:
     label = ("label", "--task", "seg", "--num", "6", "--set", "steps=100", "--set", "ema=0.9")
     driver = rig.begin(*submit, *label, "--store", f"{SHARED}/monitored")
     empty = panels()
-    while empty and driver.poll() is None:
+    while empty and not driver.over:
         empty = {title: query for title, query in empty.items() if not answer(rig, query)}
         time.sleep(2)
-    out, _ = driver.communicate()
-    assert driver.returncode == 0, out[-3000:]
+    code, out = driver.end()
+    assert code == 0, out[-3000:]
     assert not empty
     for expression in alerts().values():
         answer(rig, expression)  # promtool fails for one that is wrong

@@ -22,7 +22,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_machine_that_has_all_is_taken(tmp_path: Path) -> None:
     spool = tmp_path / "labels" / "_spool"
-    needs = NodeNeeds({str(spool): mark_folder(spool)}, "shapes", "seg")
+    needs = NodeNeeds({str(spool): mark_folder(spool)}, data="shapes", task="seg")
     check_node(needs)
     assert mark_folder(spool) == needs.folders[str(spool)]  # for ever
     assert [path.name for path in spool.iterdir()] == [".place"]
