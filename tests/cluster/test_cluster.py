@@ -79,6 +79,14 @@ def test_labels_come_from_all_machines(rig: Rig) -> None:
     assert "attempt 1: begins, seed 0" in first
 
 
+def test_a_job_needs_no_terminal(rig: Rig) -> None:
+    label = "label --task seg --num 7 --set steps=100 --set ema=0.9"
+    job = f"ray job submit -- orchestrator {label} --store {SHARED}/undisturbed"
+    out = rig.run("ray", "exec", "--no-config-cache", "cluster/rig.yaml", job)
+    assert "7 labels asked for, 6 already settled, 1 to make" in out
+    assert len(DeltaLabelStore(rig.shared / "undisturbed").keys()) == 7
+
+
 def test_a_store_that_is_not_shared_is_refused(rig: Rig) -> None:
     code, out = rig.begin(*SUBMIT, *LABEL, "--store", "labels").end()
     assert code == 1  # `ray submit` gives no other
