@@ -15,7 +15,7 @@ from orchestrator.campaign.run import Observer, run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingPolicy
 from orchestrator.config import CampaignConfig
 from orchestrator.place import beside
-from orchestrator.ray_session import check_recipe_fits, node_resources, places, ray_session
+from orchestrator.ray_session import actors_that_fit, check_recipe_fits, node_resources, ray_session
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
 from workers.spools import AnySpool
@@ -51,7 +51,7 @@ def run_on_ray(
         needs = node_needs(shared_places(config.store, todo, spool), config.data, config.task)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
-        scaling = scaling_policy(config.workers, places(cpus, gpus, nodes))
+        scaling = scaling_policy(config.workers, actors_that_fit(cpus, gpus, nodes))
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,

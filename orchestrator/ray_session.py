@@ -43,7 +43,7 @@ def node_resources() -> dict[str, Mapping[str, float]]:
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
-def places(cpus: float, gpus: float, nodes: Iterable[Mapping[str, float]]) -> int:
+def actors_that_fit(cpus: float, gpus: float, nodes: Iterable[Mapping[str, float]]) -> int:
     """How many actors of so many cores and GPUs the nodes hold; no actor spans two of them."""
     needs = {kind: needed for kind, needed in (("CPU", cpus), ("GPU", gpus)) if needed}
     return sum(math.floor(min(node.get(kind, 0.0) / needed for kind, needed in needs.items())) for node in nodes)
@@ -57,6 +57,6 @@ def check_recipe_fits(recipe: Recipe, nodes: Collection[Mapping[str, float]]) ->
             raise ConfigError(
                 f"recipe {recipe.name} needs {needed:g} {kind} a worker, the largest node has {there:g}: {remedy}"
             )
-    if places(recipe.cpus, recipe.gpus, nodes) < 1:
+    if actors_that_fit(recipe.cpus, recipe.gpus, nodes) < 1:
         wanted = f"{recipe.cpus:g} CPU and {recipe.gpus:g} GPU"
         raise ConfigError(f"recipe {recipe.name} needs {wanted} a worker, no node has both: use larger nodes")

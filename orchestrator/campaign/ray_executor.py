@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
 from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
-from orchestrator.ray_session import node_resources, places
+from orchestrator.ray_session import actors_that_fit, node_resources
 from workers.actor import LabelActor, Place, Unfit
 from workers.label import LabelJob, Outcome
 from workers.node_check import NodeNeeds
@@ -145,7 +145,7 @@ class RayExecutor:
             return []
         self._looked = now
         fit = [resources for node, resources in node_resources().items() if node not in self._unfit]
-        before, self._room = self._room, places(self._spec.cpus, self._spec.gpus, fit)
+        before, self._room = self._room, actors_that_fit(self._spec.cpus, self._spec.gpus, fit)
         return [RoomChanged(self._room, self._clock())] if self._room != before else []
 
     def _avoid(self, unfit: Unfit) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
-from orchestrator.ray_session import check_recipe_fits, places
+from orchestrator.ray_session import actors_that_fit, check_recipe_fits
 from orchestrator.store.delta import DeltaLabelStore
 from workers.recipe import Recipe
 
@@ -118,7 +118,7 @@ def test_cheap_labels_prepare_what_they_need_and_are_audited(
     ],
 )
 def test_as_many_workers_as_fit(cpus: float, gpus: float, nodes: list[dict[str, float]], fit: int) -> None:
-    assert places(cpus, gpus, nodes) == fit
+    assert actors_that_fit(cpus, gpus, nodes) == fit
 
 
 def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
