@@ -53,7 +53,7 @@ class ObjectSpool:
             self._delete(file_name(report))
 
     def probe(self) -> None:
-        """Raise OSError unless objects can be written, read and dropped here."""
+        """Raise OSError unless objects can be written and read here. Leaves one that no committer looks at."""
         name = ".probe"
         self._write(name, b"probe")
         with self._files.open_input_file(name) as file:
