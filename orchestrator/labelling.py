@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,14 +12,15 @@ from typing import Any
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.progress import Progress
 from orchestrator.campaign.run import Observer, run_campaign
-from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingPolicy
 from orchestrator.config import CampaignConfig
 from orchestrator.place import beside
-from orchestrator.ray_session import ray_session, workers_that_fit
+from orchestrator.ray_session import actors_that_fit, check_recipe_fits, node_resources, ray_session
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
-from workers.spool import Spool
+from workers.spools import AnySpool
 from workers.supernet.progress import Step
+from workers.supernet.recipe import SharedRecipe
 
 Display = Callable[[int], AbstractContextManager[Observer]]
 PreparationDisplay = Callable[[], AbstractContextManager[Callable[[Step], None]]]
@@ -29,7 +30,7 @@ def run_on_ray(
     config: CampaignConfig,
     todo: Sequence[LabelRequest],
     committer: CommitterProcess,
-    spool: Spool,
+    spool: AnySpool,
     display: Display,
     preparation_display: PreparationDisplay,
 ) -> tuple[Progress, str | None]:
@@ -39,22 +40,28 @@ def run_on_ray(
     """
     with ray_session() as address:
         # Ray takes seconds to import, and is not needed when nothing is to be done.
-        ray: Any = importlib.import_module("ray")
         from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+        from orchestrator.cluster_check import check_cluster, node_needs
         from orchestrator.telemetry import CampaignMetrics
 
-        recipes = {request.recipe.hash: request.recipe for request in todo}
-        fit = min(workers_that_fit(recipe, dict(ray.cluster_resources())) for recipe in recipes.values())
+        recipes, nodes = {request.recipe.hash: request.recipe for request in todo}, node_resources().values()
+        for recipe in recipes.values():
+            check_recipe_fits(recipe, nodes)
+        cpus, gpus = (max(getattr(recipe, kind) for recipe in recipes.values()) for kind in ("cpus", "gpus"))
+        needs = node_needs(shared_places(config.store, todo, spool), config.data, config.task)
+        check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
-        controller = CampaignController(list(todo), uuid.uuid4().hex[:12], FixedWorkers(config.workers or fit))
+        scaling = scaling_policy(config.workers, actors_that_fit(cpus, gpus, nodes))
+        controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
             config.space,
             "workers.evaluators:ByFidelity",
-            str(spool.directory.resolve()),
-            max(recipe.cpus for recipe in recipes.values()),
-            max(recipe.gpus for recipe in recipes.values()),
+            spool.place,
+            cpus,
+            gpus,
             {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
+            needs,
         )
         metrics = CampaignMetrics(config.task, config.space)
         with display(len(todo)) as show:
@@ -70,6 +77,13 @@ def run_on_ray(
     return progress, address
 
 
+def scaling_policy(asked: int | None, room: int) -> ScalingPolicy:
+    """As many workers as were asked for; else as many as there is room for, which in a cluster may change."""
+    if asked is not None:
+        return FixedWorkers(asked)
+    return ClusterWorkers() if os.environ.get("RAY_ADDRESS") else FixedWorkers(max(1, room))
+
+
 def prepare_missing(store: str, requests: Sequence[LabelRequest], display: PreparationDisplay) -> list[str]:
     """Make what the requests start from and nobody has made; Ray must be initialised. Gives the artifacts' names."""
     from orchestrator.preparation import missing_artifacts, prepare
@@ -81,6 +95,12 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
                 prepare(folder, recipe, show)
             made += missing
     return made
+
+
+def shared_places(store: str, requests: Sequence[LabelRequest], spool: AnySpool) -> list[str]:
+    """What the workers and this machine must see alike."""
+    artifacts = any(isinstance(request.recipe, SharedRecipe) for request in requests)
+    return [spool.place, *([str(beside(store, "artifacts"))] if artifacts else [])]
 
 
 def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping[str, Mapping[str, Any]]:

@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 
 
+def spool_of(store: str) -> str:
+    """Where reports wait for their commit: in the store, so that every machine that reaches it reaches them."""
+    store = store.removeprefix("file://").rstrip("/")
+    return f"{store}/_spool" if "://" in store else str(Path(store, "_spool").resolve())
+
+
 def beside(store: str, what: str) -> Path:
     """The folder `_WHAT` in a local store; for an object store, one in the user's cache.
 
     What lies there needs an atomic rename, which object stores lack.
     """
+    store = store.removeprefix("file://")
     if "://" not in store:
         return Path(store) / f"_{what}"
     name = "".join(c if c.isalnum() else "-" for c in store)

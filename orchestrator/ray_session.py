@@ -6,7 +6,7 @@ import importlib
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,13 +37,26 @@ def cluster_cores() -> float:
     return float(dict(ray.cluster_resources()).get("CPU", 1.0))
 
 
-def workers_that_fit(recipe: Recipe, resources: Mapping[str, float]) -> int:
-    """How many actors of the recipe the cluster holds. Raises ConfigError where there is no room for one."""
+def node_resources() -> dict[str, Mapping[str, float]]:
+    """What each living node has, used or not, by its id; Ray must be initialised."""
+    ray: Any = importlib.import_module("ray")
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+def actors_that_fit(cpus: float, gpus: float, nodes: Iterable[Mapping[str, float]]) -> int:
+    """How many actors of so many cores and GPUs the nodes hold; no actor spans two of them."""
+    needs = {kind: needed for kind, needed in (("CPU", cpus), ("GPU", gpus)) if needed}
+    return sum(math.floor(min(node.get(kind, 0.0) / needed for kind, needed in needs.items())) for node in nodes)
+
+
+def check_recipe_fits(recipe: Recipe, nodes: Collection[Mapping[str, float]]) -> None:
+    """Raise ConfigError where no node has room for an actor of the recipe."""
     for field, kind, needed in (("cpus", "CPU", recipe.cpus), ("gpus", "GPU", recipe.gpus)):
-        if needed > (there := resources.get(kind, 0.0)):
-            remedy = f"choose another recipe, lower it with --set {field}=N, or use a larger cluster"
+        if needed > (there := max((node.get(kind, 0.0) for node in nodes), default=0.0)):
+            remedy = f"choose another recipe, lower it with --set {field}=N, or use larger nodes"
             raise ConfigError(
-                f"recipe {recipe.name} needs {needed:g} {kind} a worker, the cluster has {there:g}: {remedy}"
+                f"recipe {recipe.name} needs {needed:g} {kind} a worker, the largest node has {there:g}: {remedy}"
             )
-    fit = resources["CPU"] / recipe.cpus
-    return math.floor(min(fit, resources["GPU"] / recipe.gpus) if recipe.gpus else fit)
+    if actors_that_fit(recipe.cpus, recipe.gpus, nodes) < 1:
+        wanted = f"{recipe.cpus:g} CPU and {recipe.gpus:g} GPU"
+        raise ConfigError(f"recipe {recipe.name} needs {wanted} a worker, no node has both: use larger nodes")

@@ -16,7 +16,8 @@ _COMMIT_BOUNDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0]
 class CampaignMetrics:
     """Scraped as ray_orchestrator_*; tags are task and space. Needs Ray to be running.
 
-    labels_total (by outcome of the attempt), queue_depth, in_flight, workers, utilisation, commit_seconds.
+    labels_total (by outcome of the attempt), queue_depth, in_flight, workers, workers_starting, utilisation,
+    commit_seconds, store_rows. The workers add phase_seconds.
     """
 
     def __init__(self, task: str, space: str) -> None:
@@ -29,6 +30,7 @@ class CampaignMetrics:
             ("queue_depth", "Labels that wait for a worker.", lambda p: p.todo),
             ("in_flight", "Labels being made.", lambda p: p.in_flight),
             ("workers", "Workers that are ready.", lambda p: p.in_flight + p.idle),
+            ("workers_starting", "Workers that start, or wait for a place.", lambda p: p.starting),
             ("utilisation", "Share of the workers' time in label work.", lambda p: p.utilisation),
         )
         for name, text, read in gauges:
@@ -37,6 +39,8 @@ class CampaignMetrics:
             self._gauges.append((gauge, read))
         self._commit = Histogram("orchestrator_commit_seconds", "Seconds a commit.", _COMMIT_BOUNDS, keys)
         self._commit.set_default_tags(tags)
+        self._rows = Gauge("orchestrator_store_rows", "Labels in the store, of all campaigns.", keys)
+        self._rows.set_default_tags(tags)
         self._seen: dict[Outcome, int] = {}
 
     def observe(self, progress: Progress) -> None:
@@ -49,6 +53,7 @@ class CampaignMetrics:
             gauge.set(float(read(progress)))
 
     def committed(self, drained: Drained) -> None:
-        """Publish the latency of commits."""
+        """Publish the latency of commits and what the store holds."""
+        self._rows.set(float(drained.rows))
         for seconds in drained.seconds:
             self._commit.observe(seconds)

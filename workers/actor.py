@@ -6,13 +6,15 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workers.attempt import run_attempt
+from workers.attempt_log import attempt, log_end, name_attempts
+from workers.errors import NodeError
 from workers.evaluators import build_evaluator
 from workers.label import LabelJob, Report
-from workers.spool import Spool
+from workers.node_check import NodeNeeds, check_node
+from workers.spools import open_spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,37 +25,59 @@ class Place:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a worker cannot run where it was started. node_id: Ray's."""
+
+    node: str
+    node_id: str
+    message: str
+
+
 class LabelActor:
     """Makes labels one at a time. Holds no state but its evaluator's caches."""
 
-    def __init__(
-        self, task: str, space: str, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float
-    ) -> None:
+    def __init__(self, task: str, space: str) -> None:
         self._task = task
         self._space = space
-        self._evaluator = build_evaluator(evaluator, arguments)
-        self._spool = Spool(Path(spool))
         self._phases: Any = None
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
-            torch.set_num_threads(max(1, int(cpus)))
 
     def __repr__(self) -> str:
         return f"LabelActor({self._task}, {self._space})"
 
-    def ready(self) -> Place:
+    def prepare(
+        self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float
+    ) -> Place | Unfit:
         """Answers once the evaluator is built."""
+        name_attempts()
+        try:
+            check_node(needs)
+        except NodeError as error:
+            return Unfit(platform.node(), _node_id(), str(error))
+        self._evaluator = build_evaluator(evaluator, arguments)
+        self._spool = open_spool(spool)
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
+            torch.set_num_threads(max(1, int(cpus)))
         return Place(platform.node(), os.getpid())
 
     def run(self, job: LabelJob) -> Report:
         """Make one attempt, and publish the seconds of its phases as ray_orchestrator_phase_seconds."""
-        report = run_attempt(self._evaluator, job, self._spool)
+        with attempt(job):
+            report = run_attempt(self._evaluator, job, self._spool)
+            log_end(report)
         if report.measurement is not None:
             self._phases = self._phases or _phase_seconds(self._task, self._space)
             for phase, seconds in report.measurement.seconds.items():
                 self._phases.observe(seconds, {"phase": phase})
         return report
+
+
+def _node_id() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def _phase_seconds(task: str, space: str) -> Any:

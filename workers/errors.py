@@ -30,6 +30,10 @@ class ArtifactError(AIOPError):
     """Something that is prepared once for many labels is missing, or not as it was written."""
 
 
+class NodeError(AIOPError):
+    """A machine of the cluster lacks what its labels need: names the machine, what it lacks and the remedy."""
+
+
 class LabelFailure(Exception):  # noqa: N818 - the field's word for it
     """One attempt at a label failed for a reason that the evaluator recognised."""
 

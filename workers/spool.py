@@ -109,11 +109,17 @@ def report_from_dict(values: dict[str, Any]) -> Report:
     )
 
 
+def file_name(report: Report) -> str:
+    """Of the file or object that holds `report`."""
+    # Quoting changes nothing in a usual id and keeps a campaign called "a/b" inside the folder.
+    return f"{quote(report.job.attempt_id, safe='')}.json"
+
+
 class Spool:
     """One JSON file a report. A file appears whole or not at all, and goes only when it is in the store."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory, self.place = directory, str(directory.resolve())
         directory.mkdir(parents=True, exist_ok=True)
 
     def put(self, report: Report) -> Path:
@@ -157,8 +163,7 @@ class Spool:
             self._path(report).unlink(missing_ok=True)
 
     def _path(self, report: Report) -> Path:
-        # Quoting changes nothing in a usual id and keeps a campaign called "a/b" inside the folder.
-        return self.directory / f"{quote(report.job.attempt_id, safe='')}.json"
+        return self.directory / file_name(report)
 
     def _load(self, path: Path) -> Report | None:
         try:

@@ -7,13 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, Record, Spawn
-from orchestrator.campaign.events import AttemptEnded, Drain, Event, Stop, Tick, WorkerLost, WorkerReady
+from orchestrator.campaign.events import (
+    AttemptEnded,
+    Drain,
+    Event,
+    RoomChanged,
+    Stop,
+    Tick,
+    WorkerLost,
+    WorkerReady,
+)
 from orchestrator.campaign.failure import INFRASTRUCTURE, FailureHistory, FailurePolicy, GiveUp, Retry
 from orchestrator.campaign.progress import Progress, State, WorkerTime, utilisation
-from orchestrator.campaign.scaling import ScalingPolicy
+from orchestrator.campaign.scaling import Grow, Keep, Pool, ScalingPolicy, Shrink
 from workers.label import LabelJob, LabelRequest, Outcome, Report
 
-# A fault in the set-up (a missing module, say) kills every newborn: so many births in a row, a wanted worker each.
+# A fault in the set-up (a missing module, say) kills every newborn: so many births in a row a worker.
 _FAILED_BIRTHS = 3
 
 
@@ -40,6 +49,7 @@ class CampaignController:
     ) -> None:
         self._todo = {request.key: LabelJob(request, campaign) for request in requests}
         self._scaling = scaling
+        self._room: int | None = None
         self._failures = failures or FailurePolicy()
         self._state = State.RUNNING
         self._now = 0.0
@@ -99,6 +109,8 @@ class CampaignController:
                 self._ended(worker, report)
             case WorkerLost():
                 self._lost(event)
+            case RoomChanged(workers):
+                self._room = workers
             case Drain():
                 if self._state is State.RUNNING:
                     self._state = State.DRAINING
@@ -163,8 +175,7 @@ class CampaignController:
         if event.worker in self._starting:
             del self._starting[event.worker]
             self._failed_births += 1
-            wanted = self._scaling.wanted(len(self._todo) + len(self._flights))
-            if self._failed_births >= _FAILED_BIRTHS * max(1, wanted):
+            if self._failed_births >= _FAILED_BIRTHS * (self._workers + 1):
                 self._problem = f"{self._failed_births} workers in a row died before they were ready: {event.message}"
                 self._stop()
             return
@@ -238,16 +249,24 @@ class CampaignController:
 
     def _scale(self) -> None:
         remaining = len(self._flights) + (len(self._todo) if self._state is State.RUNNING else 0)
-        surplus = len(self._starting) + len(self._idle) + len(self._flights) - self._scaling.wanted(remaining)
-        self._kill_spare(surplus)
-        for _ in range(-surplus):
-            self._starting[self._next_worker] = None
-            self._actions.append(Spawn(self._next_worker))
-            self._next_worker += 1
+        match self._scaling.decide(Pool(self._workers, remaining, self._room)):
+            case Grow(count):
+                for _ in range(count):
+                    self._starting[self._next_worker] = None
+                    self._actions.append(Spawn(self._next_worker))
+                    self._next_worker += 1
+            case Shrink(count):
+                self._kill_spare(count)
+            case Keep():
+                pass
+
+    @property
+    def _workers(self) -> int:
+        return len(self._starting) + len(self._idle) + len(self._flights)
 
     def _kill_spare(self, count: int) -> None:
-        """Kill up to `count` workers that have no job, those still starting first."""
-        for worker in [*self._starting, *self._idle][: max(0, count)]:
+        """Kill up to `count` workers that have no job: those still starting first, of them the last, which may wait."""
+        for worker in [*reversed(self._starting), *self._idle][:count]:
             self._starting.pop(worker, None)
             self._remove(worker)
             self._actions.append(Kill(worker))

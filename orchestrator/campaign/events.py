@@ -44,6 +44,14 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """Nodes have joined or left: the cluster holds so many workers of this campaign now."""
+
+    workers: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Start nothing new; finish what is in flight."""
 
@@ -53,4 +61,4 @@ class Stop:
     """End at once."""
 
 
-Event = Tick | WorkerReady | AttemptEnded | WorkerLost | Drain | Stop
+Event = Tick | WorkerReady | AttemptEnded | WorkerLost | RoomChanged | Drain | Stop

@@ -12,7 +12,7 @@ class Executor(Protocol):
     """Owns the workers. Unknown worker ids are ignored: their worker died just now."""
 
     def spawn(self, worker: int) -> None:
-        """Start a worker; a later poll says WorkerReady or WorkerLost."""
+        """Start a worker, as soon as there is room; a later poll says WorkerReady or WorkerLost."""
         ...
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
@@ -24,7 +24,7 @@ class Executor(Protocol):
         ...
 
     def poll(self, timeout: float) -> list[Event]:
-        """What happened, after waiting up to `timeout` seconds for something to happen."""
+        """What happened, RoomChanged included, after waiting up to `timeout` seconds for something to happen."""
         ...
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,17 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
-from orchestrator.campaign.events import AttemptEnded, Event, WorkerLost, WorkerReady
-from workers.actor import LabelActor, Place
+from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
+from orchestrator.ray_session import actors_that_fit, node_resources
+from workers.actor import LabelActor, Place, Unfit
 from workers.label import LabelJob, Outcome
+from workers.node_check import NodeNeeds
 
 # Two campaigns of one process share Ray's namespace, where the name of an actor just killed is still taken.
 _numbers = itertools.count()
+_ROOM_EVERY_S = 5.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class ActorSpec:
     cpus: float = 1.0
     gpus: float = 0.0
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    needs: NodeNeeds = field(default_factory=NodeNeeds)
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -53,6 +60,8 @@ class RayExecutor:
         self._births: dict[Any, int] = {}
         self._calls: dict[Any, int] = {}
         self._places: dict[int, Place] = {}
+        self._unfit: set[str] = set()  # ids of nodes where workers cannot be born
+        self._room, self._looked = -1, float("-inf")
         self._crossed: list[Event] = []  # results that were there when their worker was killed
 
     @property
@@ -69,9 +78,11 @@ class RayExecutor:
             num_gpus=spec.gpus,
             max_restarts=0,
             max_task_retries=0,
-        ).remote(spec.task, spec.space, spec.evaluator, dict(spec.arguments), spec.spool, spec.cpus)
+            label_selector={"ray.io/node-id": f"!in({','.join(sorted(self._unfit))})"} if self._unfit else None,
+        ).remote(spec.task, spec.space)
         self._actors[worker] = actor
-        self._births[actor.ready.remote()] = worker
+        birth = actor.prepare.remote(spec.needs, spec.evaluator, dict(spec.arguments), spec.spool, spec.cpus)
+        self._births[birth] = worker
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
         """Call the actor; it has no other call in flight."""
@@ -90,7 +101,7 @@ class RayExecutor:
 
     def poll(self, timeout: float) -> list[Event]:
         """Wait for the first result, then take all that are there."""
-        events, self._crossed = self._crossed, []
+        events, self._crossed = [*self._crossed, *self._room_changed()], []
         refs = [*self._calls, *self._births]
         if refs:
             ray.wait(refs, num_returns=1, timeout=0 if events else timeout)
@@ -118,10 +129,31 @@ class RayExecutor:
             self._discard(worker)
             message = " ".join(str(error).split())[:2000]
             return WorkerLost(worker, outcome_of(error), message, place.node if place else "", self._clock())
+        if isinstance(value, Unfit):
+            self._discard(worker)
+            self._avoid(value)
+            return WorkerLost(worker, Outcome.CRASH, value.message, value.node, self._clock())
         if born:
             self._places[worker] = value
             return WorkerReady(worker, self._clock(), value.node)
         return AttemptEnded(worker, value, self._clock())
+
+    def _room_changed(self) -> list[Event]:
+        """News of the cluster's room, looked for every few seconds."""
+        now = time.monotonic()
+        if now - self._looked < _ROOM_EVERY_S:
+            return []
+        self._looked = now
+        fit = [resources for node, resources in node_resources().items() if node not in self._unfit]
+        before, self._room = self._room, actors_that_fit(self._spec.cpus, self._spec.gpus, fit)
+        return [RoomChanged(self._room, self._clock())] if self._room != before else []
+
+    def _avoid(self, unfit: Unfit) -> None:
+        """Start no more workers on a node, unless there is no other: then the controller shall see them fail."""
+        if unfit.node_id not in self._unfit and node_resources().keys() > {*self._unfit, unfit.node_id}:
+            log.warning("going on without this node: %s", unfit.message)
+            self._unfit.add(unfit.node_id)
+            self._looked = float("-inf")
 
     def _discard(self, worker: int) -> None:
         self._places.pop(worker, None)

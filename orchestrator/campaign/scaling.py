@@ -6,11 +6,46 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class ScalingPolicy(Protocol):
-    """Says how many workers to keep."""
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What a policy decides about.
 
-    def wanted(self, remaining: int) -> int:
-        """Workers wanted while `remaining` jobs wait or run."""
+    workers: those starting, idle and at work. remaining: jobs that wait or run. room: workers of this campaign that the
+    cluster could hold, were it empty; None where the executor has not said.
+    """
+
+    workers: int
+    remaining: int
+    room: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """Start so many workers."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """End so many workers, but none at work."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Change nothing."""
+
+
+Resize = Grow | Shrink | Keep
+
+
+class ScalingPolicy(Protocol):
+    """Says what is to become of the pool."""
+
+    def decide(self, pool: Pool) -> Resize:
+        """Asked after every event."""
         ...
 
 
@@ -24,6 +59,29 @@ class FixedWorkers:
         if self.count < 1:
             raise ValueError(f"a campaign needs at least one worker, not {self.count}")
 
-    def wanted(self, remaining: int) -> int:
-        """`count`, or `remaining` if that is less."""
-        return min(self.count, remaining)
+    def decide(self, pool: Pool) -> Resize:
+        """Towards `count`, or what remains if that is less."""
+        return _towards(min(self.count, pool.remaining), pool)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterWorkers:
+    """As many workers as the cluster has room for, and as many again that wait for room.
+
+    Those that wait are what an autoscaler adds nodes for, so that a cluster at most doubles at once. Where none does,
+    they start on nodes that join, and cost nothing.
+    """
+
+    least: int = 1  # that wait, in a cluster that has no room yet
+
+    def decide(self, pool: Pool) -> Resize:
+        """Towards twice the room, or what remains if that is less."""
+        if pool.room is None:
+            return Keep()
+        return _towards(min(pool.room + max(self.least, pool.room), pool.remaining), pool)
+
+
+def _towards(wanted: int, pool: Pool) -> Resize:
+    if wanted > pool.workers:
+        return Grow(wanted - pool.workers)
+    return Shrink(pool.workers - wanted) if wanted < pool.workers else Keep()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.campaign.events import AttemptEnded, Event, WorkerLost, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
 from workers.label import LabelJob, Measurement, Outcome, Report
 
 
@@ -39,10 +40,19 @@ Script = Callable[[LabelJob], Behaviour]
 
 
 class SimulatedExecutor:
-    """Runs attempts by a script. Workers are placed on the living nodes in turn."""
+    """Runs attempts by a script. Workers are placed on the living nodes in turn.
+
+    slots: workers that a node holds, others wait until there is room; None for any number, in which case room is never
+    spoken of.
+    """
 
     def __init__(
-        self, script: Script, clock: SimulatedClock, startup: float = 1.0, nodes: Sequence[str] = ("node0",)
+        self,
+        script: Script,
+        clock: SimulatedClock,
+        startup: float = 1.0,
+        nodes: Sequence[str] = ("node0",),
+        slots: int | None = None,
     ) -> None:
         self._script = script
         self._clock = clock
@@ -50,21 +60,26 @@ class SimulatedExecutor:
         self._nodes = list(nodes)
         self._order = itertools.count()
         self._queue: list[tuple[float, int, int | None, Event]] = []  # due, order, worker that must live, event
-        self._losses: list[tuple[float, str]] = []
+        self._slots = slots
+        self._changes: list[tuple[float, str, bool]] = []  # when, node, whether it joins
+        self._waiting: dict[int, None] = {}
         self._placed: dict[int, str] = {}
         self._running: dict[int, LabelJob] = {}
         self.dispatched: list[LabelJob] = []
+        self._tell_room(clock.now)
 
     def lose_node(self, at: float, node: str) -> None:
         """Let a node fail at a time to come, with all workers on it."""
-        heapq.heappush(self._losses, (at, node))
+        heapq.heappush(self._changes, (at, node, False))
+
+    def join_node(self, at: float, node: str) -> None:
+        """Let a node join at a time to come."""
+        heapq.heappush(self._changes, (at, node, True))
 
     def spawn(self, worker: int) -> None:
-        """Place a worker; it is ready after `startup`."""
-        node = self._nodes[worker % len(self._nodes)]
-        self._placed[worker] = node
-        due = self._clock.now + self._startup
-        self._push(due, worker, WorkerReady(worker, due, node))
+        """Place a worker as soon as there is room; it is ready `startup` later."""
+        self._waiting[worker] = None
+        self._place_waiting()
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
         """Start the job as the script has it."""
@@ -79,8 +94,10 @@ class SimulatedExecutor:
 
     def kill(self, worker: int) -> None:
         """Forget the worker, and with it its events to come, unless the script lets a report come late."""
+        self._waiting.pop(worker, None)
         self._placed.pop(worker, None)
         job = self._running.pop(worker, None)
+        self._place_waiting()
         late = self._script(job).late if job else None
         if job and late is not None:
             due = self._clock.now + late
@@ -90,9 +107,9 @@ class SimulatedExecutor:
         """Move the clock to the next event, or by `timeout` if none is due before."""
         until = self._clock.now + timeout
         while True:
-            due = min([q[0][0] for q in (self._queue, self._losses) if q], default=until)
+            due = min([q[0][0] for q in (self._queue, self._changes) if q], default=until)
             self._clock.now = max(self._clock.now, min(due, until))
-            if due > until or not (self._queue or self._losses):
+            if due > until or not (self._queue or self._changes):
                 return []
             events = self._due()
             if events:
@@ -100,15 +117,20 @@ class SimulatedExecutor:
 
     def close(self) -> None:
         """Forget all workers."""
+        self._waiting.clear()
         self._placed.clear()
         self._queue.clear()
 
     def _due(self) -> list[Event]:
         events: list[Event] = []
         now = self._clock.now
-        while self._losses and self._losses[0][0] <= now:
-            _, node = heapq.heappop(self._losses)
-            self._nodes.remove(node)
+        while self._changes and self._changes[0][0] <= now:
+            _, node, joins = heapq.heappop(self._changes)
+            (self._nodes.append if joins else self._nodes.remove)(node)
+            self._tell_room(now)
+            self._place_waiting()
+            if joins:
+                continue
             for worker in [worker for worker, where in self._placed.items() if where == node]:
                 self._forget(worker)
                 events.append(WorkerLost(worker, Outcome.LOST_NODE, f"node {node} died", node, now))
@@ -123,12 +145,31 @@ class SimulatedExecutor:
             events.append(event)
         return events
 
+    def _place_waiting(self) -> None:
+        while self._waiting and (node := self._free_node(next(iter(self._waiting)))):
+            worker = next(iter(self._waiting))
+            del self._waiting[worker]
+            self._placed[worker] = node
+            due = self._clock.now + self._startup
+            self._push(due, worker, WorkerReady(worker, due, node))
+
+    def _free_node(self, worker: int) -> str | None:
+        if self._slots is None:
+            return self._nodes[worker % len(self._nodes)]
+        held = Counter(self._placed.values())
+        return next((node for node in self._nodes if held[node] < (self._slots or 0)), None)
+
+    def _tell_room(self, now: float) -> None:
+        if self._slots is not None:
+            self._push(now, None, RoomChanged(self._slots * len(self._nodes), now))
+
     def _push(self, due: float, worker: int | None, event: Event) -> None:
         heapq.heappush(self._queue, (due, next(self._order), worker, event))
 
     def _forget(self, worker: int) -> None:
         self._placed.pop(worker, None)
         self._running.pop(worker, None)
+        self._place_waiting()
 
     def _end(self, worker: int, job: LabelJob, behaviour: Behaviour, now: float) -> Event:
         node, outcome = self._placed.get(worker, ""), behaviour.outcome

@@ -7,12 +7,12 @@ from typing import Any
 from orchestrator.cli.output import preparation_display, progress_display, say
 from orchestrator.config import CampaignConfig
 from orchestrator.labelling import run_on_ray
-from orchestrator.place import beside
+from orchestrator.place import spool_of
 from orchestrator.plan import plan_campaign
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.summary import summarise
-from workers.spool import Spool
+from workers.spools import open_spool
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
@@ -20,8 +20,8 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
     labels.keys()  # a store that cannot be read is refused before anything is written beside it
-    spool = Spool(beside(config.store, "spool"))
-    committer = CommitterProcess(config.store, spool.directory)
+    spool = open_spool(spool_of(config.store))
+    committer = CommitterProcess(config.store, spool.place)
     if spool.pending():  # what an earlier run finished but could not commit
         committer.drain()
     every = [*plan.requests, *plan.audit]

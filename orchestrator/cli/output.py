@@ -29,7 +29,7 @@ def say(text: str) -> None:
 def emit(document: dict[str, Any], as_json: bool) -> None:
     """The result of a command: one JSON document, or a table of its fields."""
     if as_json:
-        print(json.dumps(document))
+        print(json.dumps(document), flush=True)
         return
     table = Table(show_header=False)
     for name, value in document.items():
@@ -37,6 +37,12 @@ def emit(document: dict[str, Any], as_json: bool) -> None:
             continue
         table.add_row(name.replace("_", " "), _text(value))
     _out.print(table)
+
+
+def clear_screen() -> None:
+    """Before the next look at the same thing; nothing where stdout is no terminal."""
+    if _out.is_terminal:
+        _out.clear()
 
 
 def emit_rows(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -41,6 +41,9 @@ def prepare(
     plan = plan_campaign(config)
     began = time.monotonic()
     with ray_session():
+        from orchestrator.cluster_check import check_cluster, node_needs  # Ray takes seconds to import
+
+        check_cluster(node_needs([str(beside(store, "artifacts"))], config.data, task))
         made = prepare_missing(config.store, plan.requests, preparation_display)
     emit(
         {

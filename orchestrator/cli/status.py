@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.output import emit
+from orchestrator.cli.output import clear_screen, emit
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 
 
 def status(
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    watch: Annotated[bool, typer.Option("--watch", help="again and again, until Ctrl-C")] = False,
+    every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Labels by task and space with their reliability, attempts by outcome, messages of recent failures."""
     opened = DeltaLabelStore(store)
     emit(describe(opened, store), json)
+    with suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(every)
+            document = describe(opened, store)
+            clear_screen()
+            emit(document, json)
 
 
 def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:

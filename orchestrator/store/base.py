@@ -13,13 +13,17 @@ from workers.label import Report
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one commit added. `duplicates` counts the labels left out because their key has one already."""
+    """What one commit added. `duplicates` counts the labels left out because their key has one already.
+
+    rows: labels that the store then held, as far as this process knows.
+    """
 
     labels: int
     attempts: int
     duplicates: int
     version: int
     seconds: float
+    rows: int
 
 
 class LabelStore(Protocol):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from orchestrator.store.base import Committed, LabelStore
-from workers.spool import Spool
+from workers.spools import AnySpool
 
 
 class Committer:
     """Commits what waits in the spool, at most `batch` reports at a time."""
 
-    def __init__(self, store: LabelStore, spool: Spool, batch: int = 256) -> None:
+    def __init__(self, store: LabelStore, spool: AnySpool, batch: int = 256) -> None:
         self._store = store
         self._spool = spool
         self._batch = batch

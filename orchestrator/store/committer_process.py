@@ -6,29 +6,29 @@ import multiprocessing
 import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.store.committer import Committer
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.errors import AIOPError
-from workers.spool import Spool
+from workers.spools import open_spool
 
 _DEATHS = 10  # in a row; then it is no accident
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one call committed: new labels, and the seconds each of its commits took."""
+    """What one call committed: new labels, the seconds each of its commits took, and the labels now stored."""
 
     labels: int
     seconds: tuple[float, ...]
+    rows: int
 
 
 class CommitterProcess:
     """Commits on request. Killed, it is started anew; what it had not finished waits in the spool."""
 
-    def __init__(self, store: str, spool: Path) -> None:
+    def __init__(self, store: str, spool: str) -> None:
         self._store, self._spool = store, spool
         self._pipe: Connection | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -74,29 +74,39 @@ class CommitterProcess:
         return self._pipe
 
 
-def _serve(pipe: Connection, store: str, spool: Path) -> None:
+def _serve(pipe: Connection, store: str, spool: str) -> None:
     """Answer requests until the driver is gone. Ctrl-C is the driver's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     committer: Committer | None = None
+    rows = 0
     while True:
         try:
             pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            committer = committer or Committer(DeltaLabelStore(store), Spool(spool))
-            answer: str | tuple[int, tuple[float, ...]] = _drain(committer)
+            if committer is None:
+                opened = DeltaLabelStore(store)
+                rows = len(opened.keys())
+                committer = Committer(opened, open_spool(spool))
+            drained = _drain(committer, rows)
+            answer: str | tuple[int, tuple[float, ...], int] = drained
+            rows = drained[2]
         except AIOPError as error:
             answer, committer = str(error), None
+        except OSError as error:
+            text = " ".join(str(error).split())[:300]
+            answer, committer = f"spool {spool}: cannot be reached ({text}): check address, rights and network", None
         try:
             pipe.send(answer)
         except OSError:
             return
 
 
-def _drain(committer: Committer) -> tuple[int, tuple[float, ...]]:
+def _drain(committer: Committer, rows: int) -> tuple[int, tuple[float, ...], int]:
+    """Labels added, seconds of each commit, labels now stored; `rows` were stored when last asked."""
     labels, seconds = 0, []
     while (committed := committer.run_once()) is not None:
-        labels += committed.labels
+        labels, rows = labels + committed.labels, committed.rows
         seconds.append(committed.seconds)
-    return labels, tuple(seconds)
+    return labels, tuple(seconds), rows

@@ -49,6 +49,7 @@ class DeltaLabelStore:
             duplicates=len(made) - labels,
             version=self._labels.known_version,
             seconds=time.perf_counter() - begun,
+            rows=self._labels.known_rows,
         )
 
     def keys(

@@ -92,6 +92,11 @@ class KeyedTable:
             "commit from fewer processes, or with larger batches"
         )
 
+    @property
+    def known_rows(self) -> int:
+        """Rows of the version `known_version`."""
+        return len(self._keys)
+
     def keys(self) -> set[str]:
         """Every key in the table's newest version."""
         self._refresh()

@@ -49,6 +49,7 @@ class MemoryLabelStore:
             duplicates=len(made) - added,
             version=self._version,
             seconds=time.perf_counter() - begun,
+            rows=len(self._labels),
         )
 
     def keys(

@@ -33,7 +33,7 @@ def main(address: str, place: str, count: int) -> None:
 
     ray.init(address=address, log_to_driver=False)
     store, spool = DeltaLabelStore(place), Spool(Path(place) / "_spool")
-    committer = CommitterProcess(place, spool.directory)
+    committer = CommitterProcess(place, spool.place)
     committer.drain()
     settled = store.keys() | store.finally_failed()
     todo = [r for r in requests(count) if r.key not in settled]

@@ -16,14 +16,17 @@ import pytest
 from fake_evaluator import RECIPE, request
 
 from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.events import RoomChanged, WorkerReady
 from orchestrator.campaign.failure import FailurePolicy
 from orchestrator.campaign.progress import Progress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.ray_session import node_resources
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from workers.label import Outcome, Report
+from workers.node_check import NodeNeeds
 from workers.spool import Spool
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -69,6 +72,32 @@ def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
     assert end.todo == 1
 
 
+def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    needs = NodeNeeds(code="old")
+    runner = RayExecutor(ActorSpec("faking", "fake", "fake_evaluator:build", spool.place, cpus=0.5, needs=needs))
+    end = run_campaign(CampaignController([request(0)], "c", FixedWorkers(1)), runner, record=spool.put)
+    assert "died before they were ready: node " in (end.problem or "")
+    assert "runs other code than the driver" in (end.problem or "")
+
+
+def test_workers_are_not_started_on_unfit_nodes(tmp_path: Path) -> None:
+    runner = executor(Spool(tmp_path))
+    (room,) = runner.poll(0)
+    assert isinstance(room, RoomChanged)
+    assert room.workers == 8
+    (here,) = node_resources()
+    runner._unfit = {here}
+    runner.spawn(0)
+    assert runner.poll(2.0) == []
+    runner._unfit = {"f" * len(here)}
+    runner.spawn(1)
+    (ready,) = runner.poll(60.0)
+    assert isinstance(ready, WorkerReady)
+    assert ready.worker == 1
+    runner.close()
+
+
 def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     requests = [request(n, seconds=0.2) for n in range(150)]
@@ -100,7 +129,7 @@ def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
 def test_two_thousand_labels(tmp_path: Path) -> None:
     """Eight actors stay busy; the driver's memory and the commits' latency do not grow with the labels."""
     spool = Spool(tmp_path / "_spool")
-    committer = CommitterProcess(str(tmp_path), spool.directory)
+    committer = CommitterProcess(str(tmp_path), spool.place)
     requests = [request(n, seconds=0.25) for n in range(2000)]
     controller = CampaignController(requests, "c", FixedWorkers(8))
     driver, latencies, memory = psutil.Process(), list[float](), list[tuple[int, int]]()

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
-from orchestrator.ray_session import workers_that_fit
+from orchestrator.ray_session import actors_that_fit, check_recipe_fits
 from orchestrator.store.delta import DeltaLabelStore
 from workers.recipe import Recipe
 
@@ -107,18 +107,23 @@ def test_cheap_labels_prepare_what_they_need_and_are_audited(
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "cluster", "fit"),
+    ("cpus", "gpus", "nodes", "fit"),
     [
-        (1, 0, {"CPU": 4.0}, 4),
-        (3, 0, {"CPU": 8.0}, 2),
-        (1, 0.25, {"CPU": 16.0, "GPU": 2.0}, 8),
-        (0.5, 0, {"CPU": 1.0}, 2),
+        (1, 0, [{"CPU": 4.0}], 4),
+        (3, 0, [{"CPU": 8.0}], 2),
+        (3, 0, [{"CPU": 8.0}, {"CPU": 4.0}, {"CPU": 2.0}, {}], 3),
+        (1, 0.25, [{"CPU": 16.0, "GPU": 2.0}], 8),
+        (1, 1, [{"CPU": 16.0}, {"CPU": 4.0, "GPU": 1.0}], 1),
+        (0.5, 0, [{"CPU": 1.0}], 2),
     ],
 )
-def test_as_many_workers_as_fit(cpus: float, gpus: float, cluster: dict[str, float], fit: int) -> None:
-    assert workers_that_fit(Recipe(name="r", task="seg", cpus=cpus, gpus=gpus), cluster) == fit
+def test_as_many_workers_as_fit(cpus: float, gpus: float, nodes: list[dict[str, float]], fit: int) -> None:
+    assert actors_that_fit(cpus, gpus, nodes) == fit
 
 
 def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"needs 0.5 GPU a worker, the cluster has 0: choose another recipe"):
-        workers_that_fit(Recipe(name="r", task="seg", gpus=0.5), {"CPU": 4.0})
+    recipe = Recipe(name="r", task="seg", gpus=0.5)
+    with pytest.raises(ConfigError, match=r"needs 0.5 GPU a worker, the largest node has 0: choose another recipe"):
+        check_recipe_fits(recipe, [{"CPU": 4.0}])
+    with pytest.raises(ConfigError, match=r"needs 1 CPU and 0.5 GPU a worker, no node has both: use larger nodes"):
+        check_recipe_fits(recipe, [{"CPU": 4.0}, {"GPU": 4.0}])

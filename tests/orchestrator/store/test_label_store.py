@@ -1,15 +1,8 @@
 """The contract of `LabelStore`, over every implementation."""
 
-import socket
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from datetime import UTC, datetime
 
-import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
 from store_reports import report
 
 from orchestrator.errors import StoreError
@@ -20,42 +13,6 @@ from workers.label import Outcome
 from workers.spool import Spool
 
 GRAPH = Graph((Node("input", (), 3, 3, 64, 64), Node("output", (0,), 3, 3, 64, 64)), (3, 8, 8))
-
-
-@pytest.fixture(scope="session")
-def s3():
-    """Options of an S3 server (moto), with a bucket named labels."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # A process of its own: deltalake holds the interpreter's lock while it waits for an answer.
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    options = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }
-    client = boto3.client(
-        "s3",
-        endpoint_url=options["AWS_ENDPOINT_URL"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-    )
-    for _ in range(100):
-        with suppress(EndpointConnectionError):
-            client.create_bucket(Bucket="labels")
-            break
-        time.sleep(0.1)
-    yield options
-    server.kill()
-    server.wait()
 
 
 @pytest.fixture(params=["memory", "delta", "s3"])

@@ -1,0 +1,10 @@
+"""The program on a cluster's head: `ray submit cluster/cluster.yaml cluster/submit.py -- label --task seg --num 64`."""
+
+import os
+
+from orchestrator.cli import main
+
+os.environ.setdefault("RAY_ADDRESS", "auto")  # the cluster that is running, never a Ray of its own
+
+if __name__ == "__main__":
+    main()

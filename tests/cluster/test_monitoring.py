@@ -1,0 +1,40 @@
+"""Prometheus, by the shipped configuration on the head, has data for every panel while a campaign runs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+import pytest
+from queries import alerts, panels
+from rig import SHARED, Rig
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.xdist_group("cluster")]
+
+
+def test_every_panel_has_data(rig: Rig) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("NOT TESTED, no Prometheus: apt-get install prometheus")
+    start = "prometheus --config.file=aiop-orchestrator/cluster/prometheus.yml --storage.tsdb.path=/tmp/prometheus"
+    rig.ssh(1, f"nohup {start} --web.listen-address=127.0.0.1:9090 >/tmp/prometheus.log 2>&1 </dev/null &")
+    submit = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
+    label = ("label", "--task", "seg", "--num", "6", "--set", "steps=100", "--set", "ema=0.9")
+    driver = rig.begin(*submit, *label, "--store", f"{SHARED}/monitored")
+    empty = panels()
+    while empty and not driver.over:
+        empty = {title: query for title, query in empty.items() if not answer(rig, query)}
+        time.sleep(2)
+    code, out = driver.end()
+    assert code == 0, out[-3000:]
+    assert not empty
+    for expression in alerts().values():
+        answer(rig, expression)  # promtool fails for one that is wrong
+    rules = rig.ssh(1, "wget -qO- http://127.0.0.1:9090/api/v1/rules")
+    assert all(name in rules for name in alerts())
+    assert '"health":"err"' not in rules
+
+
+def answer(rig: Rig, query: str) -> str:
+    """What Prometheus has; empty where it has nothing."""
+    found = rig.ssh(1, f"promtool query instant http://127.0.0.1:9090 '{query}'")
+    return "\n".join(line for line in found.splitlines() if "=>" in line)

@@ -1,0 +1,31 @@
+"""`status --watch` looks again until it is interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from store_reports import report
+
+from orchestrator.cli import status as module
+from orchestrator.store.delta import DeltaLabelStore
+
+
+def test_watch_shows_what_has_come_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, looks = DeltaLabelStore(tmp_path), 0
+
+    def wait(seconds: float) -> None:
+        nonlocal looks
+        assert seconds == 2.0
+        looks += 1
+        if looks == 3:
+            raise KeyboardInterrupt
+        store.commit([report(looks)])
+
+    monkeypatch.setattr(module.time, "sleep", wait)
+    module.status(store=str(tmp_path), watch=True, every=2.0, json=True)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [document["labels"] for document in documents] == [0, 1, 2]

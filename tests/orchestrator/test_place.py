@@ -1,0 +1,25 @@
+"""Where the spool and the artifacts of a store lie."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.place import beside, spool_of
+
+
+@pytest.mark.parametrize(
+    ("store", "spool"),
+    [
+        ("/mnt/labels", "/mnt/labels/_spool"),
+        ("file:///mnt/labels/", "/mnt/labels/_spool"),
+        ("s3://bucket/labels/", "s3://bucket/labels/_spool"),
+    ],
+)
+def test_the_spool_is_in_the_store_so_that_all_machines_reach_it(store: str, spool: str) -> None:
+    assert spool_of(store) == spool
+
+
+def test_artifacts_need_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert beside("file:///mnt/labels", "artifacts") == Path("/mnt/labels/_artifacts")
+    assert beside("s3://b/l", "artifacts") == Path("/cache/aiop-orchestrator/artifacts/s3---b-l")
