@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
 from predictor.models.scaling import standard_scores
-from predictor.networks.batch import GraphBatch
+from predictor.networks.batch import GraphBatch, best_device
 from predictor.networks.examples import Examples
 from predictor.networks.fitting import Journal, Lesson, Settings, Unwatched, fit, mean_squared
 from predictor.networks.published import Adapter, Backbone
@@ -69,11 +69,11 @@ class Published(Model):
         if not by_task:
             return
         first = by_task.pop(_CLASSIFICATION, None) or [one for sets in by_task.values() for one in sets]
-        self._learnt = _Weights(Backbone(), {})
+        self._learnt = _Weights(Backbone().to(best_device()), {})
         self._fit("backbone", self.pretraining, self._learnt, None, first, journal)
         self._learnt.backbone.requires_grad_(False)
         for task, sets in sorted(by_task.items() if self.adapters else []):
-            self._learnt.adapters[task] = Adapter()
+            self._learnt.adapters[task] = Adapter().to(best_device())
             self._fit(task, self.infusion, self._learnt, task, sets, journal)
 
     def adapt(self, few: LabelSet) -> None:
@@ -125,6 +125,7 @@ class Published(Model):
             if name != "backbone":
                 network = model._learnt.adapters[name.removeprefix("adapter.")] = Adapter()
             found = below(arrays, f"{name}/")
+            network.to(best_device())
             network.load_state_dict({inner: torch.from_numpy(value) for inner, value in found.items()})
         return model
 
@@ -154,9 +155,9 @@ class Published(Model):
         """(n,) standard scores."""
         found = []
         for start in range(0, len(asked), _TOGETHER):
-            batch = GraphBatch.of(asked.pool.nodes, asked.graphs[start : start + _TOGETHER])
+            batch = GraphBatch.of(asked.pool.nodes, asked.graphs[start : start + _TOGETHER], best_device())
             found.append(self._used.mean(batch))
-        return torch.cat(found).numpy().astype(np.float64) if found else np.zeros(0)
+        return torch.cat(found).cpu().numpy().astype(np.float64) if found else np.zeros(0)
 
     def _units_of(self, sources: Sequence[LabelSet]) -> dict[str, tuple[float, float]]:
         """By task and data, mean and deviation of what is learnt of the labels: for questions without labels."""

@@ -14,6 +14,11 @@ from predictor.features import Collated, Integers
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 
+def best_device() -> torch.device:
+    """Where networks learn and predict: the GPU that this process was given, if any."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @dataclass(frozen=True, slots=True)
 class GraphBatch:
     """ops: (n,) places in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e), by target. owner: (n,) of which graph."""

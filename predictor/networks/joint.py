@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from predictor.label_set import Floats, LabelSet
-from predictor.networks.batch import GraphBatch
+from predictor.networks.batch import GraphBatch, best_device
 from predictor.networks.examples import STOPPING, Examples, folds
 from predictor.networks.fitting import Journal, Lesson, Settings, fit, mean_squared
 from predictor.networks.reader import Reader
@@ -35,7 +35,7 @@ class Joint(nn.Module):
         """With the weights of `arrays`, by their names in `state_dict`."""
         network = cls(sets)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-        return network.eval()
+        return network.to(best_device()).eval()
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """(count, sets)."""
@@ -60,7 +60,7 @@ def learn_jointly(
     scores: a set, (n,) its labels as standard scores.
     """
     torch.manual_seed(seed)
-    network = Joint(len(sets))
+    network = Joint(len(sets)).to(best_device())
     held = [folds(one.architectures) == STOPPING for one in sets]
     learnt, tested = (
         Examples.of(
@@ -87,8 +87,9 @@ def _missed(network: Joint, tested: Examples) -> Floats:
     sets = tested.scores.shape[1]
     if not len(tested):
         return np.ones(sets)
-    starts = range(0, len(tested), _TOGETHER)
-    told = [network(GraphBatch.of(tested.graphs, tested.which[s : s + _TOGETHER])).numpy() for s in starts]
+    device = next(network.parameters()).device
+    parts = [tested.which[s : s + _TOGETHER] for s in range(0, len(tested), _TOGETHER)]
+    told = [network(GraphBatch.of(tested.graphs, part, device)).cpu().numpy() for part in parts]
     missed = np.concatenate(told).astype(np.float64) - tested.scores
     enough = (~np.isnan(missed)).sum(0) >= _FEWEST
     squares: Floats = np.where(enough, np.nansum(missed**2, 0) / np.maximum(1, (~np.isnan(missed)).sum(0)), 1.0)
