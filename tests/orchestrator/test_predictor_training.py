@@ -68,6 +68,7 @@ def test_a_generation_on_ray(
 ) -> None:
     monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     out = tmp_path / "predictors"
+    (out / "_training").mkdir(parents=True)
     made, about = _train_alone(training(tmp_path), out, lambda stage, done, total: None)
     assert made.name == "000001"
     assert (about["version"], about["model"], about["labels"] < 140) == (2, "default", True)

@@ -142,7 +142,7 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         (["--out", "report.pdf"], "--out report.pdf: name a file that ends in .md or .json"),
         (["--out", "/nowhere/report.md"], "No such file or directory: name a file that can be written"),
         (["--split", "luck"], "--split luck: choose one of architecture, task, space"),
-        (["--model", "oracle"], "unknown model oracle: choose one of flops, params, trees, gp, default"),
+        (["--model", "oracle"], "unknown model oracle: choose one of flops, params, trees, gp, gnn, aiop"),
         ([], "--store: it has no labels with graphs: make some with"),
     ],
 )
