@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,12 +63,24 @@ class LabelStore(Protocol):
         """
         ...
 
+    def labels_since(self, since: int, version: int | None = None) -> pa.Table:
+        """Labels that came after version `since`, up to `version` or the newest, in the columns of `schema.LABELS`.
+
+        Raises StoreError where the store does not remember that long, or there is no such version.
+        """
+        ...
+
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """Rows of the attempts that match every filter given, in the columns of `schema.ATTEMPTS`."""
         ...
 
-    def graphs(self, task: str | None = None, space: str | None = None) -> pa.Table:
-        """Graphs of the labels' networks that match every filter given, in the columns of `schema.GRAPHS`."""
+    def graphs(
+        self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None
+    ) -> pa.Table:
+        """Graphs of the labels' networks that match every filter given, in the columns of `schema.GRAPHS`.
+
+        architectures: ids.
+        """
         ...
 
     def version(self) -> int:

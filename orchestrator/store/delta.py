@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,13 +84,23 @@ class DeltaLabelStore:
         wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
         return self._labels.read(_equal(wanted), version=version)
 
+    def labels_since(self, since: int, version: int | None = None) -> pa.Table:
+        """See `LabelStore.labels_since`."""
+        return self._labels.added(since, version)
+
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """See `LabelStore.attempts`."""
         return self._attempts.read(_equal({"task": task, "space": space, "campaign": campaign}))
 
-    def graphs(self, task: str | None = None, space: str | None = None) -> pa.Table:
+    def graphs(
+        self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None
+    ) -> pa.Table:
         """See `LabelStore.graphs`."""
-        return self._graphs.read(_equal({"task": task, "space": space}))
+        chosen = _equal({"task": task, "space": space})
+        if architectures is not None:
+            among = pc.field("architecture").isin(pa.array(sorted(architectures), pa.string()))
+            chosen = among if chosen is None else chosen & among
+        return self._graphs.read(chosen)
 
     def version(self) -> int:
         """See `LabelStore.version`: the Delta version of the labels table."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -11,18 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
-from orchestrator.store.merge import is_merge, merge_small_files
+from orchestrator.store.log import added_files, read_files
+from orchestrator.store.merge import merge_small_files
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
 
 log = logging.getLogger(__name__)
@@ -111,12 +109,50 @@ class KeyedTable:
         if table is None or version == -1:
             return schema.empty_table()
         if version is not None:
-            try:
-                table.load_as_version(version)
-            except DeltaError as error:
-                text = " ".join(str(error).split())[:200]
-                raise StoreError(f"label store {self._uri}: has no version {version} ({text}): name another") from error
+            self._go_to(table, version)
         return self._scan(table, schema, chosen)
+
+    def added(self, since: int, version: int | None = None) -> pa.Table:
+        """The rows that came after version `since`, up to `version` or the newest one. Merging files adds none.
+
+        Raises StoreError where `since` is too long ago, or there is no such version.
+        """
+        table = self._open()
+        newest = -1 if table is None else int(table.version())
+        version = newest if version is None else version
+        if (wrong := max(since, version)) > newest:
+            raise StoreError(f"label store {self._uri}: has no version {wrong}, the newest is {newest}: name another")
+        if table is None:
+            return self._schema.empty_table()
+        found = None if self._remote else self._logged(since, version)
+        return self._difference(since, version) if found is None else found
+
+    def _logged(self, since: int, version: int) -> pa.Table | None:
+        """The rows of the files that were added; None where log entries or files were cleaned up."""
+        with self._explained():
+            try:
+                added = (path for n in range(since + 1, version + 1) for path in added_files(self._files(), n))
+                return read_files(self._files(), added, self._schema)
+            except FileNotFoundError:
+                return None
+
+    def _difference(self, since: int, version: int) -> pa.Table:
+        """What one version has and the other has not."""
+        try:
+            before = self.read(columns=[self._key], version=since).column(0)
+        except StoreError as error:
+            raise StoreError(
+                f"label store {self._uri}: does not remember version {since} any more ({error}): read all of it anew"
+            ) from error
+        rows = self.read(version=version)
+        return rows.filter(pc.invert(pc.is_in(rows.column(self._key), value_set=before)))
+
+    def _go_to(self, table: DeltaTable, version: int) -> None:
+        try:
+            table.load_as_version(version)
+        except DeltaError as error:
+            text = " ".join(str(error).split())[:200]
+            raise StoreError(f"label store {self._uri}: has no version {version} ({text}): name another") from error
 
     def version(self) -> int:
         """The newest version; -1 where there is no table yet."""
@@ -239,17 +275,8 @@ class KeyedTable:
         if self._remote:
             # Another process's commits are rare there, and reading its files one by one is slower than one query.
             raise FileNotFoundError
-        files, keys = self._files(), set[str]()
-        with files.open_input_file(f"_delta_log/{version:020d}.json") as file:
-            entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
-        for entry in entries:
-            if is_merge(entry):  # the first entry of its commit, whose rows are known
-                return set()
-            add = entry.get("add")
-            if add and add["dataChange"]:
-                part = pq.read_table(unquote(add["path"]), columns=[self._key], filesystem=files)
-                keys |= strings(part.column(0))
-        return keys
+        key = pa.schema([self._schema.field(self._key)])
+        return strings(read_files(self._files(), added_files(self._files(), version), key).column(0))
 
     def _scan(self, table: DeltaTable, schema: pa.Schema, chosen: pc.Expression | None) -> pa.Table:
         with self._explained():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -86,14 +86,26 @@ class MemoryLabelStore:
         rows = [row for row in _matching(self._labels, wanted) if self._added_by[row["key"]] <= newest]
         return pa.Table.from_pylist(rows, schema=LABELS)
 
+    def labels_since(self, since: int, version: int | None = None) -> pa.Table:
+        """See `LabelStore.labels_since`."""
+        newest = self._version if version is None else version
+        if max(since, newest) > self._version:
+            raise StoreError(f"label store in memory: has no version {max(since, newest)}: name another")
+        rows = [row for row in self._labels.values() if since < self._added_by[row["key"]] <= newest]
+        return pa.Table.from_pylist(rows, schema=LABELS)
+
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """See `LabelStore.attempts`."""
         wanted = {"task": task, "space": space, "campaign": campaign}
         return pa.Table.from_pylist(_matching(self._attempts, wanted), schema=ATTEMPTS)
 
-    def graphs(self, task: str | None = None, space: str | None = None) -> pa.Table:
+    def graphs(
+        self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None
+    ) -> pa.Table:
         """See `LabelStore.graphs`."""
-        return pa.Table.from_pylist(_matching(self._graphs, {"task": task, "space": space}), schema=GRAPHS)
+        rows = _matching(self._graphs, {"task": task, "space": space})
+        found = [row for row in rows if architectures is None or row["architecture"] in architectures]
+        return pa.Table.from_pylist(found, schema=GRAPHS)
 
     def version(self) -> int:
         """See `LabelStore.version`."""

@@ -77,6 +77,28 @@ def test_learns_all_anew_where_the_log_was_cleaned(tmp_path):
     assert other.commit([report(1), report(3)]).labels == 1
 
 
+@pytest.mark.parametrize("gone", ["log", "files"])
+def test_what_came_since_is_told_without_the_log_too(tmp_path, gone):
+    store = DeltaLabelStore(tmp_path)
+    for seed in range(4):
+        store.commit([report(seed)])
+    store.compact()
+    second, newest = 2, store.version()
+    if gone == "log":
+        (tmp_path / "labels" / "_delta_log" / f"{3:020d}.json").unlink()
+        rows = store.labels_since(second, newest)
+        assert sorted(rows.column("seed").to_pylist()) == [2, 3]
+        return
+    (live,) = DeltaTable(tmp_path / "labels").file_uris()
+    for path in (tmp_path / "labels").glob("*.parquet"):
+        if path.name != Path(live).name:
+            path.unlink()
+    with pytest.raises(StoreError, match=r"does not remember version 2 any more .*: read all of it anew") as caught:
+        store.labels_since(second, newest)
+    assert "\n" not in str(caught.value)
+    assert store.labels_since(-1).num_rows == 4
+
+
 def test_a_commit_stays_as_fast_as_the_first_ones(tmp_path):
     old, young = DeltaLabelStore(tmp_path / "old"), DeltaLabelStore(tmp_path / "young")
     for seed in range(136):

@@ -141,6 +141,43 @@ class TestLabelStore:
         with pytest.raises(StoreError, match="has no version 99"):
             store.labels(version=99)
 
+    def test_labels_that_came_since(self, store):
+        versions = [store.version()]
+        assert store.labels_since(-1).schema == LABELS
+        for seed in range(3):
+            store.commit([report(seed), report(0, attempt=2)])
+            versions.append(store.version())
+        for first in range(4):
+            for last in range(first, 4):
+                rows = store.labels_since(versions[first], versions[last])
+                assert sorted(rows.column("seed").to_pylist()) == list(range(first, last))
+        assert store.labels_since(versions[1]).schema == LABELS
+        assert store.labels_since(versions[1]).num_rows == 2
+        for version in (99, None):
+            with pytest.raises(StoreError, match="has no version 99"):
+                store.labels_since(99 if version is None else 0, version)
+
+    def test_a_merge_brings_no_labels(self, store):
+        store.commit([report(0)])
+        first = store.version()
+        store.commit([report(1)])
+        store.commit([report(2)])
+        store.compact()
+        merged = store.version()
+        assert sorted(store.labels_since(first).column("seed").to_pylist()) == [1, 2]
+        assert store.labels_since(merged).num_rows == 0
+        store.commit([report(3)])
+        assert store.labels_since(merged).column("seed").to_pylist() == [3]
+        assert sorted(store.labels_since(first).column("seed").to_pylist()) == [1, 2, 3]
+
+    def test_graphs_of_some_architectures(self, store):
+        store.commit([report(1, graph=GRAPH.to_json()), report(1, space="mbconv", graph=GRAPH.to_json())])
+        wanted = report(1).job.request.architecture.id
+        assert store.graphs(architectures={wanted}).column("space").to_pylist() == ["cells"]
+        assert store.graphs(space="mbconv", architectures={wanted}).num_rows == 0
+        assert store.graphs(architectures=[]).schema == GRAPHS
+        assert store.graphs(architectures=[]).num_rows == 0
+
     def test_compaction_changes_no_row(self, store):
         for seed in range(5):
             store.commit([report(seed)])
