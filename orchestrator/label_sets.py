@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from orchestrator.replay import Replay, Showing, graph_key
 from orchestrator.store.base import LabelStore
-from orchestrator.store.schema import graph_fingerprint
-from predictor.graph.structure import Graph
 from predictor.graph_pool import GraphPool
 from predictor.label_set import PROXIES, Floats, LabelSet
 
-Showing = Callable[[int, int], None]
-_WANTED = (
-    "architecture",
-    "space",
-    "task",
-    "data",
-    "fingerprint",
-    "fidelity",
-    "recipe_name",
-    "recipe_hash",
-    "value",
-    "metrics",
-)
-_GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
+Kind = tuple[str, ...]  # space, task, data, fidelity, recipe's name and hash: labels that can be ranked together
 
 
 def read_label_sets(
@@ -37,25 +22,27 @@ def read_label_sets(
 
     Labels that differ in the seed alone count once, by their mean. Proxies are no labels, but told beside them.
     """
-    everything = store.labels(version=version).select(_WANTED).to_pylist()
+    sets, without = label_sets_of(Replay.nothing().grown(store, store.version() if version is None else version, show))
+    return list(sets.values()), without
+
+
+def label_sets_of(replay: Replay) -> tuple[dict[Kind, LabelSet], int]:
+    """The same from what was read already, by kind."""
+    everything = replay.rows.to_pylist()
     rows, scored = ([r for r in everything if (r["fidelity"] == "proxy") is proxy] for proxy in (False, True))
-    proxies = _proxies(scored)
-    texts = {tuple(row[k] for k in _GRAPH_KEY): row["graph"] for row in store.graphs().to_pylist()}
-    places: dict[str, int] = {}
-    groups: dict[tuple[str, ...], dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    proxies, places = _proxies(scored), replay.places()
+    groups: dict[Kind, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     without = 0
     for row in rows:
-        text = _graph_of(row, texts)
-        if text is None:
+        place = places.get(graph_key(row))
+        if place is None:
             without += 1
             continue
         kind = tuple(row[k] for k in ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash"))
-        groups[kind][row["architecture"]].append((places.setdefault(text, len(places)), row["value"]))
-    if not groups:
-        return [], without
-    pool, names = GraphPool.of(_read(list(places), show)), _names(list(groups))
-    sets = [_label_set(names[kind], kind, labels, pool, proxies) for kind, labels in groups.items()]
-    return sorted(sets, key=lambda one: one.name), without
+        groups[kind][row["architecture"]].append((place, row["value"]))
+    names = _names(list(groups))
+    sets = {kind: _label_set(names[kind], kind, labels, replay.pool, proxies) for kind, labels in groups.items()}
+    return dict(sorted(sets.items(), key=lambda item: item[1].name)), without
 
 
 def _proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
@@ -67,12 +54,7 @@ def _proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
     return {key: np.mean(values, axis=0) for key, values in found.items()}
 
 
-def _graph_of(row: dict[str, Any], texts: dict[tuple[str, ...], str]) -> str | None:
-    fingerprint = graph_fingerprint(row["fidelity"], row["fingerprint"])
-    return texts.get((row["architecture"], row["task"], fingerprint, row["recipe_hash"]))
-
-
-def _names(kinds: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+def _names(kinds: list[Kind]) -> dict[Kind, str]:
     """SPACE/TASK/DATA, with as much of fidelity and recipe as it takes to tell sets apart."""
     names = {kind: "/".join(kind[:3]) for kind in kinds}
     for part in range(3, 6):
@@ -81,15 +63,9 @@ def _names(kinds: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     return names
 
 
-def _read(texts: list[str], show: Showing) -> Iterator[Graph]:
-    for number, text in enumerate(texts):
-        show(number + 1, len(texts))
-        yield Graph.from_json(text)
-
-
 def _label_set(
     name: str,
-    kind: tuple[str, ...],
+    kind: Kind,
     labels: dict[str, list[tuple[int, float]]],
     pool: GraphPool,
     proxies: dict[tuple[str, str], Floats],

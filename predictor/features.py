@@ -32,6 +32,9 @@ class Arrays:
     edges: Integers
 
 
+_NOTHING = Arrays(np.zeros(0, np.int64), np.zeros((0, len(NODE_FEATURES)), np.float32), np.zeros((2, 0), np.int64))
+
+
 def arrays(graph: Graph) -> Arrays:
     """The graph in numbers. Raises KeyError for an operation that this version does not know."""
     depth = depths(graph)
@@ -71,9 +74,9 @@ class Collated:
     def of(cls, graphs: Sequence[Arrays]) -> Collated:
         """Graphs one after another."""
         return cls(
-            ops=np.concatenate([g.ops for g in graphs]),
-            nodes=np.concatenate([g.nodes for g in graphs]),
-            edges=np.concatenate([g.edges for g in graphs], axis=1),
+            ops=np.concatenate([_NOTHING.ops, *(g.ops for g in graphs)]),
+            nodes=np.concatenate([_NOTHING.nodes, *(g.nodes for g in graphs)]),
+            edges=np.concatenate([_NOTHING.edges, *(g.edges for g in graphs)], axis=1),
             node_start=np.cumsum([0, *(len(g.ops) for g in graphs)]),
             edge_start=np.cumsum([0, *(g.edges.shape[1] for g in graphs)]),
         )

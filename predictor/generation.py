@@ -36,7 +36,7 @@ def write_generation(folder: Path, arrays: Arrays, about: dict[str, Any]) -> Non
     if folder.exists():
         raise GenerationError(f"predictor {folder}: exists: choose another name")
     weights = save_tensors({name: value.copy(order="C") for name, value in arrays.items()})
-    told = {"format": FORMAT, "reads": _reads(), "sha256": hashlib.sha256(weights).hexdigest(), **about}
+    told = {"format": FORMAT, "reads": reads(), "sha256": hashlib.sha256(weights).hexdigest(), **about}
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
         partial.mkdir(parents=True)
@@ -76,12 +76,12 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else None
         raise GenerationError(f"predictor {folder}: of format {found}, this version reads {FORMAT}: train it anew")
-    if about.get("reads") != _reads():
+    if about.get("reads") != reads():
         raise GenerationError(f"predictor {folder}: learnt from graphs of another version: train it anew")
     return about
 
 
-def _reads() -> str:
-    """Of everything that gives a predictor's inputs their meaning."""
+def reads() -> str:
+    """A digest of everything that gives a predictor's inputs their meaning."""
     meaning = json.dumps([VERSION, OPS, NODE_FEATURES, STATISTICS, PROXIES])
     return hashlib.sha256(meaning.encode()).hexdigest()[:16]

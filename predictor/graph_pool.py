@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +24,17 @@ class GraphPool:
     def of(cls, graphs: Iterable[Graph]) -> GraphPool:
         """Graphs one after another. Raises KeyError for an operation that this version does not know."""
         parts: list[Arrays] = []
-        rows: list[NDArray[np.float64]] = []
+        rows = [statistics_table([])]
         for graph in graphs:  # one at a time: as objects they take a hundred times the memory
             parts.append(arrays(graph))
             rows.append(statistics_table([graph]))
         return cls(Collated.of(parts), np.concatenate(rows))
+
+    @classmethod
+    def join(cls, parts: Sequence[GraphPool]) -> GraphPool:
+        """All graphs of `parts` in a row."""
+        nodes, statistics = zip(*((part.nodes, part.statistics) for part in parts), strict=True)
+        return cls(Collated.join(nodes), np.concatenate(statistics))
 
     def __len__(self) -> int:
         return len(self.nodes)
