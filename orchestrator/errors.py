@@ -27,6 +27,10 @@ class StoreSchemaError(StoreError):
         )
 
 
+class StoreForgotError(StoreError):
+    """The label store does not remember so old a version any more."""
+
+
 class StoreCorruptError(StoreError):
     """The label store is there but is not readable as one."""
 

@@ -12,7 +12,8 @@ from orchestrator.store.base import LabelStore
 from predictor.graph_pool import GraphPool
 from predictor.label_set import PROXIES, Floats, LabelSet
 
-Kind = tuple[str, ...]  # space, task, data, fidelity, recipe's name and hash: labels that can be ranked together
+KIND = ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash")  # labels alike in these can be ranked
+Kind = tuple[str, ...]
 
 
 def read_label_sets(
@@ -38,7 +39,7 @@ def label_sets_of(replay: Replay) -> tuple[dict[Kind, LabelSet], int]:
         if place is None:
             without += 1
             continue
-        kind = tuple(row[k] for k in ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash"))
+        kind = tuple(row[column] for column in KIND)
         groups[kind][row["architecture"]].append((place, row["value"]))
     names = _names(list(groups))
     sets = {kind: _label_set(names[kind], kind, labels, replay.pool, proxies) for kind, labels in groups.items()}

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import shutil
 import sys
-import threading
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from orchestrator.errors import ConfigError
-from orchestrator.generations import next_generation, publish
-from orchestrator.label_sets import read_label_sets
-from orchestrator.ray_session import cluster_cores, ray_session
+from orchestrator.generations import (
+    TRAINING,
+    drop_other_journals,
+    drop_other_replays,
+    next_generation,
+    pinned,
+    publish,
+    replay_of,
+    writing,
+)
+from orchestrator.label_sets import Kind, label_sets_of
+from orchestrator.ray_session import ray_session
+from orchestrator.refresh.promotion import finish_promotion
+from orchestrator.replay import Replay
+from orchestrator.replay_file import write_replay
 from orchestrator.store.delta import DeltaLabelStore
+from orchestrator.train_job import Share, Showing, run_train_job
 from predictor.evaluation.metrics import scores
 from predictor.label_set import LabelSet
 from predictor.models import get_model
@@ -29,10 +38,7 @@ from predictor.models import get_model
 if TYPE_CHECKING:
     from predictor import Predictor
 
-_RESTARTS = 3  # of the whole group, each from the journal
-_FEWEST_TESTED = 5  # labels of a set, below which its figures say nothing
-_JOURNAL = "_training"
-Showing = Callable[[str, int, int], None]
+FEWEST_TESTED = 5  # labels of a set, below which its figures say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Training:
     seed: int
     workers: int
     gpus: float
+    cpus: float = 0.0  # a worker; 0 for all there are
 
     @property
     def name(self) -> str:
@@ -53,7 +60,8 @@ class Training:
 
 
 def train_predictor(training: Training, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
-    """The new generation in `folder`, which all nodes must reach, and its JSON; `latest` points to it.
+    """The new generation in `folder`, which all nodes must reach, and its JSON; `latest` points to it, if none is
+    pinned.
 
     One that was killed goes on from its last epoch, as long as the store has no newer labels. show: gets stage, epoch
     and epochs.
@@ -66,51 +74,25 @@ def train_predictor(training: Training, folder: Path, show: Showing) -> tuple[Pa
         raise ConfigError(
             f"--store {training.store}: it has no labels: make some with `orchestrator label` or `import`"
         )
-    try:
-        (folder / _JOURNAL).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: {error.strerror or error}: name a folder that can be written") from None
-    try:
-        with FileLock(folder / _JOURNAL / "lock", timeout=0), ray_session():
-            return _train_alone(training, folder, show)
-    except Timeout:
-        raise ConfigError(f"--out {folder}: another training writes to it: wait for it, or name another") from None
+    with writing(folder):
+        finish_promotion(folder)
+        with ray_session():
+            return train_alone(training, folder, show)
 
 
-def _train_alone(training: Training, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+def train_alone(training: Training, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+    """The same for a caller that holds the folder, in its Ray session."""
     from predictor.generation import read_about
 
-    journal, made = folder / _JOURNAL / training.name, next_generation(folder)
-    for other in (folder / _JOURNAL).iterdir():  # of older versions of the store: nobody goes on with them
-        if other.is_dir() and other != journal:
-            shutil.rmtree(other, ignore_errors=True)
-    with _watching(journal, show):
-        _fit(training, journal, made)
-    publish(made)
+    journal, made = folder / TRAINING / training.name, next_generation(folder)
+    drop_other_journals(journal)
+    config = {"training": asdict(training), "journal": str(journal), "made": str(made)}
+    run_train_job(_learn, config, Share(training.workers, training.gpus, training.cpus), journal, show)
+    if pinned(folder) is None:
+        publish(made)
+        drop_other_replays(made)
     shutil.rmtree(journal, ignore_errors=True)
     return made, read_about(made)
-
-
-def _fit(training: Training, journal: Path, made: Path) -> None:
-    train: Any = importlib.import_module("ray.train")
-    torch_trainer: Any = importlib.import_module("ray.train.torch").TorchTrainer
-    cpus = max(1.0, cluster_cores() / training.workers)
-    trainer = torch_trainer(
-        _learn,
-        train_loop_config={"training": asdict(training), "journal": str(journal), "made": str(made), "cpus": cpus},
-        scaling_config=train.ScalingConfig(
-            num_workers=training.workers,
-            use_gpu=training.gpus > 0,
-            resources_per_worker={"CPU": cpus} | ({"GPU": training.gpus} if training.gpus else {}),
-        ),
-        # A name of its own: Ray Train would take a run of the same name as one to resume, from checkpoints of its own.
-        run_config=train.RunConfig(
-            name=uuid.uuid4().hex,
-            storage_path=str(journal.absolute() / "ray"),
-            failure_config=train.FailureConfig(max_failures=_RESTARTS),
-        ),
-    )
-    trainer.fit()
 
 
 def _learn(config: dict[str, Any]) -> None:
@@ -119,62 +101,59 @@ def _learn(config: dict[str, Any]) -> None:
 
     from predictor.networks.journal import FolderJournal
 
-    training = Training(**config["training"])
+    training, made = Training(**config["training"]), Path(config["made"])
     sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
-    predictor, tested = learn_and_test(training, FolderJournal(Path(config["journal"])))
-    if get_context().get_world_rank() == 0 and not Path(config["made"]).exists():
+    replay = Replay.nothing().grown(DeltaLabelStore(training.store), training.version)
+    predictor, tested = learn_and_test(training, replay, FolderJournal(Path(config["journal"])))
+    if get_context().get_world_rank() == 0 and not made.exists():
         predictor.about["hold_out"] = hold_out_report(predictor, tested)
-        predictor.save(config["made"])
+        write_replay(replay_of(made), replay)
+        predictor.save(made)
 
 
-def learn_and_test(training: Training, journal: Any) -> tuple[Predictor, list[LabelSet]]:
+def learn_and_test(training: Training, replay: Replay, journal: Any) -> tuple[Predictor, list[LabelSet]]:
     """A predictor that has seen all labels but those of the tested fold, and these."""
     from predictor import Predictor
+
+    sets, left_out = label_sets_of(replay)
+    parts = {kind: parted(one) for kind, one in sets.items()}
+    learnt = {kind: part for kind, (part, _) in parts.items() if len(part)}
+    model = get_model(training.model)(training.seed)
+    model.learn(list(learnt.values()), journal)
+    about = described(training.store, replay.version, learnt, left_out)
+    return Predictor(model, about), [part for _, part in parts.values() if len(part)]
+
+
+def parted(one: LabelSet) -> tuple[LabelSet, LabelSet]:
+    """What may be learnt of a set, and the fold by which predictors are compared."""
     from predictor.networks.examples import TESTED, folds
 
-    sets, left_out = read_label_sets(DeltaLabelStore(training.store), version=training.version)
-    tested = [folds(one.architectures) == TESTED for one in sets]
-    learnt = [one.take(~mask) for one, mask in zip(sets, tested, strict=True) if not mask.all()]
-    model = get_model(training.model)(training.seed)
-    model.learn(learnt, journal)
-    about = {
-        "store": training.store,
-        "version": training.version,
-        "labels": sum(map(len, learnt)),
+    mask = folds(one.architectures) == TESTED
+    return one.take(~mask), one.take(mask)
+
+
+def described(store: str, version: int, learnt: Mapping[Kind, LabelSet], left_out: int) -> dict[str, Any]:
+    """What a generation tells of its labels."""
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "store": store,
+        "version": version,
+        "labels": sum(map(len, learnt.values())),
         "without_graph": left_out,
-        "sets": [{"name": s.name, "task": s.task, "data": s.data, "space": s.space, "labels": len(s)} for s in learnt],
+        "sets": [
+            {"name": s.name, "task": s.task, "data": s.data, "space": s.space, "labels": len(s), "kind": list(kind)}
+            for kind, s in learnt.items()
+        ],
     }
-    return Predictor(model, about), [one.take(mask) for one, mask in zip(sets, tested, strict=True) if mask.any()]
 
 
 def hold_out_report(predictor: Predictor, tested: list[LabelSet]) -> list[dict[str, Any]]:
     """A row a set with enough tested labels: how many, and the scores. A figure that does not exist is None."""
     known, rows = set(predictor.known), []
     for one in tested:
-        if len(one) < _FEWEST_TESTED or (one.task, one.data) not in known:
+        if len(one) < FEWEST_TESTED or (one.task, one.data) not in known:
             continue
         found = asdict(scores(predictor.predict_set(one), one.values))
         figures = {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
         rows.append({"set": one.name, "task": one.task, "tested": len(one)} | figures)
     return rows
-
-
-@contextmanager
-def _watching(journal: Path, show: Showing) -> Iterator[None]:
-    """Tells how far a training is while its driver waits for it."""
-    from predictor.networks.journal import read_progress
-
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(1.0):
-            if told := read_progress(journal):
-                show(str(told["stage"]), int(told["epoch"]), int(told["epochs"]))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.errors import StoreError
+from orchestrator.errors import StoreForgotError
 from orchestrator.store.base import LabelStore
 from orchestrator.store.schema import GRAPHS, LABELS, graph_fingerprint
 from predictor.graph.structure import Graph
@@ -44,7 +44,7 @@ class Replay:
         """What it is at a later version: only labels that came since are read, and of graphs those not read yet."""
         try:
             rows = store.labels_since(self.version, version).select(ROWS.names)
-        except StoreError:  # too long ago to be remembered
+        except StoreForgotError:
             rows = store.labels(version=version).select(ROWS.names)
             rows = rows.filter(pc.invert(pc.is_in(rows.column("key"), value_set=self.rows.column("key"))))
         known = self.places()

@@ -6,10 +6,10 @@ import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from predictor.features import Collated
 from predictor.generation import read_generation, write_generation
@@ -18,6 +18,9 @@ from predictor.graph_pool import GraphPool
 from predictor.label_set import LabelSet
 from predictor.models import Model, ModelError, Prediction, get_model
 from predictor.models.base import FEW, Arrays, below
+
+if TYPE_CHECKING:  # it loads torch
+    from predictor.networks.fitting import Journal
 
 _Asked = tuple[str, str]  # task, data
 _OWN = "adapted"  # data of labels that came with no name
@@ -97,6 +100,17 @@ class Predictor:
         pool, names = GraphPool.of(graphs), np.array([f"few-{number}" for number in range(len(graphs))])
         labels = LabelSet(f"{task}/{data}", "", task, data, names, measured, np.arange(len(pool)), pool)
         return Predictor(copy.copy(self._model), self.about, {(task, data): labels} | self._few)
+
+    def learn_more(
+        self, sets: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], about: dict[str, Any], journal: Journal
+    ) -> Predictor:
+        """Another predictor, which has learnt from labels that came since, too.
+
+        sets, fresh: as `Model.learn_more` takes them. about: of the new one. journal: to resume from.
+        """
+        model = copy.deepcopy(self._model)
+        model.learn_more(sets, fresh, journal)
+        return Predictor(model, about, self._few)
 
     def _data_of(self, task: str, data: str | None) -> str:
         found = [of for known, of in self.known if known == task]

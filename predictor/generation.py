@@ -10,7 +10,7 @@ import json
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -20,8 +20,10 @@ from predictor.errors import AIOPError
 from predictor.features import NODE_FEATURES
 from predictor.graph.vocabulary import OPS, VERSION
 from predictor.label_set import PROXIES
-from predictor.models.base import Arrays, State
 from predictor.statistics import STATISTICS
+
+if TYPE_CHECKING:  # it loads torch
+    from predictor.models.base import Arrays, State
 
 FORMAT = 1
 _WEIGHTS, _ABOUT = "weights.safetensors", "generation.json"

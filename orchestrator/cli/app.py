@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from orchestrator.cli import evaluate, graph, importing, label, labels, predict, prepare, status, train
+from orchestrator.cli import (
+    evaluate,
+    generations,
+    graph,
+    importing,
+    label,
+    labels,
+    predict,
+    prepare,
+    refresh,
+    status,
+    train,
+)
 from predictor.errors import AIOPError
 
 app = typer.Typer(
@@ -22,6 +34,8 @@ app.command("labels")(labels.labels)
 app.command("status")(status.status)
 app.command("graph")(graph.graph)
 app.command("train")(train.train)
+app.command("refresh")(refresh.refresh)
+app.add_typer(generations.app, name="generations")
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 

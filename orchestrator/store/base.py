@@ -66,7 +66,7 @@ class LabelStore(Protocol):
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
         """Labels that came after version `since`, up to `version` or the newest, in the columns of `schema.LABELS`.
 
-        Raises StoreError where the store does not remember that long, or there is no such version.
+        Raises StoreForgotError where `since` is too long ago, StoreError for a version that there never was.
         """
         ...
 

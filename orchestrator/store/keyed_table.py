@@ -18,7 +18,7 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalak
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
-from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
+from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
 from orchestrator.store.log import added_files, read_files
 from orchestrator.store.merge import merge_small_files
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
@@ -115,7 +115,7 @@ class KeyedTable:
     def added(self, since: int, version: int | None = None) -> pa.Table:
         """The rows that came after version `since`, up to `version` or the newest one. Merging files adds none.
 
-        Raises StoreError where `since` is too long ago, or there is no such version.
+        Raises StoreForgotError where `since` is too long ago, StoreError for a version that there never was.
         """
         table = self._open()
         newest = -1 if table is None else int(table.version())
@@ -141,7 +141,7 @@ class KeyedTable:
         try:
             before = self.read(columns=[self._key], version=since).column(0)
         except StoreError as error:
-            raise StoreError(
+            raise StoreForgotError(
                 f"label store {self._uri}: does not remember version {since} any more ({error}): read all of it anew"
             ) from error
         rows = self.read(version=version)

@@ -60,6 +60,18 @@ class Model(ABC):
     def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
         """sources: sets to carry knowledge over from; may be empty. journal: to resume from."""
 
+    def learn_more(
+        self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], journal: Journal | None = None
+    ) -> None:
+        """Go on from what was learnt, by labels that came since, with the old ones beside them.
+
+        sources: all sets, known ones under the names they were learnt by. fresh: a set, (n,) which labels are new.
+        What it says of known tasks stays the same to the last bit where only new sets have fresh labels.
+
+        Raises ModelError for a model that cannot, or where a known set is missing.
+        """
+        raise ModelError(f"model {self.name} cannot be refreshed: train it anew, or train default")
+
     @abstractmethod
     def adapt(self, few: LabelSet) -> None:
         """few: labels of the set in question; may be empty. Takes the place of any earlier adaptation.

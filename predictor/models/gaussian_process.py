@@ -84,12 +84,11 @@ class Process:
             # Bounds are priors here, and few labels often end at one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._fitted = process.fit(table, values)
+        self._state = {"table": table, "values": values, "theta": self._fitted.kernel_.theta}
 
     def state(self) -> dict[str, Floats]:
         """What it learnt from and the hyper-parameters it found; `restore` reads it."""
-        fitted = self._fitted
-        values = fitted.y_train_ * fitted._y_train_std + fitted._y_train_mean
-        return {"table": fitted.X_train_, "values": values, "theta": fitted.kernel_.theta}
+        return self._state
 
     @classmethod
     def restore(cls, kernel: Kernel, state: Mapping[str, Floats]) -> Process:
@@ -98,6 +97,7 @@ class Process:
         whole = _noisy(kernel).clone_with_theta(state["theta"])
         found = GaussianProcessRegressor(whole, optimizer=None, normalize_y=True)
         process._fitted = found.fit(state["table"], state["values"])
+        process._state = dict(state)
         return process
 
     def __call__(self, table: Floats) -> tuple[Floats, Floats]:
@@ -136,6 +136,11 @@ def linear_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
 def statistics_kernel(table: Floats) -> Kernel:
     """For statistics of graphs and proxies alone."""
     return linear_in_graphs(table, 0, 1.0) + smooth_in_graphs(table, 0, 1.0)
+
+
+def statistics_hyperparameters(table: Floats) -> int:
+    """How many a process of `statistics_kernel` finds: fewer where no proxy was measured."""
+    return len(_noisy(statistics_kernel(table)).theta)
 
 
 def statistics_process(table: Floats, values: Floats, seed: int) -> Process:

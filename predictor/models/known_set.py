@@ -8,25 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.gaussian_process import Process, statistics_kernel, statistics_process
+from predictor.models.gaussian_process import Process, statistics_hyperparameters, statistics_kernel, statistics_process
 from predictor.models.scaling import Standardiser
 
 _MOST = 400  # labels that the process learns from: its time grows with their cube
+_GROWN = 1.5  # times as many labels as its hyper-parameters were found from, then they are found anew
 _FAR = 3.0  # spreads outside, beyond which it makes no difference
 
 
 class KnownSet:
     """A Gaussian process on some of a set's labels, and where in the space of graphs they lie."""
 
-    def __init__(self, known: LabelSet, seed: int) -> None:
-        """known: at least one label."""
+    _process: Process
+
+    def __init__(self, known: LabelSet, seed: int, before: KnownSet | None = None) -> None:
+        """known: at least one label. before: from fewer labels of the set; its hyper-parameters save finding them."""
         self.name, self.task, self.data, self.labels = known.name, known.task, known.data, len(known)
         self.mean, self.deviation = float(known.values.mean()), float(known.values.std()) or 1.0
         self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
         some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
         table = known.table[some]
         self._scale = Standardiser.of(table)
-        self._process = statistics_process(self._scale(table), self.scores(known)[some], seed)
+        inputs, wanted, self.tuned = self._scale(table), self.scores(known)[some], len(some)
+        if before is not None and before._serves(inputs):
+            state = {"table": inputs, "values": wanted, "theta": before._process.state()["theta"]}
+            self._process, self.tuned = Process.restore(statistics_kernel(inputs), state), before.tuned
+        else:
+            self._process = statistics_process(inputs, wanted, seed)
+
+    def _serves(self, inputs: Floats) -> bool:
+        """Whether its hyper-parameters are good enough for more labels of the set."""
+        theta: Floats = self._process.state()["theta"]
+        return len(inputs) < _GROWN * self.tuned and len(theta) == statistics_hyperparameters(inputs)
 
     def scores(self, known: LabelSet) -> Floats:
         """(n,) labels of this set in its standard scores."""
@@ -51,14 +64,14 @@ class KnownSet:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays by name, and what JSON holds; `restore` reads both."""
         arrays = {"low": self._low, "high": self._high, "centre": self._scale.mean, "factor": self._scale.factor}
-        told = {name: getattr(self, name) for name in ("name", "task", "data", "labels", "mean", "deviation")}
+        told = {name: getattr(self, name) for name in ("name", "task", "data", "labels", "mean", "deviation", "tuned")}
         return arrays | self._process.state(), told
 
     @classmethod
     def restore(cls, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> KnownSet:
         """Inverse of `state`."""
         known = cls.__new__(cls)
-        for name, value in told.items():
+        for name, value in ({"tuned": told["labels"]} | told).items():
             setattr(known, name, value)
         known._low, known._high = arrays["low"], arrays["high"]
         known._scale = Standardiser(arrays["centre"], arrays["factor"])

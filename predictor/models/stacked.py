@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
+from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
 from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
 from predictor.models.scaling import Standardiser
@@ -37,6 +38,7 @@ class Stacked(Model):
 
     name = "default"
     settings: ClassVar[Settings | None] = None  # of the network's training; None: those of `predictor.networks.joint`
+    settings_more: ClassVar[Settings | None] = None  # of going on with it
 
     def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
         """See `Model.learn`."""
@@ -45,21 +47,65 @@ class Stacked(Model):
 
         learnt = _worth_learning(sources)
         self._known = [KnownSet(known, self._seed) for known in learnt]
+        self._heard = [len(learnt)] * len(learnt)  # of each, how many of the first sets its task listens to
         if not learnt:
             return
         scores = [of.scores(known) for of, known in zip(self._known, learnt, strict=True)]
         chosen = self.settings or SETTINGS
         self._network, self._missed = learn_jointly(learnt, scores, self._seed, journal or Unwatched(), chosen)
-        spread = np.concatenate([known.statistics for known in sources]).std(axis=0)
-        self._spread = np.where(spread > 0, spread, 1.0)
+        self._spread = _spread(sources)
+
+    def learn_more(
+        self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], journal: Journal | None = None
+    ) -> None:
+        """See `Model.learn_more`."""
+        if not self._known:
+            self.learn(sources, journal)
+            return
+        by_name = {one.name: (one, mask) for one, mask in zip(sources, fresh, strict=True)}
+        names = [known.name for known in self._known]
+        if missing := [name for name in names if name not in by_name]:
+            raise ModelError(f"set {missing[0]}: known, but not among the labels: train anew, or name its store")
+        if any(by_name[name][1].any() for name in names):
+            self._go_on([by_name[name] for name in names], journal)
+        added = [one for one in _worth_learning(sources) if one.name not in names]
+        for one in added:
+            new = KnownSet(one, self._seed)
+            self._network, missed = self._network.with_head(one, new.scores(one))
+            self._known.append(new)
+            self._missed = np.append(self._missed, missed)
+        self._heard += [len(self._known)] * len(added)
+
+    def _go_on(self, sets: Sequence[tuple[LabelSet, NDArray[np.bool_]]], journal: Journal | None) -> None:
+        """With known sets, in their order, and which of their labels are new."""
+        from predictor.networks.fitting import Unwatched
+        from predictor.networks.joint import MORE, learn_more_jointly
+
+        for number, (one, mask) in enumerate(sets):
+            if mask.any():
+                before = self._known[number]
+                now = self._known[number] = KnownSet(one, self._seed, before)
+                self._network.rescale(number, (before.mean, before.deviation), (now.mean, now.deviation))
+                self._heard[number] = len(self._known)
+        known, fresh = zip(*sets, strict=True)
+        scores = [of.scores(one) for of, one in zip(self._known, known, strict=True)]
+        chosen = self.settings_more or MORE
+        self._missed = learn_more_jointly(
+            self._network, known, scores, fresh, self._seed, journal or Unwatched(), chosen
+        )
+        self._spread = _spread(known)
 
     def adapt(self, few: LabelSet) -> None:
         """See `Model.adapt`."""
         self._experts: list[tuple[float, Process]] = []
+        self._hears = len(self._known)
         if len(few) < FEW:
             if not self._known:
                 raise NothingKnownError(few.name)
-            self._alike = np.array([(one.task, one.data) == (few.task, few.data) for one in self._known])
+            alike = [(one.task, one.data) == (few.task, few.data) for one in self._known]
+            # A task does not listen to sets that were added after it was last learnt: they must not change it.
+            self._hears = max((n for n, yes in zip(self._heard, alike, strict=True) if yes), default=self._hears)
+            self._alike = np.array(alike[: self._hears])
             return
         self._scale = Standardiser.of(few.table)
         opinions = self._opinions(few)[0]
@@ -99,7 +145,8 @@ class Stacked(Model):
         spread = (trust * (np.minimum(variance, 1.0) + (scores - score[:, None]) ** 2)).sum(axis=1)
         # In the unit of sets of the same task and data, of which recipes and spaces differ.
         unit = _shares(trust * self._alike)
-        means, deviations = np.array([(known.mean, known.deviation) for known in self._known]).T
+        known = self._known[: self._hears]
+        means, deviations = np.array([(one.mean, one.deviation) for one in known]).T
         mean, deviation = unit @ means, unit @ deviations
         apart = (unit * (means - mean[:, None]) ** 2).sum(axis=1)
         return Prediction(mean + deviation * score, np.sqrt(deviation**2 * spread + apart))
@@ -115,7 +162,7 @@ class Stacked(Model):
             parts, told = known.state()
             arrays |= {f"known.{number}.{name}": value for name, value in parts.items()}
             sets.append(told)
-        return arrays, {"seed": self._seed, "known": sets}
+        return arrays, {"seed": self._seed, "known": sets, "heard": self._heard if sets else []}
 
     @classmethod
     def restore(cls, arrays: Arrays, told: dict[str, Any]) -> Stacked:
@@ -128,18 +175,20 @@ class Stacked(Model):
 
             model._network = Joint.restore(below(arrays, "network."), len(model._known))
             model._missed, model._spread = arrays["missed"], arrays["spread"]
+        model._heard = list(told.get("heard", [len(model._known)] * len(model._known)))
         return model
 
     def _opinions(self, asked: LabelSet) -> tuple[Floats, Floats]:
-        """(n, known sets) standard scores, and the variance of what they miss."""
-        if not self._known:
+        """(n, sets listened to) standard scores, and the variance of what they miss."""
+        heard = self._known[: self._hears]
+        if not heard:
             return np.zeros((len(asked), 0)), np.zeros((len(asked), 0))
         statistics, columns = asked.statistics, asked.table
-        told = [known(columns) for known in self._known]
+        told = [known(columns) for known in heard]
         by_process, unsure = (np.array(part).T for part in zip(*told, strict=True))
-        strange = np.array([known.strangeness(statistics, self._spread) for known in self._known]).T ** 2
-        by_network = self._network.scores(asked)
-        of_process, of_network = unsure**2 + _STRANGE * strange, self._missed + _STRANGE_TO_NETWORK * strange
+        strange = np.array([known.strangeness(statistics, self._spread) for known in heard]).T ** 2
+        by_network, missed = self._network.scores(asked, len(heard)), self._missed[: len(heard)]
+        of_process, of_network = unsure**2 + _STRANGE * strange, missed + _STRANGE_TO_NETWORK * strange
         listened = of_process / (of_process + of_network)  # the surer the more
         variance = 1 / (1 / of_process + 1 / of_network)
         return by_process + listened * (by_network - by_process), variance
@@ -155,6 +204,12 @@ def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
     for known in sorted(sources, key=len):
         largest[known.task, known.data] = known
     return [s for s in sources if len(s) >= _FEWEST or (len(s) >= FEW and s is largest[s.task, s.data])]
+
+
+def _spread(sources: Sequence[LabelSet]) -> Floats:
+    """(statistics,) by how much each varies over all networks."""
+    spread = np.concatenate([known.statistics for known in sources]).std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
 
 
 def _shares(weights: Floats) -> Floats:

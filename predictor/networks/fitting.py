@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -27,7 +27,8 @@ class Settings:
     """batch: graphs a step. rate: Adam's; if it decays, down to nothing along a cosine. clip: of the gradient's norm.
 
     patience: epochs without a better hold-out after which it stops, and the best is kept; None: all epochs, and the
-    last is kept. most: graphs an epoch, drawn anew each time.
+    last is kept. most: graphs an epoch, drawn anew each time. from_known: the weights it begins with know something
+    already, and are kept where no epoch is better on the hold-out.
     """
 
     epochs: int
@@ -37,6 +38,7 @@ class Settings:
     clip: float = 5.0
     patience: int | None = None
     most: int = 10**9
+    from_known: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +74,10 @@ class Unwatched:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """stage: its name in the journal. network: what learns. score: how it reads graphs. held_out: may be empty."""
+    """stage: its name in the journal. network: what learns. score: how it reads graphs. held_out: may be empty.
+
+    always: examples, by number, that no epoch leaves out, whatever `most` says.
+    """
 
     stage: str
     network: nn.Module
@@ -80,6 +85,7 @@ class Lesson:
     loss: Loss
     examples: Examples
     held_out: Examples
+    always: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def fit(lesson: Lesson, settings: Settings, seed: int, journal: Journal) -> Progress:
@@ -90,12 +96,14 @@ def fit(lesson: Lesson, settings: Settings, seed: int, journal: Journal) -> Prog
     progress, best = Progress(), copy.deepcopy(network.state_dict())
     if kept := journal.restore(lesson.stage):
         progress, best = kept[0], _restored(kept[1], network, adam)
+    elif settings.from_known and len(lesson.held_out):
+        progress.loss = progress.best_loss = held_out_loss(lesson, settings.batch)
     while progress.epoch < settings.epochs and not _stops(progress, settings):
         network.train()
         seen = list[float]()
         for group in adam.param_groups:
             group["lr"] = settings.rate * (_cosine(progress.epoch / settings.epochs) if settings.decays else 1.0)
-        for rows in _batches(len(lesson.examples), settings, seed + progress.epoch):
+        for rows in _batches(len(lesson.examples), settings, seed + progress.epoch, lesson.always):
             loss = _loss(lesson, lesson.examples.take(rows), device)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -141,10 +149,16 @@ def _cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _batches(examples: int, settings: Settings, seed: int) -> Iterator[Integers]:
+def _batches(examples: int, settings: Settings, seed: int, always: Integers | None = None) -> Iterator[Integers]:
     """This worker's share of every batch of an epoch; all workers draw the same order."""
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    order = np.random.default_rng(seed).permutation(examples)[: settings.most]
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(examples)
+    if always is not None and len(always):
+        others = order[~np.isin(order, always)]
+        order = draw.permutation(np.concatenate([always, others[: max(0, settings.most - len(always))]]))
+    else:
+        order = order[: settings.most]
     for start in range(0, len(order), settings.batch):
         batch = order[start : start + settings.batch]
         if len(batch) >= workers:  # else there would be workers without any

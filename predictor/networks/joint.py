@@ -17,9 +17,11 @@ from predictor.networks.fitting import Journal, Lesson, Settings, fit, mean_squa
 from predictor.networks.reader import Reader
 
 SETTINGS = Settings(epochs=30, batch=32, rate=4e-3, decays=True, patience=8, most=4000)
+MORE = Settings(epochs=5, batch=32, rate=1e-3, decays=True, patience=3, most=600, from_known=True)  # on top of that
 _TOGETHER = 64  # graphs that are read at once
 _CLOSE = 0.1  # standard scores: labels nearer than this are not asked to be ranked
 _FEWEST = 5  # held-out labels of a set from which its error is told
+_RIDGE = 3.0  # labels' worth of doubt in a head that is added to a reader which is done
 
 
 class Joint(nn.Module):
@@ -42,14 +44,53 @@ class Joint(nn.Module):
         scores: Tensor = self.heads(self.reader(batch))
         return scores
 
+    def scores(self, asked: LabelSet, sets: int) -> Floats:
+        """(n, sets) of the networks of `asked`, by the first heads: to the last bit the same, whatever came after."""
+        vectors = self._vectors(asked)
+        with torch.no_grad():
+            heads = zip(self.heads.weight[:sets], self.heads.bias[:sets], strict=True)
+            found = [(vectors * weight).sum(1) + bias for weight, bias in heads]
+        columns: Floats = torch.stack(found, 1).cpu().numpy().astype(np.float64)
+        return columns
+
+    def with_head(self, learnt: LabelSet, scores: Floats) -> tuple[Joint, float]:
+        """The same with one head more, and the variance of what it misses, as `learn_jointly` tells it.
+
+        Ridge regression on what the reader says: neither reader nor other heads change.
+        """
+        vectors = self._vectors(learnt).cpu().numpy().astype(np.float64)
+        held = folds(learnt.architectures) == STOPPING
+        inputs, wanted = vectors[~held], scores[~held]
+        centre, level = inputs.mean(0), wanted.mean()
+        inputs = inputs - centre
+        spread = float(inputs.var(0).mean()) or 1.0
+        weight = np.linalg.solve(
+            inputs.T @ inputs + _RIDGE * spread * np.eye(self.reader.width), inputs.T @ (wanted - level)
+        )
+        bias = level - weight @ centre
+        grown = Joint(self.heads.out_features + 1)
+        state = self.state_dict()
+        for name, part in {"heads.weight": weight[None], "heads.bias": np.array([bias])}.items():
+            state[name] = torch.cat([state[name], torch.from_numpy(part).to(state[name])])
+        grown.load_state_dict(state)
+        missed = scores[held] - (vectors[held] @ weight + bias)
+        variance = float((missed**2).mean()) if len(missed) >= _FEWEST else 1.0
+        return grown.to(self.heads.weight.device).eval(), variance
+
     @torch.no_grad()
-    def scores(self, asked: LabelSet) -> Floats:
-        """(n, sets) of the networks of `asked`."""
+    def rescale(self, head: int, was: tuple[float, float], now: tuple[float, float]) -> None:
+        """Let a head say the same in other units. was, now: mean and deviation of labels in its standard scores."""
+        self.heads.weight[head] *= was[1] / now[1]
+        self.heads.bias[head] = (self.heads.bias[head] * was[1] + was[0] - now[0]) / now[1]
+
+    @torch.no_grad()
+    def _vectors(self, asked: LabelSet) -> Tensor:
+        """(n, width)."""
         device = next(self.parameters()).device
         starts = range(0, len(asked), _TOGETHER)
         batches = (GraphBatch.of(asked.pool.nodes, asked.graphs[s : s + _TOGETHER], device) for s in starts)
-        found = [self(batch).cpu().numpy() for batch in batches]
-        return np.concatenate(found).astype(np.float64) if found else np.zeros((0, self.heads.out_features))
+        found = [self.reader(batch) for batch in batches]
+        return torch.cat(found) if found else torch.zeros(0, self.reader.width, device=device)
 
 
 def learn_jointly(
@@ -61,6 +102,33 @@ def learn_jointly(
     """
     torch.manual_seed(seed)
     network = Joint(len(sets)).to(best_device())
+    learnt, tested = _parted(sets, scores)
+    fit(Lesson("joint", network, network, _loss, learnt, tested), settings, seed, journal)
+    return network, _missed(network, tested)
+
+
+def learn_more_jointly(
+    network: Joint,
+    sets: Sequence[LabelSet],
+    scores: Sequence[Floats],
+    fresh: Sequence[NDArray[np.bool_]],
+    seed: int,
+    journal: Journal,
+    settings: Settings,
+) -> Floats:
+    """Go on with a network, a head a set; (sets,) the variances, as `learn_jointly` tells them.
+
+    fresh: a set, (n,) which of its labels are new. Their graphs come in every epoch, the others by lot.
+    """
+    learnt, tested = _parted(sets, scores)
+    new, _ = _parted(sets, [mask.astype(np.float64) for mask in fresh])
+    always = np.flatnonzero(np.nan_to_num(new.scores).any(axis=1))
+    fit(Lesson("more", network, network, _loss, learnt, tested, always), settings, seed, journal)
+    return _missed(network, tested)
+
+
+def _parted(sets: Sequence[LabelSet], scores: Sequence[Floats]) -> tuple[Examples, Examples]:
+    """What is learnt, and what tells when to stop."""
     held = [folds(one.architectures) == STOPPING for one in sets]
     learnt, tested = (
         Examples.of(
@@ -69,8 +137,7 @@ def learn_jointly(
         )
         for masks in ([~mask for mask in held], held)
     )
-    fit(Lesson("joint", network, network, _loss, learnt, tested), settings, seed, journal)
-    return network, _missed(network, tested)
+    return learnt, tested
 
 
 def _loss(scores: Tensor, wanted: Tensor) -> Tensor:

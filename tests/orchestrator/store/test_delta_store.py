@@ -12,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from store_reports import report
 
-from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
+from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
 from orchestrator.store import Committer, DeltaLabelStore, keyed_table, merge
 from orchestrator.store.schema import LABELS, describe
 from predictor.graph import Graph, Node
@@ -93,7 +93,9 @@ def test_what_came_since_is_told_without_the_log_too(tmp_path, gone):
     for path in (tmp_path / "labels").glob("*.parquet"):
         if path.name != Path(live).name:
             path.unlink()
-    with pytest.raises(StoreError, match=r"does not remember version 2 any more .*: read all of it anew") as caught:
+    with pytest.raises(
+        StoreForgotError, match=r"does not remember version 2 any more .*: read all of it anew"
+    ) as caught:
         store.labels_since(second, newest)
     assert "\n" not in str(caught.value)
     assert store.labels_since(-1).num_rows == 4

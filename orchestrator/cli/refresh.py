@@ -1,0 +1,102 @@
+"""`orchestrator refresh`: the predictor learns what is new, and takes the champion's place if that does it good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import emit, say, stages_display
+from orchestrator.generations import pooled_score
+from orchestrator.refresh.changes import NothingToDo
+from orchestrator.refresh.decisions import Record
+from orchestrator.refresh.on_ray import on_ray
+from orchestrator.refresh.run import Outcome
+from orchestrator.refresh.run import refresh as refresh_once
+from orchestrator.train_job import Share
+from predictor.errors import AIOPError
+
+_SHOWN = 5  # suspects of a set
+
+
+def refresh(
+    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    out: Annotated[Path, typer.Option(help="folder of generations, reached by all nodes")] = Path("predictors"),
+    watch: Annotated[bool, typer.Option("--watch", help="again and again, until Ctrl-C")] = False,
+    every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 15.0,
+    workers: Annotated[int, typer.Option(help="processes that share each batch", min=1)] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs a worker, or a part of one", min=0)] = 0.0,
+    cpus: Annotated[float, typer.Option(help="cores a worker; 0: all there are", min=0)] = 0.0,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout, with --watch one a line")] = False,
+) -> None:
+    """Learn the labels that came since the champion did; a hold-out decides which of the two is used from now on."""
+
+    def look() -> Outcome:
+        with stages_display("learning") as show:
+            return refresh_once(store, out, on_ray(Share(workers, gpus, cpus)), show, say)
+
+    if watch:
+        with suppress(KeyboardInterrupt):
+            _watch(look, every, json)
+        return
+    outcome = look()
+    _tell_suspects(outcome)
+    emit(described(outcome), json)
+
+
+def _watch(look: Callable[[], Outcome], every: float, json: bool) -> None:
+    """What goes wrong is said once, and tried again: a store may be out of reach for a while."""
+    said = ""
+    while True:
+        try:
+            outcome = look()
+            text = outcome.reason if isinstance(outcome, NothingToDo) else ""
+        except (AIOPError, RuntimeError) as error:  # Ray Train's errors are RuntimeErrors
+            outcome, text = None, f"error: {' '.join(str(error).split())[:500]}"
+        if text and text != said:
+            say(text)
+        said = text
+        if outcome is not None and not isinstance(outcome, NothingToDo):
+            _tell_suspects(outcome)
+            emit(described(outcome), json)
+        time.sleep(every)
+
+
+def described(outcome: Outcome) -> dict[str, Any]:
+    """The document that tells of one refresh. decision: nothing, first, promote or keep."""
+    if isinstance(outcome, NothingToDo):
+        return {"decision": "nothing", "reason": outcome.reason, "generation": outcome.champion}
+    if isinstance(outcome, Record):
+        pooled = (outcome.figures or {}).get("pooled")
+        return {
+            "decision": outcome.decision,
+            "reason": outcome.reason,
+            "generation": outcome.number if outcome.decision == "promote" else outcome.champion,
+            "candidate": outcome.number,
+            "version": outcome.version,
+            "new_labels": outcome.labels,
+            "suspects": {name: len(found) for name, found in outcome.suspects.items()},
+            "hold_out": pooled_score(outcome.hold_out),
+            "hold_out_of_champion": pooled["champion"] if pooled else None,
+            "seconds": outcome.seconds,
+        }
+    about = outcome.about
+    return {
+        "decision": "first",
+        "reason": "there was no champion",
+        "generation": outcome.generation,
+        "version": about["version"],
+        "new_labels": about["labels"],
+        "hold_out": pooled_score(about["hold_out"]),
+    }
+
+
+def _tell_suspects(outcome: Outcome) -> None:
+    if isinstance(outcome, Record):
+        for name, found in outcome.suspects.items():
+            some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+            say(f"{name}: {len(found)} new labels are far from what generation {outcome.champion} expects: {some}")

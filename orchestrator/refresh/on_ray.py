@@ -1,0 +1,47 @@
+"""Lessons as Ray Train runs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.ray_session import ray_session
+from orchestrator.refresh.lesson import COMPARED, Lesson
+from orchestrator.refresh.run import Means
+from orchestrator.train_job import Share, Showing, run_train_job
+
+_MODEL, _SEED = "default", 0  # of a first generation
+
+
+def on_ray(share: Share) -> Means:
+    """Each lesson in a session of its own: between two of them a watching refresh holds nothing."""
+
+    def first(store: str, version: int, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+        from orchestrator.predictor_training import Training, train_alone
+
+        training = Training(store, version, _MODEL, _SEED, share.workers, share.gpus, share.cpus)
+        with ray_session():
+            return train_alone(training, folder, show)
+
+    def more(lesson: Lesson, folder: Path, show: Showing) -> None:
+        if (folder / COMPARED).exists():  # one that was killed before it could decide
+            return
+        with ray_session():
+            run_train_job(_learn, {"lesson": asdict(lesson), "folder": str(folder.absolute())}, share, folder, show)
+
+    return Means(first, more)
+
+
+def _learn(config: dict[str, Any]) -> None:
+    """One worker."""
+    from ray.train import get_context
+
+    from orchestrator.refresh.candidate import make_candidate
+    from predictor.networks.journal import FolderJournal
+
+    sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
+    folder = Path(config["folder"])
+    writes = get_context().get_world_rank() == 0
+    make_candidate(Lesson(**config["lesson"]), folder, FolderJournal(folder), writes)

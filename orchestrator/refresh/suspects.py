@@ -1,0 +1,40 @@
+"""New labels that the champion finds hard to believe: they are told, and pull no further than a believable one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.label_set import Floats
+from predictor.models.base import Prediction
+
+_FAR = 4.0  # deviations from what was expected
+_HELD = 3.0  # where such a label is held
+_FEWEST = 8  # labels of a set that are judged together
+_TO_DEVIATION = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """values: (n,) to learn from. suspect: (n,) which of them were moved."""
+
+    values: Floats
+    suspect: NDArray[np.bool_]
+
+
+def judge(expected: Prediction, values: Floats) -> Judged:
+    """What is to be learnt from new labels of one set, (n,), and what the champion had said of them.
+
+    Deviations are its own, or as many times those as the middle half of these labels misses by: where all are
+    surprising, it is the champion that is wrong. A label that is held keeps its direction, so a true one is learnt
+    over a few generations, and one that is noise does little harm.
+    """
+    if len(values) < _FEWEST or not np.isfinite(expected.deviation).all():
+        return Judged(values, np.zeros(len(values), np.bool_))
+    missed = (values - expected.mean) / expected.deviation
+    unit = expected.deviation * max(1.0, _TO_DEVIATION * float(np.median(np.abs(missed))))
+    suspect = np.abs(values - expected.mean) > _FAR * unit
+    held = np.clip(values, expected.mean - _HELD * unit, expected.mean + _HELD * unit)
+    return Judged(np.where(suspect, held, values), suspect)
