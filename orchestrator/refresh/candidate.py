@@ -127,22 +127,29 @@ def _believable(champion: Predictor, parts: Mapping[Kind, _Part]) -> tuple[dict[
     learnt, suspects = {}, dict[str, list[str]]()
     for kind, part in parts.items():
         one = learnt[kind] = part.learnt
-        earlier = np.isin(one.architectures, np.array(before.get(one.name, []), np.str_))
-        rows, rows_tested = np.flatnonzero(part.fresh | earlier), np.flatnonzero(part.fresh_tested)
-        told = _told(champion, one.take(rows)), _told(champion, part.tested.take(rows_tested))
-        if one.name not in known or told[0] is None:
+        earlier = np.array(before.get(one.name, []), np.str_)
+        rows, rows_tested = (
+            np.flatnonzero(fresh | np.isin(some.architectures, earlier))
+            for some, fresh in ((one, part.fresh), (part.tested, part.fresh_tested))
+        )
+        asked = [one.take(rows), part.tested.take(rows_tested)]
+        told = [_told(champion, some) for some in asked if len(some)]
+        if one.name not in known or None in told or not told:
             continue
-        judged = judge(told[0], one.values[rows])
+        fresh = np.concatenate([part.fresh[rows], part.fresh_tested[rows_tested]])
+        judged = judge(_joined(told), np.concatenate([some.values for some in asked]), fresh)
         values = one.values.copy()
-        values[rows] = judged.values
+        values[rows] = judged.values[: len(rows)]
         learnt[kind] = replace(one, values=values)
-        names = one.architectures[rows][judged.suspect].tolist()
-        if told[1] is not None:
-            tested = judge(told[1], part.tested.values[rows_tested])
-            names += part.tested.architectures[rows_tested][tested.suspect].tolist()
-        if names:
-            suspects[one.name] = sorted(names)
+        names = np.concatenate([some.architectures for some in asked])[judged.suspect]
+        if len(names):
+            suspects[one.name] = sorted(names.tolist())
     return learnt, suspects
+
+
+def _joined(told: Sequence[Prediction | None]) -> Prediction:
+    means, deviations = zip(*((one.mean, one.deviation) for one in told if one is not None), strict=True)
+    return Prediction(np.concatenate(means), np.concatenate(deviations))
 
 
 def _compared(part: _Part, champion: Prediction | None, candidate: Predictor) -> HeldOut:

@@ -13,9 +13,13 @@ from orchestrator.refresh.lesson import GENERATION, REPLAYED
 
 def finish_promotion(folder: Path) -> None:
     """Make champion what was decided to become it. The caller holds the folder."""
-    for record in read_records(folder):
-        if not record.done:
-            _carry_out(folder, record)
+    for record in unfinished(folder):
+        _carry_out(folder, record)
+
+
+def unfinished(folder: Path) -> list[Record]:
+    """What was decided and not carried out."""
+    return [record for record in read_records(folder) if not record.done]
 
 
 def _carry_out(folder: Path, record: Record) -> None:

@@ -15,7 +15,7 @@ from orchestrator.refresh.changes import NewLabels, NoChampion, NothingToDo, loo
 from orchestrator.refresh.decisions import KEEP, PROMOTE, Record, write_record
 from orchestrator.refresh.gate import Decision, Promote, decide
 from orchestrator.refresh.lesson import GENERATION, Lesson, read_compared
-from orchestrator.refresh.promotion import finish_promotion
+from orchestrator.refresh.promotion import finish_promotion, unfinished
 from orchestrator.train_job import Showing
 from predictor.generation import read_about
 
@@ -45,7 +45,7 @@ def refresh(store: str, folder: Path, means: Means, show: Showing, say: Callable
     Raises ConfigError where another one writes to the folder or the store is not the champion's, and what `means` do.
     """
     began = time.monotonic()
-    if isinstance(standing := look(folder, store), NothingToDo):
+    if isinstance(standing := look(folder, store), NothingToDo) and not unfinished(folder):
         return standing
     with writing(folder):
         finish_promotion(folder)

@@ -12,7 +12,7 @@ from predictor.models.base import Prediction
 
 _FAR = 4.0  # deviations from what was expected
 _HELD = 3.0  # where such a label is held
-_FEWEST = 8  # labels of a set that are judged together
+_FEWEST = 8  # new labels of a set that can be judged
 _TO_DEVIATION = 1.4826
 
 
@@ -24,17 +24,18 @@ class Judged:
     suspect: NDArray[np.bool_]
 
 
-def judge(expected: Prediction, values: Floats) -> Judged:
-    """What is to be learnt from new labels of one set, (n,), and what the champion had said of them.
+def judge(expected: Prediction, values: Floats, fresh: NDArray[np.bool_]) -> Judged:
+    """What is to be learnt from labels of one set, (n,), and what the champion had said of them.
 
-    Deviations are its own, or as many times those as the middle half of these labels misses by: where all are
-    surprising, it is the champion that is wrong. A label that is held keeps its direction, so a true one is learnt
-    over a few generations, and one that is noise does little harm.
+    fresh: those that are new; the others were suspect before, and are asked about again. Deviations are the champion's
+    own, or as many times those as the middle half of the new labels misses by: where all are surprising, it is the
+    champion that is wrong. A label that is held keeps its direction, so a true one is learnt over a few generations,
+    and one that is noise does little harm.
     """
-    if len(values) < _FEWEST or not np.isfinite(expected.deviation).all():
+    if not np.isfinite(expected.deviation).all():
         return Judged(values, np.zeros(len(values), np.bool_))
-    missed = (values - expected.mean) / expected.deviation
-    unit = expected.deviation * max(1.0, _TO_DEVIATION * float(np.median(np.abs(missed))))
-    suspect = np.abs(values - expected.mean) > _FAR * unit
-    held = np.clip(values, expected.mean - _HELD * unit, expected.mean + _HELD * unit)
-    return Judged(np.where(suspect, held, values), suspect)
+    missed, enough = np.abs(values - expected.mean) / expected.deviation, fresh.sum() >= _FEWEST
+    unit = max(1.0, _TO_DEVIATION * float(np.median(missed[fresh]))) if enough else 1.0
+    suspect = (missed > _FAR * unit) & (enough | ~fresh)
+    reach = _HELD * unit * expected.deviation
+    return Judged(np.where(suspect, np.clip(values, expected.mean - reach, expected.mean + reach), values), suspect)
