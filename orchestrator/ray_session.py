@@ -6,12 +6,15 @@ import importlib
 import logging
 import math
 import os
+import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from orchestrator.errors import ConfigError
 from workers.recipe import Recipe
+
+_ANSWER_S = 5.0
 
 
 @contextmanager
@@ -20,8 +23,9 @@ def ray_session() -> Iterator[str | None]:
     ray: Any = importlib.import_module("ray")  # seconds to import, and not needed when nothing is to be done
     address = os.environ.get("RAY_ADDRESS")
     try:
+        check_answers(address)
         context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = f"RAY_ADDRESS={address}" if address else "a local Ray"
         text = " ".join(str(error).split())[:300]
         raise ConfigError(f"{where} cannot be used ({text}): start the cluster, or unset RAY_ADDRESS") from None
@@ -29,6 +33,13 @@ def ray_session() -> Iterator[str | None]:
         yield context.dashboard_url or None
     finally:
         ray.shutdown()
+
+
+def check_answers(address: str | None) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself would try for two minutes. Other forms are Ray's."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), _ANSWER_S).close()
 
 
 def cluster_cores() -> float:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.output import clear_screen, emit
+from orchestrator.cluster_view import cluster_now
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 
@@ -22,7 +23,7 @@ def status(
     every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
-    """Labels by task and space with their reliability, attempts by outcome, messages of recent failures."""
+    """Labels by task and space with their reliability, attempts by outcome, recent failures, and the Ray cluster."""
     opened = DeltaLabelStore(store)
     emit(describe(opened, store), json)
     with suppress(KeyboardInterrupt):
@@ -50,6 +51,7 @@ def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
     ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
     document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
     document["recent_failures"] = failures[-5:]
+    document["cluster"] = cluster_now()
     return document
 
 
