@@ -42,5 +42,5 @@ def test_one_that_does_not_answer_is_a_problem_not_an_error(address: str, monkey
 
 def test_a_campaign_does_not_wait_for_a_cluster_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(ConfigError, match="RAY_ADDRESS=127.0.0.1:1 cannot be used .*refused.*: start the cluster"):
+    with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127.0.0.1:1 cannot be used .*refused.*: start the cluster"):
         ray_session().__enter__()
