@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     head: dict[str, Any] = Field(default_factory=dict, description="Settings the task's head reads.")
     cpus: float = Field(default=1, gt=0, description="CPU cores an actor reserves.")
     gpus: float = Field(default=0, ge=0, description="Fraction of a GPU an actor reserves.")
-    time_limit_s: float = Field(default=1800, gt=0, description="An attempt is killed after so long.")
+    time_limit_s: float = Field(default=1800, gt=0, description="An attempt is killed after so long, or sooner.")
     cache_mb: int = Field(default=1024, ge=1, description="Decoded images kept in a worker's memory.")
 
     # Where and how fast a label is made does not change what it means.
