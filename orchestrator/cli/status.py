@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.output import clear_screen, emit
+from orchestrator.cli.output import clear_screen, emit, say
 from orchestrator.cluster_view import cluster_now
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
@@ -25,6 +25,8 @@ def status(
 ) -> None:
     """Labels by task and space with their reliability, attempts by outcome, recent failures, and the Ray cluster."""
     opened = DeltaLabelStore(store)
+    if opened.version() < 0:
+        say(f"--store {store}: there is none yet")
     emit(describe(opened, store), json)
     with suppress(KeyboardInterrupt):
         while watch:
