@@ -35,4 +35,4 @@ class TimeLimits:
         if len(seconds) < self.fewest:
             return most
         usual = seconds[math.ceil(self.quantile * len(seconds)) - 1]
-        return min(most, max(self.least_s, self.factor * usual) * 2 ** (job.attempt - 1))
+        return min(most, max(self.least_s, self.factor * usual) * 2.0 ** (job.attempt - 1))

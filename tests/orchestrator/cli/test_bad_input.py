@@ -48,7 +48,7 @@ CASES = [
     (["--task", "seg", "--num", "0"], "--num: Input should be greater than or equal to 1"),
     (["--task", "seg", "--num", "-4"], "--num:"),
     (
-        ["--task", "seg", "--store", "/proc/labels"],
+        ["--task", "seg", "--sample", "uniform", "--store", "/proc/labels"],
         "label store /proc/labels: cannot be made (No such file or directory)",
     ),
     (["--task", "seg", "--num", "20000", "--sample", "uniform"], "has only 15284 architectures"),
