@@ -15,6 +15,7 @@ from orchestrator.errors import ConfigError
 from workers.recipe import Recipe
 
 _ANSWER_S = 5.0
+_FIELDS = {"CPU": ("cpus", 1.0), "GPU": ("gpus", 1.0), "memory": ("memory_mb", 2.0**20)}  # of a recipe, and its unit
 
 
 @contextmanager
@@ -54,20 +55,25 @@ def node_resources() -> dict[str, Mapping[str, float]]:
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
-def actors_that_fit(cpus: float, gpus: float, nodes: Iterable[Mapping[str, float]]) -> int:
-    """How many actors of so many cores and GPUs the nodes hold; no actor spans two of them."""
-    needs = {kind: needed for kind, needed in (("CPU", cpus), ("GPU", gpus)) if needed}
+def actors_that_fit(needs: Mapping[str, float], nodes: Iterable[Mapping[str, float]]) -> int:
+    """How many actors that need so much of each resource the nodes hold; no actor spans two of them."""
     return sum(math.floor(min(node.get(kind, 0.0) / needed for kind, needed in needs.items())) for node in nodes)
 
 
 def check_recipe_fits(recipe: Recipe, nodes: Collection[Mapping[str, float]]) -> None:
     """Raise ConfigError where no node has room for an actor of the recipe."""
-    for field, kind, needed in (("cpus", "CPU", recipe.cpus), ("gpus", "GPU", recipe.gpus)):
+    for kind, needed in recipe.resources.items():
         if needed > (there := max((node.get(kind, 0.0) for node in nodes), default=0.0)):
+            field, unit = _FIELDS[kind]
             remedy = f"choose another recipe, lower it with --set {field}=N, or use larger nodes"
             raise ConfigError(
-                f"recipe {recipe.name} needs {needed:g} {kind} a worker, the largest node has {there:g}: {remedy}"
+                f"recipe {recipe.name} needs {_amount(kind, needed)} a worker, the largest node has "
+                f"{there / unit:g}: {remedy}"
             )
-    if actors_that_fit(recipe.cpus, recipe.gpus, nodes) < 1:
-        wanted = f"{recipe.cpus:g} CPU and {recipe.gpus:g} GPU"
-        raise ConfigError(f"recipe {recipe.name} needs {wanted} a worker, no node has both: use larger nodes")
+    if actors_that_fit(recipe.resources, nodes) < 1:
+        wanted = " and ".join(_amount(kind, needed) for kind, needed in recipe.resources.items())
+        raise ConfigError(f"recipe {recipe.name} needs {wanted} a worker, no node has all: use larger nodes")
+
+
+def _amount(kind: str, needed: float) -> str:
+    return f"{needed / _FIELDS[kind][1]:g} {'MB of memory' if kind == 'memory' else kind}"
