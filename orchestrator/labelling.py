@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from orchestrator.place import beside
 from orchestrator.ray_session import actors_that_fit, check_recipe_fits, node_resources, ray_session
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
+from workers.recipe import Recipe
 from workers.spools import AnySpool
 from workers.supernet.progress import Step
 from workers.supernet.recipe import SharedRecipe
@@ -47,19 +48,18 @@ def run_on_ray(
         recipes, nodes = {request.recipe.hash: request.recipe for request in todo}, node_resources().values()
         for recipe in recipes.values():
             check_recipe_fits(recipe, nodes)
-        cpus, gpus = (max(getattr(recipe, kind) for recipe in recipes.values()) for kind in ("cpus", "gpus"))
+        reserved = most_resources(recipes.values())
         needs = node_needs(shared_places(config.store, todo, spool), config.data, config.task)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
-        scaling = scaling_policy(config.workers, actors_that_fit(cpus, gpus, nodes))
+        scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
             config.space,
             "workers.evaluators:ByFidelity",
             spool.place,
-            cpus,
-            gpus,
+            reserved,
             {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
             needs,
         )
@@ -75,6 +75,12 @@ def run_on_ray(
 
             progress = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
     return progress, address
+
+
+def most_resources(recipes: Iterable[Recipe]) -> dict[str, float]:
+    """Enough of each resource for an actor that makes labels of any of the recipes."""
+    every = [recipe.resources for recipe in recipes]
+    return {kind: max(one.get(kind, 0.0) for one in every) for kind in dict.fromkeys(k for one in every for k in one)}
 
 
 def scaling_policy(asked: int | None, room: int) -> ScalingPolicy:

@@ -48,11 +48,12 @@ class Recipe(BaseModel):
     head: dict[str, Any] = Field(default_factory=dict, description="Settings the task's head reads.")
     cpus: float = Field(default=1, gt=0, description="CPU cores an actor reserves.")
     gpus: float = Field(default=0, ge=0, description="Fraction of a GPU an actor reserves.")
-    time_limit_s: float = Field(default=1800, gt=0, description="An attempt is killed after so long.")
+    memory_mb: int = Field(default=0, ge=0, description="Main memory an actor reserves; as it comes if 0.")
+    time_limit_s: float = Field(default=1800, gt=0, description="An attempt is killed after so long, or sooner.")
     cache_mb: int = Field(default=1024, ge=1, description="Decoded images kept in a worker's memory.")
 
     # Where and how fast a label is made does not change what it means.
-    _NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"cpus", "gpus", "time_limit_s", "cache_mb"})
+    _NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"cpus", "gpus", "memory_mb", "time_limit_s", "cache_mb"})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -61,6 +62,12 @@ class Recipe(BaseModel):
         if self.ema and self.steps * (1 - self.ema) < 1:
             raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
         return self
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What an actor reserves, as Ray names and counts it; nothing that is 0."""
+        needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_mb * 2.0**20}
+        return {kind: needed for kind, needed in needs.items() if needed}
 
     @property
     def hash(self) -> str:

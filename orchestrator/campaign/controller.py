@@ -20,6 +20,7 @@ from orchestrator.campaign.events import (
 from orchestrator.campaign.failure import INFRASTRUCTURE, FailureHistory, FailurePolicy, GiveUp, Retry
 from orchestrator.campaign.progress import Progress, State, WorkerTime, utilisation
 from orchestrator.campaign.scaling import Grow, Keep, Pool, ScalingPolicy, Shrink
+from orchestrator.campaign.time_limit import TimeLimits
 from workers.label import LabelJob, LabelRequest, Outcome, Report
 
 # A fault in the set-up (a missing module, say) kills every newborn: so many births in a row a worker.
@@ -46,11 +47,13 @@ class CampaignController:
         campaign: str,
         scaling: ScalingPolicy,
         failures: FailurePolicy | None = None,
+        limits: TimeLimits | None = None,
     ) -> None:
         self._todo = {request.key: LabelJob(request, campaign) for request in requests}
         self._scaling = scaling
         self._room: int | None = None
         self._failures = failures or FailurePolicy()
+        self._limits = limits or TimeLimits()
         self._state = State.RUNNING
         self._now = 0.0
         self._next_worker = 0
@@ -128,10 +131,10 @@ class CampaignController:
             # One poll went by since the kill, so results that crossed it have been counted.
             self._finish()
             return
-        late = [w for w, f in self._flights.items() if self._now - f.since >= f.job.request.recipe.time_limit_s]
-        for worker in late:
-            limit = self._flights[worker].job.request.recipe.time_limit_s
-            self._abort(worker, Outcome.TIMEOUT, f"no result within the recipe's time limit of {limit:g} s")
+        limits = {worker: self._limits.of(flight.job) for worker, flight in self._flights.items()}
+        for worker in [w for w, flight in self._flights.items() if self._now - flight.since >= limits[w]]:
+            whose = "recipe's" if limits[worker] == self._flights[worker].job.request.recipe.time_limit_s else "usual"
+            self._abort(worker, Outcome.TIMEOUT, f"no result within the {whose} time limit of {limits[worker]:.3g} s")
 
     def _ready(self, worker: int, node: str) -> None:
         if worker not in self._starting:
@@ -187,6 +190,7 @@ class CampaignController:
 
     def _succeeded(self, key: str, report: Report) -> None:
         self._done += 1
+        self._limits.learn(report.job, report.seconds)
         self._infrastructure.pop(report.job.request.architecture.id, None)
         for worker in [worker for worker, (other, _) in self._abandoned.items() if other == key]:
             del self._abandoned[worker]

@@ -27,14 +27,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ActorSpec:
-    """What every actor of a pool is made from. `evaluator` is the importable factory, "package.module:callable"."""
+    """What every actor of a pool is made from. `evaluator` is the importable factory, "package.module:callable".
+
+    resources: what it reserves, as Ray names it (CPU, GPU, memory in bytes).
+    """
 
     task: str
     space: str
     evaluator: str
     spool: str
-    cpus: float = 1.0
-    gpus: float = 0.0
+    resources: Mapping[str, float] = field(default_factory=lambda: {"CPU": 1.0})
     arguments: Mapping[str, Any] = field(default_factory=dict)
     needs: NodeNeeds = field(default_factory=NodeNeeds)
 
@@ -53,7 +55,7 @@ class RayExecutor:
     """Actors named label-TASK-SPACE-N. Needs `ray.init` to have been called."""
 
     def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time) -> None:
-        self._spec = spec
+        self._spec, self._cpus = spec, spec.resources.get("CPU", 0.0)
         self._clock = clock
         self._class = ray.remote(LabelActor)
         self._actors: dict[int, Any] = {}
@@ -74,14 +76,15 @@ class RayExecutor:
         spec = self._spec
         actor: Any = self._class.options(
             name=f"label-{spec.task}-{spec.space}-{next(_numbers)}",
-            num_cpus=spec.cpus,
-            num_gpus=spec.gpus,
+            num_cpus=self._cpus,
+            num_gpus=spec.resources.get("GPU", 0.0),
+            memory=int(spec.resources.get("memory", 0)) or None,
             max_restarts=0,
             max_task_retries=0,
             label_selector={"ray.io/node-id": f"!in({','.join(sorted(self._unfit))})"} if self._unfit else None,
         ).remote(spec.task, spec.space)
         self._actors[worker] = actor
-        birth = actor.prepare.remote(spec.needs, spec.evaluator, dict(spec.arguments), spec.spool, spec.cpus)
+        birth = actor.prepare.remote(spec.needs, spec.evaluator, dict(spec.arguments), spec.spool, self._cpus)
         self._births[birth] = worker
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
@@ -145,7 +148,7 @@ class RayExecutor:
             return []
         self._looked = now
         fit = [resources for node, resources in node_resources().items() if node not in self._unfit]
-        before, self._room = self._room, actors_that_fit(self._spec.cpus, self._spec.gpus, fit)
+        before, self._room = self._room, actors_that_fit(self._spec.resources, fit)
         return [RoomChanged(self._room, self._clock())] if self._room != before else []
 
     def _avoid(self, unfit: Unfit) -> None:

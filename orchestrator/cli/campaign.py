@@ -6,13 +6,14 @@ from typing import Any
 
 from orchestrator.cli.output import preparation_display, progress_display, say
 from orchestrator.config import CampaignConfig
+from orchestrator.errors import StoreError
 from orchestrator.labelling import run_on_ray
 from orchestrator.place import spool_of
 from orchestrator.plan import plan_campaign
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.summary import summarise
-from workers.spools import open_spool
+from workers.spools import AnySpool, open_spool
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
     labels.keys()  # a store that cannot be read is refused before anything is written beside it
-    spool = open_spool(spool_of(config.store))
+    spool = _spool(config.store)
     committer = CommitterProcess(config.store, spool.place)
     if spool.pending():  # what an earlier run finished but could not commit
         committer.drain()
@@ -37,3 +38,11 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     if progress is not None and progress.problem:
         say(f"stopped: {progress.problem}")
     return summarise(config, plan, labels, progress, dashboard)
+
+
+def _spool(store: str) -> AnySpool:
+    try:
+        return open_spool(spool_of(store))
+    except OSError as error:
+        what = error.strerror or error
+        raise StoreError(f"label store {store}: cannot be made ({what}): name a place where you may write") from None

@@ -29,7 +29,10 @@ def labels(
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Show labels, best first, or write them to a file."""
-    rows = DeltaLabelStore(store).labels(task=task, space=space, data=data)
+    opened = DeltaLabelStore(store)
+    if opened.version() < 0:
+        say(f"--store {store}: there is none yet")
+    rows = opened.labels(task=task, space=space, data=data)
     rows = rows.take(pc.sort_indices(rows, sort_keys=[("value", "descending")]))
     if out is not None:
         _write(rows, out)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.output import clear_screen, emit
+from orchestrator.cli.output import clear_screen, emit, say
+from orchestrator.cluster_view import cluster_now
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 
@@ -22,8 +23,10 @@ def status(
     every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
-    """Labels by task and space with their reliability, attempts by outcome, messages of recent failures."""
+    """Labels by task and space with their reliability, attempts by outcome, recent failures, and the Ray cluster."""
     opened = DeltaLabelStore(store)
+    if opened.version() < 0:
+        say(f"--store {store}: there is none yet")
     emit(describe(opened, store), json)
     with suppress(KeyboardInterrupt):
         while watch:
@@ -50,6 +53,7 @@ def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
     ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
     document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
     document["recent_failures"] = failures[-5:]
+    document["cluster"] = cluster_now()
     return document
 
 

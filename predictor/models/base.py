@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -30,10 +30,17 @@ class NothingKnownError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """mean, deviation: (n,), in the unit of the labels. A score is a mean that ranks and no more: deviation is NaN."""
+    """mean, deviation: (n,), in the unit of the labels. A score is a mean that ranks and no more: deviation is NaN.
+
+    Unpacks as `mean, deviation = ...`.
+    """
 
     mean: Floats
     deviation: Floats
+
+    def __iter__(self) -> Iterator[Floats]:
+        """mean, then deviation."""
+        yield from (self.mean, self.deviation)
 
     @classmethod
     def score(cls, values: Floats) -> Prediction:

@@ -111,24 +111,34 @@ class CellBody(Body):
         return pyramid
 
 
+def _connected(ops: Sequence[str]) -> bool:
+    """Whether a path leads from the cell's input to its output."""
+    reached = {0}
+    for op, (source, target) in zip(ops, EDGES, strict=True):
+        if op != "none" and source in reached:
+            reached.add(target)
+    return max(EDGES)[1] in reached
+
+
 @register
 class NasBench201(Space):
-    """15,625 cells: one of five operations on each of six edges."""
+    """15,625 cells: one of five operations on each of six edges. Those without a path are built, but never drawn."""
 
     name = "nasbench201"
     default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1, "reduction": "residual", "stem": 4}
     published_body: Mapping[str, Any] = {"channels": [16, 32, 64], "cells": 5, "stem": 1}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
-        """Six operations drawn independently."""
-        return {"ops": [rng.choice(OPS) for _ in EDGES]}
+        """Six operations drawn independently, anew where no path is left: such a network answers the same to all."""
+        ops = [rng.choice(OPS) for _ in EDGES]
+        return {"ops": ops} if _connected(ops) else self.random_genotype(rng)
 
     def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        """One edge gets another operation."""
+        """One edge gets another operation, another one where that would leave no path."""
         ops = list(genotype["ops"])
         edge = rng.randrange(len(ops))
         ops[edge] = rng.choice([op for op in OPS if op != ops[edge]])
-        return {"ops": ops}
+        return {"ops": ops} if _connected(ops) else self.mutate_genotype(genotype, rng)
 
     def covering(self) -> list[Architecture]:
         """Each of the two convolutions on all edges."""

@@ -46,7 +46,7 @@ def main(address: str, place: str, count: int) -> None:
 
     end = run_campaign(
         CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(4), FailurePolicy(infrastructure_cap=2)),
-        RayExecutor(ActorSpec("faking", "fake", "fake_evaluator:build", str(spool.directory), cpus=0.5)),
+        RayExecutor(ActorSpec("faking", "fake", "fake_evaluator:build", str(spool.directory), resources={"CPU": 0.5})),
         record=spool.put,
         commit=commit,
         commit_every_s=0.1,

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 def executor(spool: Spool, evaluator: str = "fake_evaluator:build", cpus: float = 0.5) -> RayExecutor:
-    return RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), cpus=cpus))
+    return RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), resources={"CPU": cpus}))
 
 
 def last_reports(spool: Spool) -> dict[str, Report]:
@@ -75,7 +75,9 @@ def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
 def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     needs = NodeNeeds(code="old")
-    runner = RayExecutor(ActorSpec("faking", "fake", "fake_evaluator:build", spool.place, cpus=0.5, needs=needs))
+    runner = RayExecutor(
+        ActorSpec("faking", "fake", "fake_evaluator:build", spool.place, resources={"CPU": 0.5}, needs=needs)
+    )
     end = run_campaign(CampaignController([request(0)], "c", FixedWorkers(1)), runner, record=spool.put)
     assert "died before they were ready: node " in (end.problem or "")
     assert "runs other code than the driver" in (end.problem or "")

@@ -12,6 +12,7 @@ import ray
 import typer
 from PIL import Image
 
+from orchestrator.cli import status
 from orchestrator.cli.app import app, main
 
 FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "v1"
@@ -24,6 +25,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         raise AssertionError("a worker was about to start")
 
     monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(status, "cluster_now", dict)  # which would join one
     monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -45,7 +47,11 @@ CASES = [
     (["--task", "seg", "--data", "shapes:train=0"], "a split would be empty"),
     (["--task", "seg", "--num", "0"], "--num: Input should be greater than or equal to 1"),
     (["--task", "seg", "--num", "-4"], "--num:"),
-    (["--task", "seg", "--num", "20000", "--sample", "uniform"], "has only 15625 architectures"),
+    (
+        ["--task", "seg", "--sample", "uniform", "--store", "/proc/labels"],
+        "label store /proc/labels: cannot be made (No such file or directory)",
+    ),
+    (["--task", "seg", "--num", "20000", "--sample", "uniform"], "has only 15284 architectures"),
     (["--task", "seg", "--repeat", "0"], "--repeat:"),
     (["--task", "seg", "--save-images", "-1"], "--save-images:"),
     (["--task", "seg", "--save-images", "1", "--store", "s3://b/l"], "--save-images: s3://b/l is no folder"),

@@ -26,6 +26,7 @@ def test_watch_shows_what_has_come_since(
         store.commit([report(looks)])
 
     monkeypatch.setattr(module.time, "sleep", wait)
+    monkeypatch.setattr(module, "cluster_now", dict)
     module.status(store=str(tmp_path), watch=True, every=2.0, json=True)
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [document["labels"] for document in documents] == [0, 1, 2]

@@ -99,3 +99,14 @@ def test_published_cell_strings_are_read() -> None:
     assert space.encode(space.parse(text)) == [3, 0, 1, 4, 2, 0]  # type: ignore[attr-defined]
     with pytest.raises(GenotypeError, match="must list edges"):
         space.parse("|none~0|")  # type: ignore[attr-defined]
+
+
+def test_cells_without_a_path_are_never_drawn() -> None:
+    space = get_space("nasbench201")
+    drawn = {tuple(space.encode(a)) for a in space.sequence(0)}
+    # By hand: 0 to 3, 0 to 1 to 3, 0 to 2 to 3, 0 to 1 to 2 to 3.
+    paths = [(3,), (0, 4), (1, 5), (0, 2, 5)]
+    whole = {c for c in itertools.product(range(5), repeat=6) if any(all(c[edge] for edge in path) for path in paths)}
+    assert drawn == whole
+    rng, lone = random.Random(0), space.decode([0, 0, 0, 1, 0, 0])  # one edge, from input to output
+    assert all(tuple(space.encode(space.mutate(lone, rng))) in whole for _ in range(50))
