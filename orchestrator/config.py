@@ -33,6 +33,9 @@ class CampaignConfig(BaseModel):
     audit: int = Field(default=0, ge=0, description="Architectures labelled at fidelity full too, to compare.")
     save_images: int = Field(default=0, ge=0, description="Pictures of predictions a label, beside the store.")
 
+    refresh_every: int = Field(default=0, ge=0, description="New labels after which the predictor is refreshed.")
+    predictors: str = Field(default="predictors", description="Folder of the predictor's generations.")
+
     @model_validator(mode="after")
     def _named_things_exist(self) -> Self:
         if not self.store:

@@ -12,10 +12,19 @@ from typing import Any
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.progress import Progress
 from orchestrator.campaign.run import Observer, run_campaign
-from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingPolicy
+from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, LeavesRoom, ScalingPolicy
 from orchestrator.config import CampaignConfig
+from orchestrator.generations import champion
 from orchestrator.place import beside
-from orchestrator.ray_session import actors_that_fit, check_recipe_fits, node_resources, ray_session
+from orchestrator.ray_session import (
+    actors_in_the_way,
+    actors_that_fit,
+    check_recipe_fits,
+    node_resources,
+    ray_session,
+)
+from orchestrator.refresh.beside import CPUS, RefreshBeside, refresh_command, told_in_words
+from orchestrator.refresh.history import hold_out_of
 from orchestrator.store.committer_process import CommitterProcess
 from workers.label import LabelRequest
 from workers.recipe import Recipe
@@ -34,8 +43,9 @@ def run_on_ray(
     spool: AnySpool,
     display: Display,
     preparation_display: PreparationDisplay,
+    say: Callable[[str], None],
 ) -> tuple[Progress, str | None]:
-    """Make the labels of `todo`; gives the final progress and the dashboard's address.
+    """Make the labels of `todo`; gives the final progress and the dashboard's address. say: gets news of refreshes.
 
     Raises ConfigError where Ray or its resources do not suffice, PreparationError where preparing failed.
     """
@@ -53,6 +63,9 @@ def run_on_ray(
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
+        refreshes = refreshes_beside(config, reserved, say) if config.refresh_every else None
+        if refreshes is not None:
+            scaling = LeavesRoom(scaling, lambda: refreshes.held)
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
@@ -69,12 +82,41 @@ def run_on_ray(
             def observe(progress: Progress) -> None:
                 show(progress)
                 metrics.observe(progress)
+                if refreshes is not None:
+                    refreshes.tick()
 
             def commit() -> None:
-                metrics.committed(committer.drain())
+                drained = committer.drain()
+                metrics.committed(drained)
+                if refreshes is not None:
+                    refreshes.committed(drained.labels)
 
-            progress = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
-    return progress, address
+            ended = None
+            try:
+                ended = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
+            finally:
+                if refreshes is not None:
+                    refreshes.close(complete=ended is not None and not ended.todo)
+    return ended, address
+
+
+def refreshes_beside(config: CampaignConfig, needs: Mapping[str, float], say: Callable[[str], None]) -> RefreshBeside:
+    """Refreshes of the predictor on this campaign's Ray. needs: what a label worker reserves."""
+    import ray
+
+    from orchestrator.telemetry import GenerationMetrics
+
+    metrics = GenerationMetrics()
+
+    def told(document: dict[str, Any]) -> None:
+        say(told_in_words(document))
+        if number := champion(Path(config.predictors)):
+            metrics.observe(number, hold_out_of(Path(config.predictors), number))
+
+    command = refresh_command(config.store, config.predictors, ray.get_runtime_context().gcs_address)
+    return RefreshBeside(
+        config.refresh_every, command, lambda: actors_in_the_way(needs, CPUS, list(node_resources().values())), told
+    )
 
 
 def most_resources(recipes: Iterable[Recipe]) -> dict[str, float]:

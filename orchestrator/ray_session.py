@@ -60,6 +60,20 @@ def actors_that_fit(needs: Mapping[str, float], nodes: Iterable[Mapping[str, flo
     return sum(math.floor(min(node.get(kind, 0.0) / needed for kind, needed in needs.items())) for node in nodes)
 
 
+def actors_in_the_way(needs: Mapping[str, float], cpus: float, nodes: Collection[Mapping[str, float]]) -> int:
+    """How many of all actors that fit must go for so many cores on one node, the node where that costs fewest.
+
+    Where no node has so many cores, as if the largest gave all it has.
+    """
+    whole = actors_that_fit(needs, nodes)
+    left = (
+        whole - actors_that_fit(needs, [node]) + actors_that_fit(needs, [{**node, "CPU": node.get("CPU", 0.0) - cpus}])
+        for node in nodes
+        if node.get("CPU", 0.0) >= cpus
+    )
+    return whole - max(left, default=0)
+
+
 def check_recipe_fits(recipe: Recipe, nodes: Collection[Mapping[str, float]]) -> None:
     """Raise ConfigError where no node has room for an actor of the recipe."""
     for kind, needed in recipe.resources.items():

@@ -13,6 +13,20 @@ from workers.label import Outcome
 _COMMIT_BOUNDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0]
 
 
+class GenerationMetrics:
+    """Scraped as ray_orchestrator_generation and ray_orchestrator_generation_hold_out. Needs Ray to be running."""
+
+    def __init__(self) -> None:
+        self._number = Gauge("orchestrator_generation", "The predictor's generation in use.")
+        self._score = Gauge("orchestrator_generation_hold_out", "Its pooled rank correlation on the hold-out.")
+
+    def observe(self, number: int, hold_out: float | None) -> None:
+        """Publish what is used now. hold_out: None where it was not tested."""
+        self._number.set(float(number))
+        if hold_out is not None:
+            self._score.set(hold_out)
+
+
 class CampaignMetrics:
     """Scraped as ray_orchestrator_*; tags are task and space. Needs Ray to be running.
 

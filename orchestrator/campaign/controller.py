@@ -120,8 +120,8 @@ class CampaignController:
             case Stop():
                 self._stop()
         if self._state in {State.RUNNING, State.DRAINING}:
+            self._scale()  # first, so that a worker too many gets no further job
             self._dispatch()
-            self._scale()
             if not self._flights and (not self._todo or self._state is State.DRAINING):
                 self._finish()
         return self._actions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +80,31 @@ class ClusterWorkers:
         if pool.room is None:
             return Keep()
         return _towards(min(pool.room + max(self.least, pool.room), pool.remaining), pool)
+
+
+@dataclass(frozen=True, slots=True)
+class LeavesRoom:
+    """As another policy says, but for `held` workers fewer than there is room for, none of them waiting for room.
+
+    held: asked every time; 0 while nothing else needs room. Who is at work ends its label first.
+    """
+
+    policy: ScalingPolicy
+    held: Callable[[], int]
+
+    def decide(self, pool: Pool) -> Resize:
+        """The other policy's choice, held down."""
+        choice, held = self.policy.decide(pool), self.held()
+        if not held or pool.room is None:
+            return choice
+        match choice:
+            case Grow(count):
+                wanted = pool.workers + count
+            case Shrink(count):
+                wanted = pool.workers - count
+            case Keep():
+                wanted = pool.workers
+        return _towards(min(wanted, max(0, pool.room - held)), pool)
 
 
 def _towards(wanted: int, pool: Pool) -> Resize:

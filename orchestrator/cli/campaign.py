@@ -32,7 +32,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     try:
         progress, dashboard = None, None
         if todo:
-            progress, dashboard = run_on_ray(config, todo, committer, spool, progress_display, preparation_display)
+            progress, dashboard = run_on_ray(config, todo, committer, spool, progress_display, preparation_display, say)
     finally:
         committer.close()
     if progress is not None and progress.problem:

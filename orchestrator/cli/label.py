@@ -38,6 +38,12 @@ def label(
         int, typer.Option(help="architectures to label at fidelity full too, to see how well the labels rank")
     ] = 0,
     save_images: Annotated[int, typer.Option(help="pictures of predictions a label, in STORE/_images")] = 0,
+    refresh_every: Annotated[
+        int, typer.Option(help="new labels after which the predictor learns them, beside labelling; 0: never")
+    ] = 0,
+    predictors: Annotated[str, typer.Option(help="folder of the predictor's generations, for --refresh-every")] = (
+        "predictors"
+    ),
     config_file: Annotated[
         Path | None, typer.Option("--config", help="YAML file of these options; the command line wins")
     ] = None,

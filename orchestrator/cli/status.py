@@ -7,36 +7,40 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from orchestrator.cli.output import clear_screen, emit, say
 from orchestrator.cluster_view import cluster_now
+from orchestrator.generations import champion, pinned
+from orchestrator.refresh.history import hold_out_of, last_decision
 from orchestrator.reliability import pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 
 
 def status(
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    predictors: Annotated[Path, typer.Option(help="folder of the predictor's generations")] = Path("predictors"),
     watch: Annotated[bool, typer.Option("--watch", help="again and again, until Ctrl-C")] = False,
     every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
-    """Labels by task and space with their reliability, attempts by outcome, recent failures, and the Ray cluster."""
+    """Labels by task and space with their reliability, attempts, recent failures, the predictor and the Ray cluster."""
     opened = DeltaLabelStore(store)
     if opened.version() < 0:
         say(f"--store {store}: there is none yet")
-    emit(describe(opened, store), json)
+    emit(describe(opened, store, predictors), json)
     with suppress(KeyboardInterrupt):
         while watch:
             time.sleep(every)
-            document = describe(opened, store)
+            document = describe(opened, store, predictors)
             clear_screen()
             emit(document, json)
 
 
-def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
+def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str, Any]:
     """The document `status` prints."""
     groups: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
     columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
@@ -53,8 +57,22 @@ def describe(opened: DeltaLabelStore, where: str) -> dict[str, Any]:
     ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
     document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
     document["recent_failures"] = failures[-5:]
+    document["predictor"] = _predictor(predictors)
     document["cluster"] = cluster_now()
     return document
+
+
+def _predictor(folder: Path) -> dict[str, Any]:
+    """The generation in use, and what was last decided of a candidate; empty where there is none."""
+    number = champion(folder)
+    if number is None:
+        return {}
+    told: dict[str, Any] = {"generation": number, "hold_out": hold_out_of(folder, number)}
+    if pinned(folder) is not None:
+        told["pinned"] = True
+    if last := last_decision(folder):
+        told["last_decision"] = f"{last.decision} {last.number} ({last.reason})"
+    return told
 
 
 def _group(rows: list[tuple[str, int, float]]) -> dict[str, Any]:

@@ -55,6 +55,14 @@ def predecessor(folder: Path) -> int:
     return earlier[-1]
 
 
+def hold_out_of(folder: Path, number: int) -> float | None:
+    """A generation's pooled score; None where it was not tested or cannot be read."""
+    try:
+        return pooled_score(read_about(place_of(folder, number))["hold_out"])
+    except GenerationError:
+        return None
+
+
 def last_decision(folder: Path) -> Record | None:
     """The newest."""
     records = read_records(folder)

@@ -27,6 +27,6 @@ def test_watch_shows_what_has_come_since(
 
     monkeypatch.setattr(module.time, "sleep", wait)
     monkeypatch.setattr(module, "cluster_now", dict)
-    module.status(store=str(tmp_path), watch=True, every=2.0, json=True)
+    module.status(store=str(tmp_path), predictors=tmp_path / "predictors", watch=True, every=2.0, json=True)
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [document["labels"] for document in documents] == [0, 1, 2]
