@@ -14,7 +14,9 @@ from synthetic_sets import random_graph
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.generations import next_generation, publish
-from orchestrator.predictor_training import Training, _train_alone, hold_out_report, learn_and_test, train_predictor
+from orchestrator.predictor_training import Training, hold_out_report, learn_and_test, train_alone, train_predictor
+from orchestrator.replay import Replay
+from orchestrator.replay_file import read_replay
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.graph import Graph
@@ -51,7 +53,7 @@ def test_a_version_is_learnt_without_the_architectures_it_is_tested_on(
     store: DeltaLabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Stacked, "settings", Settings(2, 32, 3e-3))
-    predictor, tested = learn_and_test(training(tmp_path, version=1), Unwatched())
+    predictor, tested = learn_and_test(training(tmp_path), Replay.nothing().grown(store, 1), Unwatched())
     assert predictor.about["labels"] + len(tested[0]) == 120
     (row,) = hold_out_report(predictor, tested)
     assert (row["set"], row["tested"]) == ("cells/seg/folder:/data", len(tested[0]))
@@ -69,11 +71,12 @@ def test_a_generation_on_ray(
     monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     out = tmp_path / "predictors"
     (out / "_training").mkdir(parents=True)
-    made, about = _train_alone(training(tmp_path), out, lambda stage, done, total: None)
+    made, about = train_alone(training(tmp_path), out, lambda stage, done, total: None)
     assert made.name == "000001"
     assert (about["version"], about["model"], about["labels"] < 140) == (2, "default", True)
-    assert sorted(path.name for path in out.iterdir()) == ["000001", "_training", "latest"]
+    assert sorted(path.name for path in out.iterdir()) == ["000001", "_replay", "_training", "latest"]
     assert list((out / "_training").iterdir()) == []
+    assert read_replay(out / "_replay" / "000001").rows.num_rows == 140
     mean = Predictor.load(out / "latest").predict(GRAPHS, "seg").mean
     assert np.corrcoef(mean, [np.log2(graph.flops) for graph in GRAPHS])[0, 1] > 0.8
 
@@ -112,6 +115,6 @@ def test_mistakes_are_one_line(store: DeltaLabelStore, tmp_path: Path) -> None:
     (tmp_path / "out" / "_training").mkdir(parents=True)
     with (
         FileLock(tmp_path / "out" / "_training" / "lock"),
-        pytest.raises(ConfigError, match="another training writes to it"),
+        pytest.raises(ConfigError, match="another training or refresh writes to it"),
     ):
         train_predictor(training(tmp_path), tmp_path / "out", show)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from orchestrator.generations import next_generation, publish, replay_of
 from orchestrator.predictor_training import Training, hold_out_report, learn_and_test
 from orchestrator.refresh.candidate import make_candidate
 from orchestrator.refresh.lesson import Lesson
-from orchestrator.refresh.run import Means
+from orchestrator.refresh.run import Means, refresh
 from orchestrator.replay import Replay
 from orchestrator.replay_file import write_replay
 from orchestrator.store.delta import DeltaLabelStore
@@ -44,3 +46,10 @@ def more(lesson: Lesson, folder: Path, show: Showing) -> None:
 
 
 MEANS = Means(first, more)
+
+
+def work(place: str) -> object:
+    """One refresh of PLACE/predictors by PLACE/labels."""
+    torch.set_num_threads(1)
+    be_quick()
+    return refresh(f"{place}/labels", Path(place, "predictors"), MEANS, lambda *_: None, lambda _: None)
