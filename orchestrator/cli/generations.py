@@ -21,7 +21,6 @@ _JSON = "one JSON document on stdout"
 Out = Annotated[Path | None, typer.Option(help=_OUT)]
 Json = Annotated[bool, typer.Option("--json", help=_JSON)]
 Number = Annotated[int, typer.Argument(help="number of a generation")]
-_COLUMNS = ("generation", "made", "version", "labels", "hold_out", "champion", "pinned", "decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +99,8 @@ def _list(folder: Path, json: bool) -> None:
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    marks = {name: "yes" if row[name] else "" for name in ("champion", "pinned")}
-    return {name: row[name] for name in _COLUMNS} | marks | {"reason": row["reason"] or ""}
+    """For a narrow terminal."""
+    used = "pinned" if row["pinned"] else "yes" if row["champion"] else ""
+    made = (row["made"] or "")[:16].replace("T", " ")
+    columns = {"no": row["generation"], "made": made, "used": used}
+    return columns | {name: row[name] for name in ("version", "labels", "hold_out", "decision", "reason")}

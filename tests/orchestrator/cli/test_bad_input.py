@@ -105,6 +105,7 @@ CASES = [
     (["--task", "seg", "--set", "task=cls"], "is for task cls, not seg"),
     (["--task", "seg", "--set", "precision=float8"], "precision: Input should be"),
     (["--task", "seg", "--store", ""], "store is empty"),
+    (["--task", "seg", "--refresh-every", "-1"], "--refresh-every: Input should be greater"),
 ]
 
 
@@ -121,7 +122,7 @@ def test_one_line_and_exit_code_2(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["label", "labels", "status", "evaluate"])
+@pytest.mark.parametrize("command", ["label", "labels", "status", "evaluate", "refresh"])
 def test_a_newer_and_a_corrupt_store_are_refused(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
