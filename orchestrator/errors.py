@@ -13,6 +13,10 @@ class PreparationError(AIOPError):
     """Shared weights or a shared head could not be made."""
 
 
+class RefreshError(AIOPError):
+    """A refresh whose training failed, again and again; the champion is as it was."""
+
+
 class StoreError(AIOPError):
     """The label store cannot be reached or written: names the place and the remedy."""
 

@@ -55,8 +55,8 @@ def _watch(look: Callable[[], Outcome], every: float, json: bool) -> None:
         try:
             outcome = look()
             text = outcome.reason if isinstance(outcome, NothingToDo) else ""
-        except (AIOPError, RuntimeError) as error:  # Ray Train's errors are RuntimeErrors
-            outcome, text = None, f"error: {' '.join(str(error).split())[:500]}"
+        except AIOPError as error:
+            outcome, text = None, f"error: {error}"
         if text and text != said:
             say(text)
         said = text

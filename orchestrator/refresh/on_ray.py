@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import RefreshError
 from orchestrator.ray_session import ray_session
 from orchestrator.refresh.lesson import COMPARED, Lesson
 from orchestrator.refresh.run import Means
@@ -22,16 +26,29 @@ def on_ray(share: Share) -> Means:
         from orchestrator.predictor_training import Training, train_alone
 
         training = Training(store, version, _MODEL, _SEED, share.workers, share.gpus, share.cpus)
-        with ray_session():
+        with _on_a_cluster():
             return train_alone(training, folder, show)
 
     def more(lesson: Lesson, folder: Path, show: Showing) -> None:
         if (folder / COMPARED).exists():  # one that was killed before it could decide
             return
-        with ray_session():
+        with _on_a_cluster():
             run_train_job(_learn, {"lesson": asdict(lesson), "folder": str(folder.absolute())}, share, folder, show)
 
     return Means(first, more)
+
+
+@contextmanager
+def _on_a_cluster() -> Iterator[None]:
+    """A Ray session. Raises RefreshError, in one line, where restarts did not help."""
+    with ray_session():
+        train: Any = importlib.import_module("ray.train")
+        try:
+            yield
+        except train.TrainingFailedError as error:
+            causes = getattr(error, "worker_failures", {})
+            text = " ".join(str(next(iter(causes.values()), error)).split())[-300:]
+            raise RefreshError(f"refresh: training failed ({text}): the generation in use stays; try again") from error
 
 
 def _learn(config: dict[str, Any]) -> None:

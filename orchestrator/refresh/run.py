@@ -17,7 +17,7 @@ from orchestrator.refresh.gate import Decision, Promote, decide
 from orchestrator.refresh.lesson import GENERATION, Lesson, read_compared
 from orchestrator.refresh.promotion import finish_promotion, unfinished
 from orchestrator.train_job import Showing
-from predictor.generation import read_about
+from predictor.generation import read_about, read_generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def refresh(store: str, folder: Path, means: Means, show: Showing, say: Callable
                 made, about = means.first(store, version, folder, show)
                 return Trained(int(made.name), about)
             case NewLabels(champion, _, until, labels):
+                read_generation(place_of(folder, champion))  # a damaged one is told here, not by a worker
                 count = "all labels" if labels is None else f"{labels} new labels"
                 say(f"{count} for generation {champion}")
                 lesson = Lesson(store, until, str(place_of(folder, champion).absolute()))

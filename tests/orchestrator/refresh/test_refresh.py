@@ -25,6 +25,7 @@ from orchestrator.refresh.history import history, predecessor
 from orchestrator.refresh.run import Means, Trained, refresh
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
+from predictor.generation import GenerationError
 from predictor.graph import Graph
 from predictor.models.stacked import Stacked
 
@@ -269,10 +270,17 @@ def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--store .*nothing: it has no labels: make some"):
         look(out, str(tmp_path / "nothing"))
     assert look(tmp_path / "none", str(place / "labels")) == NoChampion(1)
-    (place / "predictors" / "000001" / "generation.json").write_text(
-        (out / "000001" / "generation.json").read_text().replace('"version": 1,', '"version": 7,')
-    )
-    with pytest.raises(ConfigError, match="has version 1, generation 1 learnt from 7: name the store that it learnt"):
+    content = (out / "000001" / "weights.safetensors").read_bytes()
+    (out / "000001" / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    commit(place, 100, 110)
+    with pytest.raises(GenerationError, match=r"000001: weights.safetensors is not as it was written: restore it"):
+        again(place)
+    about = (out / "000001" / "generation.json").read_text()
+    (out / "000001" / "generation.json").write_text(about.replace('"model": "default"', '"model": "aiop"'))
+    with pytest.raises(ConfigError, match="generation 1 is of model aiop, which cannot learn more: train default"):
+        look(out, str(place / "labels"))
+    (out / "000001" / "generation.json").write_text(about.replace('"version": 1,', '"version": 7,'))
+    with pytest.raises(ConfigError, match="has version 2, generation 1 learnt from 7: name the store that it learnt"):
         look(out, str(place / "labels"))
     with pytest.raises(ConfigError, match="there is no generation before this one"):
         predecessor(out)
