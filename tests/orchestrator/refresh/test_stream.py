@@ -6,6 +6,9 @@ AIOP_LABELS=/path/to/labels python -m pytest -m slow -n 0 -s tests/orchestrator/
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -106,6 +109,39 @@ def test_a_poisoned_slice(published: Published, tmp_path: Path, kind: str) -> No
     print(f"\n{kind}: {before:.3f} -> {after:.3f}: {outcome.decision}: {outcome.reason}")
     print(f"{len(found & names)} of {len(names)} wrong labels are told, and {len(found - names)} others")
     assert after > before - MARGIN
+
+
+def test_going_on_costs_a_fraction_of_training_anew(published: Published, tmp_path: Path) -> None:
+    """Two thousand labels, of which the last fifty are new."""
+    tested = published.hold_out(tmp_path / "all")
+    published.feed(tmp_path, published.rows[:1950])
+    again(tmp_path)
+    before, _ = score(latest(tmp_path), tested)
+    published.feed(tmp_path, published.rows[1950:2000])
+    outcome, cost = again(tmp_path)
+    assert isinstance(outcome, Record)
+    after, _ = score(latest(tmp_path), tested)
+    began = time.process_time()
+    in_process.first(str(tmp_path / "labels"), _version(tmp_path), tmp_path / "anew", lambda *_: None)
+    anew, afresh = time.process_time() - began, score(Predictor.load(tmp_path / "anew" / "latest"), tested)[0]
+    print(f"\n{before:.3f} -> {after:.3f} in CPU {cost:.1f} s; anew {afresh:.3f} in {anew:.1f} s: {outcome.reason}")
+    assert anew >= 5 * cost
+    assert after > afresh - MARGIN
+
+
+def test_freshness(published: Published, tmp_path: Path) -> None:
+    """From a commit to a promoted generation that has learnt from it, with the command, its Ray and all."""
+    command = [sys.executable, "-c", "from orchestrator.cli import main; main()", "refresh", "--json"]
+    published.feed(tmp_path, published.rows[:1980])
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    published.feed(tmp_path, published.rows[1980:2000])
+    began = time.monotonic()
+    ended = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    wall, told = time.monotonic() - began, json.loads(ended.stdout.splitlines()[-1])
+    print(f"\n{wall:.1f} s from the commit to generation {told['generation']}: {told['reason']}")
+    assert told["decision"] == "promote"
+    assert latest(tmp_path).about["version"] == _version(tmp_path)
+    assert wall <= 90
 
 
 def _version(place: Path) -> int:

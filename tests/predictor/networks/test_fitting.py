@@ -88,3 +88,24 @@ def test_folds_are_a_matter_of_the_architecture() -> None:
     found = folds(names)
     assert np.array_equal(found[::-1], folds(names[::-1]))
     assert (abs(np.bincount(found, minlength=FOLDS) - 200) < 60).all()
+
+
+def test_no_epoch_leaves_out_what_is_new() -> None:
+    always = np.array([3, 17, 40])
+    for seed in range(3):
+        rows = np.concatenate(list(fitting._batches(60, Settings(1, 8, 1e-3, most=20), seed, always)))
+        assert len(rows) == len(set(rows)) == 20
+        assert set(always) <= set(rows)
+        many = np.concatenate(list(fitting._batches(60, Settings(1, 8, 1e-3, most=20), seed, np.arange(30))))
+        assert sorted(many) == list(range(30))
+
+
+def test_weights_that_know_something_are_kept_where_no_epoch_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told, epoch, changed in (([0.2, 0.5, 0.3, 0.4], 0, False), ([0.2, 0.5, 0.1, 0.4], 2, True)):
+        losses, learner = iter(told), lesson(EXAMPLES.take(np.arange(5)))
+        monkeypatch.setattr(fitting, "held_out_loss", lambda lesson, batch, losses=losses: next(losses))
+        before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+        end = fit(learner, Settings(3, 16, 3e-3, patience=3, from_known=True), 0, Unwatched())
+        assert (end.best_epoch, end.best_loss) == (epoch, min(told))
+        same = [torch.equal(value, before[name]) for name, value in learner.network.state_dict().items()]
+        assert all(same) != changed
