@@ -6,8 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.fs import DeltaStorageHandler
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
+from orchestrator.store.explaining import explained
 from orchestrator.store.log import added_files, read_files
 from orchestrator.store.merge import merge_small_files
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
@@ -129,7 +129,7 @@ class KeyedTable:
 
     def _logged(self, since: int, version: int) -> pa.Table | None:
         """The rows of the files that were added; None where log entries or files were cleaned up."""
-        with self._explained():
+        with explained(self._uri):
             try:
                 added = (path for n in range(since + 1, version + 1) for path in added_files(self._files(), n))
                 return read_files(self._files(), added, self._schema)
@@ -156,7 +156,7 @@ class KeyedTable:
 
     def version(self) -> int:
         """The newest version; -1 where there is no table yet."""
-        with self._explained():
+        with explained(self._uri):
             table = self._refresh()
             return -1 if table is None else int(table.version())
 
@@ -166,7 +166,7 @@ class KeyedTable:
         if table is None:
             return
         self._merge(table)
-        with self._explained():
+        with explained(self._uri):
             table.create_checkpoint()
             table.vacuum(dry_run=False)
 
@@ -198,7 +198,7 @@ class KeyedTable:
         return table
 
     def _refresh(self) -> DeltaTable | None:
-        with self._explained():
+        with explained(self._uri):
             if self._table is None:
                 self._table = self._open()
             else:
@@ -209,7 +209,7 @@ class KeyedTable:
         return self._table
 
     def _open(self) -> DeltaTable | None:
-        with self._explained():
+        with explained(self._uri):
             for _ in range(2):
                 try:
                     table = DeltaTable(self._uri, storage_options=self._options)
@@ -257,7 +257,7 @@ class KeyedTable:
         newest = int(table.version())
         if newest == self.known_version:
             return
-        with self._explained():
+        with explained(self._uri):
             added: set[str] = set()
             try:
                 if self.known_version < 0:
@@ -279,7 +279,7 @@ class KeyedTable:
         return strings(read_files(self._files(), added_files(self._files(), version), key).column(0))
 
     def _scan(self, table: DeltaTable, schema: pa.Schema, chosen: pc.Expression | None) -> pa.Table:
-        with self._explained():
+        with explained(self._uri):
             if self._remote:
                 return self._query(table, schema, chosen)
             dataset = table.to_pyarrow_dataset(filesystem=self._files())
@@ -308,21 +308,3 @@ class KeyedTable:
         except (TableNotFoundError, OSError):
             return False
         return any(info.path.endswith(".parquet") for info in infos)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (StoreError, CommitFailedError):
-            raise
-        except (PermissionError, ConnectionError, TimeoutError) as error:
-            text = " ".join(str(error).split())[:300]
-            raise StoreError(
-                f"label store {self._uri}: cannot be reached ({text}): check rights and network"
-            ) from error
-        except (DeltaError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            text = " ".join(str(error).split())
-            # Object stores report an outage as a plain OSError with this text; nothing is broken then.
-            if isinstance(error, OSError) and text.startswith("Generic "):
-                raise StoreError(f"label store {self._uri}: {text[:300]}: check address, rights and network") from error
-            raise StoreCorruptError(self._uri, text or type(error).__name__) from error
