@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,7 +19,7 @@ OLDEST = 7  # version of ONNX's operations from which on they broadcast as torch
 ONNX_DOMAINS = ("", "ai.onnx")
 _WEIGHTS = frozenset((1, 2, 3, 10, 11, 16, 17, 18, 19, 20))  # types of real numbers, and of 8 bits that stand for them
 _LEARNT = {"Conv": (1, 2), "ConvTranspose": (1, 2), "Gemm": (1, 2), "PRelu": (1,)}  # inputs, whatever their size
-_LEARNT |= dict.fromkeys(("BatchNormalization", "InstanceNormalization", "LayerNormalization"), (1, 2))
+_LEARNT |= dict.fromkeys(("BatchNormalization", "LayerNormalization"), (1, 2))
 _STATISTICS = (3, 4)  # inputs of a batch norm that are measured, not learnt
 _SMALL = 64  # numbers; constants with more have a size and no values
 
@@ -66,8 +67,24 @@ def onnx_package(module: str = "") -> Any:
         raise OnnxError("ONNX files are read by the package onnx: pip install 'aiop-orchestrator[onnx]'") from None
 
 
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with what a file says is an OnnxError."""
+    try:
+        yield
+    except AIOPError:
+        raise
+    except Exception as error:  # what a file says may be anything
+        raise OnnxError(f"{path}: is damaged ({type(error).__name__}: {_line(error)}): export it anew") from error
+
+
 def read_file(path: Path) -> OnnxFile:
     """Raises OnnxError, in one line, for what is no ONNX file, or not one of a network that takes an image."""
+    with telling(path):
+        return _read(path)
+
+
+def _read(path: Path) -> OnnxFile:
     model = _parsed(path)
     version = _version(path, model)
     if model.functions:
@@ -93,7 +110,7 @@ def read_file(path: Path) -> OnnxFile:
         arrays=arrays,
         weights=frozenset(_weights(operations, arrays, stored - measured)),
         valued=frozenset(name for name, array in arrays.items() if _is_small(array) and name not in measured),
-        shapes={value.name: value.type for value in (*graph.value_info, *graph.output)},
+        shapes={value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)},
         version=version,
     )
 
@@ -104,6 +121,11 @@ def identity(path: Path) -> str:
     So the same network exported anew is the same, trained or not. Raises OnnxError as `read_file` does.
     """
     file = read_file(path)
+    with telling(path):
+        return _identity(file)
+
+
+def _identity(file: OnnxFile) -> str:
     numbers = {file.image: 0}
     told = hashlib.sha256(repr((file.size, file.kind)).encode())
     for operation in file.operations:

@@ -13,7 +13,7 @@ from predictor.errors import AIOPError
 from predictor.graph.from_onnx import arithmetic, layers, movement  # noqa: F401 - they fill the table
 from predictor.graph.from_onnx.call import DTYPES, TABLE, Call, Operation, UnsupportedError
 from predictor.graph.from_onnx.constants import computed, constant
-from predictor.graph.from_onnx.file import OnnxError, OnnxFile, onnx_package, read_file
+from predictor.graph.from_onnx.file import OnnxError, OnnxFile, onnx_package, read_file, telling
 from predictor.graph.from_onnx.folding import folded
 
 _NUMBERS = {kind: number for number, kind in DTYPES.items()}
@@ -39,7 +39,9 @@ def read_onnx(path: str | Path) -> OnnxNetwork:
 
     Raises OnnxError, in one line, for what is no ONNX file, or not one of a network that takes one image.
     """
-    return OnnxNetwork(read_file(Path(path)))
+    file = read_file(Path(path))
+    with telling(file.path):
+        return OnnxNetwork(file)
 
 
 class OnnxNetwork(nn.Module):
