@@ -73,7 +73,7 @@ def test_files_are_networks_wherever_they_lie(tmp_path: Path, monkeypatch: pytes
     shutil.copy("net.onnx", "copy.onnx")
     header = GOOD.splitlines()[0]
     lines = (f"{name},cls,d,top1,0.5,{side},," for name, side in [("net.onnx", 32), ("copy.onnx", 32), ("net.onnx", 8)])
-    outcome, store = imported("\n".join([header, *lines, "gone.onnx,cls,d,top1,0.5,32,,"]), tmp_path)
+    outcome, _ = imported("\n".join([header, *lines, "gone.onnx,cls,d,top1,0.5,32,,"]), tmp_path)
     reasons = {line.line: line.reason for line in outcome.refused}
     assert reasons.keys() == {4, 5}
     assert "takes images of 3x32x32, not 3x8x8" in reasons[4]

@@ -10,6 +10,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.evaluation import evaluate_models
 from orchestrator.label_sets import read_label_sets
 from orchestrator.store.memory import MemoryLabelStore
+from predictor.evaluation import summarise
 from predictor.graph import Graph, Node
 from predictor.label_set import PROXIES
 from predictor.models import ModelError
@@ -77,7 +78,9 @@ def test_models_are_compared_on_a_stores_labels() -> None:
     store.commit([labelled(n, 0.1 + 0.01 * n) for n in range(60)])
     sets, _ = read_label_sets(store)
     shown: list[tuple[int, int]] = []
-    rows = evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
+    rows = summarise(
+        evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
+    )
     assert shown == [(1, 1)]  # nothing to learn from, whatever the seed
     # Without labels, and with no other set, only cost ranks.
     assert [(row["labels"], row["model"], row["seeds"]) for row in rows] == [
