@@ -1,0 +1,111 @@
+"""Graphs predicted a second, at the size of Once-for-All's networks. A measurement: prints its figures."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import global_mean_pool
+
+from orchestrator.models import Classifier
+from predictor.graph import Graph, Node, trace
+from predictor.graph.vocabulary import OPS
+from predictor.graph_pool import GraphPool
+from predictor.label_set import LabelSet
+from predictor.models.stacked import Stacked
+from predictor.networks.fitting import Settings
+from predictor.networks.published import Backbone
+from workers.spaces import get_space
+
+pytestmark = pytest.mark.slow
+ASKED, DISTINCT, LABELS = 2048, 32, 400
+
+
+def graphs() -> list[Graph]:
+    space, found = get_space("mobilenetv3"), list[Graph]()
+    for architecture in itertools.islice(space.sequence(0), DISTINCT):
+        with torch.device("meta"):
+            body = space.build(architecture, space.published_body)
+            found.append(trace(Classifier(body, body.channels[-1]), (3, 224, 224)))
+    return found
+
+
+def labels(pool: GraphPool, task: str, count: int) -> LabelSet:
+    values = np.random.default_rng(len(task)).normal(size=count)
+    names = np.array([f"net-{number}" for number in range(count)])
+    return LabelSet(
+        f"mobilenetv3/{task}/x", "mobilenetv3", task, "x", names, values, np.arange(count) % len(pool), pool
+    )
+
+
+def rate(work: Callable[[], object], asked: int, turns: int = 3) -> float:
+    """Graphs a second, in the best of some turns."""
+    seconds = []
+    for _ in range(turns):
+        begun = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begun)
+    return asked / min(seconds)
+
+
+def as_data(graph: Graph) -> Data:
+    """One graph as the paper's code has it in a batch: features of every node from Python, divided by the largest."""
+    widest = max(max(node.channels_in, node.channels_out) for node in graph.nodes)
+    largest = max(max(node.positions_in, node.positions_out) ** 0.5 for node in graph.nodes)
+
+    def features(node: Node) -> list[float]:
+        sides = node.positions_in**0.5 / largest, node.positions_out**0.5 / largest
+        kernel = node.kernel[0] / 7, node.kernel[1] / 7, float(node.bias)
+        return [node.channels_in / widest, node.channels_out / widest, *sides, *kernel]
+
+    return Data(
+        ops=torch.tensor([OPS.index(node.op) for node in graph.nodes]),
+        x=torch.tensor([features(node) for node in graph.nodes]),
+        edge_index=torch.tensor(graph.edges).T,
+        num_nodes=len(graph.nodes),
+    )
+
+
+@torch.no_grad()
+def predicted_graph_by_graph(network: Backbone, asked: Sequence[Graph], together: int = 32) -> list[torch.Tensor]:
+    """The published network, every batch put together in Python and messages passed edge by edge."""
+    found = []
+    for start in range(0, len(asked), together):
+        batch = Batch.from_data_list([as_data(graph) for graph in asked[start : start + together]])
+        state = network.embedding(batch.ops) + network.features(batch.x)
+        for layer in network.layers:
+            state = torch.tanh(layer(state, batch.edge_index))
+        found.append(network.head(global_mean_pool(state, batch.batch))[:, 0])
+    return found
+
+
+def test_graphs_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stacked, "settings", Settings(1, 32, 4e-3))
+    monkeypatch.setattr("predictor.models.gaussian_process.GaussianProcessRegressor", unfitted)
+    made = graphs()
+    pool = GraphPool.of(made)
+    model = Stacked(0)
+    model.learn([labels(pool, task, LABELS) for task in ("cls", "seg", "det", "iseg", "pose")])
+    asked = labels(pool, "depth", ASKED)
+    told = {"network on graphs": rate(lambda: model._network.scores(asked), ASKED)}
+    for few in (0, 20, 100):
+        model.adapt(asked.take(np.arange(few)) if few else labels(pool, "seg", 0))
+        told[f"default, {few} labels"] = rate(lambda: model.predict(asked), ASKED)
+    backbone = Backbone()
+    one_by_one = [made[number] for number in asked.graphs[:256]]
+    told["published, graph by graph"] = rate(lambda: predicted_graph_by_graph(backbone, one_by_one), 256, 1)
+    nodes = np.mean([len(graph.nodes) for graph in made])
+    print(f"\n{torch.get_num_threads()} threads, {nodes:.0f} nodes a graph", *told.items(), sep="\n")
+    assert told["network on graphs"] > 10 * told["published, graph by graph"]
+
+
+def unfitted(kernel: object, **settings: object) -> object:
+    """Hyper-parameters matter to what is said, not to how long it takes, and finding them takes minutes."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
+    return GaussianProcessRegressor(kernel, **settings | {"optimizer": None})
