@@ -16,9 +16,9 @@ from orchestrator.models import Classifier
 from predictor.graph import Graph, Node, trace
 from predictor.graph.vocabulary import OPS
 from predictor.graph_pool import GraphPool
-from predictor.label_set import LabelSet
+from predictor.label_set import Floats, LabelSet
 from predictor.models.stacked import Stacked
-from predictor.networks.fitting import Settings
+from predictor.networks.joint import Joint
 from predictor.networks.published import Backbone
 from workers.spaces import get_space
 
@@ -43,14 +43,15 @@ def labels(pool: GraphPool, task: str, count: int) -> LabelSet:
     )
 
 
-def rate(work: Callable[[], object], asked: int, turns: int = 3) -> float:
-    """Graphs a second, in the best of some turns."""
-    seconds = []
+def rates(work: Callable[[], object], asked: int, turns: int = 3) -> tuple[float, float]:
+    """Graphs a second, and a second of one core, which a busy machine changes less; each the best of some turns."""
+    seconds, of_cores = list[float](), list[float]()
     for _ in range(turns):
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         work()
         seconds.append(time.perf_counter() - begun)
-    return asked / min(seconds)
+        of_cores.append(time.process_time() - worked)
+    return asked / min(seconds), asked / min(of_cores)
 
 
 def as_data(graph: Graph) -> Data:
@@ -85,27 +86,36 @@ def predicted_graph_by_graph(network: Backbone, asked: Sequence[Graph], together
 
 
 def test_graphs_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stacked, "settings", Settings(1, 32, 4e-3))
+    monkeypatch.setattr("predictor.networks.joint.learn_jointly", untrained)
     monkeypatch.setattr("predictor.models.gaussian_process.GaussianProcessRegressor", unfitted)
     made = graphs()
     pool = GraphPool.of(made)
     model = Stacked(0)
     model.learn([labels(pool, task, LABELS) for task in ("cls", "seg", "det", "iseg", "pose")])
     asked = labels(pool, "depth", ASKED)
-    told = {"network on graphs": rate(lambda: model._network.scores(asked), ASKED)}
+    told = {"network on graphs": rates(lambda: model._network.scores(asked), ASKED)}
     for few in (0, 20, 100):
         model.adapt(asked.take(np.arange(few)) if few else labels(pool, "seg", 0))
-        told[f"default, {few} labels"] = rate(lambda: model.predict(asked), ASKED)
+        told[f"default, {few} labels"] = rates(lambda: model.predict(asked), ASKED)
     backbone = Backbone()
     one_by_one = [made[number] for number in asked.graphs[:256]]
-    told["published, graph by graph"] = rate(lambda: predicted_graph_by_graph(backbone, one_by_one), 256, 1)
+    told["published, graph by graph"] = rates(lambda: predicted_graph_by_graph(backbone, one_by_one), 256)
     nodes = np.mean([len(graph.nodes) for graph in made])
-    print(f"\n{torch.get_num_threads()} threads, {nodes:.0f} nodes a graph", *told.items(), sep="\n")
-    assert told["network on graphs"] > 10 * told["published, graph by graph"]
+    print(f"\n{torch.get_num_threads()} threads, {nodes:.0f} nodes a graph; graphs a second, and a second of a core")
+    print(*(f"{name}: {wall:.0f}, {core:.0f}" for name, (wall, core) in told.items()), sep="\n")
+    # The goal on two cores is 3,000 a second.
+    assert 2 * told["network on graphs"][1] > 3000
+    assert 2 * told["default, 20 labels"][1] > 3000
+    assert told["network on graphs"][1] > 5 * told["published, graph by graph"][1]
+
+
+def untrained(sets: Sequence[LabelSet], *_: object) -> tuple[Joint, Floats]:
+    """Weights matter to what is said, not to how long it takes."""
+    return Joint(len(sets)).eval(), np.full(len(sets), 0.3)
 
 
 def unfitted(kernel: object, **settings: object) -> object:
-    """Hyper-parameters matter to what is said, not to how long it takes, and finding them takes minutes."""
+    """The same of hyper-parameters, which take minutes to find."""
     from sklearn.gaussian_process import GaussianProcessRegressor
 
     return GaussianProcessRegressor(kernel, **settings | {"optimizer": None})

@@ -16,6 +16,7 @@ from predictor.graph.from_onnx.constants import computed, constant
 from predictor.graph.from_onnx.file import OnnxError, OnnxFile, onnx_package, read_file, telling
 from predictor.graph.from_onnx.folding import folded
 
+_BRANCHING = ("If", "Loop", "Scan", "SequenceMap")  # what they run reads more than they say
 _NUMBERS = {kind: number for number, kind in DTYPES.items()}
 
 # What nobody listed is seen by the tracer under this name, which is in no vocabulary.
@@ -119,6 +120,11 @@ class OnnxNetwork(nn.Module):
 
     def _other(self, operation: Operation, given: Sequence[Tensor | None]) -> Sequence[Tensor]:
         """What an operation makes of which nothing but its sizes is known."""
+        if operation.kind in _BRANCHING and not operation.domain:
+            raise OnnxError(
+                f"{self._file.path}: has {operation.kind}, whose parts are no one graph: export it for one "
+                "size of image, or the part before it"
+            )
         shapes = self._shapes(operation, given)
         there = [tensor.to("meta") for tensor in given if tensor is not None]
         ranks, sizes = [len(shape) for shape, _ in shapes], [side for shape, _ in shapes for side in shape]

@@ -229,6 +229,12 @@ def test_weights_need_not_be_there_and_constants_must(tmp_path: Path) -> None:
     assert "\n" not in str(refusal.value)
 
 
+BRANCH = helper.make_graph(
+    [helper.make_node("Relu", ["x"], ["b"])],
+    "branch",
+    [],
+    [helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 3])],
+)
 RELU = helper.make_node("Relu", ["x"], ["y"])
 
 
@@ -246,6 +252,14 @@ RELU = helper.make_node("Relu", ["x"], ["y"])
             r"takes 2 inputs \(x, z\): give a network that takes one",
         ),
         ([], {}, "holds no network"),
+        (
+            [
+                helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.array(True))),
+                helper.make_node("If", ["c"], ["y"], then_branch=BRANCH, else_branch=BRANCH),
+            ],
+            {},
+            "has If, whose parts are no one graph",
+        ),
         ([helper.make_node("Relu", ["gone"], ["y"])], {}, "nothing makes 'gone', which is read"),
         ([helper.make_node("NonZero", ["x"], ["y"])], {}, "what NonZero makes .* depends on the values of the image"),
         ([helper.make_node("Twist", ["x"], ["y"], domain="my.ops")], {}, "what Twist of my.ops makes .* is not told"),
