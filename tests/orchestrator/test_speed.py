@@ -22,8 +22,8 @@ from predictor.networks.joint import Joint
 from predictor.networks.published import Backbone
 from workers.spaces import get_space
 
-pytestmark = pytest.mark.slow
-ASKED, DISTINCT, LABELS = 2048, 32, 400
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+ASKED, DISTINCT, LABELS = 1024, 16, 400
 
 
 def graphs() -> list[Graph]:
@@ -43,7 +43,7 @@ def labels(pool: GraphPool, task: str, count: int) -> LabelSet:
     )
 
 
-def rates(work: Callable[[], object], asked: int, turns: int = 3) -> tuple[float, float]:
+def rates(work: Callable[[], object], asked: int, turns: int = 2) -> tuple[float, float]:
     """Graphs a second, and a second of one core, which a busy machine changes less; each the best of some turns."""
     seconds, of_cores = list[float](), list[float]()
     for _ in range(turns):

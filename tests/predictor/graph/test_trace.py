@@ -203,6 +203,7 @@ def drawn() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_tracing_is_faster_than_torch_export() -> None:
     """20 of the same 300, both on the meta device; prints the seconds of each, and the medians' ratio."""
     ours, theirs = list[float](), list[float]()
@@ -220,13 +221,14 @@ def test_tracing_is_faster_than_torch_export() -> None:
             continue
         ours.append(between - begun)
         theirs.append(time.perf_counter() - between)
-        print(f"{name}: {ours[-1]:.2f} s, export {theirs[-1]:.2f} s")
+        print(f"{name}: {ours[-1]:.2f} s, export {theirs[-1]:.2f} s", flush=True)
     ratio = np.median(theirs) / np.median(ours)
     print(f"{len(ours)} models, median {np.median(ours):.3f} s, export {np.median(theirs):.3f} s, ratio {ratio:.1f}")
     assert ratio > 2
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_nearly_all_of_timm() -> None:
     """300 models drawn from all families; prints those that fail, and the median of the seconds."""
     failed, seconds = list[str](), list[float]()
