@@ -13,6 +13,7 @@ from predictor.graph.from_onnx.call import DTYPES, TABLE, Call, Operation
 from predictor.graph.from_onnx.file import OnnxFile, onnx_package
 
 _LARGEST = 10**6  # numbers; what is larger is not computed
+_NUMPY = frozenset(DTYPES.values()) - {torch.bfloat16}  # types that NumPy has too
 
 
 def constant(file: OnnxFile, name: str) -> Tensor:
@@ -75,6 +76,3 @@ def _run(operation: Operation, given: Sequence[Tensor | None], file: OnnxFile) -
     found = [made] if isinstance(made, Tensor) else list(made)
     fits = all(tensor.numel() <= _LARGEST and tensor.dtype in _NUMPY for tensor in found)
     return found if fits else []
-
-
-_NUMPY = frozenset(DTYPES.values()) - {torch.bfloat16}
