@@ -17,7 +17,7 @@ from predictor.networks.fitting import Journal, Lesson, Settings, fit, mean_squa
 from predictor.networks.reader import Reader
 
 SETTINGS = Settings(epochs=30, batch=32, rate=4e-3, decays=True, patience=8, most=4000)
-_TOGETHER = 64  # graphs that are read at once
+_TOGETHER = 32  # graphs that are read at once: more of them do not fit a core's cache, and are slower
 _CLOSE = 0.1  # standard scores: labels nearer than this are not asked to be ranked
 _FEWEST = 5  # held-out labels of a set from which its error is told
 
