@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from orchestrator.errors import ConfigError
-from predictor.evaluation import SPLITS, Answer, Round, Split, answers, questions, rounds, summarise
+from predictor.evaluation import SPLITS, Answer, Round, Split, answers, questions, rounds
 from predictor.evaluation.protocol import FEWEST_ASKED
 from predictor.label_set import LabelSet
 from predictor.models import get_model, model_names
@@ -21,8 +21,8 @@ def evaluate_models(
     models: Sequence[str],
     seeds: int,
     show: Callable[[int, int], None] = lambda done, total: None,
-) -> list[dict[str, Any]]:
-    """The summary of all cells: see `predictor.evaluation.summarise`. Empty patterns, splits or models mean all.
+) -> list[Answer]:
+    """All answers, cell after cell, for `predictor.evaluation.summarise`. Empty patterns, splits or models mean all.
 
     A cell is missing where a model had nothing to learn from: no labels of the set, and no other sets that are allowed.
 
@@ -48,7 +48,7 @@ def evaluate_models(
     for number, more in enumerate(_in_parallel(played, list(models) or model_names())):
         found += more
         show(number + 1, len(played))
-    return summarise(sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), one.labels)))
+    return sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), one.labels))
 
 
 def _in_parallel(played: Sequence[Round], models: Sequence[str]) -> Any:

@@ -72,14 +72,15 @@ def _asked(results: Sequence[Result], stored: set[str], outcome: Imported) -> di
     waiting: dict[Named, list[_Wanted]] = defaultdict(list)
     for result, number in _numbered(results):
         try:
-            request = _request(result, open_model(result.model), number)
+            model = open_model(result.model)
+            request = _request(result, model, number)
         except AIOPError as error:
             outcome.refused.append(Refused(result.line, result.model, str(error)))
             continue
         if request.key in stored:
             outcome.known += 1
         else:
-            waiting[result.model, result.input_size].append((result, request))
+            waiting[model.name, result.input_size].append((result, request))
     return waiting
 
 

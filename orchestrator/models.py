@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, cast
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError
+from predictor.graph.from_onnx import identity, read_onnx
 from workers.architecture import Architecture
 from workers.spaces import Space, get_space
 
@@ -25,23 +27,31 @@ class _Parsed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """An architecture, and how to build the network that is meant by it, on the meta device where possible."""
+    """An architecture, and how to build the network that is meant by it, on the meta device where possible.
 
+    name: as `open_model` takes it in any process of this machine.
+    """
+
+    name: str
     architecture: Architecture
     build: Callable[[], nn.Module]
 
 
 def open_model(name: str) -> NamedModel:
-    """The model called KIND:WHICH. See `KINDS` for the kinds.
+    """The model called KIND:WHICH, for which see `KINDS`, or the one in FILE.onnx.
 
     Raises ConfigError for a name that says no kind, and AIOPError subclasses where there is no such model; building may
     raise AIOPError too.
     """
     kind, _, which = name.partition(":")
     if kind not in KINDS or not which:
+        if name.endswith(".onnx"):
+            return _onnx(Path(name).absolute())
         if "." in kind and which.isidentifier():
             return _function(kind, which)
-        raise ConfigError(f"model '{name}': write {', '.join(f'{k}:...' for k in KINDS)}, or package.module:function")
+        raise ConfigError(
+            f"model '{name}': write {', '.join(f'{k}:...' for k in KINDS)}, FILE.onnx or package.module:function"
+        )
     return KINDS[kind](kind, which)
 
 
@@ -75,7 +85,7 @@ def _of_space(kind: str, which: str) -> NamedModel:
             body = space.build(architecture, space.published_body)
             return Classifier(body, body.channels[-1])
 
-    return NamedModel(architecture, build)
+    return NamedModel(f"{kind}:{which}", architecture, build)
 
 
 def _timm(kind: str, which: str) -> NamedModel:
@@ -90,7 +100,7 @@ def _timm(kind: str, which: str) -> NamedModel:
             made: nn.Module = timm.create_model(which, pretrained=False)
         return made
 
-    return NamedModel(Architecture.of(kind, {"name": which}), build)
+    return NamedModel(f"{kind}:{which}", Architecture.of(kind, {"name": which}), build)
 
 
 def _mmdet(kind: str, which: str) -> NamedModel:
@@ -101,14 +111,15 @@ def _mmdet(kind: str, which: str) -> NamedModel:
 
         return published_detector(which)
 
-    return NamedModel(Architecture.of(kind, {"config": which}), build)
+    return NamedModel(f"{kind}:{which}", Architecture.of(kind, {"config": which}), build)
 
 
 def _function(module: str, function: str) -> NamedModel:
     """What anybody's function returns. The module is imported, so its code runs."""
 
+    name = f"{module}:{function}"
+
     def build() -> nn.Module:
-        name = f"{module}:{function}"
         try:
             made = getattr(importlib.import_module(module), function)()
         except AIOPError:
@@ -120,7 +131,12 @@ def _function(module: str, function: str) -> NamedModel:
             raise ConfigError(f"model '{name}': returns {type(made).__name__}: let it return a torch.nn.Module")
         return made
 
-    return NamedModel(Architecture.of("function", {"name": f"{module}:{function}"}), build)
+    return NamedModel(name, Architecture.of("function", {"name": name}), build)
+
+
+def _onnx(path: Path) -> NamedModel:
+    """What the file says is the architecture, wherever it lies and whatever its weights are."""
+    return NamedModel(str(path), Architecture.of("onnx", {"content": identity(path)}), lambda: read_onnx(path))
 
 
 KINDS: Mapping[str, Callable[[str, str], NamedModel]] = {

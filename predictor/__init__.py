@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from predictor.api import Predictor
     from predictor.cost import Cost, measure_cost
     from predictor.errors import AIOPError
-    from predictor.graph import Graph, trace
+    from predictor.graph import Graph, read_onnx, trace
 
-__all__ = ["AIOPError", "Cost", "Graph", "Predictor", "measure_cost", "trace"]
+__all__ = ["AIOPError", "Cost", "Graph", "Predictor", "measure_cost", "read_onnx", "trace"]
 
 _HOMES = {
     "AIOPError": "predictor.errors",
@@ -19,6 +19,7 @@ _HOMES = {
     "Graph": "predictor.graph",
     "Predictor": "predictor.api",
     "measure_cost": "predictor.cost",
+    "read_onnx": "predictor.graph",
     "trace": "predictor.graph",
 }
 

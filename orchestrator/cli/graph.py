@@ -16,7 +16,9 @@ from orchestrator.image_size import IMAGE_SIZE, image_size
 def graph(
     model: Annotated[
         str,
-        typer.Argument(help="timm:NAME, mmdet:CONFIG, nasbench201:STRING, mnasnet:JSON, package.module:function ..."),
+        typer.Argument(
+            help="timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, package.module:function ..."
+        ),
     ],
     input_size: Annotated[str, typer.Option(help="pixels of the image, SIDE or HEIGHTxWIDTH")] = "224",
     svg: Annotated[Path | None, typer.Option(help="draw it into this file")] = None,

@@ -15,7 +15,9 @@ from orchestrator.image_size import IMAGE_SIZE, image_size
 def predict(
     models: Annotated[
         list[str],
-        typer.Argument(help="timm:NAME, mmdet:CONFIG, nasbench201:STRING, mnasnet:JSON, package.module:function ..."),
+        typer.Argument(
+            help="timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, package.module:function ..."
+        ),
     ],
     task: Annotated[str, typer.Option(help="a task that the predictor has labels of")],
     data: Annotated[str | None, typer.Option(help="whose labels are meant; by default the data with most")] = None,

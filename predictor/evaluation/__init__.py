@@ -1,5 +1,6 @@
 """Predictors and baselines on the same questions."""
 
+from predictor.evaluation.plots import can_plot, draw_plots
 from predictor.evaluation.protocol import SPLITS, Answer, Question, Round, Split, answers, questions, rounds
 from predictor.evaluation.report import markdown, summarise
 
@@ -10,6 +11,8 @@ __all__ = [
     "Round",
     "Split",
     "answers",
+    "can_plot",
+    "draw_plots",
     "markdown",
     "questions",
     "rounds",

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from predictor.evaluation.metrics import Scores, scores
-from predictor.label_set import LabelSet
-from predictor.models import NothingKnownError, get_model
+from predictor.label_set import Floats, LabelSet
+from predictor.models import NothingKnownError, Prediction, get_model
 
 Split = Literal["architecture", "task", "space"]
 SPLITS: tuple[Split, ...] = ("architecture", "task", "space")
@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one model did on one question."""
+    """How one model did on one question. prediction, measured: of the networks asked about."""
 
     target: str
     split: Split
@@ -49,6 +49,8 @@ class Answer:
     model: str
     asked: int
     scores: Scores
+    prediction: Prediction
+    measured: Floats
 
 
 def questions(
@@ -110,6 +112,7 @@ def answers(one: Round, model: str) -> list[Answer]:
         except NothingKnownError:
             continue
         asked = question.asked
-        got = scores(learnt.predict(asked), asked.values)
-        found.append(Answer(asked.name, question.split, question.labels, question.seed, model, len(asked), got))
+        prediction = learnt.predict(asked)
+        cell = (asked.name, question.split, question.labels, question.seed, model, len(asked))
+        found.append(Answer(*cell, scores(prediction, asked.values), prediction, asked.values))
     return found

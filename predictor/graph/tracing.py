@@ -38,6 +38,8 @@ def trace(module: nn.Module, input_size: tuple[int, int, int] = (3, 224, 224)) -
     with _evaluating(module), torch.no_grad(), recorder:
         try:
             out = functional_call(module, weights | buffers, (image,))
+        except AIOPError:
+            raise
         except Exception as error:  # the module is anybody's
             raise TraceError(_told(name, input_size, error)) from error
     outputs = [leaf for leaf in tree_leaves(_plain(out)) if isinstance(leaf, Tensor)]

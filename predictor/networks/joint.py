@@ -18,7 +18,7 @@ from predictor.networks.reader import Reader
 
 SETTINGS = Settings(epochs=30, batch=32, rate=4e-3, decays=True, patience=8, most=4000)
 MORE = Settings(epochs=5, batch=32, rate=1e-3, decays=True, patience=3, most=600, from_known=True)  # on top of that
-_TOGETHER = 64  # graphs that are read at once
+_TOGETHER = 32  # graphs that are read at once: more of them do not fit a core's cache, and are slower
 _CLOSE = 0.1  # standard scores: labels nearer than this are not asked to be ranked
 _FEWEST = 5  # held-out labels of a set from which its error is told
 _RIDGE = 3.0  # labels' worth of doubt in a head that is added to a reader which is done

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
@@ -60,6 +63,22 @@ def test_the_same_file_adds_nothing_and_builds_nothing(tmp_path: Path) -> None:
     _, store = imported(GOOD, tmp_path)
     again, _ = imported(GOOD + "timm:resnet18,cls,imagenet-real,top1,0.8,64,published:a1,,\n", tmp_path, store)
     assert (again.added, again.known, again.networks) == (1, 5, 1)
+
+
+def test_files_are_networks_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    node = helper.make_node("Relu", ["x"], ["y"])
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 32]) for name in "xy")
+    onnx.save(helper.make_model(helper.make_graph([node], "net", [x], [y])), "net.onnx")
+    shutil.copy("net.onnx", "copy.onnx")
+    header = GOOD.splitlines()[0]
+    lines = (f"{name},cls,d,top1,0.5,{side},," for name, side in [("net.onnx", 32), ("copy.onnx", 32), ("net.onnx", 8)])
+    outcome, _ = imported("\n".join([header, *lines, "gone.onnx,cls,d,top1,0.5,32,,"]), tmp_path)
+    reasons = {line.line: line.reason for line in outcome.refused}
+    assert reasons.keys() == {4, 5}
+    assert "takes images of 3x32x32, not 3x8x8" in reasons[4]
+    assert "gone.onnx: No such file" in reasons[5]
+    assert outcome.added == 1  # the copy's label is the same one
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
 """A store's labels as predictors learn from them: averaged over seeds, with graphs, under telling names."""
 
 import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from store_reports import report
 
+from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.evaluation import evaluate_models
 from orchestrator.label_sets import read_label_sets
+from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.memory import MemoryLabelStore
+from predictor.evaluation import Answer, Round, answers, summarise
 from predictor.graph import Graph, Node
 from predictor.label_set import PROXIES
 from predictor.models import ModelError
@@ -77,7 +83,9 @@ def test_models_are_compared_on_a_stores_labels() -> None:
     store.commit([labelled(n, 0.1 + 0.01 * n) for n in range(60)])
     sets, _ = read_label_sets(store)
     shown: list[tuple[int, int]] = []
-    rows = evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
+    rows = summarise(
+        evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
+    )
     assert shown == [(1, 1)]  # nothing to learn from, whatever the seed
     # Without labels, and with no other set, only cost ranks.
     assert [(row["labels"], row["model"], row["seeds"]) for row in rows] == [
@@ -86,6 +94,25 @@ def test_models_are_compared_on_a_stores_labels() -> None:
         (20, "gp", 2),
     ]
     assert all(row["spearman"] > 0.95 for row in rows)
+
+
+def test_a_report_has_pictures_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def in_turn(played: Sequence[Round], models: Sequence[str], *_: object) -> list[list[Answer]]:
+        return [[found for model in models for found in answers(one, model)] for one in played]
+
+    monkeypatch.setattr("orchestrator.evaluation._in_parallel", in_turn)
+    store, report_file = str(tmp_path / "store"), tmp_path / "report.md"
+    DeltaLabelStore(store).commit([labelled(n, 0.1 + 0.01 * n) for n in range(60)])
+    asked = ["--split", "architecture", "--labels", "0,20", "--model", "flops", "--model", "gp", "--seeds", "2"]
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "evaluate", "--store", store, *asked, "--out", str(report_file)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    (picture,) = tmp_path.glob("*.png")
+    assert picture.name.startswith("report-cells-seg-")
+    text = report_file.read_text()
+    assert text.count("| gp |") == 1
+    assert f"]({picture.name})" in text
 
 
 @pytest.mark.parametrize(

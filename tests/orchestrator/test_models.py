@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +19,51 @@ from orchestrator.cli.app import main
 from orchestrator.models import open_model
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
+from workers.data.base import Vocabulary
 from workers.spaces import get_space
+from workers.tasks import get_task
+from workers.training import Network
 
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
+
+
+def onnx_file(
+    folder: Path, width: int = 4, name: str = "net.onnx", settings: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    network = nn.Sequential(
+        nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 2)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says of its older exporter
+        torch.onnx.export(network, (torch.zeros(1, 3, 32, 32),), str(folder / name), dynamo=False, **settings)
+    return str(folder / name)
+
+
+def test_an_onnx_file_is_what_it_says_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_model(onnx_file(tmp_path))
+    assert trace(opened.build(), (3, 32, 32)).params == 3 * 4 * 9 + 4 + 4 * 2 + 2
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        trained = open_model(onnx_file(tmp_path, name="trained.onnx"))
+    assert trained.architecture == opened.architecture
+    assert open_model(onnx_file(tmp_path, width=5, name="other.onnx")).architecture != opened.architecture
+    monkeypatch.chdir(tmp_path)
+    assert open_model("net.onnx").name == opened.name
+
+
+@pytest.mark.parametrize("task", ["seg", "pose"])
+def test_a_body_with_a_head_keeps_its_graph_in_a_file(task: str, tmp_path: Path) -> None:
+    # No operation twice on the same value: exporters would compute it once.
+    cell = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
+    space, words = get_space("nasbench201"), Vocabulary(("a", "b"), 2, ("hand", "foot"))
+    body = space.build(open_model(f"nasbench201:{cell}").architecture, {"channels": [8, 8, 8, 8]})
+    network = Network(body, get_task(task).build_head(body.channels, body.strides, words, {})).eval()
+    how = {"dynamo": False, "training": torch.onnx.TrainingMode.PRESERVE}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), str(tmp_path / "net.onnx"), **how)
+    found = trace(open_model(str(tmp_path / "net.onnx")).build(), (3, 64, 64))
+    assert found.id == trace(network, (3, 64, 64)).id
 
 
 def linear() -> nn.Module:
@@ -74,6 +120,7 @@ def test_anybodys_function(monkeypatch: pytest.MonkeyPatch) -> None:
         ("some.package:broken", "ValueError: not today"),
         ("some.package:nothing", "returns str: let it return a torch.nn.Module"),
         ("no.such.package:f", "ModuleNotFoundError"),
+        ("/nowhere/net.onnx", "/nowhere/net.onnx: No such file or directory: name an ONNX file"),
     ],
 )
 def test_what_cannot_be_opened_says_why_in_one_line(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:

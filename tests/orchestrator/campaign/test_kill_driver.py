@@ -90,7 +90,7 @@ def test_kills_of_the_driver(kills: int, count: int, tmp_path: Path) -> None:
     check(tmp_path, count)
 
 
-@pytest.mark.parametrize(("kills", "count"), [(4, 300), pytest.param(20, 1200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "count"), [(4, 450), pytest.param(20, 3000, marks=pytest.mark.slow)])
 def test_kills_of_the_committer(kills: int, count: int, tmp_path: Path) -> None:
     choose, killed = random.Random(5), set[int]()
     driver = start(tmp_path, count)

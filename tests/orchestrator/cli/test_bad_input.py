@@ -7,13 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import ray
+import torch
 import typer
+from onnx import TensorProto, helper
 from PIL import Image
+from torch import nn
 
 from orchestrator.cli import status
 from orchestrator.cli.app import app, main
+from predictor.generation import write_generation
 
 FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "v1"
 
@@ -161,6 +167,82 @@ def test_wrong_options_of_evaluate(
     printed = capsys.readouterr()
     assert says in printed.err
     assert printed.err.count("\n") == 1
+
+
+class LooksAtValues(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image if image.mean() > 0 else -image
+
+
+def onnx_file(folder: Path, kind: str, domain: str = "") -> str:
+    node = helper.make_node(kind, ["x"], ["y"], domain=domain)
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [1, 3, 8, 8]), ("y", None)))
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("my.ops", 1)]
+    onnx.save(helper.make_model(helper.make_graph([node], "net", [x], [y]), opset_imports=opsets), folder / "net.onnx")
+    return str(folder / "net.onnx")
+
+
+def test_a_network_that_gives_no_graph(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "some.package", sys.modules[__name__])
+    twist, torn = onnx_file(tmp_path, "Twist", "my.ops"), tmp_path / "torn.onnx"
+    torn.write_bytes(Path(twist).read_bytes()[:40])
+    for model, says in [
+        ("some.package:LooksAtValues", "LooksAtValues: what it computes depends on the values of tensors"),
+        ("nasbench201:|none~0|", "nasbench201"),
+        (twist, "the size of what Twist of my.ops makes ('y') is not told"),
+        (str(torn), "is no ONNX file, or was cut off"),
+        (str(tmp_path / "none.onnx"), "No such file or directory: name an ONNX file"),
+    ]:
+        assert run(["graph", model, "--input-size", "8"], monkeypatch) == 2
+        printed = capsys.readouterr().err
+        assert says in printed
+        assert printed.count("\n") == 1
+    known = onnx_file(tmp_path, "Hardmax")  # by ONNX's rules, though not by ours
+    assert run(["graph", known, "--input-size", "16"], monkeypatch) == 2
+    assert "takes images of 3x8x8, not 3x16x16: give that size" in capsys.readouterr().err
+    assert run(["graph", known, "--input-size", "8", "--json"], monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["operations"]["other"] == 1
+
+
+def test_a_file_of_results_that_cannot_be_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    results, store = tmp_path / "results.csv", str(tmp_path / "store")
+    results.write_text("model,task,metric,value\n")
+    assert run(["import", str(results), "--store", store], monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert "has no column dataset: needs model, task, dataset, metric, value" in printed
+    assert printed.count("\n") == 1
+    results.write_text("model,task,dataset,metric,value\ntimm:resnet18,cls,d,top1,nan\nresnet18,cls,d,top1,0.5\n")
+    assert run(["import", str(results), "--store", store, "--json"], monkeypatch) == 1
+    printed_ = capsys.readouterr()
+    assert "line 2: timm:resnet18: not taken: value nan is not finite" in printed_.err
+    assert "line 3: resnet18: not taken: model 'resnet18': write timm:..." in printed_.err
+    assert json.loads(printed_.out)["added"] == 0
+
+
+def test_a_generation_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    write_generation(kept, {"model.a": np.zeros(8)}, {"model": "default", "sets": [], "learnt": {}, "few": []})
+    weights, about = kept / "weights.safetensors", kept / "generation.json"
+    whole, told = weights.read_bytes(), json.loads(about.read_text())
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    for content, text, says in [
+        (flipped, json.dumps(told), "weights.safetensors is not as it was written: restore it, or train it anew"),
+        (whole, json.dumps(told | {"format": 99}), "of format 99, this version reads 1: train it anew"),
+        (whole, json.dumps(told | {"reads": "0"}), "learnt from graphs of another version: train it anew"),
+        (whole, json.dumps(told)[:-9], "generation.json cannot be read"),
+    ]:
+        weights.write_bytes(content)
+        about.write_text(text)
+        assert run(["predict", "timm:resnet18", "--task", "cls", "--predictor", str(kept)], monkeypatch) == 2
+        printed = capsys.readouterr().err
+        assert says in printed
+        assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """Figures as computed by hand, and questions that do not give away their answers."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic_sets import label_set
 
-from predictor.evaluation import SPLITS, answers, markdown, questions, rounds, summarise
+from predictor.evaluation import SPLITS, Answer, answers, draw_plots, markdown, questions, rounds, summarise
 from predictor.evaluation.metrics import bootstrap_interval, scores
+from predictor.evaluation.plots import LEVELS, coverage
 from predictor.models import Prediction
 
 SETS = [
@@ -90,3 +93,21 @@ def test_questions_with_the_same_sources_are_one_round() -> None:
     # By architecture each seed leaves other networks out; by task and by space both leave out the same sets.
     assert [(len(one.questions), len(one.sources)) for one in found] == [(2, 3), (2, 3), (4, 2), (4, 2)]
     assert [question for one in found for question in one.questions] == asked
+
+
+def test_pictures_are_drawn_beside_the_report(tmp_path: Path) -> None:
+    (played,) = rounds(questions(SETS, ["a/det/x"], ["task"], [0, 20], 2))
+    found = [one for model in ("flops", "gp", "trees") for one in answers(played, model)]
+    (drawn,) = draw_plots(found, tmp_path / "report.md")
+    assert drawn.name == "report-a-det-x-task.png"
+    assert Image.open(drawn).size[0] > 1000
+    assert draw_plots([one for one in found if (one.model, one.labels) == ("flops", 0)], tmp_path / "report.md") == []
+
+
+def test_coverage_is_that_of_the_intervals() -> None:
+    draw = np.random.default_rng(0)
+    measured = draw.normal(0.5, 0.1, 4000)
+    right, narrow = (Prediction(np.full(4000, 0.5), np.full(4000, width)) for width in (0.1, 0.05))
+    told = [Answer("a", "task", 20, 0, "m", 4000, scores(one, measured), one, measured) for one in (right, narrow)]
+    assert np.abs(coverage(told[:1]) - LEVELS).max() < 0.03
+    assert coverage(told[1:])[LEVELS.searchsorted(0.9)] == pytest.approx(0.59, abs=0.03)  # of 0.82 deviations

@@ -1,0 +1,40 @@
+"""FLOPs and parameters as fvcore counts them, which looks at torch.jit's trace of a network with weights.
+
+fvcore counts a multiply-add once, a graph twice. It also counts norms, pools and resizing, which a graph does not, and
+counts nothing of fused attention, so that is taken apart here.
+"""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from fvcore.nn import FlopCountAnalysis, parameter_count
+from timm.layers import set_fused_attn
+
+from predictor.graph import trace
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch.jit
+_PRODUCTS = ("conv", "linear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum")
+
+FAMILIES = (
+    "mobilenetv3_small_100 efficientnet_b0 convnext_atto vit_tiny_patch16_224 swin_tiny_patch4_window7_224 regnetx_002 "
+    "densenet121 mixer_s32_224 ghostnet_100 edgenext_xx_small"
+)
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES.split()]
+
+
+@pytest.mark.parametrize("name", ["resnet18", *SLOW])
+def test_flops_and_parameters(name: str) -> None:
+    set_fused_attn(False)
+    try:
+        network = timm.create_model(name).eval()
+        size = network.default_cfg["input_size"] if name != "resnet18" else (3, 64, 64)
+        counted = FlopCountAnalysis(network, torch.zeros(1, *size)).unsupported_ops_warnings(False).by_operator()
+    finally:
+        set_fused_attn(True)
+    theirs = 2 * sum(counted[product] for product in _PRODUCTS)
+    ours = trace(network, size)
+    print(f"\n{name}: FLOPs {ours.flops} / {theirs}, all that fvcore counts {2 * sum(counted.values())}")
+    assert ours.flops == pytest.approx(theirs, rel=0.01)
+    assert ours.params == pytest.approx(parameter_count(network)[""], rel=0.01)
