@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 
+def located(store: str) -> str:
+    """The store as a process that runs in another folder finds it: a local path is made absolute."""
+    return store if "://" in store.removeprefix("file://") else str(Path(store.removeprefix("file://")).absolute())
+
+
 def spool_of(store: str) -> str:
     """Where reports wait for their commit: in the store, so that every machine that reaches it reaches them."""
     store = store.removeprefix("file://").rstrip("/")

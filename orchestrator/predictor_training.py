@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from orchestrator.generations import (
     writing,
 )
 from orchestrator.label_sets import Kind, label_sets_of
+from orchestrator.place import located
 from orchestrator.ray_session import ray_session
 from orchestrator.refresh.promotion import finish_promotion
 from orchestrator.replay import Replay
@@ -74,6 +75,7 @@ def train_predictor(training: Training, folder: Path, show: Showing) -> tuple[Pa
         raise ConfigError(
             f"--store {training.store}: it has no labels: make some with `orchestrator label` or `import`"
         )
+    training, folder = replace(training, store=located(training.store)), folder.absolute()
     with writing(folder):
         finish_promotion(folder)
         with ray_session():

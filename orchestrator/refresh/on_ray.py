@@ -33,7 +33,7 @@ def on_ray(share: Share) -> Means:
         if (folder / COMPARED).exists():  # one that was killed before it could decide
             return
         with _on_a_cluster():
-            run_train_job(_learn, {"lesson": asdict(lesson), "folder": str(folder.absolute())}, share, folder, show)
+            run_train_job(_learn, {"lesson": asdict(lesson), "folder": str(folder)}, share, folder, show)
 
     return Means(first, more)
 

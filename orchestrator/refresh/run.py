@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.generations import TRAINING, drop_other_journals, next_generation, place_of, writing
+from orchestrator.place import located
 from orchestrator.refresh.changes import NewLabels, NoChampion, NothingToDo, look
 from orchestrator.refresh.decisions import KEEP, PROMOTE, Record, write_record
 from orchestrator.refresh.gate import Decision, Promote, decide
@@ -44,7 +45,7 @@ def refresh(store: str, folder: Path, means: Means, show: Showing, say: Callable
 
     Raises ConfigError where another one writes to the folder or the store is not the champion's, and what `means` do.
     """
-    began = time.monotonic()
+    began, store, folder = time.monotonic(), located(store), folder.absolute()
     if isinstance(standing := look(folder, store), NothingToDo) and not unfinished(folder):
         return standing
     with writing(folder):
@@ -61,7 +62,7 @@ def refresh(store: str, folder: Path, means: Means, show: Showing, say: Callable
                 read_generation(place_of(folder, champion))  # a damaged one is told here, not by a worker
                 count = "all labels" if labels is None else f"{labels} new labels"
                 say(f"{count} for generation {champion}")
-                lesson = Lesson(store, until, str(place_of(folder, champion).absolute()))
+                lesson = Lesson(store, until, str(place_of(folder, champion)))
                 work = folder / TRAINING / lesson.name
                 drop_other_journals(work)
                 means.more(lesson, work, show)

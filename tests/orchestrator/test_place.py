@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.place import beside, spool_of
+from orchestrator.place import beside, located, spool_of
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,13 @@ from orchestrator.place import beside, spool_of
 )
 def test_the_spool_is_in_the_store_so_that_all_machines_reach_it(store: str, spool: str) -> None:
     assert spool_of(store) == spool
+
+
+def test_a_store_is_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert located("labels") == located("file://labels") == str(tmp_path / "labels")
+    assert located("/mnt/labels") == "/mnt/labels"
+    assert located("s3://bucket/labels") == "s3://bucket/labels"
 
 
 def test_artifacts_need_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
