@@ -21,8 +21,11 @@ def evaluate_models(
     models: Sequence[str],
     seeds: int,
     show: Callable[[int, int], None] = lambda done, total: None,
+    jobs: int | None = None,
 ) -> list[dict[str, Any]]:
     """The summary of all cells: see `predictor.evaluation.summarise`. Empty patterns, splits or models mean all.
+
+    jobs: processes; None: as many as there are cores.
 
     A cell is missing where a model had nothing to learn from: no labels of the set, and no other sets that are allowed.
 
@@ -45,17 +48,17 @@ def evaluate_models(
         least = max(labels) + FEWEST_ASKED
         raise ConfigError(f"--labels: no set has {least} architectures, known and asked: lower --labels or label more")
     played, found = rounds(asked), list[Answer]()
-    for number, more in enumerate(_in_parallel(played, list(models) or model_names())):
+    for number, more in enumerate(_in_parallel(played, list(models) or model_names(), jobs or -1)):
         found += more
         show(number + 1, len(played))
     return summarise(sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), one.labels)))
 
 
-def _in_parallel(played: Sequence[Round], models: Sequence[str]) -> Any:
+def _in_parallel(played: Sequence[Round], models: Sequence[str], processes: int) -> Any:
     """Answers of all models in one round after another, in their order, as they come."""
     joblib: Any = importlib.import_module("joblib")
-    jobs = (joblib.delayed(_all_answers)(one, models) for one in played)
-    return joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
+    asked = (joblib.delayed(_all_answers)(one, models) for one in played)
+    return joblib.Parallel(n_jobs=processes, return_as="generator")(asked)
 
 
 def _all_answers(one: Round, models: Sequence[str]) -> list[Answer]:

@@ -27,6 +27,7 @@ def evaluate(
     model: Annotated[list[str] | None, typer.Option(help="only this model; may be repeated")] = None,
     seeds: Annotated[int, typer.Option(help="random choices of the known labels", min=1)] = 5,
     out: Annotated[Path | None, typer.Option(help="write the report to FILE.md or FILE.json")] = None,
+    jobs: Annotated[int | None, typer.Option(help="processes; a core each if unset", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Compare models: how well each predicts labels it has not seen, from few of a set and all of others."""
@@ -43,7 +44,7 @@ def evaluate(
     if left_out:
         say(f"{left_out} labels have no graph and are left out")
     with counting_display("questions answered") as show:
-        rows = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show)
+        rows = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show, jobs)
     if out is not None:
         out.write_text(markdown(rows) if out.suffix == ".md" else json_lib.dumps(rows, indent=1) + "\n")
         say(f"report written to {out}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ _SHOWN = 20  # refused lines
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV with model, task, dataset, metric, value[, input_size, recipe]")],
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    jobs: Annotated[int | None, typer.Option(help="processes that trace; a core each if unset", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Build and trace every network of a file of results, and keep results and graphs in the store.
@@ -35,7 +37,7 @@ def import_(
     from orchestrator.tracing import trace_on_ray
 
     with counting_display("networks traced") as show:
-        outcome = import_results(results, labels, trace_on_ray, show)
+        outcome = import_results(results, labels, partial(trace_on_ray, jobs=jobs), show)
     refused = sorted([*bad, *outcome.refused], key=lambda line: line.line)
     _tell(refused, file)
     emit(
