@@ -124,6 +124,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         op = ATEN.get(kind, "other")
         if op == "matmul" and weights:
             op = "linear"
+        if op == "mul" and any(isinstance(arg, int | float) and arg == 0 for arg in args):
+            op = "zero"  # whatever comes in: a branch that is switched off
         inputs = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
         node = _described(op, inputs, [t for t, _ in sources], result, flops, sources[0][1].channels)
         return _with_settings(node, kind, args, sum(self._sizes.get(w, 0) for w in new))

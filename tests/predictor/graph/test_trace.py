@@ -220,6 +220,14 @@ def test_the_example_of_the_documentation() -> None:
     exec(compile(code, "graph-a-network.md", "exec"), {})
 
 
+def test_a_branch_times_zero_is_switched_off() -> None:
+    def body(self: Any, x: Tensor) -> Tensor:
+        return self.conv(x) * 0 + x * 0.5
+
+    graph = trace(Of(body, conv=nn.Conv2d(3, 3, 1)), SIZE)
+    assert [node.op for node in graph.nodes] == ["input", "conv", "zero", "mul", "add", "output"]
+
+
 def test_operations_alike_are_told_apart() -> None:
     def body(self: Any, x: Tensor) -> Tensor:
         first = torch.relu(self.one(x)).unsqueeze_(0).mul_(2)  # changes the form of its own result alone
