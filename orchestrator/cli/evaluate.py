@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_lib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,8 +23,11 @@ def evaluate(
     split: Annotated[
         list[str] | None, typer.Option(help="architecture, task or space: what is held out; may be repeated")
     ] = None,
-    labels: Annotated[str, typer.Option(help="numbers of known labels")] = "0,5,20,100",
+    labels: Annotated[str, typer.Option(help="numbers of known labels; others: all but one")] = "0,5,20,100",
     model: Annotated[list[str] | None, typer.Option(help="only this model; may be repeated")] = None,
+    known: Annotated[
+        list[str] | None, typer.Option(help="of other sets, only those whose name contains this; may be repeated")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="random choices of the known labels", min=1)] = 5,
     out: Annotated[Path | None, typer.Option(help="write the report to FILE.md or FILE.json")] = None,
     jobs: Annotated[int | None, typer.Option(help="processes; a core each if unset", min=1)] = None,
@@ -44,21 +47,18 @@ def evaluate(
     if left_out:
         say(f"{left_out} labels have no graph and are left out")
     with counting_display("questions answered") as show:
-        rows = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show, jobs)
+        rows = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show, jobs, known or [])
     if out is not None:
         out.write_text(markdown(rows) if out.suffix == ".md" else json_lib.dumps(rows, indent=1) + "\n")
         say(f"report written to {out}")
     emit_rows(rows if json else [{name: row[name] for name in _COLUMNS} for row in rows], json)
 
 
-def _counts(text: str) -> list[int]:
-    try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        counts = [-1]
-    if min(counts) < 0:
-        raise ConfigError(f"--labels {text}: write numbers with commas between them, for example 0,20,100")
-    return counts
+def _counts(text: str) -> list[int | Literal["others"]]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "others" or part.isdecimal() for part in parts):
+        raise ConfigError(f"--labels {text}: write numbers with commas between them, for example 0,20,100, or others")
+    return ["others" if part == "others" else int(part) for part in parts]
 
 
 def _check_out(out: Path | None) -> None:

@@ -10,12 +10,14 @@ sets that mislead are no longer listened to.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from predictor.label_set import Floats, LabelSet
+from predictor.label_set import PROXIES, Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
 from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
@@ -154,11 +156,28 @@ class Stacked(Model):
 
 
 def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
-    """Sets with enough labels; of a task and data set that has none such, the largest."""
-    largest: dict[tuple[str, str], LabelSet] = {}
-    for known in sorted(sources, key=len):
-        largest[known.task, known.data] = known
-    return [s for s in sources if len(s) >= _FEWEST or (len(s) >= FEW and s is largest[s.task, s.data])]
+    """Sets with enough labels; those with fewer as one for each task and data set."""
+    small: dict[tuple[str, str, int], list[LabelSet]] = defaultdict(list)
+    for known in sources:
+        if FEW <= len(known) < _FEWEST:
+            small[known.task, known.data, id(known.pool)].append(known)
+    return [s for s in sources if len(s) >= _FEWEST] + [_together(sets) for sets in small.values()]
+
+
+def _together(sets: Sequence[LabelSet]) -> LabelSet:
+    """One set, its labels such as if all sets had the same mean: recipes and families differ in that first of all."""
+    first, values = sets[0], np.concatenate([one.values for one in sets])
+    parts = (one.values - one.values.mean() + values.mean() for one in sets)
+    proxies = [np.full((len(one), len(PROXIES)), np.nan) if one.proxies is None else one.proxies for one in sets]
+    return replace(
+        first,
+        name=first.name if len(sets) == 1 else f"{len(sets)} small sets of {first.task}/{first.data}",
+        space=first.space if len(sets) == 1 else "",
+        architectures=np.concatenate([one.architectures for one in sets]),
+        values=np.concatenate(list(parts)),
+        graphs=np.concatenate([one.graphs for one in sets]),
+        proxies=np.concatenate(proxies),
+    )
 
 
 def _shares(weights: Floats) -> Floats:
