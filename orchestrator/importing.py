@@ -20,7 +20,7 @@ from workers.label import LabelJob, LabelRequest, Measurement, Outcome, Report
 from workers.published import FIDELITY, PublishedRecipe
 
 _CHUNK = 32  # networks a task
-_TOGETHER = 2000  # labels a commit
+_TOGETHER = 500  # labels a commit
 
 Named = tuple[str, tuple[int, int]]  # a model's name and its image's height and width
 Traced = tuple[Named, str, str]  # with its graph's JSON, or why there is none

@@ -30,6 +30,7 @@ _FEWEST = 30  # labels of a set that is learnt from
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
+_SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
 _TINY = 1e-12
 _TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
@@ -67,7 +68,7 @@ class Stacked(Model):
         self._scale = Standardiser.of(few.table)
         opinions = self._opinions(few)[0]
         self._opinion_scale = Standardiser.of(opinions)
-        self._warp = Warp.of(few.values)
+        self._warp, self._labels = Warp.of(few.values), len(few)
         processes = self._processes(self._table(few, opinions), self._warp(few.values))
         evidence = np.array([process.evidence() for process in processes])
         weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
@@ -83,6 +84,7 @@ class Stacked(Model):
         mean = np.sum([weight * m for weight, m, _ in told], axis=0)
         # Of the mixture: what each is unsure of, and how far they are apart.
         spread = np.sum([weight * (d**2 + (m - mean) ** 2) for weight, m, d in told], axis=0)
+        spread *= 1 + _SETTINGS / self._labels
         return Prediction.of(self._warp.spread(mean, np.sqrt(spread)))
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
