@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ Showing = Callable[[int, int], None]
 _WANTED = (
     "architecture",
     "space",
+    "genotype",
     "task",
     "data",
     "fingerprint",
@@ -49,7 +51,7 @@ def read_label_sets(
         if text is None:
             without += 1
             continue
-        kind = tuple(row[k] for k in ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash"))
+        kind = (_space(row), *(row[k] for k in ("task", "data", "fidelity", "recipe_name", "recipe_hash")))
         groups[kind][row["architecture"]].append((places.setdefault(text, len(places)), row["value"]))
     if not groups:
         return [], without
@@ -65,6 +67,14 @@ def _proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
         scores = dict(row["metrics"])
         found[row["architecture"], row["task"]].append([scores.get(name, float("nan")) for name in PROXIES])
     return {key: np.mean(values, axis=0) for key, values in found.items()}
+
+
+def _space(row: dict[str, Any]) -> str:
+    """Published detectors are ranked within their family, with which the name of their configuration begins."""
+    if row["space"] != "mmdet":
+        return str(row["space"])
+    config: str = json.loads(row["genotype"])["config"]
+    return f"mmdet-{config.rsplit('/', 1)[-1].split('_')[0]}"
 
 
 def _graph_of(row: dict[str, Any], texts: dict[tuple[str, ...], str]) -> str | None:

@@ -10,16 +10,18 @@ sets that mislead are no longer listened to.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from predictor.label_set import Floats, LabelSet
+from predictor.label_set import PROXIES, Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
 from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
-from predictor.models.scaling import Standardiser
+from predictor.models.scaling import Standardiser, Warp
 
 if TYPE_CHECKING:
     from predictor.networks.fitting import Journal, Settings
@@ -28,6 +30,8 @@ _FEWEST = 30  # labels of a set that is learnt from
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
+_SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
+_TINY = 1e-12
 _TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
 
@@ -64,7 +68,8 @@ class Stacked(Model):
         self._scale = Standardiser.of(few.table)
         opinions = self._opinions(few)[0]
         self._opinion_scale = Standardiser.of(opinions)
-        processes = self._processes(self._table(few, opinions), few.values)
+        self._warp, self._labels = Warp.of(few.values), len(few)
+        processes = self._processes(self._table(few, opinions), self._warp(few.values))
         evidence = np.array([process.evidence() for process in processes])
         weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
@@ -79,7 +84,8 @@ class Stacked(Model):
         mean = np.sum([weight * m for weight, m, _ in told], axis=0)
         # Of the mixture: what each is unsure of, and how far they are apart.
         spread = np.sum([weight * (d**2 + (m - mean) ** 2) for weight, m, d in told], axis=0)
-        return Prediction(mean, np.sqrt(spread))
+        spread *= 1 + _SETTINGS / self._labels
+        return Prediction.of(self._warp.spread(mean, np.sqrt(spread)))
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
         opinions = len(self._known)
@@ -99,10 +105,12 @@ class Stacked(Model):
         spread = (trust * (np.minimum(variance, 1.0) + (scores - score[:, None]) ** 2)).sum(axis=1)
         # In the unit of sets of the same task and data, of which recipes and spaces differ.
         unit = _shares(trust * self._alike)
-        means, deviations = np.array([(known.mean, known.deviation) for known in self._known]).T
-        mean, deviation = unit @ means, unit @ deviations
-        apart = (unit * (means - mean[:, None]) ** 2).sum(axis=1)
-        return Prediction(mean + deviation * score, np.sqrt(deviation**2 * spread + apart))
+        told = np.array([known.warp.spread(score, np.sqrt(spread)) for known in self._known])
+        middle = np.einsum("ns,snq->nq", unit, told)
+        apart = np.einsum("ns,sn->n", unit, (told.mean(axis=2) - middle.mean(axis=1)) ** 2)
+        wider = np.sqrt(1 + apart / np.maximum(middle.var(axis=1), _TINY))[:, None]
+        centre = np.median(middle, axis=1, keepdims=True)
+        return Prediction.of(centre + wider * (middle - centre))
 
     def state(self) -> State:
         """See `Model.state`."""
@@ -150,11 +158,28 @@ class Stacked(Model):
 
 
 def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
-    """Sets with enough labels; of a task and data set that has none such, the largest."""
-    largest: dict[tuple[str, str], LabelSet] = {}
-    for known in sorted(sources, key=len):
-        largest[known.task, known.data] = known
-    return [s for s in sources if len(s) >= _FEWEST or (len(s) >= FEW and s is largest[s.task, s.data])]
+    """Sets with enough labels; those with fewer as one for each task and data set."""
+    small: dict[tuple[str, str, int], list[LabelSet]] = defaultdict(list)
+    for known in sources:
+        if FEW <= len(known) < _FEWEST:
+            small[known.task, known.data, id(known.pool)].append(known)
+    return [s for s in sources if len(s) >= _FEWEST] + [_together(sets) for sets in small.values()]
+
+
+def _together(sets: Sequence[LabelSet]) -> LabelSet:
+    """One set, its labels such as if all sets had the same mean: recipes and families differ in that first of all."""
+    first, values = sets[0], np.concatenate([one.values for one in sets])
+    parts = (one.values - one.values.mean() + values.mean() for one in sets)
+    proxies = [np.full((len(one), len(PROXIES)), np.nan) if one.proxies is None else one.proxies for one in sets]
+    return replace(
+        first,
+        name=first.name if len(sets) == 1 else f"{len(sets)} small sets of {first.task}/{first.data}",
+        space=first.space if len(sets) == 1 else "",
+        architectures=np.concatenate([one.architectures for one in sets]),
+        values=np.concatenate(list(parts)),
+        graphs=np.concatenate([one.graphs for one in sets]),
+        proxies=np.concatenate(proxies),
+    )
 
 
 def _shares(weights: Floats) -> Floats:
