@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from orchestrator.errors import ConfigError
 from predictor.evaluation import SPLITS, Answer, Round, Split, answers, questions, rounds
-from predictor.evaluation.protocol import FEWEST_ASKED
+from predictor.evaluation.protocol import FEWEST_ASKED, Labels
 from predictor.label_set import LabelSet
 from predictor.models import get_model, model_names
 
@@ -17,12 +17,17 @@ def evaluate_models(
     sets: Sequence[LabelSet],
     patterns: Sequence[str],
     splits: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Labels],
     models: Sequence[str],
     seeds: int,
     show: Callable[[int, int], None] = lambda done, total: None,
+    jobs: int | None = None,
+    known: Sequence[str] = (),
 ) -> list[Answer]:
     """All answers, cell after cell, for `predictor.evaluation.summarise`. Empty patterns, splits or models mean all.
+
+    known: parts of names; other sets than the targets are left out where they have none of them. jobs: processes; None:
+    as many as there are cores.
 
     A cell is missing where a model had nothing to learn from: no labels of the set, and no other sets that are allowed.
 
@@ -39,23 +44,25 @@ def evaluate_models(
         if not known:
             raise ConfigError("--store: it has no labels with graphs: make some with `orchestrator label` or `import`")
         raise ConfigError(f"--target {' '.join(patterns)}: no set of labels is called so; there are: {known}")
+    if known:
+        sets = [one for one in sets if one.name in targets or any(pattern in one.name for pattern in known)]
     chosen = [cast(Split, split) for split in splits] or list(SPLITS)
     asked = list(questions(sets, targets, chosen, labels, seeds))
     if not asked:
-        least = max(labels) + FEWEST_ASKED
+        least = max((count for count in labels if isinstance(count, int)), default=0) + FEWEST_ASKED
         raise ConfigError(f"--labels: no set has {least} architectures, known and asked: lower --labels or label more")
     played, found = rounds(asked), list[Answer]()
-    for number, more in enumerate(_in_parallel(played, list(models) or model_names())):
+    for number, more in enumerate(_in_parallel(played, list(models) or model_names(), jobs or -1)):
         found += more
         show(number + 1, len(played))
-    return sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), one.labels))
+    return sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), str(one.labels).zfill(9)))
 
 
-def _in_parallel(played: Sequence[Round], models: Sequence[str]) -> Any:
+def _in_parallel(played: Sequence[Round], models: Sequence[str], processes: int) -> Any:
     """Answers of all models in one round after another, in their order, as they come."""
     joblib: Any = importlib.import_module("joblib")
-    jobs = (joblib.delayed(_all_answers)(one, models) for one in played)
-    return joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
+    asked = (joblib.delayed(_all_answers)(one, models) for one in played)
+    return joblib.Parallel(n_jobs=processes, return_as="generator")(asked)
 
 
 def _all_answers(one: Round, models: Sequence[str]) -> list[Answer]:

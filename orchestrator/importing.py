@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from orchestrator.models import NamedModel, open_model
 from orchestrator.results_file import Refused, Result
 from orchestrator.store.base import LabelStore
@@ -50,7 +52,9 @@ def import_results(
     """
     outcome, campaign, made = Imported(len(results)), uuid.uuid4().hex[:12], list[Report]()
     waiting = _asked(results, store.keys(fidelity=FIDELITY), outcome)
-    names = list(waiting)
+    models = dict.fromkeys(model for model, _ in waiting)
+    place = {model: number for number, model in enumerate(models)}
+    names = sorted(waiting, key=lambda name: place[name[0]])  # all sizes of a network together
     chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
     for traced in over(chunks):
         for name, graph, reason in traced:
@@ -58,7 +62,7 @@ def import_results(
             if reason:
                 outcome.refused += [Refused(result.line, result.model, reason) for result, _ in waiting[name]]
             else:
-                made += [_report(result, request, graph, campaign) for result, request in waiting[name]]
+                made += _reports(waiting[name], graph, campaign)
         show(outcome.networks, len(names))
         if len(made) >= _TOGETHER:
             outcome.added += store.commit(made).labels
@@ -85,15 +89,16 @@ def _asked(results: Sequence[Result], stored: set[str], outcome: Imported) -> di
 
 
 def trace_chunk(names: Sequence[Named]) -> list[Traced]:
-    """Build and trace networks one after another."""
-    return [(name, *_traced(*name)) for name in names]
-
-
-def _traced(model: str, size: tuple[int, int]) -> tuple[str, str]:
-    try:
-        return trace(open_model(model).build(), (3, *size)).to_json(), ""
-    except AIOPError as error:
-        return "", str(error)
+    """Build and trace networks one after another; what stands beside itself, for other sizes, is built once."""
+    traced, built = list[Traced](), dict[str, nn.Module]()
+    for model, size in names:
+        try:
+            if model not in built:
+                built = {model: open_model(model).build()}
+            traced.append(((model, size), trace(built[model], (3, *size)).to_json(), ""))
+        except AIOPError as error:
+            traced.append(((model, size), "", str(error)))
+    return traced
 
 
 def _numbered(results: Iterable[Result]) -> Iterator[tuple[Result, int]]:
@@ -111,8 +116,10 @@ def _request(result: Result, model: NamedModel, number: int) -> LabelRequest:
     return LabelRequest(model.architecture, result.task, where, where, FIDELITY, recipe, number)
 
 
-def _report(result: Result, request: LabelRequest, graph: str, campaign: str) -> Report:
+def _reports(wanted: Iterable[_Wanted], graph: str, campaign: str) -> Iterator[Report]:
     read = Graph.from_json(graph)
-    metrics = {result.metric: result.value}
-    measured = Measurement(result.value, result.metric, metrics, read.flops, read.params, {}, graph=graph)
-    return Report(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)
+    flops, params = read.flops, read.params
+    for result, request in wanted:
+        metrics = {result.metric: result.value}
+        measured = Measurement(result.value, result.metric, metrics, flops, params, {}, graph=graph)
+        yield Report(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)

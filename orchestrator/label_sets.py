@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,8 +41,7 @@ def label_sets_of(replay: Replay) -> tuple[dict[Kind, LabelSet], int]:
         if place is None:
             without += 1
             continue
-        kind = tuple(row[column] for column in KIND)
-        groups[kind][row["architecture"]].append((place, row["value"]))
+        groups[kind_of(row)][row["architecture"]].append((place, row["value"]))
     names = _names(list(groups))
     sets = {kind: _label_set(names[kind], kind, labels, replay.pool, proxies) for kind, labels in groups.items()}
     return dict(sorted(sets.items(), key=lambda item: item[1].name)), without
@@ -53,6 +54,19 @@ def _proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
         scores = dict(row["metrics"])
         found[row["architecture"], row["task"]].append([scores.get(name, float("nan")) for name in PROXIES])
     return {key: np.mean(values, axis=0) for key, values in found.items()}
+
+
+def kind_of(row: Mapping[str, Any]) -> Kind:
+    """The kind of a label by its columns `KIND` and its genotype."""
+    return (_space(row), *(row[column] for column in KIND[1:]))
+
+
+def _space(row: Mapping[str, Any]) -> str:
+    """Published detectors are ranked within their family, with which the name of their configuration begins."""
+    if row["space"] != "mmdet":
+        return str(row["space"])
+    config: str = json.loads(row["genotype"])["config"]
+    return f"mmdet-{config.rsplit('/', 1)[-1].split('_')[0]}"
 
 
 def _names(kinds: list[Kind]) -> dict[Kind, str]:

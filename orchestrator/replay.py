@@ -18,7 +18,7 @@ from predictor.graph_pool import GraphPool
 
 Showing = Callable[[int, int], None]
 GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
-_COLUMNS = ("key", *GRAPH_KEY, "space", "data", "fidelity", "recipe_name", "value", "metrics")
+_COLUMNS = ("key", *GRAPH_KEY, "space", "genotype", "data", "fidelity", "recipe_name", "value", "metrics")
 ROWS = pa.schema([LABELS.field(name) for name in _COLUMNS])
 INDEX = pa.schema([GRAPHS.field(name) for name in GRAPH_KEY])
 INDEX = INDEX.append(pa.field("digest", pa.string())).append(pa.field("place", pa.int64()))

@@ -14,22 +14,24 @@ from orchestrator.ray_session import cluster_cores, ray_session
 _AHEAD = 2  # chunks a core that wait or run
 
 
-def trace_on_ray(chunks: Sequence[list[Named]]) -> Iterator[list[Traced]]:
+def trace_chunks(chunks: Sequence[list[Named]], jobs: int | None = None) -> Iterator[list[Traced]]:
     """`trace_chunk` of every chunk, as they are done; Ray is joined or started, unless there is nothing to do.
 
-    A chunk whose worker dies again and again is given back with that as the reason.
+    jobs: chunks at once; None: as many as there are cores; 1: in this process, without Ray. A chunk whose worker dies
+    again and again is given back with that as the reason.
     """
-    if chunks:
+    if jobs == 1:
+        yield from map(trace_chunk, chunks)
+    elif chunks:
         with ray_session():
-            yield from _traced(chunks)
+            yield from _traced(chunks, jobs or _AHEAD * max(1, int(cluster_cores())))
 
 
-def _traced(chunks: Sequence[list[Named]]) -> Iterator[list[Traced]]:
+def _traced(chunks: Sequence[list[Named]], most: int) -> Iterator[list[Traced]]:
     remote: Any = ray.remote(trace_chunk)
-    cores = int(cluster_cores())
     waiting, running = list(reversed(chunks)), dict[Any, list[Named]]()
     while waiting or running:
-        while waiting and len(running) < _AHEAD * max(1, cores):
+        while waiting and len(running) < most:
             chunk = waiting.pop()
             running[remote.options(num_cpus=1).remote(chunk)] = chunk
         done, _ = ray.wait(list(running), num_returns=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_lib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,12 +27,16 @@ def evaluate(
     split: Annotated[
         list[str] | None, typer.Option(help="architecture, task or space: what is held out; may be repeated")
     ] = None,
-    labels: Annotated[str, typer.Option(help="numbers of known labels")] = "0,5,20,100",
+    labels: Annotated[str, typer.Option(help="numbers of known labels; others: all but one")] = "0,5,20,100",
     model: Annotated[list[str] | None, typer.Option(help="only this model; may be repeated")] = None,
+    known: Annotated[
+        list[str] | None, typer.Option(help="of other sets, only those whose name contains this; may be repeated")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="random choices of the known labels", min=1)] = 5,
     out: Annotated[
         Path | None, typer.Option(help="write the report to FILE.md, with pictures beside it, or FILE.json")
     ] = None,
+    jobs: Annotated[int | None, typer.Option(help="processes; a core each if unset", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Compare models: how well each predicts labels it has not seen, from few of a set and all of others."""
@@ -49,7 +53,7 @@ def evaluate(
     if left_out:
         say(f"{left_out} labels have no graph and are left out")
     with counting_display("questions answered") as show:
-        answers = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show)
+        answers = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show, jobs, known or [])
     rows = summarise(answers)
     if out is not None:
         _write(out, answers, rows)
@@ -71,14 +75,11 @@ def _write(out: Path, answers: Sequence[Answer], rows: list[dict[str, Any]]) -> 
         say("pictures are drawn by matplotlib: pip install 'aiop-orchestrator[plots]'")
 
 
-def _counts(text: str) -> list[int]:
-    try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        counts = [-1]
-    if min(counts) < 0:
-        raise ConfigError(f"--labels {text}: write numbers with commas between them, for example 0,20,100")
-    return counts
+def _counts(text: str) -> list[int | Literal["others"]]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part == "others" or part.isdecimal() for part in parts):
+        raise ConfigError(f"--labels {text}: write numbers with commas between them, for example 0,20,100, or others")
+    return ["others" if part == "others" else int(part) for part in parts]
 
 
 def _check_out(out: Path | None) -> None:

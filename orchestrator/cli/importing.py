@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ _SHOWN = 20  # refused lines
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV with model, task, dataset, metric, value[, input_size, recipe]")],
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
+    jobs: Annotated[int | None, typer.Option(help="networks traced at once; 1: without Ray", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Build and trace every network of a file of results, and keep results and graphs in the store.
@@ -32,10 +34,10 @@ def import_(
     labels.keys()  # a store that cannot be read is refused before anything is built
     # Torch and Ray take seconds to load; a wrong file or store does without.
     from orchestrator.importing import import_results
-    from orchestrator.tracing import trace_on_ray
+    from orchestrator.tracing import trace_chunks
 
     with counting_display("networks traced") as show:
-        outcome = import_results(results, labels, trace_on_ray, show)
+        outcome = import_results(results, labels, partial(trace_chunks, jobs=jobs), show)
     refused = sorted([*bad, *outcome.refused], key=lambda line: line.line)
     _tell(refused, file)
     emit(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import StoreError
 from orchestrator.generations import replay_of
-from orchestrator.label_sets import KIND, Kind, label_sets_of
+from orchestrator.label_sets import KIND, Kind, kind_of, label_sets_of
 from orchestrator.predictor_training import described, hold_out_report, parted
 from orchestrator.refresh.gate import HeldOut
 from orchestrator.refresh.lesson import COMPARED, GENERATION, REPLAYED, Lesson, write_compared
@@ -89,9 +89,9 @@ def _base(lesson: Lesson, champion: Predictor, store: DeltaLabelStore) -> tuple[
 def _new_labels(base: Replay, replay: Replay) -> dict[Kind, set[str]]:
     """By kind, the architectures with new labels."""
     found: dict[Kind, set[str]] = defaultdict(set)
-    for row in replay.rows.slice(len(base.rows)).select([*KIND, "architecture"]).to_pylist():
+    for row in replay.rows.slice(len(base.rows)).select([*KIND, "genotype", "architecture"]).to_pylist():
         if row["fidelity"] != "proxy":
-            found[tuple(row[column] for column in KIND)].add(row["architecture"])
+            found[kind_of(row)].add(row["architecture"])
     return found
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, norm, spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from predictor.label_set import Floats
-from predictor.models.base import Prediction
+from predictor.models.base import HALF_WIDTH_90, Prediction
 
-_HALF_WIDTH_90 = float(norm.ppf(0.95))
 _TOP = 5
 
 
@@ -43,7 +42,7 @@ def scores(prediction: Prediction, values: Floats) -> Scores:
         spearman=float(spearmanr(mean, values)[0]) if told_apart else 0.0,
         kendall=float(kendalltau(mean, values)[0]) if told_apart else 0.0,
         regret=float((values.max() - values[first].max()) * 100),
-        coverage=float("nan") if ranks else float((np.abs(mean - values) <= _HALF_WIDTH_90 * deviation).mean()),
+        coverage=float("nan") if ranks else float((np.abs(mean - values) <= HALF_WIDTH_90 * deviation).mean()),
     )
 
 

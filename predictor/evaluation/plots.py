@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from predictor.evaluation.protocol import Answer
+from predictor.evaluation.protocol import Answer, Labels
 from predictor.label_set import Floats
 
 LEVELS = np.linspace(0.05, 0.95, 19)  # of intervals, nominal
@@ -33,7 +33,7 @@ def draw_plots(answers: Sequence[Answer], report: Path) -> list[Path]:
     Of several numbers of known labels the last one asked about. A picture is left out where all models only rank.
     """
     cells: dict[tuple[str, str], dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
-    last: dict[tuple[str, str], int] = {(one.target, one.split): one.labels for one in answers}
+    last: dict[tuple[str, str], Labels] = {(one.target, one.split): one.labels for one in answers}
     for one in answers:
         if one.labels == last[one.target, one.split] and np.isfinite(one.prediction.deviation).all():
             cells[one.target, one.split][one.model].append(one)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from predictor.evaluation.metrics import Scores, scores
 from predictor.label_set import Floats, LabelSet
-from predictor.models import NothingKnownError, Prediction, get_model
+from predictor.models import Model, NothingKnownError, Prediction, get_model
 
 Split = Literal["architecture", "task", "space"]
 SPLITS: tuple[Split, ...] = ("architecture", "task", "space")
+OTHERS: Final = "others"  # in the place of a number of labels: all but the one asked about, each in turn
+Labels = int | Literal["others"]
 FEWEST_ASKED = 20  # networks a model is asked about; with fewer, figures say little
+_FEWEST_IN_TURN = 10
 _MOST_ASKED = 1500
 
 
@@ -23,7 +26,8 @@ class Question:
     """One cell of a report for one seed: `few` labels of a set are known, and `asked` are not.
 
     split: what else is known. "architecture": all other sets, without the networks asked about. "task": sets of other
-    tasks or data, where the networks asked about may be known. "space": sets of other spaces.
+    tasks or data, where the networks asked about may be known. "space": sets of other spaces. in_turn: `few` and
+    `asked` are the same, and each network is asked about with the labels of all others known.
     """
 
     split: Split
@@ -31,10 +35,13 @@ class Question:
     few: LabelSet
     asked: LabelSet
     sources: tuple[LabelSet, ...]
+    in_turn: bool = False
 
     @property
-    def labels(self) -> int:
+    def labels(self) -> Labels:
         """How many labels of the set are known."""
+        if self.in_turn:
+            return OTHERS
         return len(self.few)
 
 
@@ -44,7 +51,7 @@ class Answer:
 
     target: str
     split: Split
-    labels: int
+    labels: Labels
     seed: int
     model: str
     asked: int
@@ -54,21 +61,27 @@ class Answer:
 
 
 def questions(
-    sets: Sequence[LabelSet], targets: Sequence[str], splits: Sequence[Split], labels: Sequence[int], seeds: int
+    sets: Sequence[LabelSet], targets: Sequence[str], splits: Sequence[Split], labels: Sequence[Labels], seeds: int
 ) -> Iterator[Question]:
-    """Every question that the sets allow; those left with fewer than FEWEST_ASKED networks are left out."""
+    """Every question that the sets allow; those left with fewer than FEWEST_ASKED networks are left out.
+
+    labels: numbers of them, and OTHERS, which is asked for one seed, of sets of ten networks or more.
+    """
+    counts = [count for count in labels if count != OTHERS]
     for target in sets:
         if target.name not in targets:
             continue
         for split in splits:
-            for seed in range(seeds):
+            if OTHERS in labels and len(target) >= _FEWEST_IN_TURN:
+                yield Question(split, 0, target, target, _sources(sets, target, target, split), in_turn=True)
+            for seed in range(seeds if counts else 0):
                 order = np.random.default_rng(seed).permutation(len(target))
                 # The same networks are asked about however many labels are known.
-                asked = target.take(order[max(labels) :][:_MOST_ASKED])
+                asked = target.take(order[max(counts) :][:_MOST_ASKED])
                 if len(asked) < FEWEST_ASKED:
                     continue
                 sources = _sources(sets, target, asked, split)
-                for count in labels:
+                for count in counts:
                     yield Question(split, seed, target.take(order[:count]), asked, sources)
 
 
@@ -108,11 +121,23 @@ def answers(one: Round, model: str) -> list[Answer]:
     found = []
     for question in one.questions:
         try:
-            learnt.adapt(question.few)
+            prediction = _in_turn(learnt, question.few) if question.in_turn else _predicted(learnt, question)
         except NothingKnownError:
             continue
         asked = question.asked
-        prediction = learnt.predict(asked)
         cell = (asked.name, question.split, question.labels, question.seed, model, len(asked))
         found.append(Answer(*cell, scores(prediction, asked.values), prediction, asked.values))
     return found
+
+
+def _predicted(model: Model, question: Question) -> Prediction:
+    model.adapt(question.few)
+    return model.predict(question.asked)
+
+
+def _in_turn(model: Model, labels: LabelSet) -> Prediction:
+    found, all_of_them = list[Prediction](), np.arange(len(labels))
+    for number in all_of_them:
+        model.adapt(labels.take(all_of_them != number))
+        found.append(model.predict(labels.take(all_of_them == number)))
+    return Prediction(*(np.concatenate([getattr(one, part) for one in found]) for part in ("mean", "deviation")))

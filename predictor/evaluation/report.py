@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from predictor.evaluation.metrics import Scores, bootstrap_interval
-from predictor.evaluation.protocol import Answer
+from predictor.evaluation.protocol import Answer, Labels
 
 _METRICS = tuple(field.name for field in fields(Scores))
 _HEADER = ("target", "split", "labels", "model", "Spearman", "Kendall", "MAE, points", "regret", "coverage", "asked")
@@ -21,7 +21,7 @@ def summarise(answers: Sequence[Answer]) -> list[dict[str, Any]]:
 
     A figure that does not exist (see `Scores`) is None.
     """
-    cells: dict[tuple[str, str, int, str], list[Answer]] = defaultdict(list)
+    cells: dict[tuple[str, str, Labels, str], list[Answer]] = defaultdict(list)
     for one in answers:
         cells[one.target, one.split, one.labels, one.model].append(one)
     rows = []
@@ -31,7 +31,26 @@ def summarise(answers: Sequence[Answer]) -> list[dict[str, Any]]:
         means = {name: _number(values.mean()) for name, values in metrics.items()}
         row = {"target": target, "split": split, "labels": labels, "model": model, "seeds": len(found)}
         rows.append(row | {"asked": found[0].asked} | means | {"spearman_low": low, "spearman_high": high})
-    return rows
+    return rows + _over_targets(rows)
+
+
+def _over_targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each split, number of labels and model that all targets have, their mean, and its interval over targets."""
+    targets = {row["target"] for row in rows}
+    cells: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        cells[row["split"], row["labels"], row["model"]].append(row)
+    found = []
+    for (split, labels, model), some in cells.items():
+        if len(some) < len(targets) or len(targets) < 2:
+            continue
+        metrics = {name: np.array([row[name] for row in some], np.float64) for name in _METRICS}
+        low, high = bootstrap_interval(metrics["spearman"])
+        means = {name: _number(values.mean()) for name, values in metrics.items()}
+        row = {"target": f"mean of {len(targets)}", "split": split, "labels": labels, "model": model}
+        row |= {"seeds": some[0]["seeds"], "asked": sum(one["asked"] for one in some)}
+        found.append(row | means | {"spearman_low": low, "spearman_high": high})
+    return found
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import sqrt
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from predictor.graph.structure import Node
 from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT
 
 _INPUT = 0  # number of the image's node
+# Operations of which networks have many alike. Their results never share memory with what they are given.
+_REPEATED_NAMES = (
+    "convolution _native_batch_norm_legit_no_training native_batch_norm native_layer_norm relu silu gelu sigmoid "
+    "hardswish add mul avg_pool2d max_pool2d_with_indices mm addmm bmm _softmax"
+)
+_REPEATED = frozenset(_REPEATED_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._origins[id(image)] = _Origin(_INPUT, frozenset(), 0, image.shape[1])
         self._written: dict[int, _Origin] = {}  # storage to what was last written into it
         self._on_meta: dict[int, Tensor] = {}
+        self._results: dict[Any, Any] = {}  # of calls whose tensors had the same form
         self._time = 0
 
     def origin(self, tensor: Tensor) -> int | None:
@@ -57,12 +65,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operation, and note it where it depends on the image."""
         kwargs = kwargs or {}
         self._time += 1
-        leaves, _ = tree_flatten((args, kwargs))
-        given = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        given = _tensors((args, kwargs))
         if any(t.is_meta for t in given) and not all(t.is_meta for t in given):
             args, kwargs = tree_map_only(Tensor, self._to_meta, (args, kwargs))
-        out = func(*args, **kwargs)
-        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        out = self._result(func, args, kwargs)
+        made = _tensors(out)
         self._kept += made
         origins = [self._origin(t) for t in given]
         name = func._schema.name.split("::")[-1]
@@ -88,6 +95,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._written[made[0].untyped_storage()._cdata] = origin
         return out
 
+    def _result(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What the operation gives. Networks repeat themselves, and torch takes long to tell a result's form."""
+        if kwargs or not _is_repeated(func):
+            return func(*args, **kwargs)
+        call = func, *map(_form, args)
+        if call not in self._results:
+            self._results[call] = func(*args)
+        known = self._results[call]  # others than it, as results may be written to
+        return _alike(known) if isinstance(known, Tensor) else tuple(map(_alike, known))
+
     def _node(
         self,
         kind: str,
@@ -103,10 +120,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         new = weights - self._counted
         self._counted |= new
         flops = _flops(func, args, kwargs, out) + sum(self._work.get(w, 0) for w in new)
-        result = next(leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
+        result = _tensors(out)[0]
         op = ATEN.get(kind, "other")
         if op == "matmul" and weights:
             op = "linear"
+        if op == "mul" and any(isinstance(arg, int | float) and arg == 0 for arg in args):
+            op = "zero"  # whatever comes in: a branch that is switched off
         inputs = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
         node = _described(op, inputs, [t for t, _ in sources], result, flops, sources[0][1].channels)
         return _with_settings(node, kind, args, sum(self._sizes.get(w, 0) for w in new))
@@ -124,6 +143,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._kept.append(tensor)
             self._on_meta[id(tensor)] = torch.empty_like(tensor, device="meta")
         return self._on_meta[id(tensor)]
+
+
+@cache
+def _is_repeated(func: Any) -> bool:
+    return not func._schema.is_mutable and func._schema.name.split("::")[-1] in _REPEATED
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _alike(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _form(value: Any) -> Any:
+    """Of an argument, all that the form of the result depends on."""
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    return tuple(map(_form, value)) if isinstance(value, list | tuple) else (type(value), value)
 
 
 def _flops(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> int:

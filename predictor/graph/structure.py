@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from predictor.graph.vocabulary import VERSION
@@ -33,6 +34,9 @@ class Node:
     bias: bool = False
     params: int = 0
     flops: int = 0
+
+
+_FIELDS = attrgetter(*(field.name for field in fields(Node)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,14 @@ class Graph:
 
     def to_json(self) -> str:
         """Canonical JSON; `from_json` reads it."""
-        nodes = [list(asdict(node).values()) for node in self.nodes]
-        fields = {"version": self.version, "input_size": self.input_size, "nodes": nodes}
-        return json.dumps(fields, separators=(",", ":"))
+        nodes = [_FIELDS(node) for node in self.nodes]
+        parts = {"version": self.version, "input_size": self.input_size, "nodes": nodes}
+        return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
         """Inverse of `to_json`."""
-        fields = json.loads(text)
-        values: list[list[Any]] = [[tuple(v) if isinstance(v, list) else v for v in node] for node in fields["nodes"]]
+        parts = json.loads(text)
+        values: list[list[Any]] = [[tuple(v) if isinstance(v, list) else v for v in node] for node in parts["nodes"]]
         nodes = [Node(*node) for node in values]
-        return cls(tuple(nodes), tuple(fields["input_size"]), fields["version"])
+        return cls(tuple(nodes), tuple(parts["input_size"]), parts["version"])

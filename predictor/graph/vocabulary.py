@@ -6,7 +6,7 @@ that nobody listed are kept as `other`.
 
 from __future__ import annotations
 
-VERSION = 1  # of graphs: raised whenever the same module would give another one
+VERSION = 2  # of graphs: raised whenever the same module would give another one
 
 OPS = (
     "input",
@@ -54,6 +54,7 @@ OPS = (
     "scan",
     "regions",
     "other",
+    "zero",
 )
 
 # Names of torch's operations, without overloads and without the underscore at the end that means "in place".

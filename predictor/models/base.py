@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from predictor.errors import AIOPError
 from predictor.label_set import Floats, LabelSet
@@ -47,7 +48,15 @@ class Prediction:
         """Where nothing is known of the labels' scale."""
         return cls(values, np.full(len(values), np.nan))
 
+    @classmethod
+    def of(cls, spread: Floats) -> Prediction:
+        """(n, many) equally probable values to their median, and the deviation that makes 90 % of them lie about it."""
+        middle = np.median(spread, axis=1)
+        away = np.quantile(np.abs(spread - middle[:, None]), 0.9, axis=1)
+        return cls(middle, away / HALF_WIDTH_90)
 
+
+HALF_WIDTH_90 = float(norm.ppf(0.95))  # of the interval that holds 90 %, in deviations
 FEW = 3  # fewer labels than this are as none: a scale cannot be told from them
 
 

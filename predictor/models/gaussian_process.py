@@ -13,6 +13,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Ke
 
 from predictor.label_set import PROXIES, Floats
 
+_TUNED_ON = 200  # labels, the first: hyper-parameters take many factorisations, what they are used for takes one
+
 
 class Columns(Kernel):  # type: ignore[misc]
     """A kernel that sees only the columns from `start` to before `stop`; scikit-learn has none."""
@@ -75,7 +77,7 @@ def smooth(start: int, stop: int, variance: float, length: float) -> Kernel:
 
 
 class Process:
-    """A Gaussian process with noise, its hyper-parameters by marginal likelihood."""
+    """A Gaussian process with noise, its hyper-parameters by marginal likelihood of some of the labels."""
 
     def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int) -> None:
         """table: (n, columns), standardised. values: (n,), in any unit."""
@@ -83,7 +85,10 @@ class Process:
         with warnings.catch_warnings():
             # Bounds are priors here, and few labels often end at one.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._fitted = process.fit(table, values)
+            self._fitted = process.fit(table[:_TUNED_ON], values[:_TUNED_ON])
+        if len(values) > _TUNED_ON:
+            found = GaussianProcessRegressor(self._fitted.kernel_, optimizer=None, normalize_y=True)
+            self._fitted = found.fit(table, values)
         self._state = {"table": table, "values": values, "theta": self._fitted.kernel_.theta}
 
     def state(self) -> dict[str, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from predictor.label_set import Floats, LabelSet
 from predictor.models.gaussian_process import Process, statistics_hyperparameters, statistics_kernel, statistics_process
-from predictor.models.scaling import Standardiser
+from predictor.models.scaling import Standardiser, Warp
 
 _MOST = 400  # labels that the process learns from: its time grows with their cube
 _GROWN = 1.5  # times as many labels as its hyper-parameters were found from, then they are found anew
+_TOLD = ("name", "task", "data", "labels", "tuned")
 _FAR = 3.0  # spreads outside, beyond which it makes no difference
 
 
@@ -24,7 +26,7 @@ class KnownSet:
     def __init__(self, known: LabelSet, seed: int, before: KnownSet | None = None) -> None:
         """known: at least one label. before: from fewer labels of the set; its hyper-parameters save finding them."""
         self.name, self.task, self.data, self.labels = known.name, known.task, known.data, len(known)
-        self.mean, self.deviation = float(known.values.mean()), float(known.values.std()) or 1.0
+        self.warp = Warp.of(known.values)
         self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
         some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
         table = known.table[some]
@@ -43,7 +45,7 @@ class KnownSet:
 
     def scores(self, known: LabelSet) -> Floats:
         """(n,) labels of this set in its standard scores."""
-        return (known.values - self.mean) / self.deviation
+        return self.warp(known.values)
 
     def __call__(self, table: Floats) -> tuple[Floats, Floats]:
         """(n,) standard scores, and how unsure they are where networks are like those it learnt from.
@@ -64,15 +66,16 @@ class KnownSet:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays by name, and what JSON holds; `restore` reads both."""
         arrays = {"low": self._low, "high": self._high, "centre": self._scale.mean, "factor": self._scale.factor}
-        told = {name: getattr(self, name) for name in ("name", "task", "data", "labels", "mean", "deviation", "tuned")}
+        told = {name: getattr(self, name) for name in _TOLD} | {"warp": asdict(self.warp)}
         return arrays | self._process.state(), told
 
     @classmethod
     def restore(cls, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> KnownSet:
         """Inverse of `state`."""
         known = cls.__new__(cls)
-        for name, value in ({"tuned": told["labels"]} | told).items():
-            setattr(known, name, value)
+        for name in _TOLD:
+            setattr(known, name, told[name])
+        known.warp = Warp(told["warp"]["power"], tuple(told["warp"]["before"]), tuple(told["warp"]["after"]))
         known._low, known._high = arrays["low"], arrays["high"]
         known._scale = Standardiser(arrays["centre"], arrays["factor"])
         known._process = Process.restore(statistics_kernel(arrays["table"]), arrays)

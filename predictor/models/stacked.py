@@ -10,25 +10,30 @@ sets that mislead are no longer listened to.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.label_set import Floats, LabelSet
+from predictor.label_set import PROXIES, Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
 from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
-from predictor.models.scaling import Standardiser
+from predictor.models.scaling import Standardiser, Warp
 
 if TYPE_CHECKING:
     from predictor.networks.fitting import Journal, Settings
 
+_SMALL = "small sets of"  # how the name of several that are learnt as one begins
 _FEWEST = 30  # labels of a set that is learnt from
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
+_SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
+_TINY = 1e-12
 _TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
 
@@ -62,13 +67,18 @@ class Stacked(Model):
         if not self._known:
             self.learn(sources, journal)
             return
-        by_name = {one.name: (one, mask) for one, mask in zip(sources, fresh, strict=True)}
+        parts = _parts(sources)
+        worth = [(_joined(sources, part), np.concatenate([fresh[n] for n in part])) for part in parts]
+        by_name = {one.name: (one, mask) for one, mask in [*zip(sources, fresh, strict=True), *worth]}
         names = [known.name for known in self._known]
+        nothing = sources[0].take(np.arange(0)), np.zeros(0, np.bool_)
+        # Small sets that were learnt as one have grown since, and are learnt each on its own.
+        by_name |= {name: nothing for name in names if name.startswith(_SMALL) and name not in by_name}
         if missing := [name for name in names if name not in by_name]:
             raise ModelError(f"set {missing[0]}: known, but not among the labels: train anew, or name its store")
         if any(by_name[name][1].any() for name in names):
             self._go_on([by_name[name] for name in names], journal)
-        added = [one for one in _worth_learning(sources) if one.name not in names]
+        added = [one for one, _ in worth if one.name not in names]
         for one in added:
             new = KnownSet(one, self._seed)
             self._network, missed = self._network.with_head(one, new.scores(one))
@@ -85,7 +95,7 @@ class Stacked(Model):
             if mask.any():
                 before = self._known[number]
                 now = self._known[number] = KnownSet(one, self._seed, before)
-                self._network.rescale(number, (before.mean, before.deviation), (now.mean, now.deviation))
+                self._network.rescale(number, *_line(before.warp, now.warp))
                 self._heard[number] = len(self._known)
         known, fresh = zip(*sets, strict=True)
         scores = [of.scores(one) for of, one in zip(self._known, known, strict=True)]
@@ -110,7 +120,8 @@ class Stacked(Model):
         self._scale = Standardiser.of(few.table)
         opinions = self._opinions(few)[0]
         self._opinion_scale = Standardiser.of(opinions)
-        processes = self._processes(self._table(few, opinions), few.values)
+        self._warp, self._labels = Warp.of(few.values), len(few)
+        processes = self._processes(self._table(few, opinions), self._warp(few.values))
         evidence = np.array([process.evidence() for process in processes])
         weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
@@ -125,7 +136,8 @@ class Stacked(Model):
         mean = np.sum([weight * m for weight, m, _ in told], axis=0)
         # Of the mixture: what each is unsure of, and how far they are apart.
         spread = np.sum([weight * (d**2 + (m - mean) ** 2) for weight, m, d in told], axis=0)
-        return Prediction(mean, np.sqrt(spread))
+        spread *= 1 + _SETTINGS / self._labels
+        return Prediction.of(self._warp.spread(mean, np.sqrt(spread)))
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
         opinions = len(self._known)
@@ -145,11 +157,12 @@ class Stacked(Model):
         spread = (trust * (np.minimum(variance, 1.0) + (scores - score[:, None]) ** 2)).sum(axis=1)
         # In the unit of sets of the same task and data, of which recipes and spaces differ.
         unit = _shares(trust * self._alike)
-        known = self._known[: self._hears]
-        means, deviations = np.array([(one.mean, one.deviation) for one in known]).T
-        mean, deviation = unit @ means, unit @ deviations
-        apart = (unit * (means - mean[:, None]) ** 2).sum(axis=1)
-        return Prediction(mean + deviation * score, np.sqrt(deviation**2 * spread + apart))
+        told = np.array([known.warp.spread(score, np.sqrt(spread)) for known in self._known[: self._hears]])
+        middle = np.einsum("ns,snq->nq", unit, told)
+        apart = np.einsum("ns,sn->n", unit, (told.mean(axis=2) - middle.mean(axis=1)) ** 2)
+        wider = np.sqrt(1 + apart / np.maximum(middle.var(axis=1), _TINY))[:, None]
+        centre = np.median(middle, axis=1, keepdims=True)
+        return Prediction.of(centre + wider * (middle - centre))
 
     def state(self) -> State:
         """See `Model.state`."""
@@ -199,11 +212,45 @@ class Stacked(Model):
 
 
 def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
-    """Sets with enough labels; of a task and data set that has none such, the largest."""
-    largest: dict[tuple[str, str], LabelSet] = {}
-    for known in sorted(sources, key=len):
-        largest[known.task, known.data] = known
-    return [s for s in sources if len(s) >= _FEWEST or (len(s) >= FEW and s is largest[s.task, s.data])]
+    """Sets with enough labels; those with fewer as one for each task and data set."""
+    return [_joined(sources, part) for part in _parts(sources)]
+
+
+def _parts(sources: Sequence[LabelSet]) -> list[list[int]]:
+    """Numbers of the sets that are learnt as one."""
+    small: dict[tuple[str, str, int], list[int]] = defaultdict(list)
+    for number, known in enumerate(sources):
+        if FEW <= len(known) < _FEWEST:
+            small[known.task, known.data, id(known.pool)].append(number)
+    return [[number] for number, one in enumerate(sources) if len(one) >= _FEWEST] + list(small.values())
+
+
+def _joined(sources: Sequence[LabelSet], part: Sequence[int]) -> LabelSet:
+    sets = [sources[number] for number in part]
+    return sets[0] if len(sets[0]) >= _FEWEST else _together(sets)
+
+
+def _together(sets: Sequence[LabelSet]) -> LabelSet:
+    """One set, its labels such as if all sets had the same mean: recipes and families differ in that first of all."""
+    first, values = sets[0], np.concatenate([one.values for one in sets])
+    parts = (one.values - one.values.mean() + values.mean() for one in sets)
+    proxies = [np.full((len(one), len(PROXIES)), np.nan) if one.proxies is None else one.proxies for one in sets]
+    return replace(
+        first,
+        name=first.name if len(sets) == 1 else f"{_SMALL} {first.task}/{first.data}",
+        space=first.space if len(sets) == 1 else "",
+        architectures=np.concatenate([one.architectures for one in sets]),
+        values=np.concatenate(list(parts)),
+        graphs=np.concatenate([one.graphs for one in sets]),
+        proxies=np.concatenate(proxies),
+    )
+
+
+def _line(before: Warp, now: Warp) -> tuple[float, float]:
+    """Slope and offset of the line next to what turns one warp's standard scores into the other's."""
+    scores = np.linspace(-2.0, 2.0, 41)
+    slope, offset = np.polyfit(scores, now(before.back(scores)), 1)
+    return float(slope), float(offset)
 
 
 def _spread(sources: Sequence[LabelSet]) -> Floats:

@@ -78,10 +78,10 @@ class Joint(nn.Module):
         return grown.to(self.heads.weight.device).eval(), variance
 
     @torch.no_grad()
-    def rescale(self, head: int, was: tuple[float, float], now: tuple[float, float]) -> None:
-        """Let a head say the same in other units. was, now: mean and deviation of labels in its standard scores."""
-        self.heads.weight[head] *= was[1] / now[1]
-        self.heads.bias[head] = (self.heads.bias[head] * was[1] + was[0] - now[0]) / now[1]
+    def rescale(self, head: int, slope: float, offset: float) -> None:
+        """Let a head say the same in other standard scores, a line over its own."""
+        self.heads.weight[head] *= slope
+        self.heads.bias[head] = self.heads.bias[head] * slope + offset
 
     @torch.no_grad()
     def _vectors(self, asked: LabelSet) -> Tensor:

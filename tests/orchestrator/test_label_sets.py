@@ -78,6 +78,37 @@ def test_recipes_are_told_apart_and_labels_without_graph_counted() -> None:
     assert all(one.name.startswith("cells/seg/folder:/data/full/seg.laptop/") for one in sets)
 
 
+def test_published_detectors_are_ranked_within_their_family() -> None:
+    store = MemoryLabelStore()
+    configs = [
+        "retinanet/retinanet_r50_fpn_1x_coco.py",
+        "pvt/retinanet_pvt-t_fpn_1x_coco.py",
+        "dcn/faster-rcnn_r50_1x.py",
+    ]
+    for number, config in enumerate(configs):
+        made = labelled(number, 0.3)
+        network = Architecture.of("mmdet", {"config": f"configs/{config}"})
+        request = dataclasses.replace(made.job.request, architecture=network)
+        store.commit([dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))])
+    sets, _ = read_label_sets(store)
+    assert [(one.name.split("/")[0], len(one)) for one in sets] == [("mmdet-faster-rcnn", 1), ("mmdet-retinanet", 2)]
+    assert [one.space for one in sets] == ["mmdet-faster-rcnn", "mmdet-retinanet"]
+
+
+def test_what_else_is_known_can_be_chosen() -> None:
+    store = MemoryLabelStore()
+    store.commit([labelled(n, 0.1 + 0.01 * n, steps=steps) for n in range(40) for steps in (360, 720)])
+    sets, _ = read_label_sets(store)
+    target, other = (one.name for one in sets)
+
+    def labels(known: list[str]) -> list[object]:
+        rows = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
+        return [row["labels"] for row in rows]
+
+    assert labels([]) == labels([other]) == [0, 20]
+    assert labels(["elsewhere"]) == [20]  # nothing to learn from without labels
+
+
 def test_models_are_compared_on_a_stores_labels() -> None:
     store = MemoryLabelStore()
     store.commit([labelled(n, 0.1 + 0.01 * n) for n in range(60)])

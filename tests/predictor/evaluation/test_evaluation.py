@@ -1,6 +1,7 @@
 """Figures as computed by hand, and questions that do not give away their answers."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from synthetic_sets import label_set
 
-from predictor.evaluation import SPLITS, Answer, answers, draw_plots, markdown, questions, rounds, summarise
+from predictor.evaluation import SPLITS, Answer, Round, answers, draw_plots, markdown, questions, rounds, summarise
 from predictor.evaluation.metrics import bootstrap_interval, scores
 from predictor.evaluation.plots import LEVELS, coverage
 from predictor.models import Prediction
@@ -61,6 +62,20 @@ def test_a_question_gives_nothing_away(split: str) -> None:
             assert names == {"b/det/x", "b/det/y"}
 
 
+def test_each_network_may_be_asked_about_with_all_others_known() -> None:
+    (question,) = questions(SETS, ["b/det/y"], ["space"], ["others"], 5)
+    assert (question.labels, question.seed, question.in_turn) == ("others", 0, True)
+    assert len(question.few) == len(question.asked) == 25
+    assert list(questions(SETS, ["b/det/y"], ["space"], ["others", 0], 2))[1:]  # the others of the numbers stay
+    (played,) = rounds([question])
+    (found,) = answers(played, "gp")
+    assert (found.labels, found.asked) == ("others", 25)
+    assert found.scores.spearman > 0.8  # and not the -1 of a mean of all others
+    kept = replace(question, few=replace(question.few, values=np.zeros(25)))
+    (blind,) = answers(Round(played.sources, (kept,)), "gp")
+    assert blind.scores.spearman == 0  # the label asked about is not known
+
+
 def test_a_set_too_small_is_not_asked_about() -> None:
     assert list(questions(SETS, ["b/det/y"], ["task"], [20], 1)) == []
 
@@ -76,7 +91,18 @@ def test_a_summary_has_every_cell_and_marks_the_best() -> None:
     assert min(row["spearman"] for row in rows) > 0.9
     assert rows[1]["spearman_low"] <= rows[1]["spearman"] <= rows[1]["spearman_high"]
     best = max(rows, key=lambda row: row["spearman"])["model"]
+    assert "mean of" not in markdown(rows)
     assert [f"| {best} |" in line for line in markdown(rows).splitlines() if "**" in line] == [True]
+
+
+def test_means_over_targets_are_of_what_all_have() -> None:
+    asked = list(questions(SETS, ["a/seg/x", "a/det/x"], ["task"], [20], 1))
+    rows = summarise([one for played in rounds(asked) for one in answers(played, "flops")])
+    assert [row["target"] for row in rows] == ["a/seg/x", "a/det/x", "mean of 2"]
+    assert rows[2]["spearman"] == pytest.approx((rows[0]["spearman"] + rows[1]["spearman"]) / 2)
+    assert rows[2]["asked"] == 140
+    gp = answers(rounds(asked)[0], "gp")  # of one target alone
+    assert sum(row["target"] == "mean of 2" for row in summarise(gp + answers(rounds(asked)[1], "flops"))) == 0
 
 
 def test_a_model_with_nothing_to_learn_from_gives_no_answer() -> None:

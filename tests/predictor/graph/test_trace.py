@@ -249,3 +249,24 @@ def test_the_example_of_the_documentation() -> None:
     text = (Path(__file__).parents[3] / "docs" / "howto" / "graph-a-network.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
     exec(compile(code, "graph-a-network.md", "exec"), {})
+
+
+def test_a_branch_times_zero_is_switched_off() -> None:
+    def body(self: Any, x: Tensor) -> Tensor:
+        return self.conv(x) * 0 + x * 0.5
+
+    graph = trace(Of(body, conv=nn.Conv2d(3, 3, 1)), SIZE)
+    assert [node.op for node in graph.nodes] == ["input", "conv", "zero", "mul", "add", "output"]
+
+
+def test_operations_alike_are_told_apart() -> None:
+    def body(self: Any, x: Tensor) -> Tensor:
+        first = torch.relu(self.one(x)).unsqueeze_(0).mul_(2)  # changes the form of its own result alone
+        second = torch.relu(self.two(x))
+        return self.three(second) + first.squeeze(0)
+
+    convs = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)]
+    graph = trace(Of(body, one=convs[0], two=convs[1], three=convs[2]), SIZE)
+    assert [node.op for node in graph.nodes] == "input conv relu mul conv relu conv add output".split()  # noqa: SIM905
+    assert [node.inputs for node in graph.nodes] == [(), (0,), (1,), (2,), (0,), (4,), (5,), (6, 3), (7,)]
+    assert graph.params == 3 * (3 * 3 * 9 + 3)

@@ -86,10 +86,11 @@ def test_new_labels_of_known_tasks_are_learnt_and_the_others_not_forgotten(champ
 def test_a_set_in_other_units_starts_from_what_it_knew(champion: Path) -> None:
     model = Predictor.load(champion)._model
     assert isinstance(model, Stacked)
-    before = model._network.scores(ASKED["a/seg/x"], 1)[:, 0] * model._known[0].deviation + model._known[0].mean
-    model._network.rescale(0, (model._known[0].mean, model._known[0].deviation), (0.2, 0.7))
-    after = model._network.scores(ASKED["a/seg/x"], 1)[:, 0] * 0.7 + 0.2
-    assert np.allclose(before, after, atol=1e-5)
+    before, slope_and_offset = model._network.scores(ASKED["a/seg/x"], 2), (0.7, 0.2)
+    model._network.rescale(0, *slope_and_offset)
+    after = model._network.scores(ASKED["a/seg/x"], 2)
+    assert np.allclose(before[:, 0] * 0.7 + 0.2, after[:, 0], atol=1e-5)
+    assert np.array_equal(before[:, 1], after[:, 1])
 
 
 def test_hyper_parameters_are_found_anew_when_the_labels_have_grown_by_half(champion: Path) -> None:

@@ -7,10 +7,12 @@ import pytest
 from scipy.stats import spearmanr
 from synthetic_sets import label_set
 
+from predictor.features import Collated
+from predictor.graph_pool import GraphPool
 from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import Published
-from predictor.models.stacked import Stacked
+from predictor.models.stacked import Stacked, _worth_learning
 from predictor.networks.fitting import Settings
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
@@ -74,6 +76,27 @@ def test_known_sets_help_and_misleading_ones_do_not_harm() -> None:
     assert correlation("default", [KNOWN], few) > max(correlation("gp", [KNOWN], few), 0.9)
     misleading = label_set("b/seg/x", 300, [-0.3, 1.0, 0.8, -1.0, 0.0], first=2000)
     assert correlation("default", [misleading], FEW) > correlation("gp", [misleading], FEW) - 0.02
+
+
+def test_small_sets_are_learnt_from_together() -> None:
+    families = [label_set(f"f{n}/seg/x", 12, WEIGHTS, first=4000 + 12 * n) for n in range(8)]
+    families = [replace(one, values=one.values + 0.3 * n) for n, one in enumerate(families)]  # each has its own mean
+    assert len({id(one.pool) for one in families}) == 8
+    shared = _one_pool(families)
+    (together,) = _worth_learning(shared)
+    assert len(together) == 96
+    assert together.values.std() < 0.25
+    assert together.values.mean() == pytest.approx(np.mean([one.values.mean() for one in families]))
+    assert correlation("default", shared, NONE) > 0.8
+    assert [one.name for one in _worth_learning([*shared[:1], KNOWN])] == ["a/seg/x", "f0/seg/x"]
+
+
+def _one_pool(sets: list[LabelSet]) -> list[LabelSet]:
+    pool = GraphPool(
+        Collated.join([one.pool.nodes for one in sets]), np.concatenate([one.pool.statistics for one in sets])
+    )
+    first = np.cumsum([0, *(len(one.pool) for one in sets)])
+    return [replace(one, pool=pool, graphs=one.graphs + start) for one, start in zip(sets, first, strict=False)]
 
 
 def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_data() -> None:
