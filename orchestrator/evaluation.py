@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from orchestrator.errors import ConfigError
 from predictor.evaluation import SPLITS, Answer, Round, Split, answers, questions, rounds, summarise
-from predictor.evaluation.protocol import FEWEST_ASKED, OTHERS, Labels
+from predictor.evaluation.protocol import FEWEST_ASKED, Labels
 from predictor.label_set import LabelSet
 from predictor.models import get_model, model_names
 
@@ -49,7 +49,7 @@ def evaluate_models(
     chosen = [cast(Split, split) for split in splits] or list(SPLITS)
     asked = list(questions(sets, targets, chosen, labels, seeds))
     if not asked:
-        least = max((count for count in labels if count != OTHERS), default=0) + FEWEST_ASKED
+        least = max((count for count in labels if isinstance(count, int)), default=0) + FEWEST_ASKED
         raise ConfigError(f"--labels: no set has {least} architectures, known and asked: lower --labels or label more")
     played, found = rounds(asked), list[Answer]()
     for number, more in enumerate(_in_parallel(played, list(models) or model_names(), jobs or -1)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from predictor.models import Model, NothingKnownError, Prediction, get_model
 
 Split = Literal["architecture", "task", "space"]
 SPLITS: tuple[Split, ...] = ("architecture", "task", "space")
-OTHERS = "others"  # in the place of a number of labels: all but the one asked about, each in turn
+OTHERS: Final = "others"  # in the place of a number of labels: all but the one asked about, each in turn
 Labels = int | Literal["others"]
 FEWEST_ASKED = 20  # networks a model is asked about; with fewer, figures say little
 _FEWEST_IN_TURN = 10
@@ -63,7 +63,7 @@ def questions(
 
     labels: numbers of them, and OTHERS, which is asked for one seed, of sets of ten networks or more.
     """
-    counts = [count for count in labels if count != OTHERS]
+    counts = [count for count in labels if isinstance(count, int)]
     for target in sets:
         if target.name not in targets:
             continue
