@@ -67,7 +67,7 @@ def questions(
 
     labels: numbers of them, and OTHERS, which is asked for one seed, of sets of ten networks or more.
     """
-    counts = [count for count in labels if count != OTHERS]
+    counts = [count for count in labels if isinstance(count, int)]
     for target in sets:
         if target.name not in targets:
             continue

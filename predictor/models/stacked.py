@@ -3,9 +3,10 @@
 Every known set gives an opinion: that of a network for graphs, learnt on all sets together, and that of a Gaussian
 process on graph statistics, learnt on that set alone. The network knows more of graphs like those it has seen, the
 process falls silent where it has seen none. From these opinions a few labels of a new set are explained, together with
-the statistics themselves. Three processes try: on statistics, on opinions, on both. Each counts by its marginal
-likelihood, tempered, since twenty labels say little of which is right: they share alike there, and with more labels
-sets that mislead are no longer listened to.
+the statistics themselves. Four processes try: on statistics, on FLOPs alone, on opinions, on statistics and opinions.
+Each counts by its marginal likelihood, tempered, since twenty labels say little of which is right: they share alike
+there, and with more labels sets that mislead are no longer listened to. Opinions that are unsure of the networks at
+hand count less from the start.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownEr
 from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
 from predictor.models.scaling import Standardiser, Warp
+from predictor.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from predictor.networks.fitting import Journal, Settings
@@ -33,6 +35,8 @@ _STRANGE = 30.0  # variance that one spread outside adds to a process, in standa
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
 _SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
+_WITHOUT_OPINIONS = 2  # processes, the first
+_SURE = 0.1  # variance of the surest opinion, in standard scores, at which opinions count half
 _TINY = 1e-12
 _TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
@@ -118,12 +122,14 @@ class Stacked(Model):
             self._alike = np.array(alike[: self._hears])
             return
         self._scale = Standardiser.of(few.table)
-        opinions = self._opinions(few)[0]
+        opinions, variance = self._opinions(few)
         self._opinion_scale = Standardiser.of(opinions)
         self._warp, self._labels = Warp.of(few.values), len(few)
         processes = self._processes(self._table(few, opinions), self._warp(few.values))
         evidence = np.array([process.evidence() for process in processes])
         weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
+        if self._known:
+            weights[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + variance.min(axis=1).mean())
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
 
     def predict(self, asked: LabelSet) -> Prediction:
@@ -141,7 +147,11 @@ class Stacked(Model):
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
         opinions = len(self._known)
-        kernels = [linear_in_graphs(table, opinions, 1.0) + smooth_in_graphs(table, opinions, 1.0)]
+        flops = opinions + STATISTICS.index("log_flops")
+        kernels = [
+            linear_in_graphs(table, opinions, 1.0) + smooth_in_graphs(table, opinions, 1.0),
+            linear(flops, flops + 1, 1.0),
+        ]
         if opinions:
             heard = linear(0, opinions, 0.5)
             kernels.append(heard)

@@ -102,8 +102,8 @@ def test_what_else_is_known_can_be_chosen() -> None:
     target, other = (one.name for one in sets)
 
     def labels(known: list[str]) -> list[object]:
-        rows = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
-        return [row["labels"] for row in rows]
+        found = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
+        return [answer.labels for answer in found]
 
     assert labels([]) == labels([other]) == [0, 20]
     assert labels(["elsewhere"]) == [20]  # nothing to learn from without labels

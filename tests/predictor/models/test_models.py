@@ -25,7 +25,7 @@ PUBLISHED = [name for name in model_names() if issubclass(get_model(name), Publi
 @pytest.fixture(autouse=True)
 def _quick_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published numbers of epochs are for thousands of labels."""
-    monkeypatch.setattr(Published, "pretraining", Settings(15, 32, 5e-3))
+    monkeypatch.setattr(Published, "pretraining", Settings(30, 32, 5e-3))
     monkeypatch.setattr(Published, "infusion", Settings(15, 32, 5e-3))
     monkeypatch.setattr(Published, "tuning", Settings(2, 1, 3e-4))
     monkeypatch.setattr(Stacked, "settings", Settings(10, 32, 4e-3, decays=True))
