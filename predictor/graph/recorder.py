@@ -97,8 +97,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _result(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """What the operation gives. Networks repeat themselves, and torch takes long to tell a result's form."""
-        if kwargs or not _is_repeated(func):
-            return func(*args, **kwargs)
+        if kwargs or not _is_repeated(func) or not all(t.is_meta for t in _tensors(args)):
+            return func(*args, **kwargs)  # constants have values, which a form does not tell
         call = func, *map(_form, args)
         if call not in self._results:
             self._results[call] = func(*args)

@@ -48,7 +48,6 @@ _ONE: dict[str, Callable[[Tensor], Tensor]] = {
 _TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Add": torch.add,
     "Sub": torch.sub,
-    "Mul": torch.mul,
     "Pow": torch.pow,
     "Mod": torch.remainder,
     "MatMul": torch.matmul,
@@ -92,6 +91,15 @@ def _one(c: Call) -> Tensor:
 @operation(*_TWO)
 def _two(c: Call) -> Tensor:
     return _TWO[c.operation.kind](c[0], c[1])
+
+
+@operation("Mul")
+def _mul(c: Call) -> Tensor:
+    for one, other in ((0, 1), (1, 0)):
+        number = c[other]
+        if number.numel() == 1 and number.dim() <= c[one].dim() and not number.is_meta and not number.item():
+            return c[one] * 0  # a branch that is switched off, told by its number as in a module
+    return torch.mul(c[0], c[1])
 
 
 @operation(*_MANY)
