@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from ray.train.torch import TorchTrainer
 
 from orchestrator.ray_session import cluster_cores
 from workers.artifacts import ArtifactFolder
+from workers.computing import compute_on
 from workers.label import LabelRequest
 from workers.supernet.prepare import Preparation
 from workers.supernet.recipe import SharedRecipe
@@ -57,7 +57,7 @@ def _train(config: dict[str, Any]) -> None:
     """One worker."""
     request: LabelRequest = config["request"]
     assert isinstance(request.recipe, SharedRecipe)
-    sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
+    compute_on(config["cpus"])
     folder, preparer = Path(config["folder"]), config["preparer"]
     preparation = Preparation(ArtifactFolder(folder.parent), request, request.recipe)
     rank = ray.train.get_context().get_world_rank()

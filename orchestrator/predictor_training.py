@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from orchestrator.train_job import Share, Showing, run_train_job
 from predictor.evaluation.metrics import scores
 from predictor.label_set import LabelSet
 from predictor.models import get_model
+from workers.computing import compute_on
 
 if TYPE_CHECKING:
     from predictor import Predictor
@@ -104,7 +104,7 @@ def _learn(config: dict[str, Any]) -> None:
     from predictor.networks.journal import FolderJournal
 
     training, made = Training(**config["training"]), Path(config["made"])
-    sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
+    compute_on(config["cpus"])
     replay = Replay.nothing().grown(DeltaLabelStore(training.store), training.version)
     predictor, tested = learn_and_test(training, replay, FolderJournal(Path(config["journal"])))
     if get_context().get_world_rank() == 0 and not made.exists():

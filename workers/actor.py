@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 from workers.attempt import run_attempt
 from workers.attempt_log import attempt, log_end, name_attempts
+from workers.computing import compute_on
 from workers.errors import NodeError
 from workers.evaluators import build_evaluator
 from workers.label import LabelJob, Report
@@ -56,10 +56,7 @@ class LabelActor:
             return Unfit(platform.node(), _node_id(), str(error))
         self._evaluator = build_evaluator(evaluator, arguments)
         self._spool = open_spool(spool)
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
-            torch.set_num_threads(max(1, int(cpus)))
+        compute_on(cpus)
         return Place(platform.node(), os.getpid())
 
     def run(self, job: LabelJob) -> Report:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from workers.artifacts import ArtifactFolder
+from workers.computing import compute_on
 from workers.label import LabelRequest
 from workers.supernet.prepare import Preparation
 from workers.supernet.progress import Step
@@ -24,8 +24,7 @@ class Preparer:
         self._preparation = Preparation(ArtifactFolder(Path(folder)), request, request.recipe)
         self._request, self._together = request, together
         self._step: Step | None = None
-        # Ray limits OpenMP to one thread by default, whatever the actor has reserved.
-        sys.modules["torch"].set_num_threads(max(1, int(cpus)))
+        compute_on(cpus)
 
     def __repr__(self) -> str:
         return f"Preparer({self._preparation.supernet})"

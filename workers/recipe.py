@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from workers.errors import RecipeError, UnknownNameError
 from workers.yaml_file import read_mapping
 
+_MOST_TRAININGS = 4  # a few images would ask for dozens
+
 AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
 
@@ -40,6 +42,12 @@ class Recipe(BaseModel):
     zoom_below: int | None = Field(
         default=None, ge=1, description="Cut only where there are fewer training images than this; always if unset."
     )
+    passes: float | None = Field(
+        default=None,
+        gt=0,
+        description="A training sees its images at most about so often. Steps beyond that go to further trainings from "
+        "seeds of their own, whose metrics are averaged; no limit if unset.",
+    )
     train_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     eval_images: int | None = Field(default=None, ge=1, description="Use only the first so many; all if unset.")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Autocast type.")
@@ -62,6 +70,14 @@ class Recipe(BaseModel):
         if self.ema and self.steps * (1 - self.ema) < 1:
             raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
         return self
+
+    def trainings(self, images: int) -> tuple[int, Self]:
+        """How many trainings on so many images a label takes, and the recipe of each: together they have `steps`."""
+        if self.passes is None:
+            return 1, self
+        most = max(1.0, self.passes * images / self.batch)
+        count = min(_MOST_TRAININGS, max(1, round(self.steps / most)))
+        return count, self.model_copy(update={"steps": self.steps // count})
 
     @property
     def resources(self) -> dict[str, float]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from predictor.cost import Cost, measure_cost
+from predictor.cost import measure_cost
 from predictor.graph import trace
 from workers.architecture import Architecture
 from workers.batches import training_batches
@@ -51,7 +53,10 @@ def normalised(images: Tensor) -> Tensor:
 
 
 class FullEvaluator:
-    """Trains each architecture from scratch, then evaluates it. Keeps decoded data from one label to the next."""
+    """Trains each architecture from scratch, then evaluates it. Keeps decoded data from one label to the next.
+
+    Where the recipe asks for several trainings, the label is the mean of their metrics.
+    """
 
     def __init__(self, pictures: str | None = None, save_images: int = 0) -> None:
         """pictures: folder that gets `save_images` pictures of predictions a label, as TASK-KEY/NUMBER.png."""
@@ -60,28 +65,29 @@ class FullEvaluator:
 
     def __call__(self, job: LabelJob) -> Measurement:
         """The label of `job`. Same request, same numbers on the same machine."""
-        request, recipe = job.request, job.request.recipe
-        task, device = get_task(request.task), device_of(recipe)
+        request, task = job.request, get_task(job.request.task)
         clock = _Phases()
-        data, train, held_out = self._splits.open(request.data, task, recipe)
+        data, train, held_out = self._splits.open(request.data, task, request.recipe)
         clock.end("data")
         vocabulary = data.vocabulary(task.name)
-        network = build_network(request.architecture, recipe, task, vocabulary)
-        self.start(network, request, task, vocabulary, train)
-        image = (3, *recipe.input_size)
-        cost = measure_cost(network, image)
-        parts = {t: Network(network.body, task.part(network.head, t)) for t in request.also}
-        costs = {t: measure_cost(part, image) for t, part in parts.items()}
-        graphs = {t: trace(part, image).to_json() for t, part in {task.name: network, **parts}.items()}
-        network = network.to(device).to(memory_format=_format(recipe, device))
-        clock.end("build")
-        averaged = train_network(network, task, train, recipe, request.seed, job.split)
-        clock.end("train")
-        meters = {task.name: task.meter(vocabulary)} | {t: task.meter_also(t, vocabulary) for t in request.also}
-        found = evaluate_network(averaged, task, held_out, meters, recipe, self._album(request, task, vocabulary))
-        clock.end("evaluate")
-        also = {t: _measurement(t, found[t], costs[t], {}, graphs[t]) for t in request.also}
-        return replace(_measurement(task.name, found[task.name], cost, clock.seconds, graphs[task.name]), also=also)
+        count, recipe = request.recipe.trainings(len(train))
+        device, runs, described = device_of(recipe), [], dict[str, Measurement]()
+        for number in range(count):
+            seeded = replace(request, seed=request.seed * count + number)
+            network = build_network(request.architecture, recipe, task, vocabulary)
+            self.start(network, seeded, task, vocabulary, train)
+            described = described or _described(network, request, task)
+            network = network.to(device).to(memory_format=_format(recipe, device))
+            clock.end("build")
+            averaged = train_network(network, task, train, recipe, seeded.seed, job.split)
+            clock.end("train")
+            meters = {task.name: task.meter(vocabulary)} | {t: task.meter_also(t, vocabulary) for t in request.also}
+            album = None if number else self._album(request, task, vocabulary)
+            runs.append(evaluate_network(averaged, task, held_out, meters, recipe, album))
+            clock.end("evaluate")
+        found = {t: _measured(known, [run[t] for run in runs]) for t, known in described.items()}
+        also = {t: found[t] for t in request.also}
+        return replace(found[task.name], seconds=clock.seconds, also=also)
 
     def start(
         self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
@@ -176,11 +182,23 @@ def evaluate_network(
     return {name: meter.compute() for name, meter in meters.items()}
 
 
-def _measurement(
-    task: str, metrics: dict[str, float], cost: Cost, seconds: dict[str, float], graph: str
-) -> Measurement:
-    metric = get_task(task).metric
-    return Measurement(metrics[metric], metric, metrics, cost.flops, cost.params, seconds, graph=graph)
+def _described(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
+    """What is known of the network before any training, by task; it must be on the CPU."""
+    parts = {task.name: network} | {t: Network(network.body, task.part(network.head, t)) for t in request.also}
+    known = {}
+    for name, part in parts.items():
+        image = (3, *request.recipe.input_size)
+        cost, graph = measure_cost(part, image), trace(part, image).to_json()
+        known[name] = Measurement(math.nan, get_task(name).metric, {}, cost.flops, cost.params, {}, graph=graph)
+    return known
+
+
+def _measured(known: Measurement, runs: Sequence[Mapping[str, float]]) -> Measurement:
+    """Mean metrics of several trainings, and the deviation of the one that counts, as METRIC_deviation."""
+    metrics = {name: math.fsum(run[name] for run in runs) / len(runs) for name in runs[0]}
+    if len(runs) > 1:
+        metrics[f"{known.metric}_deviation"] = stdev(run[known.metric] for run in runs)
+    return replace(known, value=metrics[known.metric], metrics=metrics)
 
 
 def device_of(recipe: Recipe) -> torch.device:
@@ -195,7 +213,7 @@ def _format(recipe: Recipe, device: torch.device) -> torch.memory_format:
 
 
 class _Phases:
-    """Wall seconds by phase."""
+    """Wall seconds by phase, added up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -203,5 +221,5 @@ class _Phases:
 
     def end(self, phase: str) -> None:
         now = time.perf_counter()
-        self.seconds[phase] = now - self._since
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._since
         self._since = now

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from orchestrator.ray_session import ray_session
 from orchestrator.refresh.lesson import COMPARED, Lesson
 from orchestrator.refresh.run import Means
 from orchestrator.train_job import Share, Showing, run_train_job
+from workers.computing import compute_on
 
 _MODEL, _SEED = "default", 0  # of a first generation
 
@@ -58,7 +58,7 @@ def _learn(config: dict[str, Any]) -> None:
     from orchestrator.refresh.candidate import make_candidate
     from predictor.networks.journal import FolderJournal
 
-    sys.modules["torch"].set_num_threads(max(1, int(config["cpus"])))
+    compute_on(config["cpus"])
     folder = Path(config["folder"])
     writes = get_context().get_world_rank() == 0
     make_candidate(Lesson(**config["lesson"]), folder, FolderJournal(folder), writes)

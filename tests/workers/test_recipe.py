@@ -51,6 +51,21 @@ def test_only_what_can_change_a_label_is_hashed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("passes", "images", "trainings"),
+    [
+        (None, 10, (1, 3200)),
+        (35, 1000, (1, 3200)),  # 4,375 steps see every image 35 times
+        (35, 367, (2, 1600)),
+        (35, 10, (4, 800)),  # never more
+        (1e-9, 1000, (4, 800)),
+    ],
+)
+def test_few_images_get_several_trainings(passes: float | None, images: int, trainings: tuple[int, int]) -> None:
+    count, each = Recipe(name="r", task="seg", steps=3200, batch=8, passes=passes).trainings(images)
+    assert (count, each.steps) == trainings
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("task: cls\n", "is for task cls, not seg"),

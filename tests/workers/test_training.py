@@ -156,3 +156,14 @@ def test_a_pose_label_with_the_flip_test() -> None:
     assert set(flipped.metrics) == set(plain.metrics)
     assert flipped.metrics != plain.metrics
     assert flipped.flops == plain.flops
+
+
+def test_steps_beyond_the_passes_go_to_further_trainings() -> None:
+    long, short = job("seg", steps=16, passes=1.0, ema=0.5, seed=1), {"steps": 8, "ema": 0.5}
+    both = FullEvaluator()(long)
+    alone = [FullEvaluator()(job("seg", seed=seed, **short)).metrics for seed in (2, 3)]
+    values = [metrics["miou"] for metrics in alone]
+    assert values[0] != values[1]
+    assert both.value == pytest.approx(sum(values) / 2)
+    assert both.metrics.pop("miou_deviation") == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert both.metrics == {name: pytest.approx((alone[0][name] + alone[1][name]) / 2) for name in alone[0]}

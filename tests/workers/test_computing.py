@@ -1,0 +1,49 @@
+"""Threads and memory of a process that trains."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from workers.computing import compute_on
+
+_FAULTS = """
+import resource, torch
+from workers.computing import compute_on
+torch.set_num_threads(1)
+def step():
+    for megabytes in (1, 4, 16):
+        torch.ones(megabytes * 2**18)
+if {tuned}:
+    compute_on(1)
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _page_faults(tuned: bool) -> int:
+    command = [sys.executable, "-c", _FAULTS.format(tuned=tuned)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, with an allocator of its own")
+def test_memory_of_one_step_serves_the_next() -> None:
+    assert _page_faults(tuned=True) * 20 < _page_faults(tuned=False)
+
+
+def test_threads_are_the_reserved_cores() -> None:
+    before = torch.get_num_threads()
+    try:
+        compute_on(0.5)
+        assert torch.get_num_threads() == 1
+        compute_on(2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
