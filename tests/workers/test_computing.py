@@ -15,9 +15,8 @@ _FAULTS = """
 import resource, torch
 from workers.computing import compute_on
 torch.set_num_threads(1)
-def step():
-    for megabytes in (1, 4, 16):
-        torch.ones(megabytes * 2**18)
+def step():  # what is kept for the backward pass is freed all at once
+    kept = [torch.ones(2**18) for _ in range(100)]
 if {tuned}:
     compute_on(1)
 for _ in range(5):
