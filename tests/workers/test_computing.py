@@ -12,11 +12,14 @@ import torch
 from workers.computing import compute_on
 
 _FAULTS = """
-import resource, torch
+import random, resource, torch
 from workers.computing import compute_on
 torch.set_num_threads(1)
+sizes = [random.Random(0).choices((2**15, 2**18, 2**20, 2**21), k=20 + 10 * i) for i in range(5)]
 def step():  # what is kept for the backward pass is freed all at once
-    kept = [torch.ones(2**18) for _ in range(100)]
+    for some in sizes:
+        kept = [torch.ones(size) for size in some]
+        del kept
 if {tuned}:
     compute_on(1)
 for _ in range(5):
