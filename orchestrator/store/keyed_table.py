@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 import time
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
+from deltalake.exceptions import CommitFailedError, DeltaError
 
-from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
+from orchestrator.errors import StoreError, StoreForgotError
 from orchestrator.store.explaining import explained
 from orchestrator.store.log import added_files, read_files
 from orchestrator.store.merge import merge_small_files
-from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
+from orchestrator.store.opening import check_table, files_of, make_table, open_table
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +27,6 @@ MAX_CONFLICTS = 200
 
 # Delta goes through the list of live files in every commit, so one file a commit would make each slower than the last.
 MERGE_EVERY = 8
-
-# Minimum and maximum of every column are a burden in every commit, and nothing here looks rows up by range.
-CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "1", "delta.checkpointInterval": "50"}
 
 
 def strings(column: pa.ChunkedArray[Any]) -> set[str]:
@@ -105,7 +99,7 @@ class KeyedTable:
     ) -> pa.Table:
         """The rows that `chosen` holds for, of a version or the newest one."""
         schema = self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
-        table = self._open()
+        table = open_table(self._uri, self._options)
         if table is None or version == -1:
             return schema.empty_table()
         if version is not None:
@@ -117,7 +111,7 @@ class KeyedTable:
 
         Raises StoreForgotError where `since` is too long ago, StoreError for a version that there never was.
         """
-        table = self._open()
+        table = open_table(self._uri, self._options)
         newest = -1 if table is None else int(table.version())
         version = newest if version is None else version
         if (wrong := max(since, version)) > newest:
@@ -162,7 +156,7 @@ class KeyedTable:
 
     def compact(self) -> None:
         """Merges small files, writes a checkpoint and drops files unused for Delta's retention time."""
-        table = self._open()
+        table = open_table(self._uri, self._options)
         if table is None:
             return
         self._merge(table)
@@ -194,64 +188,19 @@ class KeyedTable:
     def _opened_or_made(self) -> DeltaTable:
         table = self._refresh()
         if table is None:
-            table = self._table = self._create()
+            table = self._table = make_table(self._uri, self._schema, self._options)
         return table
 
     def _refresh(self) -> DeltaTable | None:
         with explained(self._uri):
             if self._table is None:
-                self._table = self._open()
+                self._table = open_table(self._uri, self._options)
             else:
                 self._table.update_incremental()
             if self._table is not None:
-                self._check(self._table)
+                check_table(self._uri, self._table)
                 self._learn(self._table)
         return self._table
-
-    def _open(self) -> DeltaTable | None:
-        with explained(self._uri):
-            for _ in range(2):
-                try:
-                    table = DeltaTable(self._uri, storage_options=self._options)
-                except TableNotFoundError:
-                    # Looked up twice: another process may make the table between the two looks.
-                    if not self._has_data():
-                        return None
-                    continue
-                self._check(table)
-                return table
-        raise StoreCorruptError(self._uri, "it has data files but no Delta log")
-
-    def _create(self) -> DeltaTable:
-        name = PurePosixPath(self._uri).name
-        try:
-            DeltaTable.create(
-                self._uri,
-                self._schema,
-                mode="ignore",
-                name=name,
-                description=describe(name),
-                configuration=CONFIGURATION,
-                storage_options=self._options,
-            )
-        except CommitFailedError:
-            log.debug("label store %s: another process made it first", self._uri)
-        except (DeltaError, OSError) as error:
-            raise StoreError(
-                f"label store {self._uri}: cannot be made ({' '.join(str(error).split())[:300]}): "
-                "name a place where you may write"
-            ) from error
-        table = self._open()
-        if table is None:
-            raise StoreError(f"label store {self._uri}: vanished right after it was made: do not delete it meanwhile")
-        return table
-
-    def _check(self, table: DeltaTable) -> None:
-        version = described_version(table.metadata().description)
-        if version is None:
-            raise StoreCorruptError(self._uri, "a Delta table, but its description names no schema version")
-        if version > SCHEMA_VERSION:
-            raise StoreSchemaError(self._uri, version, SCHEMA_VERSION)
 
     def _learn(self, table: DeltaTable) -> None:
         newest = int(table.version())
@@ -297,14 +246,4 @@ class KeyedTable:
         return "://" in self._uri
 
     def _files(self) -> pa_fs.FileSystem:
-        # Arrow's own threads call back into Python with the other one, which can abort a process that is exiting.
-        if "://" not in self._uri:
-            return pa_fs.SubTreeFileSystem(os.path.abspath(self._uri), pa_fs.LocalFileSystem())
-        return pa_fs.PyFileSystem(DeltaStorageHandler(self._uri, options=self._options))
-
-    def _has_data(self) -> bool:
-        try:
-            infos = self._files().get_file_info(pa_fs.FileSelector("", allow_not_found=True))
-        except (TableNotFoundError, OSError):
-            return False
-        return any(info.path.endswith(".parquet") for info in infos)
+        return files_of(self._uri, self._options)

@@ -130,7 +130,7 @@ def test_two_merges_at_once_never_double_a_row(tmp_path):
     for seed in range(6):
         stores[0].commit([report(seed)])
     tables = [store._labels for store in stores]
-    handles = [table._open() for table in tables]  # both at the same version
+    handles = [table._opened_or_made() for table in tables]  # both at the same version
     for table, handle in zip(tables, handles, strict=True):
         table._merge(handle)
     assert sorted(stores[0].labels().column("seed").to_pylist()) == list(range(6))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from module_of import Of
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
@@ -78,19 +78,6 @@ def test_families_of_timm(spec: str, how: dict[str, Any], tmp_path: Path) -> Non
     network, size = timm.create_model(name), (3, int(side), int(side))
     path = exported(network, int(side), tmp_path / "net.onnx", **how)
     assert trace(read_onnx(path), size).id == trace(network, size).id
-
-
-class Of(nn.Module):
-    """A module that computes `body(self, image)` with some layers."""
-
-    def __init__(self, body: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
-        super().__init__()
-        self._body = body
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, image: Tensor) -> Any:
-        return self._body(self, image)
 
 
 def attention(m: Any, x: Tensor) -> Tensor:

@@ -13,25 +13,13 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from module_of import Of
 from torch import Tensor, nn
 
 from predictor import measure_cost
 from predictor.graph import Graph, Node, TraceError, trace
 
 SIZE = (3, 32, 32)
-
-
-class Of(nn.Module):
-    """A module that computes `body(self, image)` with some layers."""
-
-    def __init__(self, body: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
-        super().__init__()
-        self._body = body
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-
-    def forward(self, image: Tensor) -> Any:
-        return self._body(self, image)
 
 
 def ops(graph: Graph) -> list[str]:
