@@ -50,7 +50,7 @@ def test_where_the_store_has_forgotten_the_rest_is_told_by_keys(
     store: DeltaLabelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Replay.nothing().grown(store, 1)
-    (live,) = (Path(uri).name for uri in store._labels._open().file_uris())
+    (live,) = (Path(uri).name for uri in store._labels._opened_or_made().file_uris())
     for path in Path(store._labels._uri).glob("*.parquet"):
         if path.name != live:
             path.unlink()
