@@ -32,7 +32,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     def recorder(*suffixes: str) -> Any:
         class Recorder:
             def __init__(self, name: str, *rest: Any) -> None:
-                self.name, self.keys = f"ray_{name}", set(rest[-1])
+                self.name, self.keys = f"ray_{name}", set(rest[-1]) if isinstance(rest[-1], tuple) else set()
 
             def set_default_tags(self, tags: dict[str, str]) -> None:
                 assert set(tags) <= self.keys
@@ -52,6 +52,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     campaign = telemetry.CampaignMetrics("seg", "nasbench201")
     campaign.observe(Progress(State.RUNNING, 1, 1, 1, 1, 1, 1, dict.fromkeys(Outcome, 1), 0.5))
     campaign.committed(Drained(1, (0.1,), 1))
+    telemetry.GenerationMetrics().observe(1, 0.5)
     actor._phase_seconds("seg", "nasbench201").observe(1.0, {"phase": "train"})
     return found
 

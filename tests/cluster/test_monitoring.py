@@ -18,8 +18,8 @@ def test_every_panel_has_data(rig: Rig) -> None:
     start = "prometheus --config.file=aiop-orchestrator/cluster/prometheus.yml --storage.tsdb.path=/tmp/prometheus"
     rig.ssh(1, f"nohup {start} --web.listen-address=127.0.0.1:9090 >/tmp/prometheus.log 2>&1 </dev/null &")
     submit = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
-    label = ("label", "--task", "seg", "--num", "6", "--set", "steps=100", "--set", "ema=0.9")
-    driver = rig.begin(*submit, *label, "--store", f"{SHARED}/monitored")
+    label = ("label", "--task", "seg", "--num", "24", "--set", "steps=100", "--set", "ema=0.9", "--refresh-every", "12")
+    driver = rig.begin(*submit, *label, "--store", f"{SHARED}/monitored", "--predictors", f"{SHARED}/predictors")
     empty = panels()
     while empty and not driver.over:
         empty = {title: query for title, query in empty.items() if not answer(rig, query)}
