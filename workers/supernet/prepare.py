@@ -27,6 +27,7 @@ from workers.supernet.shared_head import train_head, widest_levels
 from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
+from workers.tasks.base import LogitTask
 from workers.training import device_of, initialise
 
 _WEIGHTS = "weights.safetensors"
@@ -92,6 +93,7 @@ class Preparation:
         """
         recipe: SupernetRecipe = self._recipe.supernet
         task = get_task(recipe.task)
+        assert isinstance(task, LogitTask)  # the recipe was checked
         opened, train, _ = SplitCache().open(recipe.data, task, recipe)
         supernet = Supernet(get_space(self._space), task, opened.vocabulary(task.name), recipe, rank)
         found = newest_checkpoint(folder)
@@ -143,7 +145,7 @@ class Preparation:
 
     def _bodies(self, train: CachedSplit, device: torch.device, images: int) -> SharedBodies:
         shared = self._shared_weights()
-        shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the classification head
+        shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the teacher's head
         first = list(range(min(images, len(train))))
         return SharedBodies(shared.to(device), self._recipe.body, train, first, self._recipe.batch)
 

@@ -8,16 +8,18 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from workers.errors import RecipeError
-from workers.recipe import Recipe, checked_recipe, load_recipe, recipe_fields, recipe_file
+from workers.errors import RecipeError, UnknownNameError
+from workers.recipe import Recipe, checked_recipe, load_recipe, recipe_fields, recipe_file, shipped_recipes
+from workers.tasks import get_task
+from workers.tasks.base import LogitTask
 
 COMMON = ("body", "head", "input_size")  # what fine-tune, shared head and recipe `full` have in common
 
 
 class SupernetRecipe(Recipe):
-    """The budget of a space's shared weights. Classification teaches them, whatever the task of the labels is."""
+    """The budget of a space's shared weights, and the task that teaches them, whatever that of the labels is."""
 
-    data: str = Field(default="shapes", description="FORMAT[:WHERE] with classes that the weights are trained on.")
+    data: str = Field(default="shapes", description="FORMAT[:WHERE] that the weights are trained on.")
     pretrained: str | None = Field(
         default=None, description="safetensors file of published Once-for-All weights, used as they are: no training."
     )
@@ -91,29 +93,42 @@ class SharedRecipe(Recipe):
 def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> SharedRecipe:
     """The recipe of fidelity `shared` called `which`, a tier or a YAML file, resolved for one task and space.
 
-    Unset fields are those of the recipe it names as `full`; unset ones of `shared_head` too. `supernet` names a tier or
-    a YAML file. In `overrides`, `supernet` is such a name or, like `shared_head`, fields of it.
+    Unset fields are those of the recipe it names as `full`; unset ones of `shared_head` too. `supernet` names a shipped
+    recipe of shared weights, such as seg.laptop, or a YAML file. In `overrides`, it is such a name or, like
+    `shared_head`, fields of it.
 
     Raises:
         UnknownNameError: no such tier for the task.
         RecipeError: a file is not a valid recipe.
     """
     path, changes = recipe_file(which, task, "shared"), dict(overrides or {})
-    own = {"full": "laptop", "supernet": "laptop"} | recipe_fields(path, space)
-    for name in ("full", "supernet"):
+    own = {"full": "laptop", "supernet": "seg.laptop"} | recipe_fields(path, space)
+    for name, known in (("full", "laptop"), ("supernet", "seg.laptop")):
         if isinstance(changes.get(name), str):
             own[name] = changes.pop(name)
         if not isinstance(own[name], str):
-            raise RecipeError(f"recipe {path}: {name} is {own[name]!r}: name a tier such as laptop, or a YAML file")
+            raise RecipeError(f"recipe {path}: {name} is {own[name]!r}: name a recipe such as {known}, or a YAML file")
     common = {name: changes.pop(name) for name in COMMON if name in changes}
     full = load_recipe(own["full"], task, space, common).model_dump(mode="json", exclude={"name", "version"})
     head = full | {"name": f"{own['name']}.head"} | dict(own.pop("shared_head", {}))
     budget = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
-    where = recipe_file(own["supernet"], "cls", "supernet")
+    where = _supernet_file(own["supernet"])
     weights = {"task": "cls"} | recipe_fields(where, space) | {"body": full["body"]}
-    own["supernet"] = checked_recipe(SupernetRecipe, weights, budget["supernet"], where, "cls")
+    if not isinstance(get_task(taught := str(weights["task"])), LogitTask):
+        raise RecipeError(f"recipe {where}: task {taught} cannot teach shared weights: choose cls or seg")
+    own["supernet"] = checked_recipe(SupernetRecipe, weights, budget["supernet"], where, taught)
     own["shared_head"] = checked_recipe(HeadRecipe, head, budget["shared_head"], path, task)
     return checked_recipe(SharedRecipe, full | own, changes, path, task)
+
+
+def _supernet_file(which: str) -> Path:
+    """The YAML file that a user names, or a shipped one, called TASK.TIER by the task that teaches it."""
+    if Path(which).suffix in {".yaml", ".yml"}:
+        return Path(which)
+    known = shipped_recipes("supernet")
+    if which not in known:
+        raise UnknownNameError("supernet recipe", which, known)
+    return known[which]
 
 
 def _section(value: Any, name: str, path: Path) -> Mapping[str, Any]:

@@ -20,18 +20,20 @@ from workers.optimization import Optimization, average_gradients
 from workers.spaces.base import Space
 from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.weights import SharedWeights
-from workers.tasks.base import Task
+from workers.tasks.base import LogitTask
 from workers.training import Network, build_network, device_of, initialise
 
 
 class Supernet:
-    """Shared weights of bodies and classification heads in training, their optimizer and their average.
+    """Shared weights of bodies and the heads that teach them in training, their optimizer and their average.
 
     Two of one seed that saw the same number of steps are equal, however often they were stopped and loaded again.
     Where the recipe has several workers, each of them trains one of these, in a process group of torch's.
     """
 
-    def __init__(self, space: Space, task: Task, vocabulary: Vocabulary, recipe: SupernetRecipe, rank: int = 0) -> None:
+    def __init__(
+        self, space: Space, task: LogitTask, vocabulary: Vocabulary, recipe: SupernetRecipe, rank: int = 0
+    ) -> None:
         """rank: number of this worker; it learns from that part of each batch."""
         self._space, self._task, self._recipe, self._seed = space, task, recipe, recipe.seed
         self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
@@ -67,14 +69,14 @@ class Supernet:
     def _learn(self, images: Tensor, target: Tensor, step: int) -> Tensor:
         """One step; returns the loss of the largest network."""
         logits = self._logits(self._largest, images)
-        first = F.cross_entropy(logits, target)
+        first = self._task.loss_of(logits, target)
         torch.autograd.backward(first)
         teacher = logits.detach().softmax(1)
         for architecture in self._others(step):
             logits = self._logits(architecture, images)
             loss = self._recipe.distill * F.cross_entropy(logits, teacher)
             if self._recipe.distill < 1:
-                loss = loss + (1 - self._recipe.distill) * F.cross_entropy(logits, target)
+                loss = loss + (1 - self._recipe.distill) * self._task.loss_of(logits, target)
             torch.autograd.backward(loss)
         if self._recipe.workers > 1:
             average_gradients(self.shared)

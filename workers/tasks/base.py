@@ -110,6 +110,18 @@ class Task(ABC):
         raise UnknownNameError(f"companion of task {self.name}", task, self.also)
 
 
+class LogitTask(Task):
+    """A task whose head gives a logit a class, of an image or of each place of a map; classes are axis 1."""
+
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
+        """See `loss_of`."""
+        return self.loss_of(head(pyramid).float(), target)
+
+    @abstractmethod
+    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean loss of float32 logits, a scalar."""
+
+
 _REGISTRY: dict[str, Task] = {}
 
 

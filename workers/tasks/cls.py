@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import Meter, Task, register
+from workers.tasks.base import LogitTask, Meter, register
 from workers.tasks.pictures import enlarged, with_caption
 from workers.tasks.zoom import Window
 
@@ -44,7 +44,7 @@ class _Accuracy(Meter):
 
 
 @register
-class Classification(Task):
+class Classification(LogitTask):
     """One class an image."""
 
     name, metric = "cls", "top1"
@@ -63,9 +63,9 @@ class Classification(Task):
             raise BadDataFailure("a sample has no class")
         return torch.tensor(sample.category)
 
-    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
+    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy."""
-        return F.cross_entropy(head(pyramid).float(), target)
+        return F.cross_entropy(logits, target)
 
     def flip(self, target: Tensor) -> Tensor:
         """A mirrored image keeps its class."""

@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import Meter, Task, register
+from workers.tasks.base import LogitTask, Meter, register
 from workers.tasks.pictures import enlarged, with_map
 from workers.tasks.zoom import Window
 
@@ -77,7 +77,7 @@ class _Overlap(Meter):
 
 
 @register
-class Segmentation(Task):
+class Segmentation(LogitTask):
     """One class a pixel."""
 
     name, metric = "seg", "miou"
@@ -100,15 +100,14 @@ class Segmentation(Task):
         resized = Image.fromarray(sample.semantic).resize((size[1], size[0]), Image.Resampling.NEAREST)
         return torch.from_numpy(np.array(resized))
 
-    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
+    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy at the output's resolution, on the target's pixel nearest to each centre; void does not count.
 
         A quarter of the time of a step on a CPU went into upsampling the logits for the loss; evaluation does it still.
         """
-        output = head(pyramid)
-        stride = target.shape[1] // output.shape[2]
+        stride = target.shape[1] // logits.shape[2]
         coarse = target[:, stride // 2 :: stride, stride // 2 :: stride]
-        return F.cross_entropy(output.float(), coarse.long(), ignore_index=VOID)
+        return F.cross_entropy(logits, coarse.long(), ignore_index=VOID)
 
     def flip(self, target: Tensor) -> Tensor:
         """Mirrored map."""

@@ -75,14 +75,14 @@ CASES = [
     (["--task", "seg", "--fidelity", "shared", "--space", "zoo"], "--space zoo: its networks share no weights"),
     (["--task", "seg", "--fidelity", "shared", "--recipe", "cloud"], "unknown shared recipe for task seg 'cloud'"),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.data=nowhere"], "unknown data format 'nowhere'"),
-    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "cls.laptop.yaml: stepz: Extra inputs"),
+    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "seg.laptop.yaml: stepz: Extra inputs"),
     (
         ["--task", "seg", "--fidelity", "shared", "--set", "shared_head.method=magic"],
         "method: Input should be 'latent'",
     ),
     (
         ["--task", "seg", "--fidelity", "shared", "--set", "supernet=tiny"],
-        "unknown supernet recipe for task cls 'tiny'",
+        "unknown supernet recipe 'tiny': choose one of cls.laptop, seg.laptop",
     ),
     (["--task", "seg", "--fidelity", "shared", "--set", "shared_head=3"], "shared_head is 3: set its fields"),
     (
