@@ -6,8 +6,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -74,13 +73,16 @@ def import_results(
 def _asked(results: Sequence[Result], stored: set[str], outcome: Imported) -> dict[Named, list[_Wanted]]:
     """By network, the results that are not stored; `outcome` learns of the others."""
     waiting: dict[Named, list[_Wanted]] = defaultdict(list)
-    for result, number in _numbered(results):
+    seen = Counter[str]()
+    for result in results:
         try:
             model = open_model(result.model)
-            request = _request(result, model, number)
+            first = _request(result, model)
         except AIOPError as error:
             outcome.refused.append(Refused(result.line, result.model, str(error)))
             continue
+        request = replace(first, seed=seen[first.key])  # the same network again, by whatever name: a repeated training
+        seen[first.key] += 1
         if request.key in stored:
             outcome.known += 1
         else:
@@ -101,19 +103,10 @@ def trace_chunk(names: Sequence[Named]) -> list[Traced]:
     return traced
 
 
-def _numbered(results: Iterable[Result]) -> Iterator[tuple[Result, int]]:
-    """Results with a number among those of the same network, task, data and recipe: repeated trainings."""
-    seen = Counter[tuple[Any, ...]]()
-    for result in results:
-        identity = (result.model, result.task, result.dataset, result.recipe, result.input_size)
-        yield result, seen[identity]
-        seen[identity] += 1
-
-
-def _request(result: Result, model: NamedModel, number: int) -> LabelRequest:
+def _request(result: Result, model: NamedModel) -> LabelRequest:
     recipe = PublishedRecipe(name=result.recipe, task=result.task, input_size=result.input_size)
     where = result.dataset
-    return LabelRequest(model.architecture, result.task, where, where, FIDELITY, recipe, number)
+    return LabelRequest(model.architecture, result.task, where, where, FIDELITY, recipe, seed=0)
 
 
 def _reports(wanted: Iterable[_Wanted], graph: str, campaign: str) -> Iterator[Report]:
