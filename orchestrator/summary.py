@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from orchestrator.audit import Pair, audit, rank_correlations
@@ -22,7 +22,7 @@ def summarise(
     every = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
     mine = [r for r in every if r["fidelity"] == config.fidelity]
     rows = [r for r in mine if r["task"] == config.task]
-    values = sorted(row["value"] for row in rows)
+    values = [row["value"] for row in rows]
     ends = spread(rows)
     best = max(rows, key=lambda r: float(r["value"]), default=None)
     return {
@@ -34,7 +34,7 @@ def summarise(
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
         "lowest": ends["lowest"],
-        "median": values[len(values) // 2] if values else None,
+        "median": median(values) if values else None,
         "highest": ends["highest"],
         "seconds_a_label": sum(map(_seconds, rows)) / len(rows) if rows else None,
         "reliability": ends["reliability"],

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -64,6 +65,7 @@ def test_a_campaign_a_rerun_and_a_longer_one(started: list[int], program: Progra
     store = DeltaLabelStore(str(tmp_path / "store"))
     assert len(store.keys()) == store.labels().num_rows == 10
     assert store.attempts().num_rows == 10
+    assert more["median"] == pytest.approx(median(store.labels()["value"].to_pylist()))
 
 
 SHARED = [
