@@ -1,4 +1,4 @@
-"""Prometheus, by the shipped configuration on the head, has data for every panel while a campaign runs."""
+"""A campaign that a predictor follows; Prometheus, by the shipped configuration on the head, has data for every panel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import time
 import pytest
 from queries import alerts, panels
 from rig import SHARED, Rig
+
+from orchestrator.generations import champion
+from orchestrator.store.delta import DeltaLabelStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.xdist_group("cluster")]
 
@@ -19,6 +22,7 @@ def test_every_panel_has_data(rig: Rig) -> None:
     rig.ssh(1, f"nohup {start} --web.listen-address=127.0.0.1:9090 >/tmp/prometheus.log 2>&1 </dev/null &")
     submit = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
     label = ("label", "--task", "seg", "--num", "24", "--set", "steps=100", "--set", "ema=0.9", "--refresh-every", "12")
+    began = time.monotonic()
     driver = rig.begin(*submit, *label, "--store", f"{SHARED}/monitored", "--predictors", f"{SHARED}/predictors")
     empty = panels()
     while empty and not driver.over:
@@ -27,6 +31,11 @@ def test_every_panel_has_data(rig: Rig) -> None:
     code, out = driver.end()
     assert code == 0, out[-3000:]
     assert not empty
+    print(f"\n24 labels and {champion(rig.shared / 'predictors')} generations: {time.monotonic() - began:.0f} s")
+    store = DeltaLabelStore(rig.shared / "monitored")
+    assert store.labels().num_rows == 24
+    assert {a["node"] for a in store.attempts().to_pylist() if a["outcome"] == "ok"} == {"node1", "node2", "node3"}
+    assert champion(rig.shared / "predictors")
     for expression in alerts().values():
         answer(rig, expression)  # promtool fails for one that is wrong
     rules = rig.ssh(1, "wget -qO- http://127.0.0.1:9090/api/v1/rules")
