@@ -1,4 +1,4 @@
-"""A campaign that a predictor follows; Prometheus, by the shipped configuration on the head, has data for every panel."""
+"""A campaign that a predictor follows; Prometheus, configured as shipped, has data for every panel meanwhile."""
 
 from __future__ import annotations
 
