@@ -94,7 +94,7 @@ def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str
     """The recipe of fidelity `shared` called `which`, a tier or a YAML file, resolved for one task and space.
 
     Unset fields are those of the recipe it names as `full`; unset ones of `shared_head` too. `supernet` names a shipped
-    recipe of shared weights, such as seg.laptop, or a YAML file. In `overrides`, it is such a name or, like
+    recipe of shared weights, such as cls.laptop, or a YAML file. In `overrides`, it is such a name or, like
     `shared_head`, fields of it.
 
     Raises:
@@ -102,8 +102,8 @@ def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str
         RecipeError: a file is not a valid recipe.
     """
     path, changes = recipe_file(which, task, "shared"), dict(overrides or {})
-    own = {"full": "laptop", "supernet": "seg.laptop"} | recipe_fields(path, space)
-    for name, known in (("full", "laptop"), ("supernet", "seg.laptop")):
+    own = {"full": "laptop", "supernet": "cls.laptop"} | recipe_fields(path, space)
+    for name, known in (("full", "laptop"), ("supernet", "cls.laptop")):
         if isinstance(changes.get(name), str):
             own[name] = changes.pop(name)
         if not isinstance(own[name], str):

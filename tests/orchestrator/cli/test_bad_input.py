@@ -75,7 +75,7 @@ CASES = [
     (["--task", "seg", "--fidelity", "shared", "--space", "zoo"], "--space zoo: its networks share no weights"),
     (["--task", "seg", "--fidelity", "shared", "--recipe", "cloud"], "unknown shared recipe for task seg 'cloud'"),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.data=nowhere"], "unknown data format 'nowhere'"),
-    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "seg.laptop.yaml: stepz: Extra inputs"),
+    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "cls.laptop.yaml: stepz: Extra inputs"),
     (
         ["--task", "seg", "--fidelity", "shared", "--set", "shared_head.method=magic"],
         "method: Input should be 'latent'",
