@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from orchestrator.refresh.gate import HeldOut, Keep, Limits, Promote, decide, spearman
+from orchestrator.refresh.gate import HeldOut, Keep, Limits, Promote, decide
+from predictor.evaluation.metrics import spearman
 
 DRAW = np.random.default_rng(0)
 VALUES = DRAW.uniform(0.3, 0.7, 80)
