@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from predictor.evaluation.metrics import spearman
+from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 _DRAWS = 300
@@ -121,6 +120,13 @@ def decide(tested: Sequence[HeldOut], limits: Limits | None = None) -> Decision:
     if objection := next(filter(None, (_objection(task, limits) for task in figures.tasks)), None):
         return Keep(f"{told}, but {objection}", figures)
     return Promote(f"{told}: {'better' if figures.low > 0 else 'as good within noise'}", figures)
+
+
+def spearman(one: Floats, other: Floats) -> float:
+    """Rank correlation of (n,) and (n,); 0 where either tells nothing apart."""
+    a, b = rankdata(one), rankdata(other)
+    told_apart = np.ptp(a) > 0 and np.ptp(b) > 0
+    return float(np.corrcoef(a, b)[0, 1]) if told_apart else 0.0
 
 
 def _objection(task: TaskFigures, limits: Limits) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, rankdata
+from scipy.stats import kendalltau, spearmanr
 
 from predictor.label_set import Floats
 from predictor.models.base import HALF_WIDTH_90, Prediction
@@ -39,18 +39,11 @@ def scores(prediction: Prediction, values: Floats) -> Scores:
     told_apart = bool(np.ptp(mean) > 0 and np.ptp(values) > 0)
     return Scores(
         mae=float("nan") if ranks else float(np.abs(mean - values).mean() * 100),
-        spearman=spearman(mean, values),
+        spearman=float(spearmanr(mean, values)[0]) if told_apart else 0.0,
         kendall=float(kendalltau(mean, values)[0]) if told_apart else 0.0,
         regret=float((values.max() - values[first].max()) * 100),
         coverage=float("nan") if ranks else float((np.abs(mean - values) <= HALF_WIDTH_90 * deviation).mean()),
     )
-
-
-def spearman(one: Floats, other: Floats) -> float:
-    """Rank correlation of (n,) and (n,); 0 where either tells nothing apart."""
-    a, b = rankdata(one), rankdata(other)
-    told_apart = np.ptp(a) > 0 and np.ptp(b) > 0
-    return float(np.corrcoef(a, b)[0, 1]) if told_apart else 0.0
 
 
 def bootstrap_interval(values: NDArray[np.float64], seed: int = 0, draws: int = 1000) -> tuple[float, float]:

@@ -53,7 +53,7 @@ class Published:
 
 def score(predictor: Predictor, tested: list[LabelSet]) -> tuple[float, dict[str, float]]:
     """Spearman's correlation, the mean over tasks and each; of what the predictor knows."""
-    from predictor.evaluation.metrics import spearman
+    from orchestrator.refresh.gate import spearman
 
     known = [one for one in tested if (one.task, one.data) in predictor.known]
     found = {f"{one.task}/{one.data}": spearman(predictor.predict_set(one).mean, one.values) for one in known}

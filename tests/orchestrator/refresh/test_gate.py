@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from orchestrator.refresh.gate import HeldOut, Keep, Limits, Promote, decide
-from predictor.evaluation.metrics import spearman
+from orchestrator.refresh.gate import HeldOut, Keep, Limits, Promote, decide, spearman
 
 DRAW = np.random.default_rng(0)
 VALUES = DRAW.uniform(0.3, 0.7, 80)
