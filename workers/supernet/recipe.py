@@ -10,8 +10,6 @@ from pydantic import Field, model_validator
 
 from workers.errors import RecipeError, UnknownNameError
 from workers.recipe import Recipe, checked_recipe, load_recipe, recipe_fields, recipe_file, shipped_recipes
-from workers.tasks import get_task
-from workers.tasks.base import LogitTask
 
 COMMON = ("body", "head", "input_size")  # what fine-tune, shared head and recipe `full` have in common
 
@@ -114,8 +112,7 @@ def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str
     budget = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
     where = _supernet_file(own["supernet"])
     weights = {"task": "cls"} | recipe_fields(where, space) | {"body": full["body"]}
-    if not isinstance(get_task(taught := str(weights["task"])), LogitTask):
-        raise RecipeError(f"recipe {where}: task {taught} cannot teach shared weights: choose cls or seg")
+    _check_teacher(taught := str(weights["task"]), where)
     own["supernet"] = checked_recipe(SupernetRecipe, weights, budget["supernet"], where, taught)
     own["shared_head"] = checked_recipe(HeadRecipe, head, budget["shared_head"], path, task)
     return checked_recipe(SharedRecipe, full | own, changes, path, task)
@@ -129,6 +126,14 @@ def _supernet_file(which: str) -> Path:
     if which not in known:
         raise UnknownNameError("supernet recipe", which, known)
     return known[which]
+
+
+def _check_teacher(task: str, where: Path) -> None:
+    from workers.tasks import get_task  # loads torch, which commands without a campaign do without
+    from workers.tasks.base import LogitTask
+
+    if not isinstance(get_task(task), LogitTask):
+        raise RecipeError(f"recipe {where}: task {task} cannot teach shared weights: choose cls or seg")
 
 
 def _section(value: Any, name: str, path: Path) -> Mapping[str, Any]:
