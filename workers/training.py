@@ -19,6 +19,7 @@ from workers.architecture import Architecture
 from workers.batches import training_batches
 from workers.data import Vocabulary
 from workers.data.loading import CachedSplit, SplitCache
+from workers.depthwise import hasten_depthwise
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.gallery import Album
@@ -134,6 +135,7 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     split: the batch is run in so many accumulated parts.
     Raises DivergedFailure when the loss is no longer finite.
     """
+    hasten_depthwise(network)
     optimization = Optimization(network, recipe)
     device = next(network.parameters()).device
     network.train()

@@ -16,6 +16,7 @@ from workers.architecture import Architecture
 from workers.batches import training_batches
 from workers.data.base import Vocabulary
 from workers.data.loading import CachedSplit
+from workers.depthwise import hasten_depthwise
 from workers.optimization import Optimization, average_gradients
 from workers.spaces.base import Space
 from workers.supernet.recipe import SupernetRecipe
@@ -86,6 +87,7 @@ class Supernet:
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
         with torch.device("meta"):
             skeleton = self._build(architecture)
+        hasten_depthwise(skeleton)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._recipe.precision == "bfloat16"):
             logits = self.shared.run(architecture, skeleton, images)
         assert isinstance(logits, Tensor)
