@@ -51,6 +51,26 @@ def test_annotations_agree_with_each_other() -> None:
     assert figures > 5
 
 
+def test_classification_sees_the_object_in_front() -> None:
+    scenes, near = open_data("shapes", "seg"), open_data("shapes", "cls")
+    assert near.fingerprint() != scenes.fingerprint()
+    for index in range(40):
+        scene, sample = scenes.sample("train", index), near.sample("train", index)
+        assert sample.category == scene.category == scene.instances[0].category
+        height, width = sample.image.shape[:2]
+        assert 20 < height == width <= 96
+        found = [
+            (y, x)
+            for y in range(97 - height)
+            for x in range(129 - width)
+            if np.array_equal(scene.image[y : y + height, x : x + width], sample.image)
+        ]
+        assert len(found) == 1  # nothing is drawn anew
+        (top, left), (x0, y0, x1, y1) = found[0], scene.instances[0].box
+        assert left <= (x0 + x1) / 2 <= left + width
+        assert top <= (y0 + y1) / 2 <= top + height
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
