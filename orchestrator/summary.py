@@ -38,6 +38,7 @@ def summarise(
         "highest": ends["highest"],
         "seconds_a_label": sum(map(_seconds, rows)) / len(rows) if rows else None,
         "reliability": ends["reliability"],
+        "reliability_by_metric": _trust_by_metric(rows) if ends["reliability"] else {},
         "audit": audited(rows, [r for r in every if r["fidelity"] == "full"]) if config.audit else {},
         "also": {task: spread([r for r in mine if r["task"] == task]) for task in config.also},
         "utilisation": progress.utilisation if progress else None,
@@ -75,6 +76,20 @@ def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def _seconds(row: dict[str, Any]) -> float:
     return sum(float(s) for _, s in row["seconds"])
+
+
+def _trust_by_metric(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of every metric beside the label: noise in rare classes or small objects leaves some of them alone."""
+    tables: dict[str, list[tuple[str, int, float]]] = {}
+    for row in rows:
+        for name, value in dict(row["metrics"]).items():
+            tables.setdefault(name, []).append((row["architecture"], row["seed"], value))
+    trusts = {name: reliability(pivot(table)) for name, table in sorted(tables.items())}
+    return {
+        name: {"spearman": trust.spearman, "variance_ratio": trust.variance_ratio}
+        for name, trust in trusts.items()
+        if trust is not None
+    }
 
 
 def spread(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -62,6 +62,9 @@ def test_a_campaign_a_rerun_and_a_longer_one(started: list[int], program: Progra
     code, more = label("--num", "5", "--repeat", "2")
     assert (code, more["labels"], len(started)) == (0, 10, 2)
     assert more["reliability"]["architectures"] == 5
+    by_metric = more["reliability_by_metric"]
+    assert by_metric["top1"] == {k: more["reliability"][k] for k in ("spearman", "variance_ratio")}
+    assert by_metric.keys() == {"top1", "balanced_accuracy"}
     store = DeltaLabelStore(str(tmp_path / "store"))
     assert len(store.keys()) == store.labels().num_rows == 10
     assert store.attempts().num_rows == 10
