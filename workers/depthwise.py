@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 _COMPILED = 3  # columns
 
@@ -24,9 +25,8 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H', W')."""
-        if not (input.device.type == "cpu" and input.dtype == self.weight.dtype == torch.float32):
-            return super().forward(input)
-        if torch.is_autocast_enabled("cpu"):
+        single = input.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if not (single and input.device.type == "cpu"):
             return super().forward(input)
         output: Tensor = _StripwiseGradient.apply(input, self.weight, self.bias, self.stride, self.padding)
         return output
@@ -58,14 +58,23 @@ class _StripwiseGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
+        channels = weight.shape[0]
         to_input, to_weight, to_bias = ctx.needs_input_grad[:3]
-        return (
-            _gradient(grad, x, weight, ctx.stride, ctx.padding, of_input=True) if to_input else None,
-            _stripwise(grad, x, weight, ctx.stride, ctx.padding) if to_weight else None,
-            grad.sum((0, 2, 3)) if to_bias else None,
-            None,
-            None,
+        of_input, _, of_bias = torch.ops.aten.convolution_backward(
+            grad,
+            x,
+            weight,
+            [channels],
+            ctx.stride,
+            ctx.padding,
+            (1, 1),
+            False,
+            (0, 0),
+            channels,
+            [to_input, False, to_bias],
         )
+        of_weight = _stripwise(grad, x, weight, ctx.stride, ctx.padding) if to_weight else None
+        return of_input, of_weight, of_bias, None, None
 
 
 def _stripwise(grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
@@ -73,25 +82,12 @@ def _stripwise(grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int],
     layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     found = torch.empty_like(weight)
-    for y, x0 in product(range(stride[0]), range(stride[1])):
+    for y, x0 in product(*(range(min(step, side)) for step, side in zip(stride, weight.shape[2:], strict=True))):
         # Every other row and column of the kernel sees every other one of the images.
         part, pixels = found[:, :, y :: stride[0], x0 :: stride[1]], padded[:, :, y :: stride[0], x0 :: stride[1]]
-        high, wide = part.shape[2:]
-        rows, columns = grad.shape[2] + high - 1, grad.shape[3] - 1
-        for first in range(0, wide if high else 0, _COMPILED):
-            last = min(first + _COMPILED, wide)
-            seen = pixels[:, :, :rows, first : columns + last].contiguous(memory_format=layout)
-            strip = part[:, :, :, first:last]
-            strip.copy_(_gradient(grad, seen, strip, (1, 1), (0, 0), of_input=False))
+        rows, columns = grad.shape[2] + part.shape[2] - 1, grad.shape[3] - 1
+        for first in range(0, part.shape[3], _COMPILED):
+            strip = part[:, :, :, first : first + _COMPILED]
+            seen = pixels[:, :, :rows, first : columns + first + strip.shape[3]].contiguous(memory_format=layout)
+            strip.copy_(conv2d_weight(seen, strip.shape, grad, groups=weight.shape[0]))  # type: ignore[no-untyped-call]
     return found
-
-
-def _gradient(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int], *, of_input: bool
-) -> Tensor:
-    wanted = [of_input, not of_input, False]
-    size = [weight.shape[0]]
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), size[0], wanted
-    )
-    return found[0 if of_input else 1]
