@@ -27,10 +27,23 @@ def keep_freed_memory() -> bool:
 
     By default glibc maps every tensor of some hundred kilobytes anew and unmaps it when freed, so each step pays for
     the kernel's page faults: a sixth of a small network's training on a CPU. The process stays as large as its largest
-    step. Tensors above 32 MiB are still mapped one by one.
+    step, until `return_freed_memory`. Tensors above 32 MiB are still mapped one by one.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST)) and bool(mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def return_freed_memory() -> bool:
+    """Hand freed memory back to the kernel; whether this C library knows how.
+
+    Between two labels: the holes that one network's tensors leave seldom fit the next one's, so a worker that kept them
+    all would grow with every kind of network that it meets.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):  # another C library
+        return False
+    return bool(trim(0))

@@ -50,3 +50,23 @@ def test_threads_are_the_reserved_cores() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+_RETURNED = """
+import psutil, torch
+from workers.computing import compute_on, return_freed_memory
+compute_on(1)
+held = [torch.ones(2**20 + 2**10 * i) for i in range(40)]
+kept = held[1::2]
+del held
+before = psutil.Process().memory_info().rss
+assert return_freed_memory()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, with an allocator of its own")
+def test_freed_memory_goes_back_between_labels() -> None:
+    command = [sys.executable, "-c", _RETURNED]
+    returned = int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+    assert returned > 15 * 4 * 2**20  # of twenty tensors of 4 MiB, freed between others that are kept
