@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,3 +46,11 @@ def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:
     table = {(architecture, seed): value for architecture, seed, value in rows}
     whole = [a for a in dict.fromkeys(a for a, _, _ in rows) if all((a, s) in table for s in seeds)]
     return np.array([[table[a, s] for s in seeds] for a in whole]).reshape(len(whole), len(seeds))
+
+
+def spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Labels that compare, rows of the store: how many, from where to where, how reliable."""
+    values = [row["value"] for row in rows]
+    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
+    ends = {"lowest": min(values, default=None), "highest": max(values, default=None)}
+    return {"labels": len(rows), **ends, "reliability": asdict(trust) if trust else None}

@@ -10,7 +10,7 @@ from orchestrator.audit import Pair, audit, rank_correlations
 from orchestrator.campaign.progress import Progress
 from orchestrator.config import CampaignConfig
 from orchestrator.plan import Plan
-from orchestrator.reliability import pivot, reliability
+from orchestrator.reliability import pivot, reliability, spread
 from orchestrator.store.delta import DeltaLabelStore
 
 
@@ -90,11 +90,3 @@ def _trust_by_metric(rows: list[dict[str, Any]]) -> dict[str, Any]:
         for name, trust in trusts.items()
         if trust is not None
     }
-
-
-def spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Labels of one task: how many, from where to where, how reliable."""
-    values = [row["value"] for row in rows]
-    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
-    ends = {"lowest": min(values, default=None), "highest": max(values, default=None)}
-    return {"labels": len(rows), **ends, "reliability": asdict(trust) if trust else None}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from orchestrator.cli.output import clear_screen, emit, say
 from orchestrator.cluster_view import cluster_now
 from orchestrator.generations import champion, pinned
 from orchestrator.refresh.history import hold_out_of, last_decision
-from orchestrator.reliability import pivot, reliability
+from orchestrator.reliability import spread
 from orchestrator.store.delta import DeltaLabelStore
 
 
@@ -42,16 +41,16 @@ def status(
 
 def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str, Any]:
     """The document `status` prints."""
-    groups: dict[str, list[tuple[str, int, float]]] = defaultdict(list)
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
     for row in opened.labels().select(columns).to_pylist():
         name = f"{row['task']}/{row['space']}/{row['fidelity']}/{row['fingerprint']}/{row['recipe_hash']}"
-        groups[name].append((row["architecture"], row["seed"], row["value"]))
+        groups[name].append(row)
     attempts = opened.attempts().select(["outcome", "message", "started", "seconds"]).to_pylist()
     attempts.sort(key=lambda a: a["started"])
     failures = [a["message"] for a in attempts if a["outcome"] != "ok"]
     document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": sum(map(len, groups.values()))}
-    document["groups"] = {name: _group(rows) for name, rows in sorted(groups.items())}
+    document["groups"] = {name: spread(rows) for name, rows in sorted(groups.items())}
     document["attempts"] = dict(Counter(a["outcome"] for a in attempts))
     since = datetime.now(UTC) - timedelta(hours=1)
     ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
@@ -73,14 +72,3 @@ def _predictor(folder: Path) -> dict[str, Any]:
     if last := last_decision(folder):
         told["last_decision"] = f"{last.decision} {last.number} ({last.reason})"
     return told
-
-
-def _group(rows: list[tuple[str, int, float]]) -> dict[str, Any]:
-    values = [value for _, _, value in rows]
-    trust = reliability(pivot(rows))
-    return {
-        "labels": len(rows),
-        "lowest": min(values),
-        "highest": max(values),
-        "reliability": asdict(trust) if trust else None,
-    }
