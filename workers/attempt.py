@@ -55,19 +55,18 @@ def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> Repor
     except Exception as error:
         outcome = outcome_of(error)
         message = f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
-    if "torch" in sys.modules:
-        _free_memory(outcome)
+    if outcome is Outcome.OUT_OF_MEMORY:
+        _free_memory()
+    return_freed_memory()
     seconds = time.perf_counter() - clock
     report = Report(job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL)
     spool.put(report)
     return report
 
 
-def _free_memory(outcome: Outcome) -> None:
-    """Give back what the attempt held. One that ran out of memory leaves cycles: its frames are gone by now."""
-    if outcome is Outcome.OUT_OF_MEMORY:
-        gc.collect()
-        torch = sys.modules["torch"]
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-    return_freed_memory()
+def _free_memory() -> None:
+    """Give back what the failed attempt held; its frames are gone with its exception by now."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
+from typing import cast
 
 # <malloc.h> of glibc: the option's number and the largest value that it takes.
 _TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1
@@ -29,21 +31,23 @@ def keep_freed_memory() -> bool:
     the kernel's page faults: a sixth of a small network's training on a CPU. The process stays as large as its largest
     step, until `return_freed_memory`. Tensors above 32 MiB are still mapped one by one.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST)) and bool(mallopt(_TRIM_THRESHOLD, _NEVER))
+    mallopt = _of_c_library("mallopt")
+    return bool(mallopt and mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _NEVER))
 
 
 def return_freed_memory() -> bool:
-    """Hand freed memory back to the kernel; whether this C library knows how.
+    """Hand freed memory back to the kernel; whether there was any, and this C library knows how.
 
     Between two labels: the holes that one network's tensors leave seldom fit the next one's, so a worker that kept them
     all would grow with every kind of network that it meets.
     """
+    trim = _of_c_library("malloc_trim")
+    return bool(trim and trim(0))
+
+
+def _of_c_library(name: str) -> Callable[..., int] | None:
+    """A function of this process's C library; None where it has no such one."""
     try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(trim(0))
+        return cast(Callable[..., int], getattr(ctypes.CDLL(None), name))
+    except (AttributeError, OSError):
+        return None
