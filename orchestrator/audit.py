@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from orchestrator.ranking import rank_correlation
 
 _RESAMPLES = 2000
 _INTERVAL = (5.0, 95.0)
@@ -70,13 +71,7 @@ def _correlations(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spearman's correlation of columns 0 and 1 in each of (S, N, 2 or more) samples; NaN where it is undefined."""
     if samples.shape[1] < _FEWEST:
         return np.full(len(samples), np.nan)
-    ranks = rankdata(samples[:, :, :2], axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    cheap, full = ranks[:, :, 0], ranks[:, :, 1]
-    spread = np.sqrt((cheap**2).sum(1) * (full**2).sum(1))
-    with np.errstate(invalid="ignore"):
-        correlations: NDArray[np.float64] = np.where(spread > 0, (cheap * full).sum(1) / spread, np.nan)
-    return correlations
+    return rank_correlation(samples[:, :, 0], samples[:, :, 1])
 
 
 def _ratios(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,14 +13,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.errors import ConfigError
 from workers.errors import NodeError
 from workers.node_check import NodeNeeds, check_node, mark_folder
+from workers.spools import in_object_store
 
 _ANSWER_S = 120.0
 
 
 def node_needs(places: Sequence[str], data: str, task: str) -> NodeNeeds:
     """What workers need: this program's code, folders as this machine sees them or object stores, a task's data."""
-    folders = [str(Path(place).resolve()) for place in places if "://" not in place]
-    objects = [place for place in places if "://" in place]
+    folders = [str(Path(place).resolve()) for place in places if not in_object_store(place)]
+    objects = [place for place in places if in_object_store(place)]
     return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(objects), data, task)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import ConfigError
+from workers.spools import in_object_store
 from workers.yaml_file import read_mapping
 
 
@@ -40,7 +41,7 @@ class CampaignConfig(BaseModel):
     def _named_things_exist(self) -> Self:
         if not self.store:
             raise ValueError("--store is empty: name a folder or an object-store URI")
-        if self.save_images and "://" in self.store:
+        if self.save_images and in_object_store(self.store):
             raise ValueError(f"--save-images: {self.store} is no folder to put pictures in: use a local --store")
         if self.audit and self.fidelity == "full":
             raise ValueError("--audit: compares a cheaper fidelity with full: add --fidelity shared or proxy")

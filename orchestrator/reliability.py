@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+
+from orchestrator.ranking import rank_correlation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,13 @@ def reliability(values: NDArray[np.float64]) -> Reliability | None:
     count, seeds = values.shape
     if count < 3 or seeds < 2:
         return None
-    pairs = [(i, j) for i in range(seeds) for j in range(i)]
-    ranked = bool((np.ptp(values, axis=0) > 0).all())
-    rho = float(np.mean([spearmanr(values[:, i], values[:, j]).statistic for i, j in pairs])) if ranked else None
+    first, second = np.triu_indices(seeds, 1)
+    rho = float(rank_correlation(values.T[first], values.T[second]).mean())
     centred = values - values.mean(0)
     means = centred.mean(1, keepdims=True)
     within = float(((centred - means) ** 2).sum() / ((count - 1) * (seeds - 1)))
     between = max(0.0, float((means**2).sum() / (count - 1)) - within / seeds)
-    return Reliability(count, seeds, rho, between / within if within > 0 else None)
+    return Reliability(count, seeds, rho if np.isfinite(rho) else None, between / within if within > 0 else None)
 
 
 def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:

@@ -32,10 +32,15 @@ class AnySpool(Protocol):
         ...
 
 
+def in_object_store(place: str) -> bool:
+    """Whether a place is an object store's address; else it is a folder, which may be written as file://."""
+    return "://" in place.removeprefix("file://")
+
+
 def open_spool(place: str) -> AnySpool:
     """The spool in a folder, which is made where missing, or in an object store."""
-    if "://" not in place:
-        return Spool(Path(place))
+    if not in_object_store(place):
+        return Spool(Path(place.removeprefix("file://")))
     from workers.object_spool import ObjectSpool  # a local campaign's workers do without deltalake
 
     return ObjectSpool(place)

@@ -187,9 +187,8 @@ def evaluate_network(
 def _described(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
     """What is known of the network before any training, by task; it must be on the CPU."""
     parts = {task.name: network} | {t: Network(network.body, task.part(network.head, t)) for t in request.also}
-    known = {}
+    known, image = {}, (3, *request.recipe.input_size)
     for name, part in parts.items():
-        image = (3, *request.recipe.input_size)
         cost, graph = measure_cost(part, image), trace(part, image).to_json()
         known[name] = Measurement(math.nan, get_task(name).metric, {}, cost.flops, cost.params, {}, graph=graph)
     return known

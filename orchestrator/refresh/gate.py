@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from orchestrator.ranking import rank_correlation
 
 Floats = NDArray[np.float64]
 _DRAWS = 300
@@ -124,9 +125,7 @@ def decide(tested: Sequence[HeldOut], limits: Limits | None = None) -> Decision:
 
 def spearman(one: Floats, other: Floats) -> float:
     """Rank correlation of (n,) and (n,); 0 where either tells nothing apart."""
-    a, b = rankdata(one), rankdata(other)
-    told_apart = np.ptp(a) > 0 and np.ptp(b) > 0
-    return float(np.corrcoef(a, b)[0, 1]) if told_apart else 0.0
+    return float(np.nan_to_num(rank_correlation(one, other)))
 
 
 def _objection(task: TaskFigures, limits: Limits) -> str | None:

@@ -19,6 +19,7 @@ from orchestrator.store.explaining import explained
 from orchestrator.store.log import added_files, read_files
 from orchestrator.store.merge import merge_small_files
 from orchestrator.store.opening import check_table, files_of, make_table, open_table
+from workers.spools import in_object_store
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ class KeyedTable:
 
     @property
     def _remote(self) -> bool:
-        return "://" in self._uri
+        return in_object_store(self._uri)
 
     def _files(self) -> pa_fs.FileSystem:
         return files_of(self._uri, self._options)

@@ -15,6 +15,7 @@ from deltalake.fs import DeltaStorageHandler
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
 from orchestrator.store.explaining import explained
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
+from workers.spools import in_object_store
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def check_table(uri: str, table: DeltaTable) -> None:
 def files_of(uri: str, options: Options) -> pa_fs.FileSystem:
     """The files below a table's folder or address."""
     # Arrow's own threads call back into Python with the other one, which can abort a process that is exiting.
-    if "://" not in uri:
+    if not in_object_store(uri):
         return pa_fs.SubTreeFileSystem(os.path.abspath(uri), pa_fs.LocalFileSystem())
     return pa_fs.PyFileSystem(DeltaStorageHandler(uri, options=options))
 
