@@ -1,4 +1,4 @@
-"""`orchestrator import`: published results become labels."""
+"""`orchestrator import`: published results become labels, and labels made elsewhere join a store."""
 
 from __future__ import annotations
 
@@ -12,22 +12,45 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.output import counting_display, emit, say
+from orchestrator.errors import ConfigError
+from orchestrator.merging import merge
 from orchestrator.results_file import Refused, read_results
 from orchestrator.store.delta import DeltaLabelStore
+from workers.spools import in_object_store
 
 _SHOWN = 20  # refused lines
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV with model, task, dataset, metric, value[, input_size, recipe]")],
+    source: Annotated[
+        str,
+        typer.Argument(help="CSV with model, task, dataset, metric, value[, input_size, recipe]; or a label store"),
+    ],
     store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
     jobs: Annotated[int | None, typer.Option(help="networks traced at once; 1: without Ray", min=1)] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
-    """Build and trace every network of a file of results, and keep results and graphs in the store.
+    """Add results to the store: those of a file, whose networks are built and traced, or those of another store.
 
-    Lines that cannot be taken are told with the reason, and the others go in. The same file again adds nothing.
+    Lines that cannot be taken are told with the reason, and the others go in. The same again adds nothing.
     """
+    if in_object_store(source) or Path(source.removeprefix("file://")).is_dir():
+        _import_store(source, store, json)
+    else:
+        _import_file(Path(source), store, jobs, json)
+
+
+def _import_store(source: str, store: str, json: bool) -> None:
+    began, other, labels = time.monotonic(), DeltaLabelStore(source), DeltaLabelStore(store)
+    if other.version() < 0:
+        raise ConfigError(f"{source}: holds no labels: name a label store or a CSV file")
+    with counting_display("labels copied") as show:
+        outcome = merge(other, labels, show)
+    told = {"seconds": time.monotonic() - began, "store": store, "version": labels.version()}
+    emit({"source": source, **asdict(outcome), **told}, json)
+
+
+def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     began = time.monotonic()
     results, bad = read_results(file)
     labels = DeltaLabelStore(store)

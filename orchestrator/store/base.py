@@ -33,6 +33,10 @@ class LabelStore(Protocol):
         """Adds what the store does not hold yet. The same reports may be committed again at no harm."""
         ...
 
+    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
+        """Adds rows of another store, as they are, of which this one does not hold the keys yet."""
+        ...
+
     def keys(
         self,
         task: str | None = None,

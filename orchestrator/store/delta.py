@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,8 @@ from orchestrator.store.base import Committed
 from orchestrator.store.keyed_table import KeyedTable, strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
 from workers.label import Outcome, Report
+
+_Rows = list[dict[str, Any]]
 
 
 def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
@@ -37,16 +40,26 @@ class DeltaLabelStore:
         self._attempts = KeyedTable(f"{root}/attempts", ATTEMPTS, "attempt_id", storage_options)
 
     def commit(self, reports: Sequence[Report]) -> Committed:
-        """See `LabelStore.commit`. In this order an attempt on record never lacks its label, nor a label its graph."""
+        """See `LabelStore.commit`."""
+        return self._append(
+            [row for report in reports for row in label_rows(report)],
+            [row for report in reports for row in graph_rows(report)],
+            [attempt_row(report) for report in reports],
+        )
+
+    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
+        """See `LabelStore.adopt`."""
+        return self._append(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
+
+    def _append(self, labels: _Rows, graphs: _Rows, attempts: _Rows) -> Committed:
+        """In this order an attempt on record never lacks its label, nor a label its graph."""
         begun = time.perf_counter()
-        self._graphs.append([row for report in reports for row in graph_rows(report)])
-        made = [row for report in reports for row in label_rows(report)]
-        labels = self._labels.append(made)
-        attempts = self._attempts.append([attempt_row(report) for report in reports])
+        self._graphs.append(graphs)
+        added = self._labels.append(labels)
         return Committed(
-            labels=labels,
-            attempts=attempts,
-            duplicates=len(made) - labels,
+            labels=added,
+            attempts=self._attempts.append(attempts),
+            duplicates=len(labels) - added,
             version=self._labels.known_version,
             seconds=time.perf_counter() - begun,
             rows=self._labels.known_rows,

@@ -13,6 +13,8 @@ from orchestrator.store.base import Committed
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
 from workers.label import Outcome, Report
 
+_Rows = list[dict[str, Any]]
+
 
 def _matching(rows: dict[str, dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:
     filters = {column: value for column, value in wanted.items() if value is not None}
@@ -31,22 +33,31 @@ class MemoryLabelStore:
 
     def commit(self, reports: Sequence[Report]) -> Committed:
         """See `LabelStore.commit`."""
-        begun = time.perf_counter()
-        made = [row for report in reports for row in label_rows(report)]
-        labels, attempts = len(self._labels), len(self._attempts)
-        for row in made:
+        return self._append(
+            [row for report in reports for row in label_rows(report)],
+            [row for report in reports for row in graph_rows(report)],
+            [attempt_row(report) for report in reports],
+        )
+
+    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
+        """See `LabelStore.adopt`."""
+        return self._append(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
+
+    def _append(self, labels: _Rows, graphs: _Rows, attempts: _Rows) -> Committed:
+        begun, before, attempted = time.perf_counter(), len(self._labels), len(self._attempts)
+        for row in labels:
             if self._labels.setdefault(row["key"], row) is row:
                 self._added_by[row["key"]] = self._version + 1
-        for row in (row for report in reports for row in graph_rows(report)):
+        for row in graphs:
             self._graphs.setdefault(row["key"], row)
-        for row in map(attempt_row, reports):
+        for row in attempts:
             self._attempts.setdefault(row["attempt_id"], row)
-        added = len(self._labels) - labels
+        added = len(self._labels) - before
         self._version += bool(added)
         return Committed(
             labels=added,
-            attempts=len(self._attempts) - attempts,
-            duplicates=len(made) - added,
+            attempts=len(self._attempts) - attempted,
+            duplicates=len(labels) - added,
             version=self._version,
             seconds=time.perf_counter() - begun,
             rows=len(self._labels),

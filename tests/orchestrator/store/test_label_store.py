@@ -95,6 +95,21 @@ class TestLabelStore:
         assert Graph.from_json(row["graph"]) == GRAPH
         assert store.labels().num_rows == 5
 
+    def test_adopts_rows_of_another_store_as_they_are(self, store):
+        other = MemoryLabelStore()
+        other.commit(
+            [report(1, graph=GRAPH.to_json()), report(2, outcome=Outcome.OUT_OF_MEMORY), report(3, value=0.25)]
+        )
+        store.commit([report(3, value=0.75, attempt=2)])
+        done = store.adopt(other.labels(), other.graphs(), other.attempts())
+        assert (done.labels, done.attempts, done.duplicates, done.rows) == (1, 3, 1, 2)
+        assert store.version() == done.version
+        assert store.graphs() == other.graphs()
+        key = report(1).job.request.key
+        [row] = [row for row in store.labels().to_pylist() if row["key"] == key]
+        assert row in other.labels().to_pylist()
+        assert sorted(store.labels()["value"].to_pylist()) == [0.5, 0.75]
+
     def test_a_key_has_one_label_the_first(self, store):
         store.commit([report(1, value=0.25)])
         done = store.commit([report(1, attempt=2), report(2), report(2, attempt=2), report(1, value=0.25)])

@@ -1,0 +1,49 @@
+"""Labels made elsewhere join a store: rows are copied as they are, under the keys they have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.store.base import LabelStore
+from orchestrator.store.keyed_table import strings
+from orchestrator.store.schema import GRAPHS
+
+_TOGETHER = 500  # labels a commit, with the graphs of their networks
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge added to a store of the other one's `rows` labels, and how many of them it knew."""
+
+    rows: int
+    added: int
+    known: int
+    attempts: int
+
+
+def merge(
+    source: LabelStore, target: LabelStore, show: Callable[[int, int], None] = lambda done, total: None
+) -> Merged:
+    """Copy labels, their networks' graphs and all attempts from `source` to `target`; what is there already stays.
+
+    Again after an interruption it goes on. show: gets the number of labels copied and that of all to copy.
+    """
+    labels, tried = source.labels(), source.attempts()
+    fresh = labels.filter(~_among(target.keys()))
+    added = attempts = 0
+    for start in range(0, fresh.num_rows, _TOGETHER):
+        some = fresh.slice(start, _TOGETHER)
+        graphs = source.graphs(architectures=strings(some["architecture"]))
+        done = target.adopt(some, graphs, tried.filter(_among(strings(some["key"]))))
+        added, attempts = added + done.labels, attempts + done.attempts
+        show(start + some.num_rows, fresh.num_rows)
+    attempts += target.adopt(labels.slice(0, 0), GRAPHS.empty_table(), tried).attempts  # the failed ones
+    return Merged(labels.num_rows, added, labels.num_rows - added, attempts)
+
+
+def _among(keys: set[str]) -> pc.Expression:
+    return pc.field("key").isin(pa.array(sorted(keys), pa.string()))
