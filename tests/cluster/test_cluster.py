@@ -13,8 +13,8 @@ from workers.spool import Spool
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), pytest.mark.xdist_group("cluster")]
 SUBMIT = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
-LABEL = ("label", "--task", "seg", "--num", "6", "--set", "steps=100", "--set", "ema=0.9")
-COUNT = 6
+COUNT = 24
+LABEL = ("label", "--task", "seg", "--num", str(COUNT), "--set", "steps=100", "--set", "ema=0.9")
 
 
 class Campaign:
@@ -28,7 +28,7 @@ class Campaign:
         self.begun = {machine.number: len(begun(machine)) for machine in rig.machines}
         self.driver = rig.begin(*self.command)
 
-    def watch_until(self, happened: Callable[[], bool], seconds: float = 400) -> None:
+    def watch_until(self, happened: Callable[[], bool], seconds: float = 900) -> None:
         """Note what is acknowledged until something has happened."""
         deadline = time.monotonic() + seconds
         while not happened():
@@ -80,11 +80,11 @@ def test_labels_come_from_all_machines(rig: Rig) -> None:
 
 
 def test_a_job_needs_no_terminal(rig: Rig) -> None:
-    label = "label --task seg --num 7 --set steps=100 --set ema=0.9"
+    label = f"label --task seg --num {COUNT + 1} --set steps=100 --set ema=0.9"
     job = f"ray job submit -- orchestrator {label} --store {SHARED}/undisturbed"
     out = rig.run("ray", "exec", "--no-config-cache", "cluster/rig.yaml", job)
-    assert "7 labels asked for, 6 already settled, 1 to make" in out
-    assert len(DeltaLabelStore(rig.shared / "undisturbed").keys()) == 7
+    assert f"{COUNT + 1} labels asked for, {COUNT} already settled, 1 to make" in out
+    assert len(DeltaLabelStore(rig.shared / "undisturbed").keys()) == COUNT + 1
 
 
 def test_a_store_that_is_not_shared_is_refused(rig: Rig) -> None:
