@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.ranking import rank_correlation
+from orchestrator.ranking import rank_correlation, resampled_correlation
 
 Floats = NDArray[np.float64]
 _DRAWS = 300
@@ -179,16 +179,12 @@ def _interval(both: Sequence[HeldOut], weights: Floats) -> tuple[float, float]:
     """95 % of the gains of the pooled score when architectures are drawn anew, the same ones for all sets."""
     names, places = np.unique(np.concatenate([one.architectures for one in both]), return_inverse=True)
     parts = np.split(places, np.cumsum([len(one.values) for one in both])[:-1])
-    draw, gains = np.random.default_rng(0), list[float]()
-    for _ in range(_DRAWS):
-        counts = np.bincount(draw.integers(0, len(names), len(names)), minlength=len(names))
-        gain = 0.0
-        for one, part, weight in zip(both, parts, weights, strict=True):
-            rows = np.repeat(np.arange(len(part)), counts[part])
-            if len(rows) > 1:
-                values = one.values[rows]
-                gain += weight * (spearman(one.candidate[rows], values) - spearman(_known(one)[rows], values))
-        gains.append(gain / float(weights.sum()))
+    draw, count = np.random.default_rng(0), len(names)
+    counts = np.stack([np.bincount(draw.integers(0, count, count), minlength=count) for _ in range(_DRAWS)])
+    gains = np.zeros(_DRAWS)
+    for one, part, weight in zip(both, parts, weights / weights.sum(), strict=True):
+        now, was = (resampled_correlation(told, one.values, counts[:, part]) for told in (one.candidate, _known(one)))
+        gains += weight * (np.nan_to_num(now) - np.nan_to_num(was))
     low, high = np.quantile(gains, [0.025, 0.975])
     return float(low), float(high)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, WhiteKernel
+from threadpoolctl import ThreadpoolController
 
 from predictor.label_set import PROXIES, Floats
 
@@ -82,13 +85,13 @@ class Process:
     def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int) -> None:
         """table: (n, columns), standardised. values: (n,), in any unit."""
         process = GaussianProcessRegressor(_noisy(kernel), normalize_y=True, random_state=seed)
-        with warnings.catch_warnings():
+        with _one_thread(), warnings.catch_warnings():
             # Bounds are priors here, and few labels often end at one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._fitted = process.fit(table[:_TUNED_ON], values[:_TUNED_ON])
-        if len(values) > _TUNED_ON:
-            found = GaussianProcessRegressor(self._fitted.kernel_, optimizer=None, normalize_y=True)
-            self._fitted = found.fit(table, values)
+            if len(values) > _TUNED_ON:
+                found = GaussianProcessRegressor(self._fitted.kernel_, optimizer=None, normalize_y=True)
+                self._fitted = found.fit(table, values)
         self._state = {"table": table, "values": values, "theta": self._fitted.kernel_.theta}
 
     def state(self) -> dict[str, Floats]:
@@ -101,18 +104,31 @@ class Process:
         process = cls.__new__(cls)
         whole = _noisy(kernel).clone_with_theta(state["theta"])
         found = GaussianProcessRegressor(whole, optimizer=None, normalize_y=True)
-        process._fitted = found.fit(state["table"], state["values"])
+        with _one_thread():
+            process._fitted = found.fit(state["table"], state["values"])
         process._state = dict(state)
         return process
 
     def __call__(self, table: Floats) -> tuple[Floats, Floats]:
         """(n,) means and deviations, those of a measured label."""
-        mean, deviation = self._fitted.predict(table, return_std=True)
+        with _one_thread():
+            mean, deviation = self._fitted.predict(table, return_std=True)
         return mean, deviation
 
     def evidence(self) -> float:
         """Log marginal likelihood of the labels, standardised, so that processes on the same labels can be compared."""
         return float(self._fitted.log_marginal_likelihood_value_)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """A second thread of BLAS wins nothing up to some thousand labels, and spins in its waits: others use the core."""
+    limited: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _noisy(kernel: Kernel) -> Kernel:
