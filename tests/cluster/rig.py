@@ -43,9 +43,11 @@ def missing() -> str:
     """Why there can be no rig here; empty where there can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    tools = ("ip", "unshare", "rsync", "ssh", "ssh-keygen", "/usr/sbin/sshd")
+    tools = ("ip", "unshare", "rsync", "ssh", "ssh-keygen", "/usr/sbin/sshd", "curl")
     lacking = [tool for tool in tools if shutil.which(tool) is None]
-    return f"not installed: {', '.join(lacking)} (apt-get install openssh-server rsync iproute2)" if lacking else ""
+    return (
+        f"not installed: {', '.join(lacking)} (apt-get install openssh-server rsync iproute2 curl)" if lacking else ""
+    )
 
 
 class Machine:

@@ -87,6 +87,16 @@ def test_a_job_needs_no_terminal(rig: Rig) -> None:
     assert len(DeltaLabelStore(rig.shared / "undisturbed").keys()) == COUNT + 1
 
 
+def test_without_the_token_nobody_looks_or_submits(rig: Rig) -> None:
+    look = "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8265/api/jobs/"
+    submit = f"""{look} -H 'Content-Type: application/json' -d '{{"entrypoint": "touch /tmp/reached"}}'"""
+    wrong = "-H 'Authorization: Bearer 0123456789abcdef0123456789abcdef'"
+    for asked in (look, submit, f"{look} {wrong}", f"{submit} {wrong}"):
+        assert rig.ssh(1, asked) in {"401", "403"}, asked
+    assert rig.ssh(1, f'{look} -H "Authorization: Bearer $(cat ~/.ray/auth_token)"') == "200"
+    assert "touch /tmp/reached" not in rig.ssh(1, "ray job list 2>&1 | cat")
+
+
 def test_a_store_that_is_not_shared_is_refused(rig: Rig) -> None:
     code, out = rig.begin(*SUBMIT, *LABEL, "--store", "labels").end()
     assert code == 1  # `ray submit` gives no other
