@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from orchestrator.store.base import LabelStore
 from orchestrator.store.keyed_table import strings
-from orchestrator.store.schema import GRAPHS
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS
 
-_TOGETHER = 500  # labels a commit, with the graphs of their networks
+_TOGETHER = 2000  # labels a commit, with the graphs of their networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,13 @@ def merge(
 
     Again after an interruption it goes on. show: gets the number of labels copied and that of all to copy.
     """
-    labels, tried = source.labels(), source.attempts()
-    fresh = labels.filter(~_among(target.keys()))
-    added = attempts = 0
+    labels, added = source.labels(), 0
+    fresh = labels.filter(~pc.field("key").isin(pa.array(sorted(target.keys()), pa.string())))
     for start in range(0, fresh.num_rows, _TOGETHER):
         some = fresh.slice(start, _TOGETHER)
         graphs = source.graphs(architectures=strings(some["architecture"]))
-        done = target.adopt(some, graphs, tried.filter(_among(strings(some["key"]))))
-        added, attempts = added + done.labels, attempts + done.attempts
+        added += target.adopt(some, graphs, ATTEMPTS.empty_table()).labels
         show(start + some.num_rows, fresh.num_rows)
-    attempts += target.adopt(labels.slice(0, 0), GRAPHS.empty_table(), tried).attempts  # the failed ones
-    return Merged(labels.num_rows, added, labels.num_rows - added, attempts)
-
-
-def _among(keys: set[str]) -> pc.Expression:
-    return pc.field("key").isin(pa.array(sorted(keys), pa.string()))
+    # Last, so that an attempt on record never lacks its label.
+    tried = target.adopt(LABELS.empty_table(), GRAPHS.empty_table(), source.attempts())
+    return Merged(labels.num_rows, added, labels.num_rows - added, tried.attempts)

@@ -13,11 +13,7 @@ def rank_correlation(one: Floats, other: Floats) -> Floats:
     from scipy.stats import rankdata  # takes as long to load as all the rest of the command line, which rarely ranks
 
     a, b = rankdata(one, axis=-1), rankdata(other, axis=-1)
-    a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
-    spread = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-    with np.errstate(invalid="ignore"):
-        correlation: Floats = np.where(spread > 0, (a * b).sum(-1) / spread, np.nan)
-    return correlation
+    return _correlation(a, b, np.ones(a.shape[-1], np.int64))
 
 
 def resampled_correlation(one: Floats, other: Floats, counts: NDArray[np.int64]) -> Floats:
@@ -25,12 +21,16 @@ def resampled_correlation(one: Floats, other: Floats, counts: NDArray[np.int64])
 
     counts: (D, N), how often a sample has each. Ranking the samples themselves would take a hundred times as long.
     """
-    a, b = _ranks_within(one, counts), _ranks_within(other, counts)
-    size = np.maximum(counts.sum(1, keepdims=True), 1)
-    a, b = (ranks - (counts * ranks).sum(1, keepdims=True) / size for ranks in (a, b))
-    spread = np.sqrt((counts * a**2).sum(1) * (counts * b**2).sum(1))
+    return _correlation(_ranks_within(one, counts), _ranks_within(other, counts), counts)
+
+
+def _correlation(a: Floats, b: Floats, counts: NDArray[np.int64]) -> Floats:
+    """Pearson's, along the last axis, of entries that are there `counts` times."""
+    size = np.maximum(counts.sum(-1, keepdims=True), 1)
+    a, b = (values - (counts * values).sum(-1, keepdims=True) / size for values in (a, b))
+    spread = np.sqrt((counts * a**2).sum(-1) * (counts * b**2).sum(-1))
     with np.errstate(invalid="ignore"):
-        correlation: Floats = np.where(spread > 0, (counts * a * b).sum(1) / spread, np.nan)
+        correlation: Floats = np.where(spread > 0, (counts * a * b).sum(-1) / spread, np.nan)
     return correlation
 
 

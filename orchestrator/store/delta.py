@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.base import Committed
 from orchestrator.store.keyed_table import KeyedTable, strings
-from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
 from workers.label import Outcome, Report
-
-_Rows = list[dict[str, Any]]
 
 
 def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
@@ -41,25 +38,21 @@ class DeltaLabelStore:
 
     def commit(self, reports: Sequence[Report]) -> Committed:
         """See `LabelStore.commit`."""
-        return self._append(
-            [row for report in reports for row in label_rows(report)],
-            [row for report in reports for row in graph_rows(report)],
-            [attempt_row(report) for report in reports],
-        )
+        return self._append(report_rows(reports))
 
     def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
         """See `LabelStore.adopt`."""
-        return self._append(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
+        return self._append(table_rows(labels, graphs, attempts))
 
-    def _append(self, labels: _Rows, graphs: _Rows, attempts: _Rows) -> Committed:
+    def _append(self, rows: Rows) -> Committed:
         """In this order an attempt on record never lacks its label, nor a label its graph."""
         begun = time.perf_counter()
-        self._graphs.append(graphs)
-        added = self._labels.append(labels)
+        self._graphs.append(rows.graphs)
+        added = self._labels.append(rows.labels)
         return Committed(
             labels=added,
-            attempts=self._attempts.append(attempts),
-            duplicates=len(labels) - added,
+            attempts=self._attempts.append(rows.attempts),
+            duplicates=len(rows.labels) - added,
             version=self._labels.known_version,
             seconds=time.perf_counter() - begun,
             rows=self._labels.known_rows,

@@ -10,10 +10,8 @@ import pyarrow as pa
 
 from orchestrator.errors import StoreError
 from orchestrator.store.base import Committed
-from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, attempt_row, graph_rows, label_rows
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
 from workers.label import Outcome, Report
-
-_Rows = list[dict[str, Any]]
 
 
 def _matching(rows: dict[str, dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:
@@ -33,31 +31,27 @@ class MemoryLabelStore:
 
     def commit(self, reports: Sequence[Report]) -> Committed:
         """See `LabelStore.commit`."""
-        return self._append(
-            [row for report in reports for row in label_rows(report)],
-            [row for report in reports for row in graph_rows(report)],
-            [attempt_row(report) for report in reports],
-        )
+        return self._append(report_rows(reports))
 
     def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
         """See `LabelStore.adopt`."""
-        return self._append(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
+        return self._append(table_rows(labels, graphs, attempts))
 
-    def _append(self, labels: _Rows, graphs: _Rows, attempts: _Rows) -> Committed:
+    def _append(self, rows: Rows) -> Committed:
         begun, before, attempted = time.perf_counter(), len(self._labels), len(self._attempts)
-        for row in labels:
+        for row in rows.labels:
             if self._labels.setdefault(row["key"], row) is row:
                 self._added_by[row["key"]] = self._version + 1
-        for row in graphs:
+        for row in rows.graphs:
             self._graphs.setdefault(row["key"], row)
-        for row in attempts:
+        for row in rows.attempts:
             self._attempts.setdefault(row["attempt_id"], row)
         added = len(self._labels) - before
         self._version += bool(added)
         return Committed(
             labels=added,
             attempts=len(self._attempts) - attempted,
-            duplicates=len(labels) - added,
+            duplicates=len(rows.labels) - added,
             version=self._version,
             seconds=time.perf_counter() - begun,
             rows=len(self._labels),

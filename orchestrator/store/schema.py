@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,7 +100,30 @@ def described_version(description: str | None) -> int | None:
     return version if isinstance(version, int) else None
 
 
-def label_rows(report: Report) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is to be added to the three tables."""
+
+    labels: list[dict[str, Any]]
+    graphs: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
+
+
+def report_rows(reports: Sequence[Report]) -> Rows:
+    """Those of reports, fresh from workers."""
+    return Rows(
+        labels=[row for report in reports for row in _label_rows(report)],
+        graphs=[row for report in reports for row in _graph_rows(report)],
+        attempts=[_attempt_row(report) for report in reports],
+    )
+
+
+def table_rows(labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Rows:
+    """Those of another store's tables."""
+    return Rows(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
+
+
+def _label_rows(report: Report) -> list[dict[str, Any]]:
     """The rows of `labels` for a report: one, and one a companion; none where the attempt made no label."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
@@ -107,7 +132,7 @@ def label_rows(report: Report) -> list[dict[str, Any]]:
     return [_label_row(report, request, measured), *along]
 
 
-def graph_rows(report: Report) -> list[dict[str, Any]]:
+def _graph_rows(report: Report) -> list[dict[str, Any]]:
     """The rows of `graphs` for a report: those of the networks whose graphs it holds."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
@@ -173,7 +198,7 @@ def _label_row(report: Report, request: LabelRequest, measured: Measurement) -> 
     }
 
 
-def attempt_row(report: Report) -> dict[str, Any]:
+def _attempt_row(report: Report) -> dict[str, Any]:
     """The row of `attempts` for a report."""
     job, architecture = report.job, report.job.request.architecture
     return {
