@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from predictor.graph.formulas import library_formulas
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -26,7 +28,7 @@ def measure_cost(module: nn.Module, input_size: tuple[int, int, int]) -> Cost:
     """Cost of `module` on one image of `input_size` = (channels, height, width)."""
     on_meta = all(p.is_meta for p in module.parameters())
     shadow = (module if on_meta else copy.deepcopy(module).to("meta")).eval()
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=library_formulas())
     with torch.no_grad(), counter:
         shadow(torch.empty(1, *input_size, device="meta"))
     params = sum(p.numel() for p in shadow.parameters())

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import flop_registry
 
+from predictor.graph.formulas import flops_of
 from predictor.graph.structure import Node
 from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT
 
@@ -78,7 +78,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
         sources = tuple(o.node for o in origins if o.node is not None)
         if not sources or kind in CONSTANT:
-            if work := _flops(func, args, kwargs, out):
+            if work := flops_of(func, args, kwargs, out):
                 self._work[-self._time] = work
                 weights |= {-self._time}
             origin = _Origin(None, weights, self._time, 0)
@@ -119,7 +119,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sources = [(t, o) for t, o in zip(given, origins, strict=True) if o.node is not None]
         new = weights - self._counted
         self._counted |= new
-        flops = _flops(func, args, kwargs, out) + sum(self._work.get(w, 0) for w in new)
+        flops = flops_of(func, args, kwargs, out) + sum(self._work.get(w, 0) for w in new)
         result = _tensors(out)[0]
         op = ATEN.get(kind, "other")
         if op == "matmul" and weights:
@@ -128,7 +128,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             op = "zero"  # whatever comes in: a branch that is switched off
         inputs = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
         node = _described(op, inputs, [t for t, _ in sources], result, flops, sources[0][1].channels)
-        return _with_settings(node, kind, args, sum(self._sizes.get(w, 0) for w in new))
+        params = sum(self._sizes.get(w, 0) for w in new)
+        if kind == "deform_conv2d":
+            return _deformable(node, args, id(args[4]) in self._sizes, params)
+        return _with_settings(node, kind, args, params)
 
     def _origin(self, tensor: Tensor) -> _Origin:
         own = self._origins.get(id(tensor), _Origin(None, frozenset(), 0, 0))
@@ -166,11 +169,6 @@ def _form(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.shape, value.stride(), value.dtype
     return tuple(map(_form, value)) if isinstance(value, list | tuple) else (type(value), value)
-
-
-def _flops(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> int:
-    counter = flop_registry.get(func._overloadpacket)
-    return int(counter(*args, **kwargs, out_val=out)) if counter else 0
 
 
 def _described(
@@ -226,6 +224,13 @@ def _with_settings(node: Node, kind: str, args: Sequence[Any], params: int) -> N
         stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
         return replace(node, kernel=kernel, stride=stride, params=params)
     return replace(node, bias=node.op == "linear" and kind == "addmm", params=params)
+
+
+def _deformable(node: Node, args: Sequence[Any], bias: bool, params: int) -> Node:
+    """A convolution, with an edge from where its places are found. torchvision gives it a bias in any case."""
+    stride, dilation, groups = (int(args[5]), int(args[6])), (int(args[9]), int(args[10])), int(args[11])
+    kernel = _pair(args[1].shape[2:])
+    return replace(node, kernel=kernel, stride=stride, dilation=dilation, groups=groups, bias=bias, params=params)
 
 
 def _pair(sizes: int | Sequence[int]) -> tuple[int, int]:

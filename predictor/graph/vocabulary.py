@@ -6,7 +6,7 @@ that nobody listed are kept as `other`.
 
 from __future__ import annotations
 
-VERSION = 2  # of graphs: raised whenever the same module would give another one
+VERSION = 3  # of graphs: raised whenever the same module would give another one
 
 OPS = (
     "input",
@@ -61,7 +61,7 @@ OPS = (
 ATEN: dict[str, str] = {
     name: kind
     for kind, names in {
-        "conv": "convolution _convolution convolution_overrideable mkldnn_convolution cudnn_convolution",
+        "conv": "convolution _convolution convolution_overrideable mkldnn_convolution cudnn_convolution deform_conv2d",
         "matmul": "mm bmm addmm addbmm baddbmm mv addmv dot _trilinear",
         "batch_norm": "native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm batch_norm "
         "_native_batch_norm_legit _batch_norm_with_update miopen_batch_norm",
@@ -102,7 +102,7 @@ ATEN: dict[str, str] = {
         "compare": "eq ne lt le gt ge logical_and logical_or logical_not bitwise_and bitwise_or isfinite isnan",
         "sort": "topk sort argsort",
         "fourier": "_fft_r2c _fft_c2r _fft_c2c view_as_complex view_as_real",
-        "regions": "roi_align roi_pool ps_roi_align ps_roi_pool nms deform_conv2d",
+        "regions": "roi_align roi_pool ps_roi_align ps_roi_pool nms",
         "scan": "lstm gru _thnn_fused_lstm_cell lstm_cell gru_cell",
     }.items()
     for name in names.split()

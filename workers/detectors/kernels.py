@@ -17,6 +17,14 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms as torchvision_nms
 
+from workers.detectors.deformable import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
+
 _NAME = "mmcv._ext"
 
 
@@ -110,6 +118,11 @@ _SERVED: dict[str, Callable[..., Any]] = {
     "roi_align_backward": roi_align_backward,
     "sigmoid_focal_loss_forward": sigmoid_focal_loss_forward,
     "sigmoid_focal_loss_backward": sigmoid_focal_loss_backward,
+    "deform_conv_forward": deform_conv_forward,
+    "deform_conv_backward_input": deform_conv_backward_input,
+    "deform_conv_backward_parameters": deform_conv_backward_parameters,
+    "modulated_deform_conv_forward": modulated_deform_conv_forward,
+    "modulated_deform_conv_backward": modulated_deform_conv_backward,
 }
 
 

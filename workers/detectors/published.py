@@ -56,14 +56,21 @@ def _built(models: Any, settings: Any) -> nn.Module:
 
 
 class DensePart(nn.Module):
-    """Body, neck and heads of a detector, without the choice of regions between them."""
+    """Body, neck and heads of a detector, without the choice of regions between them.
+
+    Images are padded as the detector's preprocessor pads them: some bodies take no others.
+    """
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
         self.detector = detector
+        self._multiple = int(getattr(detector.data_preprocessor, "pad_size_divisor", 1))
 
     def forward(self, images: Tensor) -> list[Any]:
         """Raw outputs of every head."""
+        bottom, right = (-side % self._multiple for side in images.shape[2:])
+        if bottom or right:
+            images = F.pad(images, (0, right, 0, bottom))
         pyramid = self.detector.extract_feat(images)  # type: ignore[operator]
         heads = [getattr(self.detector, name) for name in _DENSE if hasattr(self.detector, name)]
         outputs = [head(pyramid) for head in heads if head is not None]
@@ -73,6 +80,7 @@ class DensePart(nn.Module):
 
 def _of_regions(heads: Any, pyramid: list[Tensor]) -> Iterator[Any]:
     """What the heads of regions make of the whole image as a region."""
+    shared = getattr(heads, "shared_head", None)
     for name in _REGIONS:
         found = getattr(heads, f"{name}_head", None)
         extractor = getattr(heads, f"{name}_roi_extractor", None) or getattr(heads, "bbox_roi_extractor", None)
@@ -81,7 +89,8 @@ def _of_regions(heads: Any, pyramid: list[Tensor]) -> Iterator[Any]:
         extractors: list[Any] = list(extractor) if isinstance(extractor, nn.ModuleList) else [extractor]
         for number, head in enumerate(found if isinstance(found, nn.ModuleList) else [found]):
             size = extractors[min(number, len(extractors) - 1)].roi_layers[0].output_size
-            yield head(F.adaptive_avg_pool2d(pyramid[0], size))
+            region = F.adaptive_avg_pool2d(pyramid[0], size)
+            yield head(region if shared is None else shared(region))
 
 
 def _without_weights(settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 
 from workers.architecture import Architecture
 from workers.data import Vocabulary
@@ -56,8 +57,44 @@ def test_an_operation_that_is_not_served_says_what_to_do() -> None:
     engine.load()
     import mmcv._ext
 
-    with pytest.raises(NotImplementedError, match="'deform_conv_forward' needs a compiled mmcv"):
-        mmcv._ext.deform_conv_forward()
+    with pytest.raises(NotImplementedError, match="'carafe_forward' needs a compiled mmcv"):
+        mmcv._ext.carafe_forward()
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_deformable_convolutions_and_their_gradients_equal_torchvisions(modulated: bool) -> None:
+    engine.load()
+    from mmcv.ops import deform_conv2d, modulated_deform_conv2d
+
+    torch.manual_seed(0)
+    images, weight, bias = torch.randn(2, 4, 9, 7), torch.randn(6, 2, 3, 3), torch.randn(6)
+    offset, mask = torch.randn(2, 2 * 2 * 9, 5, 4), torch.rand(2, 2 * 9, 5, 4)
+    given = (images, offset, weight, mask, bias) if modulated else (images, offset, weight)
+    one, two = ([t.clone().requires_grad_() for t in given] for _ in range(2))
+    if modulated:
+        ours = modulated_deform_conv2d(one[0], one[1], one[3], one[2], one[4], 2, 1, 1, 2, 2)
+    else:
+        ours = deform_conv2d(one[0], one[1], one[2], 2, 1, 1, 2, 2)
+    extra = {"mask": two[3], "bias": two[4]} if modulated else {}
+    theirs = torchvision.ops.deform_conv2d(two[0], two[1], two[2], stride=2, padding=1, **extra)
+    assert torch.equal(ours, theirs)
+    weights = torch.randn_like(ours)
+    (ours * weights).sum().backward()
+    (theirs * weights).sum().backward()
+    for mine, reference in zip(one, two, strict=True):
+        assert torch.allclose(mine.grad, reference.grad, atol=1e-5)  # type: ignore[arg-type]
+
+
+def test_a_deformable_convolution_of_unmoved_places_is_a_convolution() -> None:
+    engine.load()
+    from mmcv.ops import deform_conv2d
+
+    images, weight = torch.randn(1, 4, 9, 7), torch.randn(6, 4, 3, 5)
+    still = torch.zeros(1, 2 * 15, 5, 7)
+    # Height before width: stride 2 and 1, padding 1 and 4, dilation 1 and 2.
+    ours = deform_conv2d(images, still, weight, (2, 1), (1, 4), (1, 2))
+    plain = torch.nn.functional.conv2d(images, weight, None, (2, 1), (1, 4), (1, 2))
+    assert torch.allclose(ours, plain, atol=1e-5)
 
 
 def test_a_body_serves_as_backbone_of_any_mmdet_configuration() -> None:
