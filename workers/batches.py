@@ -12,7 +12,7 @@ from torch import Tensor
 from workers.data.loading import CachedSplit
 from workers.recipe import Recipe
 from workers.tasks.base import Task
-from workers.tasks.zoom import Window, draw_window
+from workers.zoom import Window, draw_window
 
 
 @dataclass(frozen=True, slots=True)

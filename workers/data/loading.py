@@ -11,7 +11,7 @@ from torch import Tensor
 from workers.data.base import DataSet, open_data
 from workers.recipe import Recipe
 from workers.tasks.base import Task
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 
 class CachedSplit:

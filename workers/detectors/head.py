@@ -95,7 +95,10 @@ class DetectorPart(nn.Module):
         kept = {name: part for name in keep if (part := getattr(detector, name, None)) is not None}
         self.neck, roi = detector.neck, kept.pop("roi_head", None)
         self.heads = nn.ModuleDict(kept)
-        self.box = self.mask = None
+        self.box = self.mask = self.dynamic = None
+        single = getattr(detector, "mask_head", None)
+        if masks and hasattr(single, "mask_feature_head"):  # CondInst
+            self.dynamic, self.kept = single, int(detector.test_cfg["max_per_img"])
         if roi is not None:
             self.box, self.mask = roi.bbox_head, getattr(roi, "mask_head", None) if masks else None
             test = detector.test_cfg
@@ -104,7 +107,10 @@ class DetectorPart(nn.Module):
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
         """Raw outputs of the kept heads."""
         levels = self.neck(tuple(pyramid))
-        outputs = [tensor for head in self.heads.values() for tensor in _tensors(head(levels))]
+        said = {name: head(levels) for name, head in self.heads.items()}
+        outputs = _tensors(said)
+        if self.dynamic is not None:
+            outputs += _tensors(_dynamic_masks(self.dynamic, levels, said["bbox_head"][-1], self.kept))
         if self.box is not None:
             outputs += _tensors(self.box(_regions(levels[0], self.regions, _ROI)))
         if self.mask is not None:
@@ -116,6 +122,21 @@ def _regions(level: Tensor, count: int, size: int) -> Tensor:
     """(N, C, H, W) to (N * count, C, size, size), all regions of an image alike."""
     pooled = F.adaptive_avg_pool2d(level, size)
     return pooled[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+
+
+def _dynamic_masks(head: Any, levels: Any, kernels: list[Tensor], count: int) -> Any:
+    """Masks of so many instances, by kernels that were predicted for them (Tian et al., CondInst, ECCV 2020).
+
+    The first places' kernels serve: which places have instances depends on values, and the work on them does not.
+    """
+    from mmengine.structures import InstanceData
+
+    at_places = torch.cat([level.flatten(2) for level in kernels], 2)[..., :count].transpose(1, 2)
+    found = [
+        InstanceData(param_preds=own, points=own.new_zeros(len(own), 2), strides=own.new_ones(len(own)))
+        for own in at_places
+    ]
+    return head(levels, found)
 
 
 def _tensors(output: Any) -> list[Tensor]:

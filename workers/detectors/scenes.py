@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workers.data.base import Sample
 from workers.errors import BadDataFailure
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 _LEAST_LEFT = 0.3  # share of a box inside a window below which it is ignored
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import UnknownNameError
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 Unit = tuple[int, int]  # image, and position among its instances
 

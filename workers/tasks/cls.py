@@ -14,7 +14,7 @@ from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import LogitTask, Meter, register
 from workers.tasks.pictures import enlarged, with_caption
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 
 class LinearHead(nn.Module):

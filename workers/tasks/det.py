@@ -16,7 +16,7 @@ from workers.errors import RecipeError
 from workers.tasks.average_precision import AveragePrecision
 from workers.tasks.base import Meter, Task, register
 from workers.tasks.pictures import CONFIDENT, enlarged, with_boxes, with_map, with_masks
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 
 class DetectorTask(Task):

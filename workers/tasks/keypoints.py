@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workers.data.base import Instance, Sample
 from workers.errors import BadDataFailure
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 MARGIN = 1.25  # a person's box is enlarged so much, as Simple Baselines and its successors do
 _ONE_SIDE = (("ankle", "knee"), ("knee", "hip"), ("wrist", "elbow"), ("elbow", "shoulder"), ("shoulder", "hip"))

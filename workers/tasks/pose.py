@@ -15,7 +15,7 @@ from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
 from workers.tasks.keypoint_metrics import KeypointMeter
 from workers.tasks.keypoints import Crops, cut, join, limbs, locate, mirror_order
 from workers.tasks.pictures import enlarged, with_joints
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 _DEFAULTS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
 

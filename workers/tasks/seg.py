@@ -17,7 +17,7 @@ from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.tasks.base import LogitTask, Meter, register
 from workers.tasks.pictures import enlarged, with_map
-from workers.tasks.zoom import Window
+from workers.zoom import Window
 
 
 class SemanticFPN(nn.Module):

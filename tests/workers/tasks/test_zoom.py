@@ -11,7 +11,7 @@ from workers.data.loading import CachedSplit
 from workers.detectors.scenes import Scene
 from workers.tasks import get_task, task_names
 from workers.tasks.keypoints import Crops
-from workers.tasks.zoom import Window, draw_window
+from workers.zoom import Window, draw_window
 
 SIZE = (96, 128)
 WHOLE, PART = Window(0, 0, 128, 96), Window(32, 24, 64, 48)
