@@ -150,8 +150,9 @@ def test_one_panoptic_run_gives_four_labels() -> None:
     assert request.key == asked.request.key
 
 
-def test_a_pose_label_with_the_flip_test() -> None:
-    plain, flipped = (FullEvaluator()(job("pose", head={"width": 16, "flip_test": on})) for on in (False, True))
+@pytest.mark.parametrize("task", ["pose", "seg"])
+def test_a_label_with_the_flip_test(task: str) -> None:
+    plain, flipped = (FullEvaluator()(job(task, head={"width": 16, "flip_test": on})) for on in (False, True))
     # The same training; only what is averaged at the end differs.
     assert set(flipped.metrics) == set(plain.metrics)
     assert flipped.metrics != plain.metrics

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
-from workers.errors import UnknownNameError
+from workers.errors import RecipeError, UnknownNameError
 from workers.zoom import Window
 
 Unit = tuple[int, int]  # image, and position among its instances
@@ -120,6 +120,16 @@ class LogitTask(Task):
     @abstractmethod
     def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean loss of float32 logits, a scalar."""
+
+
+def plain_and_mirrored(outputs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of a test by mirroring, the outputs for `count` images and for the same mirrored, turned back.
+
+    Raises RecipeError where there are none for mirrored images.
+    """
+    if len(outputs) != 2 * count:
+        raise RecipeError("flip_test needs the pyramid of the mirrored images too: evaluate with it, or unset")
+    return outputs[:count], outputs[count:].flip(-1)
 
 
 _REGISTRY: dict[str, Task] = {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import Meter, Task, Unit, register
+from workers.tasks.base import Meter, Task, Unit, plain_and_mirrored, register
 from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
 from workers.tasks.keypoint_metrics import KeypointMeter
 from workers.tasks.keypoints import Crops, cut, join, limbs, locate, mirror_order
@@ -140,9 +140,8 @@ class Pose(Task):
         assert isinstance(head, DeconvolutionHead)
         heatmaps, count = head(pyramid), len(target.joints)
         if head.flip_test:
-            if len(heatmaps) != 2 * count:
-                raise RecipeError("flip_test needs the pyramid of the mirrored images too: evaluate with it, or unset")
-            heatmaps = (heatmaps[:count] + heatmaps[count:].flip(-1)[:, head.mirror_order]) / 2
+            plain, mirrored = plain_and_mirrored(heatmaps, count)
+            heatmaps = (plain + mirrored[:, head.mirror_order]) / 2
         points, scores = decode(heatmaps, head.stride)
         return torch.cat([points, target.in_image(points), scores[..., None]], -1)
 

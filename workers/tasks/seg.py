@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import LogitTask, Meter, register
+from workers.tasks.base import LogitTask, Meter, plain_and_mirrored, register
 from workers.tasks.pictures import enlarged, with_map
 from workers.zoom import Window
 
@@ -26,8 +26,12 @@ class SemanticFPN(nn.Module):
     Pyramid to (N, classes, H / stride, W / stride) logits, stride being that of the finest level.
     """
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int, width: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], strides: Sequence[int], classes: int, width: int, flip_test: bool
+    ) -> None:
+        """flip_test: whether mirrored images are predicted too, for the mean of both."""
         super().__init__()
+        self.flip_test = flip_test
         self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
         steps = [round(math.log2(stride / strides[0])) for stride in strides]
         self.branches = nn.ModuleList(_branch(width, n) for n in steps)
@@ -85,13 +89,19 @@ class Segmentation(LogitTask):
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """Semantic FPN; setting `width` is its number of channels, a multiple of 8."""
-        if unknown := set(settings) - {"width"}:
-            raise RecipeError(f"head setting '{min(unknown)}' is unknown to task seg: it has width")
-        width = settings.get("width", 32)
+        """Semantic FPN.
+
+        Settings: `width` is its number of channels, a multiple of 8, `flip_test` whether mirrored images are predicted
+        too. That takes twice the time in evaluation and none in training.
+        """
+        if unknown := set(settings) - {"width", "flip_test"}:
+            raise RecipeError(f"head setting '{min(unknown)}' is unknown to task seg: it has width, flip_test")
+        width, flip_test = settings.get("width", 32), settings.get("flip_test", False)
         if not isinstance(width, int) or width < 8 or width % 8:
             raise RecipeError(f"head width {width}: must be a multiple of 8, for the group norm")
-        return SemanticFPN(channels, strides, len(vocabulary.classes), width)
+        if not isinstance(flip_test, bool):
+            raise RecipeError(f"head flip_test {flip_test}: must be true or false")
+        return SemanticFPN(channels, strides, len(vocabulary.classes), width, flip_test)
 
     def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
         """(H, W) class ids, uint8, nearest neighbour."""
@@ -108,6 +118,20 @@ class Segmentation(LogitTask):
         stride = target.shape[1] // logits.shape[2]
         coarse = target[:, stride // 2 :: stride, stride // 2 :: stride]
         return F.cross_entropy(logits, coarse.long(), ignore_index=VOID)
+
+    def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
+        """With the flip test, the images and then the same mirrored."""
+        assert isinstance(head, SemanticFPN)
+        return torch.cat([images, images.flip(-1)]) if head.flip_test else images
+
+    def predict(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
+        """(N, classes, h, w) logits; with the flip test mean probabilities, its pyramid being that of 2 N images."""
+        assert isinstance(head, SemanticFPN)
+        outputs: Tensor = head(pyramid)
+        if not head.flip_test:
+            return outputs
+        plain, mirrored = plain_and_mirrored(outputs.float().softmax(1), len(target))
+        return (plain + mirrored) / 2
 
     def flip(self, target: Tensor) -> Tensor:
         """Mirrored map."""

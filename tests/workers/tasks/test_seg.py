@@ -1,0 +1,44 @@
+"""Semantic segmentation: the test by mirroring, and settings of its head."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workers.data import Vocabulary
+from workers.errors import RecipeError
+from workers.tasks import get_task
+from workers.tasks.seg import SemanticFPN
+
+TASK = get_task("seg")
+WORDS = Vocabulary(("grass", "sky", "sea"), 0)
+
+
+def build(**settings: object) -> SemanticFPN:
+    head = TASK.build_head((8, 8), (4, 8), WORDS, {"width": 8, **settings})
+    assert isinstance(head, SemanticFPN)
+    return head
+
+
+def test_flip_test_averages_with_the_mirrored_image() -> None:
+    head, target = build(flip_test=True), torch.zeros(2, 32, 48, dtype=torch.uint8)
+    one, other = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 8, 12)
+    head.forward = lambda _: torch.cat([one, other.flip(-1)])  # type: ignore[method-assign]
+    said = TASK.predict(head, [], target)
+    assert torch.allclose(said, (one.softmax(1) + other.softmax(1)) / 2)
+    assert torch.allclose(said.sum(1), torch.ones(2, 8, 12))
+    head.forward = lambda _: one  # type: ignore[method-assign]
+    with pytest.raises(RecipeError, match="mirrored images"):
+        TASK.predict(head, [], target)
+
+
+def test_images_are_mirrored_only_if_asked_for() -> None:
+    images = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8)
+    assert TASK.evaluation_images(build(), images) is images
+    assert torch.equal(TASK.evaluation_images(build(flip_test=True), images)[2:], images.flip(-1))
+
+
+@pytest.mark.parametrize("settings", [{"width": 12}, {"width": "wide"}, {"flip_test": 1}, {"depth": 3}])
+def test_wrong_settings_are_refused_in_one_line(settings: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match=r"^[^\n]+$"):
+        build(**settings)
