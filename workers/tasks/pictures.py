@@ -56,10 +56,11 @@ def with_boxes(image: Tensor, boxes: NDArray[Any], labels: Sequence[int], names:
 
 
 def with_masks(image: Tensor, masks: Sequence[NDArray[Any]], labels: Sequence[int]) -> Tensor:
-    """The image with masks of its own size in their classes' colours."""
+    """The image with masks of its own size in their classes' colours, of the first where several lie on a pixel."""
     if not masks:
         return image
     stacked = torch.from_numpy(np.stack(masks).astype(np.bool_))
+    stacked &= stacked.cumsum(0) == 1  # torchvision blackens what belongs to several
     drawn: Tensor = draw_segmentation_masks(image, stacked, _OPACITY, [colour(label) for label in labels])
     return drawn
 
