@@ -90,4 +90,6 @@ def _label_set(
     graphs = np.array([labels[a][0][0] for a in architectures], np.int64)
     unknown = np.full(len(PROXIES), np.nan)
     scores = np.array([proxies.get((a, kind[1]), unknown) for a in architectures]).reshape(-1, len(PROXIES))
-    return LabelSet(name, kind[0], kind[1], kind[2], np.array(architectures, np.str_), values, graphs, pool, scores)
+    space, task, data, *recipe = kind
+    names = np.array(architectures, np.str_)
+    return LabelSet(name, space, task, data, names, values, graphs, pool, scores, ("/".join(recipe),))

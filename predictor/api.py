@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # it loads torch
     from predictor.networks.fitting import Journal
 
 _Asked = tuple[str, str]  # task, data
+_Adapted = tuple[str, str, tuple[str, ...]]  # and recipes
 _OWN = "adapted"  # data of labels that came with no name
 
 
@@ -34,7 +35,7 @@ class Predictor:
 
     def __init__(self, model: Model, about: dict[str, Any], few: Mapping[_Asked, LabelSet] | None = None) -> None:
         self._model, self.about, self._few = model, about, dict(few or {})
-        self._adapted_to: _Asked | None = None
+        self._adapted_to: _Adapted | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
@@ -81,9 +82,9 @@ class Predictor:
 
     def predict_set(self, asked: LabelSet) -> Prediction:
         """The same for graphs that are numbers already."""
-        key = asked.task, asked.data
+        key = asked.task, asked.data, asked.recipes
         if self._adapted_to != key:
-            self._model.adapt(self._few.get(key, asked.take(np.arange(0))))
+            self._model.adapt(self._few.get(key[:2], asked.take(np.arange(0))))
             self._adapted_to = key
         return self._model.predict(asked)
 

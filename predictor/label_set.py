@@ -20,7 +20,8 @@ class LabelSet:
 
     name: unique among the sets of a store. architectures: (n,) ids. values: (n,), in the metric's unit, higher is
     better. graphs: (n,) numbers of the graphs, of body and head, in `pool`, which many sets share. proxies: (n,
-    len(PROXIES)) as they were measured; NaN, or None for all, where they were not.
+    len(PROXIES)) as they were measured; NaN, or None for all, where they were not. recipes: what the labels were made
+    by; none where that is not told.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LabelSet:
     graphs: NDArray[np.int64]
     pool: GraphPool
     proxies: Floats | None = None
+    recipes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows = len(self.architectures)

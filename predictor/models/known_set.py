@@ -26,6 +26,7 @@ class KnownSet:
     def __init__(self, known: LabelSet, seed: int, before: KnownSet | None = None) -> None:
         """known: at least one label. before: from fewer labels of the set; its hyper-parameters save finding them."""
         self.name, self.task, self.data, self.labels = known.name, known.task, known.data, len(known)
+        self.recipes = known.recipes
         self.warp = Warp.of(known.values)
         self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
         some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
@@ -42,6 +43,18 @@ class KnownSet:
         """Whether its hyper-parameters are good enough for more labels of the set."""
         theta: Floats = self._process.state()["theta"]
         return len(inputs) < _GROWN * self.tuned and len(theta) == statistics_hyperparameters(inputs)
+
+    def alike(self, other: LabelSet) -> bool:
+        """Whether labels of the other set are of the same task and data."""
+        return (self.task, self.data) == (other.task, other.data)
+
+    def in_unit_of(self, other: LabelSet) -> bool:
+        """Whether they are on the same scale: of the same recipe too, as far as recipes are told.
+
+        The offset of another recipe cannot be known without labels of it.
+        """
+        told = bool(self.recipes and other.recipes)
+        return self.alike(other) and not (told and set(self.recipes).isdisjoint(other.recipes))
 
     def scores(self, known: LabelSet) -> Floats:
         """(n,) labels of this set in its standard scores."""
@@ -66,7 +79,8 @@ class KnownSet:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays by name, and what JSON holds; `restore` reads both."""
         arrays = {"low": self._low, "high": self._high, "centre": self._scale.mean, "factor": self._scale.factor}
-        told = {name: getattr(self, name) for name in _TOLD} | {"warp": asdict(self.warp)}
+        told = {name: getattr(self, name) for name in _TOLD}
+        told |= {"recipes": list(self.recipes), "warp": asdict(self.warp)}
         return arrays | self._process.state(), told
 
     @classmethod
@@ -75,6 +89,7 @@ class KnownSet:
         known = cls.__new__(cls)
         for name in _TOLD:
             setattr(known, name, told[name])
+        known.recipes = tuple(told.get("recipes", ()))  # generations of old do not tell
         known.warp = Warp(told["warp"]["power"], tuple(told["warp"]["before"]), tuple(told["warp"]["after"]))
         known._low, known._high = arrays["low"], arrays["high"]
         known._scale = Standardiser(arrays["centre"], arrays["factor"])

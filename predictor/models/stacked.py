@@ -116,10 +116,11 @@ class Stacked(Model):
         if len(few) < FEW:
             if not self._known:
                 raise NothingKnownError(few.name)
-            alike = [(one.task, one.data) == (few.task, few.data) for one in self._known]
+            alike = [one.alike(few) for one in self._known]
             # A task does not listen to sets that were added after it was last learnt: they must not change it.
             self._hears = max((n for n, yes in zip(self._heard, alike, strict=True) if yes), default=self._hears)
             self._alike = np.array(alike[: self._hears])
+            self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]])
             return
         self._scale = Standardiser.of(few.table)
         opinions, variance = self._opinions(few)
@@ -133,7 +134,7 @@ class Stacked(Model):
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
 
     def predict(self, asked: LabelSet) -> Prediction:
-        """Without labels of the set: what others say, the surer the more, in the unit of those of its task and data."""
+        """Without labels of the set: what others say, the surer the more, in the unit of those it shares it with."""
         opinions, variance = self._opinions(asked)
         if not self._experts:
             return self._without_labels(opinions, variance)
@@ -162,11 +163,11 @@ class Stacked(Model):
         variance = variance + _OTHER * ~self._alike
         trust = _shares(1 / variance)
         score = (trust * scores).sum(axis=1)
-        if not self._alike.any():
+        if not self._in_unit.any():
             return Prediction.score(score)
         spread = (trust * (np.minimum(variance, 1.0) + (scores - score[:, None]) ** 2)).sum(axis=1)
-        # In the unit of sets of the same task and data, of which recipes and spaces differ.
-        unit = _shares(trust * self._alike)
+        # In the unit of sets of the same task, data and recipe, of which spaces differ.
+        unit = _shares(trust * self._in_unit)
         told = np.array([known.warp.spread(score, np.sqrt(spread)) for known in self._known[: self._hears]])
         middle = np.einsum("ns,snq->nq", unit, told)
         apart = np.einsum("ns,sn->n", unit, (told.mean(axis=2) - middle.mean(axis=1)) ** 2)
@@ -253,6 +254,7 @@ def _together(sets: Sequence[LabelSet]) -> LabelSet:
         values=np.concatenate(list(parts)),
         graphs=np.concatenate([one.graphs for one in sets]),
         proxies=np.concatenate(proxies),
+        recipes=tuple(sorted({recipe for one in sets for recipe in one.recipes})),
     )
 
 

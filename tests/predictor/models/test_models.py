@@ -115,6 +115,27 @@ def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_
     assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
 
 
+def test_without_labels_the_unit_of_another_recipe_is_not_told() -> None:
+    long, short = (
+        replace(label_set("b/det/x", 300, WEIGHTS, first=3000), recipes=(name,)) for name in ("long", "short")
+    )
+    short = replace(short, name="c/det/x", values=short.values - 0.2)
+    model = get_model("default")(0)
+    model.learn([long, short])
+    for recipe, offset in (("long", 0.0), ("short", -0.2)):
+        model.adapt(replace(NONE, recipes=(recipe,)))
+        assert np.abs(model.predict(ASKED).mean - offset - ASKED.values).mean() < 0.03
+    model.adapt(replace(NONE, recipes=("another",)))
+    other = model.predict(ASKED)
+    assert np.isnan(other.deviation).all()  # ranks only
+    assert spearmanr(other.mean, ASKED.values)[0] > 0.9
+    model.adapt(NONE)  # no recipe told: in the unit of either
+    assert np.isfinite(model.predict(ASKED).deviation).all()
+    kept = Stacked.restore(*model.state())
+    kept.adapt(replace(NONE, recipes=("another",)))
+    assert np.array_equal(kept.predict(ASKED).mean, other.mean)
+
+
 def test_intervals_hold_what_they_promise() -> None:
     few, asked = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
     for name in ("gp", "trees", "default"):
