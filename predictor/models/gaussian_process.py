@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from predictor.label_set import PROXIES, Floats
 
+_TINY = 1e-6
 _TUNED_ON = 200  # labels, the first: hyper-parameters take many factorisations, what they are used for takes one
 
 
@@ -118,6 +119,30 @@ class Process:
     def evidence(self) -> float:
         """Log marginal likelihood of the labels, standardised, so that processes on the same labels can be compared."""
         return float(self._fitted.log_marginal_likelihood_value_)
+
+
+class Corrected(Process):
+    """One column of the table, believed in part, and a process on what that misses of the labels."""
+
+    def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int, column: int, belief: float) -> None:
+        """As `Process`. belief: by how many deviations labels differ where the column does by one."""
+        self._column, self._belief = column, belief * values.std()
+        missed = values - self._believed(table)
+        super().__init__(kernel, table, missed, seed)
+        self._gained = len(values) * float(np.log(max(values.std(), _TINY) / max(missed.std(), _TINY)))
+
+    def _believed(self, table: Floats) -> Floats:
+        believed: Floats = self._belief * table[:, self._column]
+        return believed
+
+    def __call__(self, table: Floats) -> tuple[Floats, Floats]:
+        """See `Process`."""
+        mean, deviation = super().__call__(table)
+        return mean + self._believed(table), deviation
+
+    def evidence(self) -> float:
+        """That of the labels, as `Process` has it, not of what is missed of them: the unit is theirs."""
+        return super().evidence() + self._gained
 
 
 def _one_thread() -> AbstractContextManager[object]:

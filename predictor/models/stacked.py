@@ -2,11 +2,12 @@
 
 Every known set gives an opinion: that of a network for graphs, learnt on all sets together, and that of a Gaussian
 process on graph statistics, learnt on that set alone. The network knows more of graphs like those it has seen, the
-process falls silent where it has seen none. From these opinions a few labels of a new set are explained, together with
-the statistics themselves. Four processes try: on statistics, on FLOPs alone, on opinions, on statistics and opinions.
-Each counts by its marginal likelihood, tempered, since twenty labels say little of which is right: they share alike
-there, and with more labels sets that mislead are no longer listened to. Opinions that are unsure of the networks at
-hand count less from the start.
+process falls silent where it has seen none. The mean of all opinions, weighed by how sure they are, is what is said
+without labels. From these a few labels of a new set are explained, together with the statistics themselves. Five
+processes try: on statistics, on FLOPs alone, on opinions, on statistics and opinions, and one on what is missed by what
+would be said without labels. Each counts by its marginal likelihood, tempered, since twenty labels say little of which
+is right: with five the last one counts as much as the others together, with more labels sets that mislead are no longer
+listened to. Opinions that are unsure of the networks at hand count less from the start.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from predictor.label_set import PROXIES, Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
-from predictor.models.gaussian_process import Process, linear, linear_in_graphs, smooth, smooth_in_graphs
+from predictor.models.gaussian_process import Corrected, Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
 from predictor.models.scaling import Standardiser, Warp
 from predictor.statistics import STATISTICS
@@ -37,6 +38,8 @@ _OTHER = 0.3  # variance that another task or data set adds where there are no l
 _SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
 _WITHOUT_OPINIONS = 2  # processes, the first
 _SURE = 0.1  # variance of the surest opinion, in standard scores, at which opinions count half
+_BELIEF = 0.5  # of what is said without labels, in deviations, until labels tell
+_FAVOUR = 20.0  # labels, with which the process on what this misses starts level with the others; with fewer, ahead
 _TINY = 1e-12
 _TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
@@ -112,25 +115,28 @@ class Stacked(Model):
     def adapt(self, few: LabelSet) -> None:
         """See `Model.adapt`."""
         self._experts: list[tuple[float, Process]] = []
+        alike = np.array([one.alike(few) for one in self._known], np.bool_)
         self._hears = len(self._known)
+        if len(few) < FEW and alike.any():
+            # A task does not listen to sets that were added after it was last learnt: they must not change it.
+            self._hears = max(n for n, yes in zip(self._heard, alike, strict=True) if yes)
+        self._alike = alike[: self._hears]
+        self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]])
         if len(few) < FEW:
             if not self._known:
                 raise NothingKnownError(few.name)
-            alike = [one.alike(few) for one in self._known]
-            # A task does not listen to sets that were added after it was last learnt: they must not change it.
-            self._hears = max((n for n, yes in zip(self._heard, alike, strict=True) if yes), default=self._hears)
-            self._alike = np.array(alike[: self._hears])
-            self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]])
             return
         self._scale = Standardiser.of(few.table)
         opinions, variance = self._opinions(few)
-        self._opinion_scale = Standardiser.of(opinions)
+        heard = self._heard_of(opinions, variance)
+        self._opinion_scale = Standardiser.of(heard)
         self._warp, self._labels = Warp.of(few.values), len(few)
-        processes = self._processes(self._table(few, opinions), self._warp(few.values))
+        processes = self._processes(self._table(few, heard), self._warp(few.values))
         evidence = np.array([process.evidence() for process in processes])
         weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
         if self._known:
             weights[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + variance.min(axis=1).mean())
+            weights[-1] *= _FAVOUR / self._labels
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
 
     def predict(self, asked: LabelSet) -> Prediction:
@@ -138,7 +144,7 @@ class Stacked(Model):
         opinions, variance = self._opinions(asked)
         if not self._experts:
             return self._without_labels(opinions, variance)
-        table = self._table(asked, opinions)
+        table = self._table(asked, self._heard_of(opinions, variance))
         told = [(weight, *process(table)) for weight, process in self._experts]
         mean = np.sum([weight * m for weight, m, _ in told], axis=0)
         # Of the mixture: what each is unsure of, and how far they are apart.
@@ -147,24 +153,27 @@ class Stacked(Model):
         return Prediction.of(self._warp.spread(mean, np.sqrt(spread)))
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
+        """table: of `_table`. Those that hear opinions are the last."""
         opinions = len(self._known)
-        flops = opinions + STATISTICS.index("log_flops")
+        graphs = opinions + 1 if opinions else 0
+        flops = graphs + STATISTICS.index("log_flops")
         kernels = [
-            linear_in_graphs(table, opinions, 1.0) + smooth_in_graphs(table, opinions, 1.0),
+            linear_in_graphs(table, graphs, 1.0) + smooth_in_graphs(table, graphs, 1.0),
             linear(flops, flops + 1, 1.0),
         ]
-        if opinions:
-            heard = linear(0, opinions, 0.5)
-            kernels.append(heard)
-            kernels.append(heard + smooth(0, opinions, 0.1, 2.0) + smooth_in_graphs(table, opinions, 0.3))
-        return [Process(kernel, table, values, self._seed) for kernel in kernels]
+        if not opinions:
+            return [Process(kernel, table, values, self._seed) for kernel in kernels]
+        heard = linear(0, opinions, 0.5)
+        kernels += [heard, heard + smooth(0, opinions, 0.1, 2.0) + smooth_in_graphs(table, graphs, 0.3)]
+        missed = linear(opinions, graphs, 0.1) + smooth_in_graphs(table, graphs, 0.1)
+        last = Corrected(missed, table, values, self._seed, opinions, _BELIEF)
+        return [*(Process(kernel, table, values, self._seed) for kernel in kernels), last]
 
     def _without_labels(self, scores: Floats, variance: Floats) -> Prediction:
-        variance = variance + _OTHER * ~self._alike
-        trust = _shares(1 / variance)
-        score = (trust * scores).sum(axis=1)
+        trust, score = self._trusted(scores, variance)
         if not self._in_unit.any():
             return Prediction.score(score)
+        variance = variance + _OTHER * ~self._alike
         spread = (trust * (np.minimum(variance, 1.0) + (scores - score[:, None]) ** 2)).sum(axis=1)
         # In the unit of sets of the same task, data and recipe, of which spaces differ.
         unit = _shares(trust * self._in_unit)
@@ -217,9 +226,20 @@ class Stacked(Model):
         variance = 1 / (1 / of_process + 1 / of_network)
         return by_process + listened * (by_network - by_process), variance
 
-    def _table(self, asked: LabelSet, opinions: Floats) -> Floats:
-        """(n, opinions + statistics), standardised."""
-        return np.hstack([self._opinion_scale(opinions), self._scale(asked.table)])
+    def _trusted(self, opinions: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """(n, sets) shares of trust, and (n,) the mean opinion by them."""
+        trust = _shares(1 / (variance + _OTHER * ~self._alike))
+        return trust, (trust * opinions).sum(axis=1)
+
+    def _heard_of(self, opinions: Floats, variance: Floats) -> Floats:
+        """(n, sets + 1) all opinions and their mean; no column where nothing is known."""
+        if not self._known:
+            return opinions
+        return np.column_stack([opinions, self._trusted(opinions, variance)[1]])
+
+    def _table(self, asked: LabelSet, heard: Floats) -> Floats:
+        """(n, sets + 1 + statistics), standardised."""
+        return np.hstack([self._opinion_scale(heard), self._scale(asked.table)])
 
 
 def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:

@@ -136,6 +136,20 @@ def test_without_labels_the_unit_of_another_recipe_is_not_told() -> None:
     assert np.array_equal(kept.predict(ASKED).mean, other.mean)
 
 
+def test_five_labels_leave_what_is_said_without_any() -> None:
+    model = get_model("default")(0)
+    model.learn([KNOWN])
+
+    def ranks(few: LabelSet) -> float:
+        model.adapt(few)
+        return float(spearmanr(model.predict(ASKED).mean, ASKED.values)[0])
+
+    noisy, without = label_set("a/det/x", 40, WEIGHTS, noise=0.3), ranks(NONE)
+    draws = [ranks(noisy.take(np.arange(start, start + 5))) for start in range(0, 40, 5)]
+    assert without > 0.95
+    assert np.mean(draws) > without - 0.03
+
+
 def test_intervals_hold_what_they_promise() -> None:
     few, asked = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
     for name in ("gp", "trees", "default"):
