@@ -12,26 +12,23 @@ listened to. Opinions that are unsure of the networks at hand count less from th
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.label_set import PROXIES, Floats, LabelSet
+from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
 from predictor.models.gaussian_process import Corrected, Process, linear, linear_in_graphs, smooth, smooth_in_graphs
 from predictor.models.known_set import KnownSet
 from predictor.models.scaling import Standardiser, Warp
+from predictor.models.small_sets import SMALL, joined, parts_of, worth_learning
 from predictor.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from predictor.networks.fitting import Journal, Settings
 
-_SMALL = "small sets of"  # how the name of several that are learnt as one begins
-_FEWEST = 30  # labels of a set that is learnt from
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
@@ -57,7 +54,7 @@ class Stacked(Model):
         from predictor.networks.fitting import Unwatched
         from predictor.networks.joint import SETTINGS, learn_jointly
 
-        learnt = _worth_learning(sources)
+        learnt = worth_learning(sources)
         self._known = [KnownSet(known, self._seed) for known in learnt]
         self._heard = [len(learnt)] * len(learnt)  # of each, how many of the first sets its task listens to
         if not learnt:
@@ -74,13 +71,13 @@ class Stacked(Model):
         if not self._known:
             self.learn(sources, journal)
             return
-        parts = _parts(sources)
-        worth = [(_joined(sources, part), np.concatenate([fresh[n] for n in part])) for part in parts]
+        parts = parts_of(sources)
+        worth = [(joined(sources, part), np.concatenate([fresh[n] for n in part])) for part in parts]
         by_name = {one.name: (one, mask) for one, mask in [*zip(sources, fresh, strict=True), *worth]}
         names = [known.name for known in self._known]
         nothing = sources[0].take(np.arange(0)), np.zeros(0, np.bool_)
         # Small sets that were learnt as one have grown since, and are learnt each on its own.
-        by_name |= {name: nothing for name in names if name.startswith(_SMALL) and name not in by_name}
+        by_name |= {name: nothing for name in names if name.startswith(SMALL) and name not in by_name}
         if missing := [name for name in names if name not in by_name]:
             raise ModelError(f"set {missing[0]}: known, but not among the labels: train anew, or name its store")
         if any(by_name[name][1].any() for name in names):
@@ -115,6 +112,14 @@ class Stacked(Model):
     def adapt(self, few: LabelSet) -> None:
         """See `Model.adapt`."""
         self._experts: list[tuple[float, Process]] = []
+        self._listen_to(few)
+        if len(few) >= FEW:
+            self._explain(few)
+        elif not self._known:
+            raise NothingKnownError(few.name)
+
+    def _listen_to(self, few: LabelSet) -> None:
+        """Say which sets are heard, and which are like the one asked about."""
         alike = np.array([one.alike(few) for one in self._known], np.bool_)
         self._hears = len(self._known)
         if len(few) < FEW and alike.any():
@@ -122,10 +127,8 @@ class Stacked(Model):
             self._hears = max(n for n, yes in zip(self._heard, alike, strict=True) if yes)
         self._alike = alike[: self._hears]
         self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]])
-        if len(few) < FEW:
-            if not self._known:
-                raise NothingKnownError(few.name)
-            return
+
+    def _explain(self, few: LabelSet) -> None:
         self._scale = Standardiser.of(few.table)
         opinions, variance = self._opinions(few)
         heard = self._heard_of(opinions, variance)
@@ -240,42 +243,6 @@ class Stacked(Model):
     def _table(self, asked: LabelSet, heard: Floats) -> Floats:
         """(n, sets + 1 + statistics), standardised."""
         return np.hstack([self._opinion_scale(heard), self._scale(asked.table)])
-
-
-def _worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
-    """Sets with enough labels; those with fewer as one for each task and data set."""
-    return [_joined(sources, part) for part in _parts(sources)]
-
-
-def _parts(sources: Sequence[LabelSet]) -> list[list[int]]:
-    """Numbers of the sets that are learnt as one."""
-    small: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for number, known in enumerate(sources):
-        if FEW <= len(known) < _FEWEST:
-            small[known.task, known.data, id(known.pool)].append(number)
-    return [[number] for number, one in enumerate(sources) if len(one) >= _FEWEST] + list(small.values())
-
-
-def _joined(sources: Sequence[LabelSet], part: Sequence[int]) -> LabelSet:
-    sets = [sources[number] for number in part]
-    return sets[0] if len(sets[0]) >= _FEWEST else _together(sets)
-
-
-def _together(sets: Sequence[LabelSet]) -> LabelSet:
-    """One set, its labels such as if all sets had the same mean: recipes and families differ in that first of all."""
-    first, values = sets[0], np.concatenate([one.values for one in sets])
-    parts = (one.values - one.values.mean() + values.mean() for one in sets)
-    proxies = [np.full((len(one), len(PROXIES)), np.nan) if one.proxies is None else one.proxies for one in sets]
-    return replace(
-        first,
-        name=first.name if len(sets) == 1 else f"{_SMALL} {first.task}/{first.data}",
-        space=first.space if len(sets) == 1 else "",
-        architectures=np.concatenate([one.architectures for one in sets]),
-        values=np.concatenate(list(parts)),
-        graphs=np.concatenate([one.graphs for one in sets]),
-        proxies=np.concatenate(proxies),
-        recipes=tuple(sorted({recipe for one in sets for recipe in one.recipes})),
-    )
 
 
 def _line(before: Warp, now: Warp) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from predictor.graph_pool import GraphPool
 from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import Published
-from predictor.models.stacked import Stacked, _worth_learning
+from predictor.models.small_sets import worth_learning
+from predictor.models.stacked import Stacked
 from predictor.networks.fitting import Settings
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
@@ -83,12 +84,12 @@ def test_small_sets_are_learnt_from_together() -> None:
     families = [replace(one, values=one.values + 0.3 * n) for n, one in enumerate(families)]  # each has its own mean
     assert len({id(one.pool) for one in families}) == 8
     shared = _one_pool(families)
-    (together,) = _worth_learning(shared)
+    (together,) = worth_learning(shared)
     assert len(together) == 96
     assert together.values.std() < 0.25
     assert together.values.mean() == pytest.approx(np.mean([one.values.mean() for one in families]))
     assert correlation("default", shared, NONE) > 0.8
-    assert [one.name for one in _worth_learning([*shared[:1], KNOWN])] == ["a/seg/x", "f0/seg/x"]
+    assert [one.name for one in worth_learning([*shared[:1], KNOWN])] == ["a/seg/x", "f0/seg/x"]
 
 
 def _one_pool(sets: list[LabelSet]) -> list[LabelSet]:
