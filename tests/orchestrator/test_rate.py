@@ -16,7 +16,7 @@ from workers.tasks import task_names
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ARCHITECTURES = 16
 # What the weights and the head are worth has no part in how long a label takes.
-BRIEF = {"supernet": {"steps": 4, "save_every": 4}, "shared_head": {"steps": 4}}
+BRIEF = {"supernet": {"steps": 4, "save_every": 4, "ema": 0.5}, "shared_head": {"steps": 4, "ema": 0.5}}
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "OMP_"))}
 HERE = Path(__file__).parent
 
