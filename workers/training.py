@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from predictor.cost import measure_cost
 from predictor.graph import trace
 from workers.architecture import Architecture
 from workers.batches import training_batches
@@ -29,6 +28,9 @@ from workers.recipe import Recipe
 from workers.seeding import seed_by
 from workers.spaces import get_space
 from workers.tasks import Meter, Task, get_task
+
+# Small images are evaluated in larger batches than they are trained in: half the calls' overhead, no gradients to keep.
+_EVALUATED_PIXELS = 32 * 96 * 128
 
 
 class Network(nn.Module):
@@ -78,7 +80,7 @@ class FullEvaluator:
             network = build_network(request.architecture, recipe, task, vocabulary)
             self.start(network, seeded, task, vocabulary, train)
             described = described or _described(network, request, task)
-            network = network.to(device).to(memory_format=_format(recipe, device))
+            network = network.to(device).to(memory_format=memory_format(recipe, device))
             clock.end("build")
             averaged = train_network(network, task, train, recipe, seeded.seed, job.split)
             clock.end("train")
@@ -93,7 +95,7 @@ class FullEvaluator:
     def start(
         self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
     ) -> None:
-        """Give the network the weights that training starts from, on the CPU."""
+        """Give the network the weights that training starts from. It comes on the CPU and may be moved."""
         initialise(network, request.seed)
 
     def _album(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> Album | None:
@@ -145,7 +147,7 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
         loss = torch.zeros(())
         for part in batch.parts(split):
             images, target = part.load(data, task)
-            images = images.to(device, memory_format=_format(recipe, device))
+            images = images.to(device, memory_format=memory_format(recipe, device))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 loss = task.loss(network.head, network.pyramid(images), target.to(device))
             torch.autograd.backward(loss * (len(part.indices) / len(batch.indices)))
@@ -168,11 +170,13 @@ def evaluate_network(
     """
     network.eval()
     device = next(network.parameters()).device
-    for start in range(0, len(data), recipe.batch):
-        images, target = data.batch(list(range(start, min(start + recipe.batch, len(data)))))
+    height, width = recipe.input_size
+    at_once = max(recipe.batch, _EVALUATED_PIXELS // (height * width))
+    for start in range(0, len(data), at_once):
+        images, target = data.batch(list(range(start, min(start + at_once, len(data)))))
         seen, target = task.evaluation_images(network.head, images), target.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            pyramid = network.pyramid(seen.to(device, memory_format=_format(recipe, device)))
+            pyramid = network.pyramid(seen.to(device, memory_format=memory_format(recipe, device)))
             output = task.predict(network.head, pyramid, target)
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
@@ -185,12 +189,13 @@ def evaluate_network(
 
 
 def _described(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
-    """What is known of the network before any training, by task; it must be on the CPU."""
+    """What is known of the network before any training, by task."""
     parts = {task.name: network} | {t: Network(network.body, task.part(network.head, t)) for t in request.also}
     known, image = {}, (3, *request.recipe.input_size)
     for name, part in parts.items():
-        cost, graph = measure_cost(part, image), trace(part, image).to_json()
-        known[name] = Measurement(math.nan, get_task(name).metric, {}, cost.flops, cost.params, {}, graph=graph)
+        graph = trace(part, image)
+        costs, metric = (float(graph.flops), float(graph.params)), get_task(name).metric
+        known[name] = Measurement(math.nan, metric, {}, *costs, {}, graph=graph.to_json())
     return known
 
 
@@ -207,7 +212,7 @@ def device_of(recipe: Recipe) -> torch.device:
     return torch.device("cuda" if recipe.gpus and torch.cuda.is_available() else "cpu")
 
 
-def _format(recipe: Recipe, device: torch.device) -> torch.memory_format:
+def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
     """Channels last where the recipe wants it and it pays: not for float32 on a GPU."""
     pays = device.type == "cpu" or recipe.precision != "float32"
     return torch.channels_last if recipe.channels_last and pays else torch.contiguous_format

@@ -21,7 +21,8 @@ _INPUT = 0  # number of the image's node
 # Operations of which networks have many alike. Their results never share memory with what they are given.
 _REPEATED_NAMES = (
     "convolution _native_batch_norm_legit_no_training native_batch_norm native_layer_norm relu silu gelu sigmoid "
-    "hardswish add mul avg_pool2d max_pool2d_with_indices mm addmm bmm _softmax"
+    "hardswish add mul avg_pool2d max_pool2d_with_indices mm addmm bmm _softmax native_group_norm upsample_bilinear2d "
+    "upsample_nearest2d"
 )
 _REPEATED = frozenset(_REPEATED_NAMES.split())
 

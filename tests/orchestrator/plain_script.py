@@ -10,16 +10,43 @@ import json
 import sys
 import time
 
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
 from orchestrator.config import CampaignConfig
 from orchestrator.place import beside
 from orchestrator.plan import plan_campaign
 from workers.artifacts import ArtifactFolder
-from workers.data.loading import SplitCache
+from workers.batches import training_batches
+from workers.data.loading import CachedSplit, SplitCache
+from workers.optimization import lr_factor
 from workers.supernet.prepare import Preparation
 from workers.supernet.recipe import SharedRecipe
 from workers.supernet.shared_head import fitted
-from workers.tasks import get_task
-from workers.training import build_network, evaluate_network, initialise, train_network
+from workers.tasks import Task, get_task
+from workers.training import Network, build_network, evaluate_network, initialise
+
+
+def trained(network: Network, task: Task, images: CachedSplit, recipe: SharedRecipe, seed: int) -> Network:
+    """The recipe's fine-tune with what torch has for it."""
+    parameters = list(network.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, recipe))
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    network.train()
+    for batch in training_batches(len(images), recipe, seed):
+        pictures, target = batch.load(images, task)
+        loss = task.loss(network.head, network.pyramid(pictures), target)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        optimizer.step()
+        schedule.step()
+        averaged.update_parameters(network)
+    found = averaged.module
+    assert isinstance(found, Network)
+    return found
 
 
 def labels(config: CampaignConfig) -> float:
@@ -37,7 +64,7 @@ def labels(config: CampaignConfig) -> float:
         start.bodies.start(request.architecture, network.body)
         assert start.head is not None
         fitted(network.head, start.head)
-        averaged = train_network(network, task, train, recipe, request.seed, 1)
+        averaged = trained(network, task, train, recipe, request.seed)
         evaluate_network(averaged, task, held_out, {task.name: task.meter(vocabulary)}, recipe)
     return time.perf_counter() - begun
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from workers.architecture import Architecture
@@ -31,15 +32,19 @@ class SharedBodies:
         images: CachedSplit,
         indices: Sequence[int],
         batch: int,
+        layout: torch.memory_format,
     ) -> None:
-        """settings: the recipe's `body`. indices: the images that batch norms are measured on, `batch` at a time."""
-        self._shared, self._settings = shared, settings
+        """settings: the recipe's `body`. indices: the images that batch norms are measured on, `batch` at a time.
+
+        layout: of the bodies in memory, measuring included.
+        """
+        self._shared, self._settings, self._layout = shared, settings, layout
         batches = [list(indices[start : start + batch]) for start in range(0, len(indices), batch)]
         self._images = [images.batch(part)[0] for part in batches]
 
     def start(self, architecture: Architecture, body: nn.Module) -> None:
         """Give `body`, built for `architecture`, its slices of the shared weights and batch norms of its own."""
-        self._shared.copy_into(architecture, Network(body, nn.Identity()))
+        self._shared.copy_into(architecture, Network(body.to(memory_format=self._layout), nn.Identity()))
         device = next(body.parameters()).device
         calibrate(body, (normalised(images.to(device)) for images in self._images))
 

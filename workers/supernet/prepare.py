@@ -28,7 +28,7 @@ from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
-from workers.training import device_of, initialise
+from workers.training import device_of, initialise, memory_format
 
 _WEIGHTS = "weights.safetensors"
 
@@ -147,7 +147,8 @@ class Preparation:
         shared = self._shared_weights()
         shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the teacher's head
         first = list(range(min(images, len(train))))
-        return SharedBodies(shared.to(device), self._recipe.body, train, first, self._recipe.batch)
+        layout = memory_format(self._recipe, device)
+        return SharedBodies(shared.to(device), self._recipe.body, train, first, self._recipe.batch, layout)
 
     def _shared_weights(self) -> SharedWeights:
         """Those of bodies alone, as they happen to be initialised."""

@@ -22,11 +22,17 @@ class SupernetRecipe(Recipe):
         default=None, description="safetensors file of published Once-for-All weights, used as they are: no training."
     )
     seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the networks drawn.")
-    sampled: int = Field(
-        default=2, ge=0, description="Networks drawn each step, besides the largest and the smallest of the space."
+    sandwich: bool = Field(
+        default=True,
+        description="Every step trains the largest and the smallest network of the space too, and the largest teaches "
+        "the others. Without, weights that only the largest network has are no better trained than all others.",
     )
+    sampled: int = Field(default=2, ge=0, description="Networks drawn each step.")
     distill: float = Field(
-        default=1.0, ge=0, le=1, description="Share of the largest network's outputs in what the others learn from."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="With sandwich, the share of the largest network's outputs in what the others learn from.",
     )
     workers: int = Field(
         default=1,
@@ -37,6 +43,12 @@ class SupernetRecipe(Recipe):
 
     # The artifact's name holds the fingerprint of what the weights come from instead.
     _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"save_every", "data", "pretrained"}
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Self:
+        if not self.sandwich and not self.sampled:
+            raise ValueError("sampled 0 leaves no network to train without sandwich: raise sampled, or set sandwich")
+        return self
 
 
 class HeadRecipe(Recipe):

@@ -1,6 +1,7 @@
-"""Training of shared weights by the sandwich rule with in-place distillation.
+"""Training of shared weights: by the sandwich rule with in-place distillation, or a few networks at a time.
 
-Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al., BigNAS, ECCV 2020.
+Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al., BigNAS, ECCV 2020. Networks drawn uniformly alone:
+Guo et al., Single Path One-Shot, ECCV 2020.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Supernet:
     def train(self, data: CachedSplit) -> Iterator[tuple[int, float]]:
         """Go on to the recipe's last step.
 
-        Yields after every step, when it is safe to take `state`: its number from 1, the loss of the largest network.
+        Yields after every step, when it is safe to take `state`: its number from 1, the loss of its first network.
 
         Raises DivergedFailure when the loss is no longer finite.
         """
@@ -68,21 +69,22 @@ class Supernet:
             yield self.step, float(loss)
 
     def _learn(self, images: Tensor, target: Tensor, step: int) -> Tensor:
-        """One step; returns the loss of the largest network."""
-        logits = self._logits(self._largest, images)
-        first = self._task.loss_of(logits, target)
-        torch.autograd.backward(first)
-        teacher = logits.detach().softmax(1)
-        for architecture in self._others(step):
+        """One step; returns the loss of its first network."""
+        first, *others = self._networks(step)
+        logits = self._logits(first, images)
+        loss = self._task.loss_of(logits, target)
+        torch.autograd.backward(loss)
+        teacher, share = logits.detach().softmax(1), self._recipe.distill if self._recipe.sandwich else 0.0
+        for architecture in others:
             logits = self._logits(architecture, images)
-            loss = self._recipe.distill * F.cross_entropy(logits, teacher)
-            if self._recipe.distill < 1:
-                loss = loss + (1 - self._recipe.distill) * self._task.loss_of(logits, target)
-            torch.autograd.backward(loss)
+            learnt = share * F.cross_entropy(logits, teacher) if share else torch.zeros((), device=self._device)
+            if share < 1:
+                learnt = learnt + (1 - share) * self._task.loss_of(logits, target)
+            torch.autograd.backward(learnt)
         if self._recipe.workers > 1:
             average_gradients(self.shared)
-        self._optimization.step(step, first.detach())
-        return first.detach()
+        self._optimization.step(step, loss.detach())
+        return loss.detach()
 
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
         with torch.device("meta"):
@@ -93,11 +95,12 @@ class Supernet:
         assert isinstance(logits, Tensor)
         return logits.float()
 
-    def _others(self, step: int) -> list[Architecture]:
-        """The smallest network, where there is one, and some drawn for this step alone."""
+    def _networks(self, step: int) -> list[Architecture]:
+        """Those drawn for this step alone; with the sandwich rule the largest first, then any smallest one."""
         rng = random.Random(f"{self._seed}/{step}")
         smallest = self._space.smallest()
-        return [*filter(None, [smallest]), *(self._space.sample(rng) for _ in range(self._recipe.sampled))]
+        always = [self._largest, *([smallest] if smallest else [])] if self._recipe.sandwich else []
+        return [*always, *(self._space.sample(rng) for _ in range(self._recipe.sampled))]
 
     def state(self) -> dict[str, Tensor]:
         """All that training depends on besides recipe and seed; tensors by name."""

@@ -60,7 +60,8 @@ class _Overlap(Meter):
     """IoU a class from one confusion matrix over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
-        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID)
+        # Class ids are checked where they are read; to look for others here would take half of the update.
+        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
 
     def update(self, output: Tensor, target: Tensor) -> None:
         full = F.interpolate(output.float(), size=target.shape[1:], mode="bilinear")

@@ -152,7 +152,21 @@ def test_the_smallest_network_of_a_family_is_part_of_every_step() -> None:
     after = weights(trained)
     moved = {name for name in before if name.startswith("weights.") and not torch.equal(before[name], after[name])}
     assert any("stages/0/0" in name for name in moved)
-    assert len(trained._others(0)) == 1
+    assert [a == get_space("mobilenetv3").smallest() for a in trained._networks(0)] == [False, True]
+
+
+def test_without_the_sandwich_rule_only_what_was_drawn_is_trained() -> None:
+    trained, data = supernet(sandwich=False, steps=1, ema=0)
+    (drawn,) = trained._networks(0)
+    before = weights(trained)
+    for _ in trained.train(data):
+        pass
+    after = weights(trained)
+    used = {SPACE.shared_name(name, drawn) for name, _ in trained._build(drawn).named_parameters()}
+    changed = {name for name in before if name.startswith("weights.") and not torch.equal(before[name], after[name])}
+    moved = {name.removeprefix("weights.weights.").replace("/", ".") for name in changed}
+    assert moved <= used
+    assert len(moved) > 4
 
 
 def test_a_loss_that_is_not_finite_ends_it() -> None:

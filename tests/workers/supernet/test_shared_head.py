@@ -30,7 +30,7 @@ def bodies() -> SharedBodies:
     for _, network in networks:
         initialise(network, 0)
     images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
-    return SharedBodies(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4)
+    return SharedBodies(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4, torch.channels_last)
 
 
 def source(kind: str, bodies: SharedBodies) -> FeatureSource:

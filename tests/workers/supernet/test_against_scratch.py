@@ -1,0 +1,85 @@
+"""Twenty networks with inherited weights against the same trained alone, for the same budget in all. Prints figures."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from orchestrator.ranking import rank_correlation
+from workers.architecture import Architecture
+from workers.computing import compute_on
+from workers.data.base import open_data
+from workers.data.loading import CachedSplit, SplitCache
+from workers.recipe import Recipe
+from workers.spaces import get_space
+from workers.supernet.calibration import calibrate
+from workers.supernet.recipe import SupernetRecipe, load_shared_recipe
+from workers.supernet.sandwich import Supernet
+from workers.tasks import get_task
+from workers.tasks.base import LogitTask
+from workers.training import Network, build_network, evaluate_network, initialise, normalised, train_network
+
+NETWORKS = 20
+
+
+class Rivals:
+    """Networks of one space on the task that teaches its shared weights."""
+
+    def __init__(self, space: str, recipe: SupernetRecipe) -> None:
+        task = get_task(recipe.task)
+        assert isinstance(task, LogitTask)
+        self.space, self.task, self.recipe = get_space(space), task, recipe
+        _, self.images, self.held_out = SplitCache().open(recipe.data, task, recipe)
+        self.vocabulary = open_data(recipe.data, task.name).vocabulary(task.name)
+        self.networks = list(itertools.islice(self.space.sequence(1), NETWORKS))
+        self.images.batch(list(range(len(self.images))))  # decoded before any clock runs
+
+    def accuracy(self, network: Network) -> float:
+        meters = {self.task.name: self.task.meter(self.vocabulary)}
+        return evaluate_network(network, self.task, self.held_out, meters, self.recipe)[self.task.name][
+            self.task.metric
+        ]
+
+    def inherited(self, supernet: Supernet, architecture: Architecture) -> float:
+        network = build_network(architecture, self.recipe, self.task, self.vocabulary)
+        supernet.averaged.copy_into(architecture, network)
+        calibrate(network.body, [normalised(self.images.batch(list(range(128)))[0])])
+        return self.accuracy(network)
+
+    def scratch(self, architecture: Architecture, steps: int, images: CachedSplit) -> float:
+        """The body's own recipe of full labels, for so many steps."""
+        network = build_network(architecture, self.recipe, self.task, self.vocabulary)
+        initialise(network, self.recipe.seed)
+        recipe = Recipe.model_validate(self.recipe.model_dump(include=set(Recipe.model_fields)) | {"steps": steps})
+        return self.accuracy(train_network(network, self.task, images, recipe, self.recipe.seed, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("space", ["nasbench201"])
+def test_inherited_weights_are_better_than_as_much_training_alone(space: str) -> None:
+    compute_on(2)
+    recipe = load_shared_recipe("laptop", "seg", space).supernet
+    rivals = Rivals(space, recipe)
+    begun = time.perf_counter()
+    supernet = Supernet(rivals.space, rivals.task, rivals.vocabulary, recipe)
+    for _ in supernet.train(rivals.images):
+        pass
+    together = time.perf_counter() - begun
+    inherited = [rivals.inherited(supernet, architecture) for architecture in rivals.networks]
+    # As many passes of a network as the shared weights had, dealt out to twenty.
+    passes = recipe.steps * (1 + recipe.sampled + (rivals.space.smallest() is not None))
+    begun = time.perf_counter()
+    scratch = [rivals.scratch(architecture, passes // NETWORKS, rivals.images) for architecture in rivals.networks]
+    alone = time.perf_counter() - begun
+    agreed = float(rank_correlation(np.array(inherited), np.array(scratch)))
+    print(
+        f"\n{space}, {NETWORKS} networks: inherited {fmean(inherited):.3f} ({min(inherited):.3f} to "
+        f"{max(inherited):.3f}) in {together:.0f} s, alone, {passes // NETWORKS} steps each, {fmean(scratch):.3f} "
+        f"({min(scratch):.3f} to {max(scratch):.3f}) in {alone:.0f} s; rank correlation of the two {agreed:.2f}"
+    )
+    assert fmean(inherited) > fmean(scratch)
