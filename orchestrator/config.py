@@ -21,7 +21,9 @@ class CampaignConfig(BaseModel):
     space: str = "nasbench201"
     num: int = Field(default=8, ge=1, description="Architectures to label.")
     data: str = "shapes"
-    fidelity: str = "full"
+    fidelity: str = Field(
+        default="shared", description="shared: a short fine-tune; full: from scratch; proxy: no training at all."
+    )
     recipe: str = Field(default="laptop", description="A tier such as laptop, or a YAML file.")
     set: dict[str, object] = Field(default_factory=dict, description="Recipe fields to override.")
     seed: int = Field(default=0, ge=0, description="Of the sample, the initialisation and the order of the data.")

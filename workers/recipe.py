@@ -119,12 +119,19 @@ def load_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] 
 
 
 def recipe_file(which: str, task: str, section: str = "") -> Path:
-    """The YAML file that a user names, or the shipped one of a tier, called TASK.TIER. Raises UnknownNameError."""
+    """The YAML file that a user names, or the shipped one of a tier, called TASK.TIER.
+
+    Raises UnknownNameError for no such tier, RecipeError for one of another section.
+    """
     if Path(which).suffix in {".yaml", ".yml"}:
         return Path(which)
     known = shipped_recipes(section)
     if f"{task}.{which}" not in known:
         tiers = [name.split(".", 1)[1] for name in known if name.startswith(f"{task}.")]
+        if section == "shared" and f"{task}.{which}" in shipped_recipes():
+            raise RecipeError(
+                f"--recipe {which}: is for training from scratch: add --fidelity full, or choose {', '.join(tiers)}"
+            )
         kind = f"{section} recipe" if section else "recipe"
         raise UnknownNameError(f"{kind} for task {task}", which, tiers)
     return known[f"{task}.{which}"]

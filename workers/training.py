@@ -170,8 +170,7 @@ def evaluate_network(
     """
     network.eval()
     device = next(network.parameters()).device
-    height, width = recipe.input_size
-    at_once = max(recipe.batch, _EVALUATED_PIXELS // (height * width))
+    at_once = evaluation_batch(recipe)
     for start in range(0, len(data), at_once):
         images, target = data.batch(list(range(start, min(start + at_once, len(data)))))
         seen, target = task.evaluation_images(network.head, images), target.to(device)
@@ -186,6 +185,12 @@ def evaluate_network(
         if album is not None:
             album.add(images, output, target)
     return {name: meter.compute() for name, meter in meters.items()}
+
+
+def evaluation_batch(recipe: Recipe) -> int:
+    """Images that a network which does not learn is given at once."""
+    height, width = recipe.input_size
+    return max(recipe.batch, _EVALUATED_PIXELS // (height * width))
 
 
 def _described(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:

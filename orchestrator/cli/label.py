@@ -25,7 +25,9 @@ def label(
     data: Annotated[str, typer.Option(help="shapes, coco:DIR, masks:DIR or imagefolder:DIR")] = "shapes",
     train_json: Annotated[str | None, typer.Option(help="annotations to learn from, for coco:DIR")] = None,
     val_json: Annotated[str | None, typer.Option(help="annotations to evaluate on, for coco:DIR")] = None,
-    fidelity: Annotated[str, typer.Option(help="how a label is made: full, shared or proxy")] = "full",
+    fidelity: Annotated[
+        str, typer.Option(help="how a label is made: shared (a short fine-tune), full (from scratch) or proxy")
+    ] = ("shared"),
     recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
     seed: Annotated[int, typer.Option(help="of sample, initialisation and data order")] = 0,

@@ -14,7 +14,7 @@ from workers.spool import Spool
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), pytest.mark.xdist_group("cluster")]
 SUBMIT = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
 COUNT = 24
-LABEL = ("label", "--task", "seg", "--num", str(COUNT), "--set", "steps=100", "--set", "ema=0.9")
+LABEL = ("label", "--task", "seg", "--fidelity", "full", "--num", str(COUNT), "--set", "steps=100", "--set", "ema=0.9")
 
 
 class Campaign:
@@ -80,7 +80,7 @@ def test_labels_come_from_all_machines(rig: Rig) -> None:
 
 
 def test_a_job_needs_no_terminal(rig: Rig) -> None:
-    label = f"label --task seg --num {COUNT + 1} --set steps=100 --set ema=0.9"
+    label = f"label --task seg --fidelity full --num {COUNT + 1} --set steps=100 --set ema=0.9"
     job = f"ray job submit -- orchestrator {label} --store {SHARED}/undisturbed"
     out = rig.run("ray", "exec", "--no-config-cache", "cluster/rig.yaml", job)
     assert f"{COUNT + 1} labels asked for, {COUNT} already settled, 1 to make" in out

@@ -26,7 +26,21 @@ def test_every_panel_has_data(rig: Rig) -> None:
     submit = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
     (rig.shared / "results.csv").write_text(results())
     rig.run(*submit, "import", f"{SHARED}/results.csv", "--store", f"{SHARED}/monitored")
-    label = ("label", "--task", "seg", "--num", "24", "--set", "steps=100", "--set", "ema=0.9", "--refresh-every", "12")
+    label = (
+        "label",
+        "--task",
+        "seg",
+        "--fidelity",
+        "full",
+        "--num",
+        "24",
+        "--set",
+        "steps=100",
+        "--set",
+        "ema=0.9",
+        "--refresh-every",
+        "12",
+    )
     began = time.monotonic()
     driver = rig.begin(*submit, *label, "--store", f"{SHARED}/monitored", "--predictors", f"{SHARED}/predictors")
     empty = panels()

@@ -25,7 +25,7 @@ def campaign(task: str, folder: Path) -> float:
     """Seconds from the first start to the last end of a label; Ray starts before and stops after."""
     (folder / "config.yaml").write_text(json.dumps({"set": BRIEF}))
     store = str(folder / "store")
-    asked = ["label", "--task", task, "--fidelity", "shared", "--num", str(ARCHITECTURES), "--workers", "2"]
+    asked = ["label", "--task", task, "--num", str(ARCHITECTURES), "--workers", "2"]
     program = [sys.executable, "-c", "from orchestrator.cli import main; main()"]
     subprocess.run(
         [*program, *asked, "--config", str(folder / "config.yaml"), "--store", store],

@@ -28,7 +28,7 @@ from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
-from workers.training import device_of, initialise, memory_format
+from workers.training import device_of, evaluation_batch, initialise, memory_format
 
 _WEIGHTS = "weights.safetensors"
 
@@ -148,7 +148,7 @@ class Preparation:
         shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the teacher's head
         first = list(range(min(images, len(train))))
         layout = memory_format(self._recipe, device)
-        return SharedBodies(shared.to(device), self._recipe.body, train, first, self._recipe.batch, layout)
+        return SharedBodies(shared.to(device), self._recipe.body, train, first, evaluation_batch(self._recipe), layout)
 
     def _shared_weights(self) -> SharedWeights:
         """Those of bodies alone, as they happen to be initialised."""

@@ -1,4 +1,4 @@
-"""Average precision of boxes and masks, by pycocotools, over what is in memory."""
+"""Average precision of boxes and masks, by COCO's own rules, over what is in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pycocotools over annotations and results that are in memory."""
+"""COCO's evaluation of what is in memory, by faster-coco-eval: pycocotools' figures in a third of its time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import contextlib
 import io
 from typing import Any
 
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from faster_coco_eval import COCO, COCOeval_faster
 
 
 def judge(dataset: dict[str, Any], results: list[dict[str, Any]], kind: str, **params: Any) -> Any:
-    """An accumulated COCOeval; with its `stats` for boxes ("bbox") and masks ("segm"), whose areas are COCO's own.
+    """An accumulated evaluation; with its `stats` for boxes ("bbox") and masks ("segm"), whose areas are COCO's own.
 
     dataset: what a COCO annotation file holds. results: at least one. params: fields of COCOeval.params to set.
     """
@@ -19,7 +18,7 @@ def judge(dataset: dict[str, Any], results: list[dict[str, Any]], kind: str, **p
         truth = COCO()
         truth.dataset = dataset
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(results), kind)
+        evaluation = COCOeval_faster(truth, truth.loadRes(results), kind, rle_iou_max_workers=1)
         vars(evaluation.params).update(params)
         evaluation.evaluate()
         evaluation.accumulate()

@@ -24,7 +24,7 @@ class KeypointMeter(Meter):
     right hip, or, where these are not both labelled or named, of the longer side of the person's box. `pck_torso` and
     `pck_box` are its two parts; the one that nobody was measured by is missing. `pckh` (at 0.5): the same with half
     the head segment, of the people that have one labelled; missing if nobody has. `oks_ap`, `oks_ap50`: by
-    pycocotools, of boxes that are given, so a person's score is the mean of its joints'; 0 without anything labelled.
+    COCO's rules, of boxes that are given, so a person's score is the mean of its joints'; 0 without anything labelled.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:

@@ -52,7 +52,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_a_campaign_a_rerun_and_a_longer_one(started: list[int], program: Program, tmp_path: Path) -> None:
     def label(*arguments: str) -> tuple[int, dict[str, Any]]:
-        return program("label", "--task", "cls", "--workers", "2", *TINY, *arguments)
+        return program("label", "--task", "cls", "--fidelity", "full", "--workers", "2", *TINY, *arguments)
 
     code, first = label("--num", "4")
     assert (code, first["labels"], first["missing"], len(started)) == (0, 4, 0, 1)
@@ -97,7 +97,7 @@ def test_cheap_labels_prepare_what_they_need_and_are_audited(
     started: list[int], program: Program, tmp_path: Path
 ) -> None:
     task = ["--task", "seg", "--data", "shapes:train=16,held_out=8"]
-    fixed = [*task, "--workers", "2", "--num", "4", "--sample", "uniform", "--fidelity", "shared", *TINY, *SHARED]
+    fixed = [*task, "--workers", "2", "--num", "4", "--sample", "uniform", *TINY, *SHARED]
     code, made = program("prepare", *task, *TINY, *SHARED)
     assert code == 0
     assert [name.split("-")[0] for name in made["made"]] == ["supernet", "head"]
