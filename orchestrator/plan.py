@@ -28,6 +28,20 @@ class Plan:
     requests: tuple[LabelRequest, ...]
     audit: tuple[LabelRequest, ...]
 
+    @property
+    def doubt(self) -> str | None:
+        """One line where labels may tell little: shared weights that learnt from other images, and no audit."""
+        first, recipe = self.requests[0], self.requests[0].recipe
+        if not isinstance(recipe, SharedRecipe) or recipe.supernet.pretrained or self.audit:
+            return None
+        taught = open_data(recipe.supernet.data, recipe.supernet.task).spec
+        if taught == first.data or {spec.partition(":")[0] for spec in (taught, first.data)} == {"shapes"}:
+            return None
+        return (
+            f"labels of {first.data} start from weights that learnt from {taught}, and may rank as chance does: add "
+            "--audit 12 to see, set supernet.data, or use --fidelity full"
+        )
+
 
 def plan_campaign(config: CampaignConfig) -> Plan:
     """Check every name, file and field, then sample. Raises AIOPError subclasses.

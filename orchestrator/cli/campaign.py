@@ -29,6 +29,8 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     stored, failed = labels.keys(), labels.finally_failed()
     todo = [r for r in every if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
     say(f"{len(every)} labels asked for, {len(every) - len(todo)} already settled, {len(todo)} to make")
+    if todo and plan.doubt:
+        say(plan.doubt)
     try:
         progress, dashboard = None, None
         if todo:

@@ -1,6 +1,7 @@
 """Cheap labels as one would make them by hand: one process, one network after the other, torch's own threads.
 
-No store, no spool, no actors, nothing kept from one architecture to the next but images, shared weights and head.
+No store, no spool, no actors. Networks, heads, losses and meters are the project's, the loops are plain torch.
+Images, shared weights and head are loaded once, as in a worker.
 Takes a campaign's configuration as JSON, whose store has the artifacts. Prints the seconds of all its labels.
 """
 
@@ -19,13 +20,16 @@ from orchestrator.place import beside
 from orchestrator.plan import plan_campaign
 from workers.artifacts import ArtifactFolder
 from workers.batches import training_batches
+from workers.data.base import Vocabulary
 from workers.data.loading import CachedSplit, SplitCache
 from workers.optimization import lr_factor
 from workers.supernet.prepare import Preparation
 from workers.supernet.recipe import SharedRecipe
 from workers.supernet.shared_head import fitted
 from workers.tasks import Task, get_task
-from workers.training import Network, build_network, evaluate_network, initialise
+from workers.training import Network, build_network, initialise
+
+AT_ONCE = 32  # images, in evaluation
 
 
 def trained(network: Network, task: Task, images: CachedSplit, recipe: SharedRecipe, seed: int) -> Network:
@@ -49,6 +53,17 @@ def trained(network: Network, task: Task, images: CachedSplit, recipe: SharedRec
     return found
 
 
+@torch.no_grad()
+def evaluated(network: Network, task: Task, images: CachedSplit, vocabulary: Vocabulary) -> dict[str, float]:
+    """All metrics over the held-out images."""
+    meter = task.meter(vocabulary)
+    network.eval()
+    for first in range(0, len(images), AT_ONCE):
+        pictures, target = images.batch(list(range(first, min(first + AT_ONCE, len(images)))))
+        meter.update(task.predict(network.head, network.pyramid(pictures), target), target)
+    return meter.compute()
+
+
 def labels(config: CampaignConfig) -> float:
     """Seconds that all of the campaign's labels take."""
     requests = plan_campaign(config).requests
@@ -57,15 +72,17 @@ def labels(config: CampaignConfig) -> float:
     data, train, held_out = SplitCache().open(config.data, task, recipe)
     vocabulary = data.vocabulary(task.name)
     made = Preparation(ArtifactFolder(beside(config.store, "artifacts")), requests[0], recipe)
-    start, begun = made.load(train, vocabulary), time.perf_counter()
+    begun = time.perf_counter()
+    start = made.load(train, vocabulary)
     for request in requests:
         network = build_network(request.architecture, recipe, task, vocabulary)
         initialise(network, request.seed)
         start.bodies.start(request.architecture, network.body)
         assert start.head is not None
         fitted(network.head, start.head)
+        network = network.to(memory_format=torch.contiguous_format)  # torch's own
         averaged = trained(network, task, train, recipe, request.seed)
-        evaluate_network(averaged, task, held_out, {task.name: task.meter(vocabulary)}, recipe)
+        evaluated(averaged, task, held_out, vocabulary)
     return time.perf_counter() - begun
 
 

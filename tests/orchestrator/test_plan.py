@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
 from orchestrator.config import CampaignConfig
 from orchestrator.plan import plan_campaign
 
 
 def _plan(**fields: object):
-    return plan_campaign(CampaignConfig.checked(task="seg", num=2, audit=2, **fields))
+    return plan_campaign(CampaignConfig.checked(**({"task": "seg", "num": 2, "audit": 2} | fields)))
 
 
 def test_an_audit_of_proxies_is_made_by_the_recipe_they_were_given() -> None:
@@ -23,3 +29,23 @@ def test_an_audit_of_a_fine_tune_is_made_by_the_recipe_it_stands_in_for() -> Non
     assert shared.steps == 120
     assert full.steps > 120  # a budget of the fine-tune is none of the full label's
     assert full.head == shared.head == {"width": 8}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> str:
+    for part in ("train", "val"):
+        for folder, pixels in (("images", np.zeros((8, 8, 3), np.uint8)), ("annotations", np.eye(8, dtype=np.uint8))):
+            place = tmp_path / folder / part
+            place.mkdir(parents=True)
+            Image.fromarray(pixels).save(place / "one.png")
+    return f"masks:{tmp_path}"
+
+
+def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(photographs: str) -> None:
+    doubt = _plan(data=photographs, audit=0).doubt
+    assert doubt is not None
+    assert f"labels of {photographs} start from weights that learnt from shapes" in doubt
+    assert _plan(data=photographs, audit=2).doubt is None
+    assert _plan(data=photographs, audit=0, fidelity="full").doubt is None
+    assert _plan(data="shapes:train=9", audit=0).doubt is None
+    assert _plan(data="shapes", audit=0).doubt is None

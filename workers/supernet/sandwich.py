@@ -77,10 +77,8 @@ class Supernet:
         teacher, share = logits.detach().softmax(1), self._recipe.distill if self._recipe.sandwich else 0.0
         for architecture in others:
             logits = self._logits(architecture, images)
-            learnt = share * F.cross_entropy(logits, teacher) if share else torch.zeros((), device=self._device)
-            if share < 1:
-                learnt = learnt + (1 - share) * self._task.loss_of(logits, target)
-            torch.autograd.backward(learnt)
+            taught, told = F.cross_entropy(logits, teacher), self._task.loss_of(logits, target)
+            torch.autograd.backward(share * taught + (1 - share) * told)
         if self._recipe.workers > 1:
             average_gradients(self.shared)
         self._optimization.step(step, loss.detach())
