@@ -30,7 +30,7 @@ SETTINGS = {
         "ema": 0.8,
         "body": {"channels": [8, 8, 8, 8], "reduction": "pool"},
         "calibration_images": 16,
-        "supernet": {"steps": 900, "save_every": 25, "batch": 16, "input_size": [32, 32]},
+        "supernet": {"steps": 150, "save_every": 10, "ema": 0.9, "batch": 16, "input_size": [32, 32]},
         "shared_head": {"steps": 300, "calibration_images": 8},
     },
 }
