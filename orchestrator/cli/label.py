@@ -27,7 +27,7 @@ def label(
     val_json: Annotated[str | None, typer.Option(help="annotations to evaluate on, for coco:DIR")] = None,
     fidelity: Annotated[
         str, typer.Option(help="how a label is made: shared (a short fine-tune), full (from scratch) or proxy")
-    ] = ("shared"),
+    ] = "shared",
     recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
     set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
     seed: Annotated[int, typer.Option(help="of sample, initialisation and data order")] = 0,

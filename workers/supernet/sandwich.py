@@ -74,15 +74,21 @@ class Supernet:
         logits = self._logits(first, images)
         loss = self._task.loss_of(logits, target)
         torch.autograd.backward(loss)
-        teacher, share = logits.detach().softmax(1), self._recipe.distill if self._recipe.sandwich else 0.0
+        teacher = logits.detach().softmax(1)
         for architecture in others:
-            logits = self._logits(architecture, images)
-            taught, told = F.cross_entropy(logits, teacher), self._task.loss_of(logits, target)
-            torch.autograd.backward(share * taught + (1 - share) * told)
+            torch.autograd.backward(self._loss(self._logits(architecture, images), target, teacher))
         if self._recipe.workers > 1:
             average_gradients(self.shared)
         self._optimization.step(step, loss.detach())
         return loss.detach()
+
+    def _loss(self, logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+        """What networks after the first learn from: by the sandwich rule its outputs, the target, or some of both."""
+        share = self._recipe.distill if self._recipe.sandwich else 0.0
+        if share == 1:
+            return F.cross_entropy(logits, teacher)
+        told = self._task.loss_of(logits, target)
+        return told if share == 0 else share * F.cross_entropy(logits, teacher) + (1 - share) * told
 
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""COCO's evaluation of what is in memory, by faster-coco-eval: pycocotools' figures in a third of its time."""
+"""COCO's evaluation of what is in memory, by faster-coco-eval: pycocotools' figures, sooner."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import pytest
 from orchestrator.ranking import rank_correlation
 from workers.architecture import Architecture
 from workers.computing import compute_on
-from workers.data.base import open_data
 from workers.data.loading import SplitCache
 from workers.recipe import Recipe
 from workers.spaces import get_space
@@ -34,8 +33,8 @@ class Rivals:
         task = get_task(recipe.task)
         assert isinstance(task, LogitTask)
         self.space, self.task, self.recipe = get_space(space), task, recipe
-        _, self.images, self.held_out = SplitCache().open(recipe.data, task, recipe)
-        self.vocabulary = open_data(recipe.data, task.name).vocabulary(task.name)
+        data, self.images, self.held_out = SplitCache().open(recipe.data, task, recipe)
+        self.vocabulary = data.vocabulary(task.name)
         self.networks = list(itertools.islice(self.space.sequence(1), NETWORKS))
         self.images.batch(list(range(len(self.images))))  # decoded before any clock runs
 
