@@ -34,7 +34,7 @@ class Plan:
         first, recipe = self.requests[0], self.requests[0].recipe
         if not isinstance(recipe, SharedRecipe) or recipe.supernet.pretrained or self.audit:
             return None
-        taught = open_data(recipe.supernet.data, recipe.supernet.task).spec
+        taught = str(recipe.supernet.data)
         if taught == first.data or {spec.partition(":")[0] for spec in (taught, first.data)} == {"shapes"}:
             return None
         return (
@@ -64,7 +64,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     data.check(config.task)
     recipe = fidelity.load(config.recipe, config.task, config.space, config.set)
     if isinstance(recipe, SharedRecipe):
-        recipe = _with_shared_weights(recipe, space)
+        recipe = _with_shared_weights(recipe, space, data.spec)
     vocabulary = data.vocabulary(config.task)
     body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
     task.build_head(body.channels, body.strides, vocabulary, recipe.head)
@@ -84,18 +84,23 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     return Plan(requests, _audit(config, requests, recipe))
 
 
-def _with_shared_weights(recipe: SharedRecipe, space: Space) -> SharedRecipe:
-    """The recipe with the fingerprint of what its supernet comes from, once that and the space are checked."""
+def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str) -> SharedRecipe:
+    """The recipe with what its supernet comes from and the fingerprint of that, once it and the space are checked.
+
+    labelled: the data set of the labels.
+    """
     if not space.covering():
         able = ", ".join(name for name in space_names() if get_space(name).covering())
         raise ConfigError(f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {able}")
-    if recipe.supernet.pretrained is not None:
-        fingerprint = published_fingerprint(Path(recipe.supernet.pretrained), space, recipe.body)
-    else:
-        data = open_data(recipe.supernet.data, recipe.supernet.task)
-        data.check(recipe.supernet.task)
-        fingerprint = data.fingerprint()
-    return recipe.model_copy(update={"supernet_fingerprint": fingerprint})
+    weights = recipe.supernet
+    if weights.pretrained is not None:
+        fingerprint = published_fingerprint(Path(weights.pretrained), space, recipe.body)
+        return recipe.model_copy(update={"supernet_fingerprint": fingerprint})
+    unset = labelled if weights.task == recipe.task else "shapes"
+    data = open_data(weights.data or unset, weights.task)
+    data.check(weights.task)
+    taught = weights.model_copy(update={"data": data.spec})
+    return recipe.model_copy(update={"supernet": taught, "supernet_fingerprint": data.fingerprint()})
 
 
 def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...], recipe: Recipe) -> tuple[LabelRequest, ...]:

@@ -41,11 +41,24 @@ def photographs(tmp_path: Path) -> str:
     return f"masks:{tmp_path}"
 
 
+def test_weights_learn_from_the_images_of_the_labels_where_the_same_task_teaches_them(photographs: str) -> None:
+    def taught(**fields: object) -> tuple[str, str]:
+        recipe = _plan(**fields).requests[0].recipe
+        return recipe.supernet.task, recipe.supernet.data
+
+    assert taught(data=photographs) == ("seg", photographs)
+    assert taught(data=photographs, set={"supernet": "cls.laptop"}) == ("cls", "shapes")
+    assert taught(data=photographs, set={"supernet": {"data": "shapes:train=9"}}) == ("seg", "shapes:train=9")
+    assert taught(task="pose", data="shapes:train=9") == ("cls", "shapes")
+
+
 def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(photographs: str) -> None:
-    doubt = _plan(data=photographs, audit=0).doubt
+    other = {"supernet": "cls.laptop"}
+    doubt = _plan(data=photographs, set=other, audit=0).doubt
     assert doubt is not None
     assert f"labels of {photographs} start from weights that learnt from shapes" in doubt
-    assert _plan(data=photographs, audit=2).doubt is None
+    assert _plan(data=photographs, set=other, audit=2).doubt is None
+    assert _plan(data=photographs, audit=0).doubt is None
     assert _plan(data=photographs, audit=0, fidelity="full").doubt is None
-    assert _plan(data="shapes:train=9", audit=0).doubt is None
-    assert _plan(data="shapes", audit=0).doubt is None
+    assert _plan(data="shapes:train=9", set=other, audit=0).doubt is None
+    assert _plan(data="shapes", set=other, audit=0).doubt is None

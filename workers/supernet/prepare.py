@@ -94,6 +94,7 @@ class Preparation:
         recipe: SupernetRecipe = self._recipe.supernet
         task = get_task(recipe.task)
         assert isinstance(task, LogitTask)  # the recipe was checked
+        assert recipe.data is not None  # the plan fills it in
         opened, train, _ = SplitCache().open(recipe.data, task, recipe)
         supernet = Supernet(get_space(self._space), task, opened.vocabulary(task.name), recipe, rank)
         found = newest_checkpoint(folder)

@@ -17,7 +17,11 @@ COMMON = ("body", "head", "input_size")  # what fine-tune, shared head and recip
 class SupernetRecipe(Recipe):
     """The budget of a space's shared weights, and the task that teaches them, whatever that of the labels is."""
 
-    data: str = Field(default="shapes", description="FORMAT[:WHERE] that the weights are trained on.")
+    data: str | None = Field(
+        default=None,
+        description="FORMAT[:WHERE] that the weights are trained on. If unset, that of the labels where the same task "
+        "teaches them, shapes otherwise.",
+    )
     pretrained: str | None = Field(
         default=None, description="safetensors file of published Once-for-All weights, used as they are: no training."
     )

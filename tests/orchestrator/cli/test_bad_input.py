@@ -82,7 +82,7 @@ CASES = [
         "--recipe gpu: is for training from scratch: add --fidelity full, or choose laptop",
     ),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.data=nowhere"], "unknown data format 'nowhere'"),
-    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "cls.laptop.yaml: stepz: Extra inputs"),
+    (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "seg.laptop.yaml: stepz: Extra inputs"),
     (
         ["--task", "seg", "--fidelity", "shared", "--set", "shared_head.method=magic"],
         "method: Input should be 'latent'",
