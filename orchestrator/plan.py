@@ -38,7 +38,7 @@ class Plan:
         if taught == first.data or {spec.partition(":")[0] for spec in (taught, first.data)} == {"shapes"}:
             return None
         return (
-            f"labels of {first.data} start from weights that learnt from {taught}, and may rank as chance does: add "
+            f"labels of {first.data} start from weights that learnt from {taught}, and may rank poorly: add "
             "--audit 12 to see, set supernet.data, or use --fidelity full"
         )
 
