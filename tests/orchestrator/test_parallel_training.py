@@ -38,8 +38,8 @@ def asked(**changes: object) -> LabelRequest:
         "supernet": SUPERNET | changes,
         "shared_head": {"method": "none"},
     }
-    recipe = load_shared_recipe("laptop", "seg", "nasbench201", overrides)
-    return LabelRequest(next(get_space("nasbench201").sequence(3)), "seg", DATA, "f", "shared", recipe, 0)
+    recipe = load_shared_recipe("laptop", "pose", "nasbench201", overrides)
+    return LabelRequest(next(get_space("nasbench201").sequence(3)), "pose", DATA, "f", "shared", recipe, 0)
 
 
 @pytest.fixture(autouse=True)
