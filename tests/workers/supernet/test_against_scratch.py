@@ -69,7 +69,7 @@ class Rivals:
 @pytest.mark.parametrize("space", ["nasbench201"])
 def test_inherited_weights_are_better_than_as_much_training_alone(space: str) -> None:
     compute_on(2)
-    recipe = load_shared_recipe("laptop", "seg", space).supernet
+    recipe = load_shared_recipe("laptop", "cls", space, {"supernet": {"data": "shapes"}}).supernet
     rivals = Rivals(space, recipe)
     begun = time.perf_counter()
     supernet = Supernet(rivals.space, rivals.task, rivals.vocabulary, recipe)
