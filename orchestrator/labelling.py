@@ -15,7 +15,7 @@ from orchestrator.campaign.run import Observer, run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, LeavesRoom, ScalingPolicy
 from orchestrator.config import CampaignConfig
 from orchestrator.generations import champion
-from orchestrator.place import beside
+from orchestrator.place import artifacts_of
 from orchestrator.ray_session import (
     actors_in_the_way,
     actors_that_fit,
@@ -136,11 +136,11 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
     """Make what the requests start from and nobody has made; Ray must be initialised. Gives the artifacts' names."""
     from orchestrator.preparation import missing_artifacts, prepare
 
-    folder, made = beside(store, "artifacts"), list[str]()
+    place, made = artifacts_of(store), list[str]()
     for recipe in {request.recipe.hash: request for request in requests}.values():
-        if missing := missing_artifacts(folder, recipe):
+        if missing := missing_artifacts(place, recipe):
             with display() as show:
-                prepare(folder, recipe, show)
+                prepare(place, recipe, show)
             made += missing
     return made
 
@@ -148,7 +148,7 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
 def shared_places(store: str, requests: Sequence[LabelRequest], spool: AnySpool) -> list[str]:
     """What the workers and this machine must see alike."""
     artifacts = any(isinstance(request.recipe, SharedRecipe) for request in requests)
-    return [spool.place, *([str(beside(store, "artifacts"))] if artifacts else [])]
+    return [spool.place, *([artifacts_of(store)] if artifacts else [])]
 
 
 def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -157,5 +157,5 @@ def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping
     if config.save_images:
         images = {"pictures": str(Path(config.store, "_images").resolve()), "save_images": config.save_images}
     arguments = {"full": images, "proxy": {}}
-    arguments["shared"] = images | {"artifacts": str(beside(config.store, "artifacts").resolve())}
+    arguments["shared"] = images | {"artifacts": artifacts_of(config.store)}
     return {name: arguments[name] for name in fidelities}

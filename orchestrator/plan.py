@@ -13,6 +13,7 @@ from workers.fidelity import get_fidelity
 from workers.label import LabelRequest
 from workers.recipe import Recipe
 from workers.spaces import Space, get_space, space_names
+from workers.spools import in_object_store
 from workers.supernet.once_for_all import published_fingerprint
 from workers.supernet.recipe import COMMON, SharedRecipe
 from workers.tasks import get_task
@@ -64,7 +65,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     data.check(config.task)
     recipe = fidelity.load(config.recipe, config.task, config.space, config.set)
     if isinstance(recipe, SharedRecipe):
-        recipe = _with_shared_weights(recipe, space, data.spec)
+        recipe = _with_shared_weights(recipe, space, data.spec, config.store)
     vocabulary = data.vocabulary(config.task)
     body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
     task.build_head(body.channels, body.strides, vocabulary, recipe.head)
@@ -84,7 +85,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     return Plan(requests, _audit(config, requests, recipe))
 
 
-def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str) -> SharedRecipe:
+def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str, store: str) -> SharedRecipe:
     """The recipe with what its supernet comes from and the fingerprint of that, once it and the space are checked.
 
     labelled: the data set of the labels.
@@ -93,6 +94,11 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str) -> S
         able = ", ".join(name for name in space_names() if get_space(name).covering())
         raise ConfigError(f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {able}")
     weights = recipe.supernet
+    if weights.workers > 1 and in_object_store(store):
+        raise ConfigError(
+            f"--set supernet.workers={weights.workers}: they train into a folder that all reach, and --store {store} "
+            "is none: leave it at 1, or name a folder"
+        )
     if weights.pretrained is not None:
         fingerprint = published_fingerprint(Path(weights.pretrained), space, recipe.body)
         return recipe.model_copy(update={"supernet_fingerprint": fingerprint})

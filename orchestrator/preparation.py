@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,7 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from orchestrator.errors import PreparationError
 from orchestrator.parallel_training import train_together
 from orchestrator.ray_session import cluster_cores
-from workers.artifacts import ArtifactFolder
+from workers.artifacts import open_artifacts
 from workers.label import LabelRequest
 from workers.preparer import Preparer
 from workers.supernet.prepare import Preparation
@@ -22,19 +21,21 @@ from workers.supernet.recipe import SharedRecipe
 _POLL_S = 0.5
 
 
-def missing_artifacts(folder: Path, request: LabelRequest) -> list[str]:
+def missing_artifacts(place: str, request: LabelRequest) -> list[str]:
     """Names of what a label needs and nobody has made; none for fidelities that need nothing."""
     if not isinstance(request.recipe, SharedRecipe):
         return []
-    return Preparation(ArtifactFolder(folder), request, request.recipe).missing
+    return Preparation(open_artifacts(place), request, request.recipe).missing
 
 
-def prepare(folder: Path, request: LabelRequest, show: Callable[[Step], None]) -> None:
+def prepare(place: str, request: LabelRequest, show: Callable[[Step], None]) -> None:
     """Make what is missing; Ray must be initialised. A killed run goes on from its last checkpoint.
+
+    place: as `artifacts_of` gives it.
 
     Raises PreparationError when it cannot be made.
     """
-    actor = _preparer(folder, request)
+    actor = _preparer(place, request)
     done = actor.run.remote()
     try:
         while not ray.wait([done], timeout=_POLL_S)[0]:
@@ -54,7 +55,7 @@ def prepare(folder: Path, request: LabelRequest, show: Callable[[Step], None]) -
         ray.kill(actor)
 
 
-def _preparer(folder: Path, request: LabelRequest) -> Any:
+def _preparer(place: str, request: LabelRequest) -> Any:
     """The actor. Where it trains with others, those reserve the cores, since it waits for them meanwhile."""
     recipe = request.recipe
     assert isinstance(recipe, SharedRecipe)
@@ -66,4 +67,4 @@ def _preparer(folder: Path, request: LabelRequest) -> Any:
         num_cpus=min(weights.cpus, cluster_cores()) if alone else 0,
         num_gpus=weights.gpus if alone else 0,
         max_concurrency=4,  # answers how far it is, and is told so, while it works
-    ).remote(str(folder.resolve()), request, weights.cpus * weights.workers, None if alone else train_together)
+    ).remote(place, request, weights.cpus * weights.workers, None if alone else train_together)

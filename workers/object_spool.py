@@ -7,10 +7,10 @@ import logging
 from collections.abc import Iterable, Mapping
 
 import pyarrow.fs as pa_fs
-from deltalake.fs import DeltaStorageHandler
 
 from workers.errors import UnknownNameError
 from workers.label import Report
+from workers.objects import open_objects, read_object, write_object
 from workers.spool import file_name, report_from_dict, report_to_dict
 
 log = logging.getLogger(__name__)
@@ -24,11 +24,11 @@ class ObjectSpool:
     def __init__(self, uri: str, options: Mapping[str, str] | None = None) -> None:
         """options: as the label store's; environment variables such as AWS_* do as well."""
         self.place = uri
-        self._files = pa_fs.PyFileSystem(DeltaStorageHandler(uri, options=dict(options or {})))
+        self._files = open_objects(uri, options)
 
     def put(self, report: Report) -> None:
         """Writes `report`; the same attempt put twice is one object. Raises OSError."""
-        self._write(file_name(report), json.dumps(report_to_dict(report)).encode())
+        write_object(self._files, file_name(report), json.dumps(report_to_dict(report)).encode())
 
     def pending(self) -> list[str]:
         """The objects that wait, oldest first."""
@@ -55,14 +55,12 @@ class ObjectSpool:
     def probe(self) -> None:
         """Raise OSError unless objects can be written and read here. Leaves one that no committer looks at."""
         name = ".probe"
-        self._write(name, b"probe")
-        with self._files.open_input_file(name) as file:
-            file.read()
+        write_object(self._files, name, b"probe")
+        read_object(self._files, name)
 
     def _load(self, name: str) -> Report | None:
         try:
-            with self._files.open_input_file(name) as file:
-                content = file.read()
+            content = read_object(self._files, name)
         except FileNotFoundError:  # another committer of the same spool was faster
             return None
         try:
@@ -70,17 +68,12 @@ class ObjectSpool:
             if file_name(report) != name:  # remove() would never find it, and it would be committed for ever
                 raise ValueError(f"holds attempt {report.job.attempt_id}")
         except (KeyError, TypeError, ValueError, AttributeError, UnknownNameError) as error:
-            self._write(_BAD + name, content)
+            write_object(self._files, _BAD + name, content)
             self._delete(name)
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             log.warning("spool %s: %s: not readable (%s): moved to %s", self.place, name, reason, _BAD)
             return None
         return report
-
-    def _write(self, name: str, content: bytes) -> None:
-        # Buffered whole: deltalake's stream takes bytes, which is what Arrow's buffer gives it, but no Arrow object.
-        with self._files.open_output_stream(name, buffer_size=len(content) + 1) as file:
-            file.write(content)
 
     def _delete(self, name: str) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workers.artifacts import ArtifactFolder
+from workers.artifacts import open_artifacts
 from workers.computing import compute_on
 from workers.label import LabelRequest
 from workers.supernet.prepare import Preparation
@@ -18,10 +18,13 @@ TrainTogether = Callable[[Path, LabelRequest], None]  # trains shared weights in
 class Preparer:
     """Makes what labels like `request` start from, where it is missing."""
 
-    def __init__(self, folder: str, request: LabelRequest, cpus: float, together: TrainTogether | None = None) -> None:
-        """together: how shared weights are trained where the recipe has several workers; it calls `note`."""
+    def __init__(self, place: str, request: LabelRequest, cpus: float, together: TrainTogether | None = None) -> None:
+        """place: as for `open_artifacts`.
+
+        together: how shared weights are trained where the recipe has several workers; it calls `note`.
+        """
         assert isinstance(request.recipe, SharedRecipe)
-        self._preparation = Preparation(ArtifactFolder(Path(folder)), request, request.recipe)
+        self._preparation = Preparation(open_artifacts(place), request, request.recipe)
         self._request, self._together = request, together
         self._step: Step | None = None
         compute_on(cpus)

@@ -10,7 +10,7 @@ import typer
 from orchestrator.cli.options import recipe_overrides
 from orchestrator.cli.output import emit, preparation_display
 from orchestrator.config import CampaignConfig
-from orchestrator.place import beside
+from orchestrator.place import artifacts_of
 from orchestrator.ray_session import ray_session
 
 
@@ -43,7 +43,7 @@ def prepare(
     with ray_session():
         from orchestrator.cluster_check import check_cluster, node_needs  # Ray takes seconds to import
 
-        check_cluster(node_needs([str(beside(store, "artifacts"))], config.data, task))
+        check_cluster(node_needs([artifacts_of(store)], config.data, task))
         made = prepare_missing(config.store, plan.requests, preparation_display)
     emit(
         {
@@ -51,7 +51,7 @@ def prepare(
             "space": space,
             "made": made,
             "seconds": time.monotonic() - began,
-            "artifacts": str(beside(store, "artifacts")),
+            "artifacts": artifacts_of(store),
         },
         json,
     )

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.fs as pa_fs
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
 from orchestrator.store.explaining import explained
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
+from workers.objects import open_objects
 from workers.spools import in_object_store
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def files_of(uri: str, options: Options) -> pa_fs.FileSystem:
     # Arrow's own threads call back into Python with the other one, which can abort a process that is exiting.
     if not in_object_store(uri):
         return pa_fs.SubTreeFileSystem(os.path.abspath(uri), pa_fs.LocalFileSystem())
-    return pa_fs.PyFileSystem(DeltaStorageHandler(uri, options=options))
+    return open_objects(uri, options)
 
 
 def _has_data(uri: str, options: Options) -> bool:

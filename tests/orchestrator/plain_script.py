@@ -16,9 +16,9 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from orchestrator.config import CampaignConfig
-from orchestrator.place import beside
+from orchestrator.place import artifacts_of
 from orchestrator.plan import plan_campaign
-from workers.artifacts import ArtifactFolder
+from workers.artifacts import open_artifacts
 from workers.batches import training_batches
 from workers.data.base import Vocabulary
 from workers.data.loading import CachedSplit, SplitCache
@@ -71,7 +71,7 @@ def labels(config: CampaignConfig) -> float:
     assert isinstance(recipe, SharedRecipe)
     data, train, held_out = SplitCache().open(config.data, task, recipe)
     vocabulary = data.vocabulary(task.name)
-    made = Preparation(ArtifactFolder(beside(config.store, "artifacts")), requests[0], recipe)
+    made = Preparation(open_artifacts(artifacts_of(config.store)), requests[0], recipe)
     begun = time.perf_counter()
     start = made.load(train, vocabulary)
     for request in requests:

@@ -74,10 +74,10 @@ def test_two_workers_train_together_and_survive_the_death_of_one(tmp_path: Path)
         if step.step >= 12 and not killed:
             killed.append(kill_a_training_worker())
 
-    prepare(tmp_path, request, watch)
+    prepare(str(tmp_path), request, watch)
     assert killed
     assert said[-1].steps == 40
-    assert not missing_artifacts(tmp_path, request)
+    assert not missing_artifacts(str(tmp_path), request)
     (made,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert {path.name for path in made.iterdir()} == {"weights.safetensors", "manifest.json"}
     together, wanted = load_file(made / "weights.safetensors"), trained_in_step(request)

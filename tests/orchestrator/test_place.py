@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.place import beside, located, spool_of
+from orchestrator.place import artifacts_of, located, spool_of
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,9 @@ from orchestrator.place import beside, located, spool_of
         ("s3://bucket/labels/", "s3://bucket/labels/_spool"),
     ],
 )
-def test_the_spool_is_in_the_store_so_that_all_machines_reach_it(store: str, spool: str) -> None:
+def test_what_belongs_to_a_store_is_in_it_so_that_all_machines_reach_it(store: str, spool: str) -> None:
     assert spool_of(store) == spool
+    assert artifacts_of(store) == spool.replace("_spool", "_artifacts")
 
 
 def test_a_store_is_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -24,9 +25,3 @@ def test_a_store_is_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert located("labels") == located("file://labels") == str(tmp_path / "labels")
     assert located("/mnt/labels") == "/mnt/labels"
     assert located("s3://bucket/labels") == "s3://bucket/labels"
-
-
-def test_artifacts_need_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert beside("file:///mnt/labels", "artifacts") == Path("/mnt/labels/_artifacts")
-    assert beside("s3://b/l", "artifacts") == Path("/cache/aiop-orchestrator/artifacts/s3---b-l")

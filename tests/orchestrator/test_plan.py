@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.config import CampaignConfig
+from orchestrator.errors import ConfigError
 from orchestrator.plan import plan_campaign
 
 
@@ -62,3 +63,8 @@ def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(pho
     assert _plan(data=photographs, audit=0, fidelity="full").doubt is None
     assert _plan(data="shapes:train=9", set=other, audit=0).doubt is None
     assert _plan(data="shapes", set=other, audit=0).doubt is None
+
+
+def test_weights_that_several_workers_train_need_a_folder() -> None:
+    with pytest.raises(ConfigError, match=r"^--set supernet\.workers=2: they train into a folder that all reach, and"):
+        _plan(store="s3://bucket/labels", set={"supernet": {"workers": 2}})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from workers.artifacts import ArtifactFolder
+from workers.artifacts import open_artifacts
 from workers.data import Vocabulary
 from workers.data.loading import CachedSplit
 from workers.label import LabelRequest
@@ -19,9 +17,9 @@ class SharedEvaluator(FullEvaluator):
     """Fine-tunes each architecture from what was prepared, then evaluates it. Loads that once for all of a campaign."""
 
     def __init__(self, artifacts: str, pictures: str | None = None, save_images: int = 0) -> None:
-        """artifacts: the folder of what was prepared; see FullEvaluator for the others."""
+        """artifacts: where what was prepared lies, as for `open_artifacts`; see FullEvaluator for the others."""
         super().__init__(pictures, save_images)
-        self._artifacts = ArtifactFolder(Path(artifacts))
+        self._artifacts = open_artifacts(artifacts)
         self._started: dict[str, Start] = {}
 
     def start(

@@ -9,6 +9,7 @@ from workers import node_check, object_spool
 from workers.errors import NodeError
 from workers.node_check import NodeNeeds, check_node
 from workers.object_spool import ObjectSpool
+from workers.objects import write_object
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_committer_empties_it(spool):
 
 def test_an_unreadable_object_is_set_aside_with_a_warning(spool, caplog):
     spool.put(report(1))
-    spool._write("torn.json", b'{"request"')
+    write_object(spool._files, "torn.json", b'{"request"')
     assert spool.read() == [report(1)]
     assert spool.pending() == [f"{report(1).job.attempt_id}.json"]
     assert "torn.json: not readable" in caplog.text
