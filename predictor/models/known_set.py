@@ -76,6 +76,13 @@ class KnownSet:
         distance: Floats = np.sqrt((np.minimum(outside / spread, _FAR) ** 2).mean(axis=1))
         return distance
 
+    def drawn_near(self, statistics: Floats) -> Floats:
+        """(n, statistics) of networks moved together, each statistic by as much as all of them lie outside."""
+        above = np.maximum(statistics.min(axis=0) - self._high, 0.0)
+        below = np.maximum(self._low - statistics.max(axis=0), 0.0)
+        moved: Floats = statistics - above + below
+        return moved
+
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays by name, and what JSON holds; `restore` reads both."""
         arrays = {"low": self._low, "high": self._high, "centre": self._scale.mean, "factor": self._scale.factor}

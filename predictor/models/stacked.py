@@ -7,7 +7,8 @@ without labels. From these a few labels of a new set are explained, together wit
 processes try: on statistics, on FLOPs alone, on opinions, on statistics and opinions, and one on what is missed by what
 would be said without labels. Each counts by its marginal likelihood, tempered, since twenty labels say little of which
 is right: with five the last one counts as much as the others together, with more labels sets that mislead are no longer
-listened to. Opinions that are unsure of the networks at hand count less from the start.
+listened to. Opinions that are unsure of the networks at hand count less from the start; what all these networks have in
+common, such as the head of a task that is new, does not make them so.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has se
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
 _SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
 _WITHOUT_OPINIONS = 2  # processes, the first
-_SURE = 0.1  # variance of the surest opinion, in standard scores, at which opinions count half
+_SURE = 0.2  # variance of the surest opinion, in standard scores, at which opinions count half
 _BELIEF = 0.5  # of what is said without labels, in deviations, until labels tell
 _FAVOUR = 20.0  # labels, with which the process on what this misses starts level with the others; with fewer, ahead
 _TINY = 1e-12
@@ -138,7 +139,7 @@ class Stacked(Model):
         evidence = np.array([process.evidence() for process in processes])
         weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
         if self._known:
-            weights[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + variance.min(axis=1).mean())
+            weights[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(few))
             weights[-1] *= _FAVOUR / self._labels
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
 
@@ -219,15 +220,32 @@ class Stacked(Model):
         heard = self._known[: self._hears]
         if not heard:
             return np.zeros((len(asked), 0)), np.zeros((len(asked), 0))
-        statistics, columns = asked.statistics, asked.table
-        told = [known(columns) for known in heard]
-        by_process, unsure = (np.array(part).T for part in zip(*told, strict=True))
-        strange = np.array([known.strangeness(statistics, self._spread) for known in heard]).T ** 2
-        by_network, missed = self._network.scores(asked, len(heard)), self._missed[: len(heard)]
-        of_process, of_network = unsure**2 + _STRANGE * strange, missed + _STRANGE_TO_NETWORK * strange
+        statistics = asked.statistics
+        by_process, unsure = self._by_processes(asked)
+        strange = np.array([known.strangeness(statistics, self._spread) for known in heard]).T
+        of_process, of_network = self._variances(unsure, strange)
+        by_network = self._network.scores(asked, len(heard))
         listened = of_process / (of_process + of_network)  # the surer the more
-        variance = 1 / (1 / of_process + 1 / of_network)
-        return by_process + listened * (by_network - by_process), variance
+        return by_process + listened * (by_network - by_process), 1 / (1 / of_process + 1 / of_network)
+
+    def _doubt(self, few: LabelSet) -> float:
+        """Variance of the surest opinion, a mean over networks, apart from what makes all of them strange alike."""
+        statistics, heard = few.statistics, self._known[: self._hears]
+        strange = [known.strangeness(known.drawn_near(statistics), self._spread) for known in heard]
+        of_process, of_network = self._variances(self._by_processes(few)[1], np.array(strange).T)
+        return float((1 / (1 / of_process + 1 / of_network)).min(axis=1).mean())
+
+    def _by_processes(self, asked: LabelSet) -> tuple[Floats, Floats]:
+        """(n, sets listened to) standard scores and deviations."""
+        columns = asked.table
+        told = [known(columns) for known in self._known[: self._hears]]
+        scores, unsure = (np.array(part).T for part in zip(*told, strict=True))
+        return scores, unsure
+
+    def _variances(self, unsure: Floats, strange: Floats) -> tuple[Floats, Floats]:
+        """(n, sets listened to) of what processes and the network miss of networks so strange."""
+        missed = self._missed[: unsure.shape[1]]
+        return unsure**2 + _STRANGE * strange**2, missed + _STRANGE_TO_NETWORK * strange**2
 
     def _trusted(self, opinions: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """(n, sets) shares of trust, and (n,) the mean opinion by them."""
