@@ -25,6 +25,7 @@ from workers.spaces import get_space
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ASKED, DISTINCT, LABELS = 1024, 16, 400
+TASKS = ("cls", "seg", "det", "iseg", "pose")
 
 
 def graphs() -> list[Graph]:
@@ -99,9 +100,9 @@ def test_graphs_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     made = graphs()
     pool = GraphPool.of(made)
     model = Stacked(0)
-    model.learn([labels(pool, task, LABELS) for task in ("cls", "seg", "det", "iseg", "pose")])
+    model.learn([labels(pool, task, LABELS) for task in TASKS])
     asked = labels(pool, "depth", ASKED)
-    told = {"network on graphs": rates(lambda: model._network.scores(asked), ASKED)}
+    told = {"network on graphs": rates(lambda: model._network.scores(asked, len(TASKS)), ASKED)}
     for few in (0, 20, 100):
         model.adapt(asked.take(np.arange(few)) if few else labels(pool, "seg", 0))
         told[f"default, {few} labels"] = rates(lambda: model.predict(asked), ASKED)
