@@ -103,7 +103,8 @@ class ArtifactFolder:
     def _copy(self, name: str, path: Path, bucket: ArtifactBucket) -> None:
         """Have in `path` what is in the bucket; a copy of something else that was once called so goes."""
         with self._lock(name):
-            if path.exists() and (path / MANIFEST).read_bytes() == bucket.manifest(name):
+            held = path / MANIFEST
+            if held.exists() and held.read_bytes() == bucket.manifest(name):
                 return
             fetched = self._folder / f"{name}.fetched"
             shutil.rmtree(fetched, ignore_errors=True)

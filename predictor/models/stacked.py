@@ -226,14 +226,14 @@ class Stacked(Model):
         of_process, of_network = self._variances(unsure, strange)
         by_network = self._network.scores(asked, len(heard))
         listened = of_process / (of_process + of_network)  # the surer the more
-        return by_process + listened * (by_network - by_process), 1 / (1 / of_process + 1 / of_network)
+        return by_process + listened * (by_network - by_process), _of_mean(of_process, of_network)
 
     def _doubt(self, few: LabelSet) -> float:
         """Variance of the surest opinion, a mean over networks, apart from what makes all of them strange alike."""
         statistics, heard = few.statistics, self._known[: self._hears]
         strange = [known.strangeness(known.drawn_near(statistics), self._spread) for known in heard]
         of_process, of_network = self._variances(self._by_processes(few)[1], np.array(strange).T)
-        return float((1 / (1 / of_process + 1 / of_network)).min(axis=1).mean())
+        return float(_of_mean(of_process, of_network).min(axis=1).mean())
 
     def _by_processes(self, asked: LabelSet) -> tuple[Floats, Floats]:
         """(n, sets listened to) standard scores and deviations."""
@@ -268,6 +268,12 @@ def _line(before: Warp, now: Warp) -> tuple[float, float]:
     scores = np.linspace(-2.0, 2.0, 41)
     slope, offset = np.polyfit(scores, now(before.back(scores)), 1)
     return float(slope), float(offset)
+
+
+def _of_mean(variance: Floats, other: Floats) -> Floats:
+    """Variance of the mean of two opinions, in which the surer one counts the more."""
+    of_both: Floats = 1 / (1 / variance + 1 / other)
+    return of_both
 
 
 def _spread(sources: Sequence[LabelSet]) -> Floats:

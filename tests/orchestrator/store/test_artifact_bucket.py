@@ -78,6 +78,13 @@ def test_a_copy_of_what_is_no_longer_there_goes(machines):
     assert said(machines[1].find("thing")) == "new"
 
 
+def test_a_copy_without_its_manifest_is_fetched_anew(machines):
+    made = machines[0].get("thing", fill("dear"))
+    (made / "manifest.json").unlink()
+    (made / "part" / "a.txt").write_text("deaf")
+    assert said(machines[0].find("thing")) == "dear"
+
+
 def test_half_of_it_in_the_bucket_is_none(machines):
     write_object(machines.objects, "thing/0123", b"weights")
     assert "thing" not in machines[0]
