@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, Matern, WhiteKernel
 from threadpoolctl import ThreadpoolController
 
 from predictor.label_set import PROXIES, Floats
@@ -80,6 +81,12 @@ def smooth(start: int, stop: int, variance: float, length: float) -> Kernel:
     return Columns(ConstantKernel(variance, (1e-4, 10.0)) * RBF(length, bounds), start, stop)
 
 
+def rough(start: int, stop: int, variance: float, length: float) -> Kernel:
+    """As `smooth`, of a function with kinks, which spreads labels less far."""
+    bounds = (length / 8, length * 8)
+    return Columns(ConstantKernel(variance, (1e-4, 10.0)) * Matern(length, bounds, nu=1.5), start, stop)
+
+
 class Process:
     """A Gaussian process with noise, its hyper-parameters by marginal likelihood of some of the labels."""
 
@@ -116,6 +123,18 @@ class Process:
             mean, deviation = self._fitted.predict(table, return_std=True)
         return mean, deviation
 
+    def left_out(self) -> tuple[Floats, Floats]:
+        """(n,) means and deviations of the labels it learnt from, each by all others.
+
+        In closed form, with settings found from all (Rasmussen and Williams 2006, section 5.4.2).
+        """
+        fitted = self._fitted
+        inverse = cho_solve((fitted.L_, True), np.eye(len(fitted.L_)))
+        sure = np.diag(inverse)
+        mean = fitted.y_train_ - inverse @ fitted.y_train_ / sure
+        scale = fitted._y_train_std
+        return mean * scale + fitted._y_train_mean, scale / np.sqrt(sure)
+
     def evidence(self) -> float:
         """Log marginal likelihood of the labels, standardised, so that processes on the same labels can be compared."""
         return float(self._fitted.log_marginal_likelihood_value_)
@@ -127,7 +146,8 @@ class Corrected(Process):
     def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int, column: int, belief: float) -> None:
         """As `Process`. belief: by how many deviations labels differ where the column does by one."""
         self._column, self._belief = column, belief * values.std()
-        missed = values - self._believed(table)
+        self._of_labels = self._believed(table)
+        missed = values - self._of_labels
         super().__init__(kernel, table, missed, seed)
         self._gained = len(values) * float(np.log(max(values.std(), _TINY) / max(missed.std(), _TINY)))
 
@@ -139,6 +159,11 @@ class Corrected(Process):
         """See `Process`."""
         mean, deviation = super().__call__(table)
         return mean + self._believed(table), deviation
+
+    def left_out(self) -> tuple[Floats, Floats]:
+        """See `Process.left_out`."""
+        mean, deviation = super().left_out()
+        return mean + self._of_labels, deviation
 
     def evidence(self) -> float:
         """That of the labels, as `Process` has it, not of what is missed of them: the unit is theirs."""
@@ -165,11 +190,20 @@ def smooth_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
 
     Proxies have a part of their own, where any were measured: they are few among many statistics.
     """
+    return _in_graphs(smooth, table, start, variance)
+
+
+def rough_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
+    """The same for a function with kinks."""
+    return _in_graphs(rough, table, start, variance)
+
+
+def _in_graphs(kind: Callable[[int, int, float, float], Kernel], table: Floats, start: int, variance: float) -> Kernel:
     stop, columns = table.shape[1] - len(PROXIES), table.shape[1]
-    kernel = smooth(start, stop, variance, float(np.sqrt(stop - start)))
+    kernel = kind(start, stop, variance, float(np.sqrt(stop - start)))
     if not table[:, stop:].any():
         return kernel
-    return kernel + smooth(stop, columns, variance, float(np.sqrt(columns - stop)))
+    return kernel + kind(stop, columns, variance, float(np.sqrt(columns - stop)))
 
 
 def linear_in_graphs(table: Floats, start: int, variance: float) -> Kernel:

@@ -3,12 +3,13 @@
 Every known set gives an opinion: that of a network for graphs, learnt on all sets together, and that of a Gaussian
 process on graph statistics, learnt on that set alone. The network knows more of graphs like those it has seen, the
 process falls silent where it has seen none. The mean of all opinions, weighed by how sure they are, is what is said
-without labels. From these a few labels of a new set are explained, together with the statistics themselves. Five
-processes try: on statistics, on FLOPs alone, on opinions, on statistics and opinions, and one on what is missed by what
-would be said without labels. Each counts by its marginal likelihood, tempered, since twenty labels say little of which
-is right: with five the last one counts as much as the others together, with more labels sets that mislead are no longer
-listened to. Opinions that are unsure of the networks at hand count less from the start; what all these networks have in
-common, such as the head of a task that is new, does not make them so.
+without labels. From these a few labels of a new set are explained, together with the statistics themselves. Six
+processes try: two on statistics, which share a vote, on FLOPs alone, on opinions, on statistics and opinions, and one
+on what is missed by what would be said without labels. Each counts by its marginal likelihood, tempered, since twenty
+labels say little of which is right: with five the last one counts as much as the others together, with more labels sets
+that mislead are no longer listened to. Opinions that are unsure of the networks at hand count less from the start; what
+all these networks have in common, such as the head of a task that is new, does not make them so. How far labels are
+missed, each left out in turn, says how wide intervals are.
 """
 
 from __future__ import annotations
@@ -21,8 +22,17 @@ from numpy.typing import NDArray
 
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
-from predictor.models.gaussian_process import Corrected, Process, linear, linear_in_graphs, smooth, smooth_in_graphs
+from predictor.models.gaussian_process import (
+    Corrected,
+    Process,
+    linear,
+    linear_in_graphs,
+    rough_in_graphs,
+    smooth,
+    smooth_in_graphs,
+)
 from predictor.models.known_set import KnownSet
+from predictor.models.mixture import Mixture
 from predictor.models.scaling import Standardiser, Warp
 from predictor.models.small_sets import SMALL, joined, parts_of, worth_learning
 from predictor.statistics import STATISTICS
@@ -33,13 +43,12 @@ if TYPE_CHECKING:
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
-_SETTINGS = 8.0  # labels' worth of doubt that a process's own settings, found by few labels, leave
-_WITHOUT_OPINIONS = 2  # processes, the first
+_VOTES = np.array([0.5, 0.5, 1.0, 1.0, 1.0, 1.0])  # of the processes, before labels tell
+_WITHOUT_OPINIONS = 3  # processes, the first
 _SURE = 0.2  # variance of the surest opinion, in standard scores, at which opinions count half
 _BELIEF = 0.5  # of what is said without labels, in deviations, until labels tell
 _FAVOUR = 20.0  # labels, with which the process on what this misses starts level with the others; with fewer, ahead
 _TINY = 1e-12
-_TEMPERATURE = 5.0  # 1 would be Bayes' rule, were one of the processes the truth
 
 
 @register
@@ -112,7 +121,7 @@ class Stacked(Model):
 
     def adapt(self, few: LabelSet) -> None:
         """See `Model.adapt`."""
-        self._experts: list[tuple[float, Process]] = []
+        self._explained: Mixture | None = None
         self._listen_to(few)
         if len(few) >= FEW:
             self._explain(few)
@@ -134,27 +143,21 @@ class Stacked(Model):
         opinions, variance = self._opinions(few)
         heard = self._heard_of(opinions, variance)
         self._opinion_scale = Standardiser.of(heard)
-        self._warp, self._labels = Warp.of(few.values), len(few)
+        self._warp = Warp.of(few.values)
         processes = self._processes(self._table(few, heard), self._warp(few.values))
-        evidence = np.array([process.evidence() for process in processes])
-        weights = np.exp((evidence - evidence.max()) / _TEMPERATURE)
+        votes = _VOTES[: len(processes)].copy()
         if self._known:
-            weights[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(few))
-            weights[-1] *= _FAVOUR / self._labels
-        self._experts = list(zip(weights / weights.sum(), processes, strict=True))
+            votes[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(few))
+            votes[-1] *= _FAVOUR / len(few)
+        self._explained = Mixture(processes, votes, self._warp(few.values))
 
     def predict(self, asked: LabelSet) -> Prediction:
         """Without labels of the set: what others say, the surer the more, in the unit of those it shares it with."""
         opinions, variance = self._opinions(asked)
-        if not self._experts:
+        if self._explained is None:
             return self._without_labels(opinions, variance)
         table = self._table(asked, self._heard_of(opinions, variance))
-        told = [(weight, *process(table)) for weight, process in self._experts]
-        mean = np.sum([weight * m for weight, m, _ in told], axis=0)
-        # Of the mixture: what each is unsure of, and how far they are apart.
-        spread = np.sum([weight * (d**2 + (m - mean) ** 2) for weight, m, d in told], axis=0)
-        spread *= 1 + _SETTINGS / self._labels
-        return Prediction.of(self._warp.spread(mean, np.sqrt(spread)))
+        return Prediction.of(self._warp.spread(*self._explained(table)))
 
     def _processes(self, table: Floats, values: Floats) -> list[Process]:
         """table: of `_table`. Those that hear opinions are the last."""
@@ -163,6 +166,7 @@ class Stacked(Model):
         flops = graphs + STATISTICS.index("log_flops")
         kernels = [
             linear_in_graphs(table, graphs, 1.0) + smooth_in_graphs(table, graphs, 1.0),
+            rough_in_graphs(table, graphs, 1.0),
             linear(flops, flops + 1, 1.0),
         ]
         if not opinions:

@@ -1,0 +1,63 @@
+"""Labels that are left out say how wide intervals are."""
+
+import numpy as np
+import pytest
+
+from predictor.label_set import Floats
+from predictor.models.gaussian_process import Corrected, Process, linear, smooth
+from predictor.models.mixture import Mixture
+
+DRAW = np.random.default_rng(0)
+TABLE, ASKED = DRAW.normal(size=(20, 3)), DRAW.normal(size=(2000, 3))
+ONE_VOTE = np.ones(1)
+
+
+def told(table: Floats) -> Floats:
+    return np.sin(table[:, 0]) + 0.3 * table[:, 1]
+
+
+def without(process: Process, kept: np.ndarray, values: Floats) -> Process:
+    """With the settings that were found from all labels."""
+    kernel = linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5)
+    return Process.restore(kernel, {"table": TABLE[kept], "values": values[kept], "theta": process.state()["theta"]})
+
+
+def test_leaving_out_is_what_it_says() -> None:
+    values = told(TABLE)
+    values -= values.mean()
+    values /= values.std()
+    process = Process(linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5), TABLE, values, 0)
+    mean, deviation = process.left_out()
+    for number in range(0, 20, 5):
+        kept = np.arange(20) != number
+        fitted = without(process, kept, values)._fitted
+        # That one takes its own mean and scale from the labels that are left.
+        fitted.alpha_ = np.linalg.solve(fitted.L_ @ fitted.L_.T, values[kept])
+        fitted._y_train_mean, fitted._y_train_std = 0.0, 1.0
+        again, spread = fitted.predict(TABLE[[number]], return_std=True)
+        assert mean[number] == pytest.approx(again[0], abs=1e-6)
+        assert deviation[number] == pytest.approx(spread[0], abs=1e-6)
+
+
+def test_what_is_believed_of_a_column_is_believed_of_labels_left_out() -> None:
+    values = 3 * TABLE[:, 2] + 0.1 * DRAW.normal(size=20)
+    process = Corrected(smooth(0, 2, 0.1, 2.0), TABLE, values, 0, column=2, belief=1.0)
+    assert np.corrcoef(process.left_out()[0], values)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("surprise", [0.25, 4.0])
+def test_intervals_are_as_wide_as_labels_left_out_ask_for(surprise: float) -> None:
+    """A process whose settings are wrong, by its doubt alone, is held to what it misses."""
+
+    class Wrong(Process):
+        def left_out(self) -> tuple[Floats, Floats]:
+            mean, deviation = super().left_out()
+            return mean, deviation / surprise
+
+    values = told(TABLE) + 0.3 * DRAW.normal(size=20)
+    kernel = linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5)
+    right, wrong = (Mixture([kind(kernel, TABLE, values, 0)], ONE_VOTE, values)(ASKED) for kind in (Process, Wrong))
+    assert np.array_equal(right[0], wrong[0])
+    ratio = float((wrong[1] / right[1]).mean())
+    # Not by all of it: twenty labels are few.
+    assert 1.5 < ratio < surprise if surprise > 1 else surprise < ratio < 0.9
