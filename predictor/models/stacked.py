@@ -6,7 +6,7 @@ process falls silent where it has seen none. The mean of all opinions, weighed b
 without labels. From these a few labels of a new set are explained, together with the statistics themselves. Six
 processes try: two on statistics, which share a vote, on FLOPs alone, on opinions, on statistics and opinions, and one
 on what is missed by what would be said without labels. Each counts by its marginal likelihood, tempered, since twenty
-labels say little of which is right: with five the last one counts as much as the others together, with more labels sets
+labels say little of which is right: with five the last one counts more than the others together, with more labels sets
 that mislead are no longer listened to. Opinions that are unsure of the networks at hand count less from the start; what
 all these networks have in common, such as the head of a task that is new, does not make them so. How far labels are
 missed, each left out in turn, says how wide intervals are.
@@ -47,7 +47,7 @@ _VOTES = np.array([0.5, 0.5, 1.0, 1.0, 1.0, 1.0])  # of the processes, before la
 _WITHOUT_OPINIONS = 3  # processes, the first
 _SURE = 0.2  # variance of the surest opinion, in standard scores, at which opinions count half
 _BELIEF = 0.5  # of what is said without labels, in deviations, until labels tell
-_FAVOUR = 20.0  # labels, with which the process on what this misses starts level with the others; with fewer, ahead
+_FAVOUR = 20.0  # labels, with which the process on what this misses has one vote; with fewer, more
 _TINY = 1e-12
 
 
@@ -148,7 +148,7 @@ class Stacked(Model):
         votes = _VOTES[: len(processes)].copy()
         if self._known:
             votes[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(few))
-            votes[-1] *= _FAVOUR / len(few)
+            votes[-1] *= (_FAVOUR / len(few)) ** 2
         self._explained = Mixture(processes, votes, self._warp(few.values))
 
     def predict(self, asked: LabelSet) -> Prediction:
