@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
 _OTHER = 0.3  # variance that another task or data set adds where there are no labels
+_APART = 1.0  # variance by which all other tasks and data together miss one that is known
 _VOTES = np.array([0.5, 0.5, 1.0, 1.0, 1.0, 1.0])  # of the processes, before labels tell
 _WITHOUT_OPINIONS = 3  # processes, the first
 _SURE = 0.2  # variance of the surest opinion, in standard scores, at which opinions count half
@@ -252,9 +253,16 @@ class Stacked(Model):
         return unsure**2 + _STRANGE * strange**2, missed + _STRANGE_TO_NETWORK * strange**2
 
     def _trusted(self, opinions: Floats, variance: Floats) -> tuple[Floats, Floats]:
-        """(n, sets) shares of trust, and (n,) the mean opinion by them."""
-        trust = _shares(1 / (variance + _OTHER * ~self._alike))
-        return trust, (trust * opinions).sum(axis=1)
+        """(n, sets) shares of trust, and (n,) the mean opinion by them.
+
+        Sets of other tasks or data all miss what sets this one apart: many together are no surer of it.
+        """
+        alike = self._alike
+        sure = 1 / (variance + _OTHER * ~alike)
+        if alike.any() and not alike.all():
+            together = 1 / (_APART + 1 / (1 / variance[:, ~alike]).sum(axis=1))
+            sure[:, ~alike] = _shares(sure[:, ~alike]) * together[:, None]
+        return (trust := _shares(sure)), (trust * opinions).sum(axis=1)
 
     def _heard_of(self, opinions: Floats, variance: Floats) -> Floats:
         """(n, sets + 1) all opinions and their mean; no column where nothing is known."""

@@ -116,6 +116,20 @@ def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_
     assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
 
 
+def test_many_other_tasks_do_not_outvote_the_one_that_is_known() -> None:
+    known = label_set("a/det/x", 150, WEIGHTS, first=1000)
+    draw = np.random.default_rng(0)
+    others = [label_set(f"a/{task}/x", 150, list(draw.normal(size=5)), first=1000) for task in ("seg", "pose", "iseg")]
+    others += [label_set(f"a/pano/{data}", 150, list(draw.normal(size=5)), first=1000) for data in "uvwxyz"]
+    model = get_model("default")(0)
+    model.learn([known, *others])
+    model.adapt(ASKED.take(np.arange(0)))
+    found = model.predict(ASKED)
+    missed = np.abs(found.mean - ASKED.values)
+    assert missed.mean() < 0.2 * ASKED.values.std()
+    assert found.deviation.mean() < 0.5 * ASKED.values.std()
+
+
 def test_without_labels_the_unit_of_another_recipe_is_not_told() -> None:
     long, short = (
         replace(label_set("b/det/x", 300, WEIGHTS, first=3000), recipes=(name,)) for name in ("long", "short")
