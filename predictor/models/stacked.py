@@ -136,8 +136,9 @@ class Stacked(Model):
         if len(few) < FEW and alike.any():
             # A task does not listen to sets that were added after it was last learnt: they must not change it.
             self._hears = max(n for n, yes in zip(self._heard, alike, strict=True) if yes)
-        self._alike = alike[: self._hears]
-        self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]])
+        self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]], np.bool_)
+        # Where labels of the very recipe are known, those of another are like other data.
+        self._alike = self._in_unit if self._in_unit.any() else alike[: self._hears]
 
     def _explain(self, few: LabelSet) -> None:
         self._scale = Standardiser.of(few.table)
@@ -253,13 +254,11 @@ class Stacked(Model):
         return unsure**2 + _STRANGE * strange**2, missed + _STRANGE_TO_NETWORK * strange**2
 
     def _trusted(self, opinions: Floats, variance: Floats) -> tuple[Floats, Floats]:
-        """(n, sets) shares of trust, and (n,) the mean opinion by them.
-
-        Sets of other tasks or data all miss what sets this one apart: many together are no surer of it.
-        """
+        """(n, sets) shares of trust, and (n,) the mean opinion by them."""
         alike = self._alike
         sure = 1 / (variance + _OTHER * ~alike)
         if alike.any() and not alike.all():
+            # All others miss what sets this one apart: many together are no surer of it.
             together = 1 / (_APART + 1 / (1 / variance[:, ~alike]).sum(axis=1))
             sure[:, ~alike] = _shares(sure[:, ~alike]) * together[:, None]
         return (trust := _shares(sure)), (trust * opinions).sum(axis=1)

@@ -116,14 +116,17 @@ def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_
     assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
 
 
-def test_many_other_tasks_do_not_outvote_the_one_that_is_known() -> None:
-    known = label_set("a/det/x", 150, WEIGHTS, first=1000)
+@pytest.mark.parametrize(
+    "names", [[f"a/pano/{data}" for data in "stuvwxyz"], [f"{space}/det/x" for space in "stuvwxyz"]]
+)
+def test_many_others_do_not_outvote_the_set_that_is_known(names: list[str]) -> None:
+    """Those of other data, and those of its own task and data whose recipes are others."""
     draw = np.random.default_rng(0)
-    others = [label_set(f"a/{task}/x", 150, list(draw.normal(size=5)), first=1000) for task in ("seg", "pose", "iseg")]
-    others += [label_set(f"a/pano/{data}", 150, list(draw.normal(size=5)), first=1000) for data in "uvwxyz"]
+    known = replace(label_set("a/det/x", 150, WEIGHTS, first=1000), recipes=("long",))
+    others = [replace(label_set(n, 150, list(draw.normal(size=5)), first=1000), recipes=("short",)) for n in names]
     model = get_model("default")(0)
     model.learn([known, *others])
-    model.adapt(ASKED.take(np.arange(0)))
+    model.adapt(replace(NONE, recipes=("long",)))
     found = model.predict(ASKED)
     missed = np.abs(found.mean - ASKED.values)
     assert missed.mean() < 0.2 * ASKED.values.std()
