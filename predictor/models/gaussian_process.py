@@ -146,8 +146,7 @@ class Corrected(Process):
     def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int, column: int, belief: float) -> None:
         """As `Process`. belief: by how many deviations labels differ where the column does by one."""
         self._column, self._belief = column, belief * values.std()
-        self._of_labels = self._believed(table)
-        missed = values - self._of_labels
+        missed = values - self._believed(table)
         super().__init__(kernel, table, missed, seed)
         self._gained = len(values) * float(np.log(max(values.std(), _TINY) / max(missed.std(), _TINY)))
 
@@ -163,7 +162,7 @@ class Corrected(Process):
     def left_out(self) -> tuple[Floats, Floats]:
         """See `Process.left_out`."""
         mean, deviation = super().left_out()
-        return mean + self._of_labels, deviation
+        return mean + self._believed(self.state()["table"]), deviation
 
     def evidence(self) -> float:
         """That of the labels, as `Process` has it, not of what is missed of them: the unit is theirs."""
@@ -190,27 +189,24 @@ def smooth_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
 
     Proxies have a part of their own, where any were measured: they are few among many statistics.
     """
-    return _in_graphs(smooth, table, start, variance)
+    return _in_parts(lambda first, stop: smooth(first, stop, variance, float(np.sqrt(stop - first))), table, start)
 
 
 def rough_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
     """The same for a function with kinks."""
-    return _in_graphs(rough, table, start, variance)
-
-
-def _in_graphs(kind: Callable[[int, int, float, float], Kernel], table: Floats, start: int, variance: float) -> Kernel:
-    stop, columns = table.shape[1] - len(PROXIES), table.shape[1]
-    kernel = kind(start, stop, variance, float(np.sqrt(stop - start)))
-    if not table[:, stop:].any():
-        return kernel
-    return kernel + kind(stop, columns, variance, float(np.sqrt(columns - stop)))
+    return _in_parts(lambda first, stop: rough(first, stop, variance, float(np.sqrt(stop - first))), table, start)
 
 
 def linear_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
     """The same for a linear function."""
-    stop, columns = table.shape[1] - len(PROXIES), table.shape[1]
-    kernel = linear(start, stop, variance)
-    return kernel + linear(stop, columns, variance) if table[:, stop:].any() else kernel
+    return _in_parts(lambda first, stop: linear(first, stop, variance), table, start)
+
+
+def _in_parts(part: Callable[[int, int], Kernel], table: Floats, start: int) -> Kernel:
+    """part: a kernel on the columns from one to before another."""
+    proxies, columns = table.shape[1] - len(PROXIES), table.shape[1]
+    kernel = part(start, proxies)
+    return kernel + part(proxies, columns) if table[:, proxies:].any() else kernel
 
 
 def statistics_kernel(table: Floats) -> Kernel:

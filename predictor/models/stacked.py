@@ -146,12 +146,13 @@ class Stacked(Model):
         heard = self._heard_of(opinions, variance)
         self._opinion_scale = Standardiser.of(heard)
         self._warp = Warp.of(few.values)
-        processes = self._processes(self._table(few, heard), self._warp(few.values))
+        wanted = self._warp(few.values)
+        processes = self._processes(self._table(few, heard), wanted)
         votes = _VOTES[: len(processes)].copy()
         if self._known:
             votes[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(few))
             votes[-1] *= (_FAVOUR / len(few)) ** 2
-        self._explained = Mixture(processes, votes, self._warp(few.values))
+        self._explained = Mixture(processes, votes, wanted)
 
     def predict(self, asked: LabelSet) -> Prediction:
         """Without labels of the set: what others say, the surer the more, in the unit of those it shares it with."""

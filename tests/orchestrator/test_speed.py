@@ -124,7 +124,7 @@ def test_graphs_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     for few in (0, 20, 100):
         model.adapt(asked.take(np.arange(few)) if few else labels(pool, "seg", 0))
         told[f"default, {few} labels"] = rates(lambda: model.predict(asked), ASKED)
-    one_by_one, collated = published(made, asked)
+    one_by_one, collated = published(made, asked, Backbone())
     told["published, graph by graph"] = rates(lambda: predicted(one_by_one, PUBLISHED), PUBLISHED)
     told["published, collated"] = rates(lambda: predicted(collated, PUBLISHED), PUBLISHED)
     show(told, made)
@@ -149,10 +149,9 @@ def test_graphs_learnt_a_second() -> None:
 
 
 def published(
-    made: Sequence[Graph], asked: LabelSet, network: Backbone | None = None
+    made: Sequence[Graph], asked: LabelSet, network: Backbone
 ) -> tuple[Callable[[slice], torch.Tensor], Callable[[slice], torch.Tensor]]:
     """Scores of a part of what is asked, graph by graph and collated."""
-    network = network or Backbone()
     listed = [made[number] for number in asked.graphs]
 
     def one_by_one(part: slice) -> torch.Tensor:

@@ -10,6 +10,7 @@ from predictor.models.mixture import Mixture
 DRAW = np.random.default_rng(0)
 TABLE, ASKED = DRAW.normal(size=(20, 3)), DRAW.normal(size=(2000, 3))
 ONE_VOTE = np.ones(1)
+KERNEL = linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5)
 
 
 def told(table: Floats) -> Floats:
@@ -18,15 +19,14 @@ def told(table: Floats) -> Floats:
 
 def without(process: Process, kept: np.ndarray, values: Floats) -> Process:
     """With the settings that were found from all labels."""
-    kernel = linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5)
-    return Process.restore(kernel, {"table": TABLE[kept], "values": values[kept], "theta": process.state()["theta"]})
+    return Process.restore(KERNEL, {"table": TABLE[kept], "values": values[kept], "theta": process.state()["theta"]})
 
 
 def test_leaving_out_is_what_it_says() -> None:
     values = told(TABLE)
     values -= values.mean()
     values /= values.std()
-    process = Process(linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5), TABLE, values, 0)
+    process = Process(KERNEL, TABLE, values, 0)
     mean, deviation = process.left_out()
     for number in range(0, 20, 5):
         kept = np.arange(20) != number
@@ -55,8 +55,7 @@ def test_intervals_are_as_wide_as_labels_left_out_ask_for(surprise: float) -> No
             return mean, deviation / surprise
 
     values = told(TABLE) + 0.3 * DRAW.normal(size=20)
-    kernel = linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5)
-    right, wrong = (Mixture([kind(kernel, TABLE, values, 0)], ONE_VOTE, values)(ASKED) for kind in (Process, Wrong))
+    right, wrong = (Mixture([kind(KERNEL, TABLE, values, 0)], ONE_VOTE, values)(ASKED) for kind in (Process, Wrong))
     assert np.array_equal(right[0], wrong[0])
     ratio = float((wrong[1] / right[1]).mean())
     # Not by all of it: twenty labels are few.
