@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictor.features import Collated
+from predictor.features.graph_pool import GraphPool
+from predictor.features.nodes import Collated
 from predictor.generation import read_generation, write_generation
 from predictor.graph.structure import Graph
-from predictor.graph_pool import GraphPool
 from predictor.label_set import LabelSet
 from predictor.models import Model, ModelError, Prediction, get_model
 from predictor.models.base import FEW, Arrays, below

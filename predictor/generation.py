@@ -17,10 +17,10 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from predictor.errors import AIOPError
-from predictor.features import NODE_FEATURES
+from predictor.features.nodes import NODE_FEATURES
+from predictor.features.statistics import STATISTICS
 from predictor.graph.vocabulary import OPS, VERSION
 from predictor.label_set import PROXIES
-from predictor.statistics import STATISTICS
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.models.base import Arrays, State

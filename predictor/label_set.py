@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.graph_pool import GraphPool
-from predictor.statistics import STATISTICS
+from predictor.features.graph_pool import GraphPool
+from predictor.features.statistics import STATISTICS
 
 Floats = NDArray[np.float64]
 PROXIES = ("depth", "fisher", "grad_norm", "jacov", "naswot", "snip", "synflow", "zico")  # scores before any training

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.support.object_store_server"]
 os.environ["RAY_AUTH_MODE"] = "disabled"  # before Ray is imported, else it writes a token to the home directory
 _ROOT = Path(__file__).parent.parent
 
@@ -25,10 +25,8 @@ def ray_session() -> Iterator[None]:
     """A local Ray with 4 logical CPUs whose workers can import the project and the fakes of these tests."""
     import ray
 
-    fakes = _ROOT / "tests" / "orchestrator" / "campaign"
-    paths = [str(_ROOT), str(fakes), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # Ray's processes inherit it
-    sys.path[:0] = [str(fakes)]
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
     yield
     ray.shutdown()

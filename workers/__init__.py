@@ -1,1 +1,1 @@
-"""The data plane: search spaces, tasks, data sets, training and evaluation. Free of Ray but for `workers.actor`."""
+"""The data plane: spaces, tasks, data sets, training and evaluation. Only `workers.execution.actor` imports Ray."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.label import LabelJob, Report
+from workers.messages.label import LabelJob, Report
 
 
 @dataclass(frozen=True, slots=True)

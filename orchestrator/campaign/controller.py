@@ -21,7 +21,7 @@ from orchestrator.campaign.failure import INFRASTRUCTURE, FailureHistory, Failur
 from orchestrator.campaign.progress import Progress, State, WorkerTime, utilisation
 from orchestrator.campaign.scaling import Grow, Keep, Pool, ScalingPolicy, Shrink
 from orchestrator.campaign.time_limit import TimeLimits
-from workers.label import LabelJob, LabelRequest, Outcome, Report
+from workers.messages.label import LabelJob, LabelRequest, Outcome, Report
 
 # A fault in the set-up (a missing module, say) kills every newborn: so many births in a row a worker.
 _FAILED_BIRTHS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from orchestrator.campaign.events import Event
-from workers.label import LabelJob
+from workers.messages.label import LabelJob
 
 
 class Executor(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.label import Outcome, Report
+from workers.messages.label import Outcome, Report
 
 INFRASTRUCTURE = frozenset({Outcome.CRASH, Outcome.LOST_NODE, Outcome.TIMEOUT})
 

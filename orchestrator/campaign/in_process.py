@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 
 from orchestrator.campaign.events import AttemptEnded, Event, WorkerReady
-from workers.attempt import ReportSink, run_attempt
-from workers.label import Evaluator, LabelJob
+from workers.execution.attempt import ReportSink, run_attempt
+from workers.messages.label import Evaluator, LabelJob
 
 
 class InProcessExecutor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from workers.label import Outcome
+from workers.messages.label import Outcome
 
 
 class State(StrEnum):

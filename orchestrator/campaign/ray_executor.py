@@ -13,10 +13,10 @@ import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
 from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
-from orchestrator.ray_session import actors_that_fit, node_resources
-from workers.actor import LabelActor, Place, Unfit
-from workers.label import LabelJob, Outcome
-from workers.node_check import NodeNeeds
+from orchestrator.ray_runtime.session import actors_that_fit, node_resources
+from workers.execution.actor import LabelActor, Place, Unfit
+from workers.execution.node_check import NodeNeeds
+from workers.messages.label import LabelJob, Outcome
 
 # Two campaigns of one process share Ray's namespace, where the name of an actor just killed is still taken.
 _numbers = itertools.count()

@@ -15,7 +15,7 @@ from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import Drain, Event, Stop, Tick
 from orchestrator.campaign.executor import Executor
 from orchestrator.campaign.progress import Progress, State
-from workers.label import Report
+from workers.messages.label import Report
 
 Observer = Callable[[Progress], None]
 

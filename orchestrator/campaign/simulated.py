@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
-from workers.label import LabelJob, Measurement, Outcome, Report
+from workers.messages.label import LabelJob, Measurement, Outcome, Report
 
 
 class SimulatedClock:

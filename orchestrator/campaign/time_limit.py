@@ -6,7 +6,7 @@ import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
-from workers.label import LabelJob
+from workers.messages.label import LabelJob
 
 _REMEMBERED = 128  # labels of each fidelity
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.campaign.config import CampaignConfig
+from orchestrator.campaign.driver import run_on_ray
+from orchestrator.campaign.plan import plan_campaign
+from orchestrator.campaign.summary import summarise
 from orchestrator.cli.output import preparation_display, progress_display, say
-from orchestrator.config import CampaignConfig
 from orchestrator.errors import StoreError
-from orchestrator.labelling import run_on_ray
-from orchestrator.place import spool_of
-from orchestrator.plan import plan_campaign
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
-from orchestrator.summary import summarise
-from workers.spools import AnySpool, open_spool
+from orchestrator.store.layout import spool_of
+from workers.storage.spools import AnySpool, open_spool
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def evaluate(
     _check_out(out)
     label_store = DeltaLabelStore(store)
     label_store.keys()  # a store that cannot be read is told before anything heavy is loaded
-    from orchestrator.evaluation import evaluate_models
-    from orchestrator.label_sets import read_label_sets
+    from orchestrator.predictors.evaluation import evaluate_models
+    from orchestrator.predictors.label_sets import read_label_sets
     from predictor.evaluation import summarise
 
     with counting_display("graphs read") as show:

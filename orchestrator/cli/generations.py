@@ -10,8 +10,8 @@ import typer
 
 from orchestrator.cli.output import emit, emit_rows
 from orchestrator.errors import ConfigError
-from orchestrator.generations import champion, generation_numbers, pin, pinned, place_of, unpin
-from orchestrator.refresh.history import compare, history, predecessor
+from orchestrator.predictors.generations import champion, generation_numbers, pin, pinned, place_of, unpin
+from orchestrator.predictors.refresh.history import compare, history, predecessor
 
 app = typer.Typer(
     help="List the predictor's generations and refused candidates; compare, pin and roll back.", add_completion=False

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli.output import emit, say
 from orchestrator.errors import ConfigError
-from orchestrator.image_size import IMAGE_SIZE, image_size
+from orchestrator.published.image_size import IMAGE_SIZE, image_size
 
 
 def graph(
@@ -31,7 +31,7 @@ def graph(
     except ValueError:
         raise ConfigError(f"--input-size {input_size}: write {IMAGE_SIZE} in pixels, such as 224 or 800x1333") from None
     # Torch takes seconds to load; --help and a wrong size do without.
-    from orchestrator.models import open_model
+    from orchestrator.published.named_networks import open_model
     from predictor.graph import trace
     from predictor.graph.drawing import to_svg
 

@@ -13,10 +13,10 @@ import typer
 
 from orchestrator.cli.output import counting_display, emit, say
 from orchestrator.errors import ConfigError
-from orchestrator.merging import merge
-from orchestrator.results_file import Refused, read_results
+from orchestrator.published.results_file import Refused, read_results
+from orchestrator.store.copy_labels import merge
 from orchestrator.store.delta import DeltaLabelStore
-from workers.spools import in_object_store
+from workers.storage.spools import in_object_store
 
 _SHOWN = 20  # refused lines
 
@@ -56,8 +56,8 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     labels = DeltaLabelStore(store)
     labels.keys()  # a store that cannot be read is refused before anything is built
     # Torch and Ray take seconds to load; a wrong file or store does without.
-    from orchestrator.importing import import_results
-    from orchestrator.tracing import trace_chunks
+    from orchestrator.published.importing import import_results
+    from orchestrator.published.tracing import trace_chunks
 
     with counting_display("networks traced") as show:
         outcome = import_results(results, labels, partial(trace_chunks, jobs=jobs), show)

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.campaign.config import CampaignConfig, load_config
 from orchestrator.cli.options import recipe_overrides
 from orchestrator.cli.output import emit
-from orchestrator.config import CampaignConfig, load_config
 from orchestrator.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.output import emit_rows
 from orchestrator.errors import ConfigError
-from orchestrator.image_size import IMAGE_SIZE, image_size
+from orchestrator.published.image_size import IMAGE_SIZE, image_size
 
 
 def predict(
@@ -34,7 +34,7 @@ def predict(
     from predictor.generation import read_about
 
     read_about(predictor)
-    from orchestrator.models import open_model
+    from orchestrator.published.named_networks import open_model
     from predictor import Predictor
     from predictor.graph import trace
 

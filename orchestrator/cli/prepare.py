@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.campaign.config import CampaignConfig
 from orchestrator.cli.options import recipe_overrides
 from orchestrator.cli.output import emit, preparation_display
-from orchestrator.config import CampaignConfig
-from orchestrator.place import artifacts_of
-from orchestrator.ray_session import ray_session
+from orchestrator.ray_runtime.session import ray_session
+from orchestrator.store.layout import artifacts_of
 
 
 def prepare(
@@ -35,13 +35,13 @@ def prepare(
         num=1,
     )
     # Torch and mmdet take seconds to load; --help and wrong options do without.
-    from orchestrator.labelling import prepare_missing
-    from orchestrator.plan import plan_campaign
+    from orchestrator.campaign.driver import prepare_missing
+    from orchestrator.campaign.plan import plan_campaign
 
     plan = plan_campaign(config)
     began = time.monotonic()
     with ray_session():
-        from orchestrator.cluster_check import check_cluster, node_needs  # Ray takes seconds to import
+        from orchestrator.ray_runtime.check import check_cluster, node_needs  # Ray takes seconds to import
 
         check_cluster(node_needs([artifacts_of(store)], config.data, task))
         made = prepare_missing(config.store, plan.requests, preparation_display)

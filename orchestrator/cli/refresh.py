@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.output import emit, say, stages_display
-from orchestrator.generations import pooled_score
-from orchestrator.refresh.changes import NothingToDo
-from orchestrator.refresh.decisions import Record
-from orchestrator.refresh.on_ray import on_ray
-from orchestrator.refresh.run import Outcome
-from orchestrator.refresh.run import refresh as refresh_once
-from orchestrator.train_job import Share
+from orchestrator.predictors.decisions import Record
+from orchestrator.predictors.generations import pooled_score
+from orchestrator.predictors.refresh.changes import NothingToDo
+from orchestrator.predictors.refresh.on_ray import on_ray
+from orchestrator.predictors.refresh.run import Outcome
+from orchestrator.predictors.refresh.run import refresh as refresh_once
+from orchestrator.ray_runtime.train_job import Share
 from predictor.errors import AIOPError
 
 _SHOWN = 5  # suspects of a set

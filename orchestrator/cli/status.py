@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.campaign.reliability import spread
 from orchestrator.cli.output import clear_screen, emit, say
-from orchestrator.cluster_view import cluster_now
-from orchestrator.generations import champion, pinned
-from orchestrator.refresh.history import hold_out_of, last_decision
-from orchestrator.reliability import spread
+from orchestrator.predictors.generations import champion, pinned
+from orchestrator.predictors.refresh.history import hold_out_of, last_decision
+from orchestrator.ray_runtime.view import cluster_now
 from orchestrator.store.delta import DeltaLabelStore
 
 

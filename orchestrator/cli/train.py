@@ -29,7 +29,7 @@ def train(
     if version < 0:
         raise ConfigError(f"--store {store}: it has no labels: make some with `orchestrator label` or `import`")
     # Torch and Ray take seconds to load; a wrong store does without.
-    from orchestrator.predictor_training import Training, train_predictor
+    from orchestrator.predictors.training import Training, train_predictor
 
     began = time.monotonic()
     with stages_display("training") as show:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from workers.label import Report
+from workers.messages.label import Report
 
 
 @dataclass(frozen=True, slots=True)

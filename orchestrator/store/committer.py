@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.store.base import Committed, LabelStore
-from workers.spools import AnySpool
+from workers.storage.spools import AnySpool
 
 
 class Committer:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from orchestrator.store.base import Committed
 from orchestrator.store.keyed_table import KeyedTable, strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
-from workers.label import Outcome, Report
+from workers.messages.label import Outcome, Report
 
 
 def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:

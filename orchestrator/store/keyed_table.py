@@ -15,11 +15,11 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalak
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from orchestrator.errors import StoreError, StoreForgotError
-from orchestrator.store.explaining import explained
+from orchestrator.store.compaction import merge_small_files
+from orchestrator.store.error_translation import explained
 from orchestrator.store.log import added_files, read_files
-from orchestrator.store.merge import merge_small_files
-from orchestrator.store.opening import check_table, files_of, make_table, open_table
-from workers.spools import in_object_store
+from orchestrator.store.tables import check_table, files_of, make_table, open_table
+from workers.storage.spools import in_object_store
 
 log = logging.getLogger(__name__)
 

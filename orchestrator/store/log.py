@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
-from orchestrator.store.merge import is_merge
+from orchestrator.store.compaction import is_merge
 
 
 def added_files(files: pa_fs.FileSystem, version: int) -> list[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from orchestrator.errors import StoreError
 from orchestrator.store.base import Committed
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
-from workers.label import Outcome, Report
+from workers.messages.label import Outcome, Report
 
 
 def _matching(rows: dict[str, dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from predictor.graph.structure import Graph
-from workers.label import LabelRequest, Measurement, Outcome, Report
-from workers.published import FIDELITY
+from workers.messages.label import LabelRequest, Measurement, Outcome, Report
+from workers.messages.published import FIDELITY
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
 

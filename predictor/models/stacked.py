@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.features.statistics import STATISTICS
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
 from predictor.models.gaussian_process import (
@@ -35,7 +36,6 @@ from predictor.models.known_set import KnownSet
 from predictor.models.mixture import Mixture
 from predictor.models.scaling import Standardiser, Warp
 from predictor.models.small_sets import SMALL, joined, parts_of, worth_learning
-from predictor.statistics import STATISTICS
 
 if TYPE_CHECKING:
     from predictor.networks.fitting import Journal, Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from predictor.features import Collated, Integers
+from predictor.features.nodes import Collated, Integers
 
 # Said once of every process that multiplies by a sparse matrix; what is used of it has worked since torch 1.13.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")

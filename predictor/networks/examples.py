@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.features import Collated, Floats, Integers
+from predictor.features.nodes import Collated, Floats, Integers
 from predictor.label_set import LabelSet
 
 FOLDS = 10  # about as many architectures in each, always the same ones

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from predictor.features import Integers
+from predictor.features.nodes import Integers
 from predictor.networks.batch import GraphBatch
 from predictor.networks.examples import Examples
 

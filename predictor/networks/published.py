@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from predictor.features import NODE_FEATURES
+from predictor.features.nodes import NODE_FEATURES
 from predictor.graph.vocabulary import OPS
 from predictor.networks.batch import GraphBatch
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from rig import Rig, missing
+
+from tests.support.cluster_rig import Rig, missing
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from rig import SHARED, Machine, Rig
 
 from orchestrator.store.delta import DeltaLabelStore
-from workers.spool import Spool
+from tests.support.cluster_rig import SHARED, Machine, Rig
+from workers.storage.spool import Spool
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), pytest.mark.xdist_group("cluster")]
 SUBMIT = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
@@ -105,7 +105,7 @@ def test_a_store_that_is_not_shared_is_refused(rig: Rig) -> None:
 
 
 def test_a_machine_with_other_code_is_refused(rig: Rig) -> None:
-    changed = rig.machines[1].home / "root" / "aiop-orchestrator" / "workers" / "label.py"
+    changed = rig.machines[1].home / "root" / "aiop-orchestrator" / "workers" / "messages" / "label.py"
     before = changed.read_text()
     changed.write_text(f"{before}\n# changed\n")
     code, out = rig.begin(*SUBMIT, *LABEL, "--store", f"{SHARED}/refused").end()

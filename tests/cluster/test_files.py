@@ -9,15 +9,15 @@ import pytest
 import ray.util.metrics
 import yaml
 from click.testing import CliRunner
-from queries import alerts, grouped, metrics, panels, selected
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts import scripts
 
-from orchestrator import telemetry
+from orchestrator.campaign import telemetry
 from orchestrator.campaign.progress import Progress, State
 from orchestrator.store.committer_process import Drained
-from workers import actor
-from workers.label import Outcome
+from tests.support.cluster_queries import alerts, grouped, metrics, panels, selected
+from workers.execution import actor
+from workers.messages.label import Outcome
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 _OF_RAY = {"ray_node_mem_used", "ray_node_mem_total", "ray_node_cpu_utilization"}

@@ -7,11 +7,11 @@ import shutil
 import time
 
 import pytest
-from queries import alerts, panels
-from rig import SHARED, Rig
 
-from orchestrator.generations import champion
+from orchestrator.predictors.generations import champion
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.cluster_queries import alerts, panels
+from tests.support.cluster_rig import SHARED, Rig
 from workers.spaces import get_space
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.xdist_group("cluster")]

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from synthetic_sets import label_set, random_graph
 
 from predictor import Predictor
 from predictor.generation import GenerationError
@@ -14,6 +13,7 @@ from predictor.models import ModelError, get_model
 from predictor.models.aiop import Published
 from predictor.models.stacked import Stacked
 from predictor.networks.fitting import Settings
+from tests.support.synthetic_sets import label_set, random_graph
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
 SETS = [label_set("a/seg/x", 80, WEIGHTS, first=1000), label_set("a/cls/x", 60, [0.5, 0.5, 0.1, 0.0, 0.0], first=1000)]

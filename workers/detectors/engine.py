@@ -55,7 +55,7 @@ def _register_bodies(models: Any) -> None:
 
         def __init__(self, space: str, genotype: dict[str, Any], body: dict[str, Any] | None = None) -> None:
             super().__init__()
-            from workers.architecture import Architecture
+            from workers.messages.architecture import Architecture
             from workers.spaces import get_space
 
             self.body: nn.Module = get_space(space).build(Architecture.of(space, dict(genotype)), body)

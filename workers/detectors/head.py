@@ -10,9 +10,9 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from workers.detectors import engine
-from workers.detectors.scenes import Found, Scenes, encode
 from workers.errors import RecipeError
 from workers.seeding import seed_by
+from workers.targets.scenes import Found, Scenes, encode
 
 _ROI, _MASK_ROI = 7, 14  # sides of the pooled maps that box and mask heads see
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from workers.tasks.base import Task
-from workers.training import Network
+from workers.training.full import Network
 
 
 @dataclass(frozen=True, slots=True)

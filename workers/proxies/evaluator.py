@@ -6,12 +6,12 @@ import math
 import time
 
 from predictor.cost import measure_cost
-from workers.data.loading import SplitCache
 from workers.errors import DivergedFailure
-from workers.label import LabelJob, Measurement
+from workers.messages.label import LabelJob, Measurement
 from workers.proxies.base import Probe, score
 from workers.tasks import get_task
-from workers.training import build_network, initialise
+from workers.training.full import build_network, initialise
+from workers.training.loading import SplitCache
 
 VALUE = "naswot"  # the score that is the label's value; all are among its metrics
 _PARTS = 4

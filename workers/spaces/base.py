@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from predictor.cost import Cost, measure_cost
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
+from workers.messages.architecture import Architecture
 
 # Architectures compared by FLOPs at a time; a power of two, so that its bit-reversed order spreads evenly.
 _BLOCK = 64

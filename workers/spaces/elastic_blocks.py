@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Space
 
 _WIDEST = 4

@@ -15,8 +15,8 @@ from typing import Any
 from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from torch import nn
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Body, Space, register
 from workers.spaces.staged_body import StagedBody, stack_stages
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Body, Space, register
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

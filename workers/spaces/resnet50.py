@@ -14,7 +14,7 @@ from timm.layers import ConvNormAct, make_divisible
 from timm.models.resnet import Bottleneck, downsample_avg
 from torch import Tensor, nn
 
-from workers.architecture import Architecture
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Body, register
 from workers.spaces.elastic_blocks import ElasticSpace, Field
 from workers.spaces.staged_body import StagedBody, stack_stages

@@ -18,8 +18,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Body, Space, register
 from workers.spaces.staged_body import StagedBody
 

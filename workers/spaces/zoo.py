@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from predictor.cost import Cost
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Body, Space, register
 
 _STRIDES = (4, 8, 16, 32)

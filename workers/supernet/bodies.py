@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from workers.architecture import Architecture
-from workers.data.loading import CachedSplit
+from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.base import Body
 from workers.supernet.calibration import calibrate
 from workers.supernet.weights import SharedWeights
-from workers.training import Network, normalised
+from workers.training.full import Network, normalised
+from workers.training.loading import CachedSplit
 
 
 def bare_network(architecture: Architecture, settings: Mapping[str, Any]) -> Network:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from workers.artifacts import open_artifacts
 from workers.data import Vocabulary
-from workers.data.loading import CachedSplit
-from workers.label import LabelRequest
+from workers.messages.label import LabelRequest
+from workers.messages.shared_recipe import SharedRecipe
+from workers.storage.artifacts import open_artifacts
 from workers.supernet.prepare import Preparation, Start
-from workers.supernet.recipe import SharedRecipe
 from workers.supernet.shared_head import fitted
 from workers.tasks import Task
-from workers.training import FullEvaluator, Network, device_of, initialise
+from workers.training.full import FullEvaluator, Network, device_of, initialise
+from workers.training.loading import CachedSplit
 
 
 class SharedEvaluator(FullEvaluator):

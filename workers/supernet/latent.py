@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from workers.architecture import Architecture
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Body
 from workers.supernet.strata import DepthStrata
 

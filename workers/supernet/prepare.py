@@ -11,24 +11,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from workers.artifacts import ArtifactFolder
 from workers.data.base import Vocabulary
-from workers.data.loading import CachedSplit, SplitCache
-from workers.label import LabelRequest
+from workers.messages.label import LabelRequest
+from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
+from workers.storage.artifacts import ArtifactFolder
 from workers.supernet.bodies import SharedBodies, bare_network
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
 from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
 from workers.supernet.once_for_all import load_published
 from workers.supernet.progress import Step
-from workers.supernet.recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.supernet.sandwich import Supernet
 from workers.supernet.shared_head import train_head, widest_levels
 from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
-from workers.training import device_of, evaluation_batch, initialise, memory_format
+from workers.training.full import device_of, evaluation_batch, initialise, memory_format
+from workers.training.loading import CachedSplit, SplitCache
 
 _WEIGHTS = "weights.safetensors"
 

@@ -13,17 +13,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from workers.architecture import Architecture
-from workers.batches import training_batches
 from workers.data.base import Vocabulary
-from workers.data.loading import CachedSplit
-from workers.depthwise import hasten_depthwise
-from workers.optimization import Optimization, average_gradients
+from workers.messages.architecture import Architecture
+from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces.base import Space
-from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.weights import SharedWeights
 from workers.tasks.base import LogitTask
-from workers.training import Network, build_network, device_of, initialise
+from workers.training.batches import training_batches
+from workers.training.depthwise import hasten_depthwise
+from workers.training.full import Network, build_network, device_of, initialise
+from workers.training.loading import CachedSplit
+from workers.training.optimization import Optimization, average_gradients
 
 
 class Supernet:

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from workers.batches import training_batches
-from workers.data.loading import CachedSplit
-from workers.optimization import Optimization
+from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
-from workers.supernet.recipe import HeadRecipe
 from workers.tasks.base import Task
-from workers.training import normalised
+from workers.training.batches import training_batches
+from workers.training.full import normalised
+from workers.training.loading import CachedSplit
+from workers.training.optimization import Optimization
 
 
 def widest_levels(space: Space, settings: dict[str, Any] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:

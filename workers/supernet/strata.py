@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from workers.architecture import Architecture
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Space
 
 _PROBES = 64  # draws that the limits between strata are estimated from

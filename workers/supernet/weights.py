@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError
+from workers.messages.architecture import Architecture
 from workers.spaces.base import Space
 
 _KERNEL_AXES = 2  # axes from this one on are cut at both ends, by one at a time, those before it at the end

@@ -13,21 +13,10 @@ from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import RecipeError, UnknownNameError
-from workers.zoom import Window
+from workers.metrics.base import Meter
+from workers.targets.crop import Window
 
 Unit = tuple[int, int]  # image, and position among its instances
-
-
-class Meter(ABC):
-    """Gathers predictions, then gives the metrics: names to numbers, higher is better, 0..1."""
-
-    @abstractmethod
-    def update(self, output: Any, target: Any) -> None:
-        """Count what `Task.predict` gave for one batch against its targets."""
-
-    @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """All metrics over what was counted."""
 
 
 class Task(ABC):

@@ -12,9 +12,10 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import LogitTask, Meter, register
+from workers.metrics.base import Meter
+from workers.targets.crop import Window
+from workers.tasks.base import LogitTask, register
 from workers.tasks.pictures import enlarged, with_caption
-from workers.zoom import Window
 
 
 class LinearHead(nn.Module):

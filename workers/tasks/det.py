@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from workers.data.base import Sample, Vocabulary
 from workers.detectors.config import detector_config
 from workers.detectors.head import DetectorHead
-from workers.detectors.scenes import Found, Scene, Scenes, Truth, decode, scene_of
 from workers.errors import RecipeError
-from workers.tasks.average_precision import AveragePrecision
-from workers.tasks.base import Meter, Task, register
+from workers.metrics.average_precision import AveragePrecision
+from workers.metrics.base import Meter
+from workers.targets.crop import Window
+from workers.targets.scenes import Found, Scene, Scenes, Truth, decode, scene_of
+from workers.tasks.base import Task, register
 from workers.tasks.pictures import CONFIDENT, enlarged, with_boxes, with_map, with_masks
-from workers.zoom import Window
 
 
 class DetectorTask(Task):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from workers.data.base import Vocabulary
-from workers.tasks.average_precision import AveragePrecision
-from workers.tasks.base import Meter, register
+from workers.metrics.average_precision import AveragePrecision
+from workers.metrics.base import Meter
+from workers.tasks.base import register
 from workers.tasks.det import DetectorTask
 
 

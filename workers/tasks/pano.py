@@ -6,10 +6,11 @@ from torch import nn
 
 from workers.data.base import Vocabulary
 from workers.detectors.head import DetectorHead, DetectorPart
-from workers.tasks.average_precision import AveragePrecision
-from workers.tasks.base import Meter, register
+from workers.metrics.average_precision import AveragePrecision
+from workers.metrics.base import Meter
+from workers.metrics.panoptic_quality import PanopticOverlap, PanopticQuality
+from workers.tasks.base import register
 from workers.tasks.det import DetectorTask
-from workers.tasks.panoptic_quality import PanopticOverlap, PanopticQuality
 
 
 @register

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
+from workers.data.joint_names import limbs, mirror_order
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import Meter, Task, Unit, plain_and_mirrored, register
+from workers.metrics.base import Meter
+from workers.metrics.keypoint_metrics import KeypointMeter
+from workers.targets.crop import Window
+from workers.targets.people import Crops, cut, join, locate
+from workers.tasks.base import Task, Unit, plain_and_mirrored, register
 from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
-from workers.tasks.keypoint_metrics import KeypointMeter
-from workers.tasks.keypoints import Crops, cut, join, limbs, locate, mirror_order
 from workers.tasks.pictures import enlarged, with_joints
-from workers.zoom import Window
 
 _DEFAULTS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
 

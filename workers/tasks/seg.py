@@ -15,9 +15,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.tasks.base import LogitTask, Meter, plain_and_mirrored, register
+from workers.metrics.base import Meter
+from workers.targets.crop import Window
+from workers.tasks.base import LogitTask, plain_and_mirrored, register
 from workers.tasks.pictures import enlarged, with_map
-from workers.zoom import Window
 
 
 class SemanticFPN(nn.Module):

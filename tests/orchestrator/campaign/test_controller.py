@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 
 import pytest
-from fake_evaluator import RECIPE, request
 
 from orchestrator.campaign.actions import Dispatch, Finish, Kill, Record, Spawn
 from orchestrator.campaign.controller import CampaignController
@@ -16,7 +15,8 @@ from orchestrator.campaign.progress import Progress, State
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.campaign.simulated import Behaviour, Script, SimulatedClock, SimulatedExecutor
-from workers.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+from tests.support.fake_evaluator import RECIPE, request
+from workers.messages.label import LabelJob, LabelRequest, Measurement, Outcome, Report
 
 O = Outcome  # noqa: E741
 

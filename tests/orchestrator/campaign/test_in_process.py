@@ -7,15 +7,15 @@ import signal
 from pathlib import Path
 
 import pytest
-from fake_evaluator import evaluate, request
 
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.in_process import InProcessExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
-from workers.attempt import run_attempt
-from workers.label import LabelJob, Measurement, Outcome
-from workers.spool import Spool
+from tests.support.fake_evaluator import evaluate, request
+from workers.execution.attempt import run_attempt
+from workers.messages.label import LabelJob, Measurement, Outcome
+from workers.storage.spool import Spool
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import ray
-from killed_driver import requests
 
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.killed_driver import requests
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -25,10 +25,11 @@ def start(place: Path, count: int) -> subprocess.Popen[str]:
     """A driver, once it has begun its campaign."""
     begun = place / "driver.started"
     begun.unlink(missing_ok=True)
-    script = Path(__file__).with_name("killed_driver.py")
     address = ray.get_runtime_context().gcs_address
     driver = subprocess.Popen(
-        [sys.executable, str(script), address, str(place), str(count)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.support.killed_driver", address, str(place), str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     while not begun.exists() and driver.poll() is None:
         time.sleep(0.02)

@@ -13,7 +13,6 @@ from statistics import median
 
 import psutil
 import pytest
-from fake_evaluator import RECIPE, request
 
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import RoomChanged, WorkerReady
@@ -22,17 +21,18 @@ from orchestrator.campaign.progress import Progress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
-from orchestrator.ray_session import node_resources
+from orchestrator.ray_runtime.session import node_resources
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
-from workers.label import Outcome, Report
-from workers.node_check import NodeNeeds
-from workers.spool import Spool
+from tests.support.fake_evaluator import RECIPE, request
+from workers.execution.node_check import NodeNeeds
+from workers.messages.label import Outcome, Report
+from workers.storage.spool import Spool
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def executor(spool: Spool, evaluator: str = "fake_evaluator:build", cpus: float = 0.5) -> RayExecutor:
+def executor(spool: Spool, evaluator: str = "tests.support.fake_evaluator:build", cpus: float = 0.5) -> RayExecutor:
     return RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), resources={"CPU": cpus}))
 
 
@@ -67,7 +67,7 @@ def test_every_request_ends_with_the_right_outcome(tmp_path: Path) -> None:
 def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     controller = CampaignController([request(0)], "c", FixedWorkers(1))
-    end = run_campaign(controller, executor(spool, "fake_evaluator:broken"), record=spool.put)
+    end = run_campaign(controller, executor(spool, "tests.support.fake_evaluator:broken"), record=spool.put)
     assert "no such thing" in (end.problem or "")
     assert end.todo == 1
 
@@ -76,7 +76,9 @@ def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Pa
     spool = Spool(tmp_path)
     needs = NodeNeeds(code="old")
     runner = RayExecutor(
-        ActorSpec("faking", "fake", "fake_evaluator:build", spool.place, resources={"CPU": 0.5}, needs=needs)
+        ActorSpec(
+            "faking", "fake", "tests.support.fake_evaluator:build", spool.place, resources={"CPU": 0.5}, needs=needs
+        )
     )
     end = run_campaign(CampaignController([request(0)], "c", FixedWorkers(1)), runner, record=spool.put)
     assert "died before they were ready: node " in (end.problem or "")

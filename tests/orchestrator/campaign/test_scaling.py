@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from fake_evaluator import request
 
 from orchestrator.campaign.actions import Dispatch, Kill, Spawn
 from orchestrator.campaign.controller import CampaignController
@@ -12,6 +11,7 @@ from orchestrator.campaign.progress import Progress, WorkerTime
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Keep, Pool, Resize, ScalingPolicy, Shrink
 from orchestrator.campaign.simulated import Behaviour, SimulatedClock, SimulatedExecutor
+from tests.support.fake_evaluator import request
 
 
 @pytest.mark.parametrize(

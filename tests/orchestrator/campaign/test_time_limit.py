@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fake_evaluator import RECIPE, request
-
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.failure import FailurePolicy
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.campaign.simulated import Behaviour, SimulatedClock, SimulatedExecutor
 from orchestrator.campaign.time_limit import TimeLimits
-from workers.label import LabelJob, Outcome, Report
+from tests.support.fake_evaluator import RECIPE, request
+from workers.messages.label import LabelJob, Outcome, Report
 
 PATIENT = RECIPE.model_copy(update={"time_limit_s": 1800.0})
 

@@ -15,9 +15,9 @@ import pytest
 from orchestrator.cli.app import main
 from orchestrator.cli.refresh import described
 from orchestrator.cli.status import describe
-from orchestrator.generations import publish
-from orchestrator.refresh.changes import NothingToDo
-from orchestrator.refresh.decisions import Record, write_record
+from orchestrator.predictors.decisions import Record, write_record
+from orchestrator.predictors.generations import publish
+from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import write_generation
 

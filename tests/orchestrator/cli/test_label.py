@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.campaign.driver import most_resources
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
-from orchestrator.labelling import most_resources
-from orchestrator.ray_session import actors_that_fit, check_recipe_fits
+from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits
 from orchestrator.store.delta import DeltaLabelStore
-from workers.recipe import Recipe
+from workers.messages.recipe import Recipe
 
 Program = Callable[..., tuple[int, dict[str, Any]]]
 TINY = ["--set", "steps=20", "--set", "ema=0.8", "--set", "batch=4", "--set", "train_images=16"]

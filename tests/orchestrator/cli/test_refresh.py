@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.cli import refresh as module
 from orchestrator.errors import ConfigError, RefreshError
-from orchestrator.refresh.changes import NothingToDo
-from orchestrator.refresh.run import Trained
+from orchestrator.predictors.refresh.changes import NothingToDo
+from orchestrator.predictors.refresh.run import Trained
 
 
 def test_watch_outlives_trouble(

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from store_reports import report
 
 from orchestrator.cli import status as module
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.store_reports import report
 
 
 def test_watch_shows_what_has_come_since(

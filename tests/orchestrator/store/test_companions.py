@@ -3,10 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from store_reports import report as report_of
-
 from orchestrator.store.memory import MemoryLabelStore
-from workers.spool import Spool
+from tests.support.store_reports import report as report_of
+from workers.storage.spool import Spool
 
 
 def test_companions_are_rows_of_their_own(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from statistics import median
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from store_reports import report
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
 from orchestrator.store import Committer, DeltaLabelStore, keyed_table, merge
 from orchestrator.store.schema import LABELS, describe
 from predictor.graph import Graph, Node
-from workers.spool import Spool
+from tests.support.store_reports import report
+from workers.storage.spool import Spool
 
 FIXTURE = Path(__file__).parent / "fixtures" / "v1"
 

@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
-from store_reports import report
 
 from orchestrator.errors import StoreError
 from orchestrator.store import Committer, DeltaLabelStore, MemoryLabelStore
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS
 from predictor.graph import Graph, Node
-from workers.label import Outcome
-from workers.spool import Spool
+from tests.support.store_reports import report
+from workers.messages.label import Outcome
+from workers.storage.spool import Spool
 
 GRAPH = Graph((Node("input", (), 3, 3, 64, 64), Node("output", (0,), 3, 3, 64, 64)), (3, 8, 8))
 

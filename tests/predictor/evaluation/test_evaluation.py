@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_sets import label_set
 
 from predictor.evaluation import SPLITS, Answer, Round, answers, draw_plots, markdown, questions, rounds, summarise
 from predictor.evaluation.metrics import bootstrap_interval, scores
 from predictor.evaluation.plots import LEVELS, coverage
 from predictor.models import Prediction
+from tests.support.synthetic_sets import label_set
 
 SETS = [
     label_set("a/seg/x", 90, [1, 0, 0, 0, 0]),

@@ -14,13 +14,13 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from module_of import Of
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from predictor.errors import AIOPError
 from predictor.graph import Graph, OnnxError, read_onnx, trace
 from predictor.graph.from_onnx import identity
+from tests.support.graph_modules import Of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporters' own
 LEGACY = {"dynamo": False, "training": torch.onnx.TrainingMode.PRESERVE}

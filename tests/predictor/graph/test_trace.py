@@ -13,11 +13,11 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from module_of import Of
 from torch import Tensor, nn
 
 from predictor import measure_cost
 from predictor.graph import Graph, Node, TraceError, trace
+from tests.support.graph_modules import Of
 
 SIZE = (3, 32, 32)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from synthetic_sets import label_set
 
 from predictor import Predictor
 from predictor.label_set import LabelSet
 from predictor.models import ModelError, get_model
 from predictor.models.stacked import Stacked
 from predictor.networks.fitting import Settings
+from tests.support.synthetic_sets import label_set
 
 WEIGHTS = {"seg": [1.0, 0.3, -0.5, 0.2, 0.4], "cls": [0.3, 0.8, 0.1, -0.4, 0.0], "det": [-0.6, 0.5, 0.4, 0.0, 0.7]}
 SEG, CLS, DET = (label_set(f"a/{task}/x", 150, weights, first=1000) for task, weights in WEIGHTS.items())

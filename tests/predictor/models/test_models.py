@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from synthetic_sets import label_set, random_graph
 
-from predictor.features import Collated
-from predictor.graph_pool import GraphPool
+from predictor.features.graph_pool import GraphPool
+from predictor.features.nodes import Collated
 from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import Published
 from predictor.models.small_sets import worth_learning
 from predictor.models.stacked import Stacked
 from predictor.networks.fitting import Settings
+from tests.support.synthetic_sets import label_set, random_graph
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
 KNOWN = label_set("a/seg/x", 150, [0.9, 0.4, -0.6, 0.1, 0.5], first=1000)

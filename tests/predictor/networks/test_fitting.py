@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic_sets import label_set
 from torch import Tensor
 
 from predictor.models.scaling import standard_scores
@@ -15,6 +14,7 @@ from predictor.networks.examples import FOLDS, Examples, folds
 from predictor.networks.fitting import Lesson, Progress, Settings, Unwatched, fit, mean_squared
 from predictor.networks.joint import Joint
 from predictor.networks.journal import FolderJournal, read_progress
+from tests.support.synthetic_sets import label_set
 
 SETS = [label_set("a/seg/x", 60, [1, 0, 0, 0, 0]), label_set("a/det/x", 60, [0, 1, 0, 0, 0]).take(np.arange(40))]
 EXAMPLES = Examples.of(SETS, [standard_scores(one.values) for one in SETS])

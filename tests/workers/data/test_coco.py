@@ -12,8 +12,8 @@ from PIL import Image
 from pycocotools import mask as pixels
 
 from workers.data import VOID, Sample, Vocabulary, open_data
-from workers.data.coco import DataWarning
-from workers.data.coco_outlines import _decode_lengths
+from workers.data.coco.dataset import DataWarning
+from workers.data.coco.masks import _decode_lengths
 from workers.errors import BadDataFailure, DataError
 
 SIZE = (8, 6)  # width, height
@@ -352,8 +352,8 @@ def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: P
 
 
 def test_of_large_sets_sizes_and_the_first_images_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.data.coco._MANY", 2)
-    monkeypatch.setattr("workers.data.coco._VERIFIED", 1)
+    monkeypatch.setattr("workers.data.coco.dataset._MANY", 2)
+    monkeypatch.setattr("workers.data.coco.dataset._VERIFIED", 1)
     before = open_data(f"coco:{folder}", "det").fingerprint()
     last = folder / "images/val/3.jpg"
     last.write_bytes(b"x" * last.stat().st_size)

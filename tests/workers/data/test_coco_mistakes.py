@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from workers.data import open_data
-from workers.data.coco import DataWarning
+from workers.data.coco.dataset import DataWarning
 from workers.errors import DataError
 
 Record = dict[str, Any]

@@ -4,11 +4,11 @@ import pytest
 import torch
 import torchvision
 
-from workers.architecture import Architecture
 from workers.data import Vocabulary
 from workers.detectors import engine, kernels
 from workers.detectors.config import detector_config
 from workers.errors import RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 
 WORDS = Vocabulary(("a", "b", "c", "grass", "sky"), 3)

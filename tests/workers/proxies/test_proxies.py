@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workers.architecture import Architecture
-from workers.label import LabelJob, LabelRequest
+from workers.messages.architecture import Architecture
+from workers.messages.label import LabelJob, LabelRequest
+from workers.messages.recipe import Recipe
 from workers.proxies import Probe, ProxyEvaluator, proxy_families
-from workers.recipe import Recipe
 from workers.tasks import get_task, task_names
-from workers.training import Network
+from workers.training.full import Network
 
 NAMES = {"depth", "naswot", "jacov", "synflow", "snip", "grad_norm", "fisher", "zico"}
 CELL = ["nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "none", "nor_conv_1x1"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from predictor.errors import AIOPError
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
+from workers.messages.architecture import Architecture
 from workers.spaces import Space, get_space, space_names
 
 

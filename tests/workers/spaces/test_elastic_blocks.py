@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError
+from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.mobilenetv3 import MobileNetV3
 from workers.spaces.proxylessnas import ProxylessNAS

@@ -4,8 +4,8 @@ import pytest
 import timm
 import torch
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.mnasnet import MnasNet
 from workers.spaces.transnas_macro import TransNasMacro, pyramid_codes

@@ -7,8 +7,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError, RecipeError
+from workers.messages.architecture import Architecture
 from workers.spaces import Body, get_space
 from workers.spaces.zoo import MODELS
 

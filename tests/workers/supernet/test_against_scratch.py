@@ -9,18 +9,18 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from orchestrator.ranking import rank_correlation
-from workers.architecture import Architecture
-from workers.computing import compute_on
-from workers.data.loading import SplitCache
-from workers.recipe import Recipe
+from orchestrator.predictors.ranking import rank_correlation
+from workers.execution.computing import compute_on
+from workers.messages.architecture import Architecture
+from workers.messages.recipe import Recipe
+from workers.messages.shared_recipe import SupernetRecipe, load_shared_recipe
 from workers.spaces import get_space
 from workers.supernet.calibration import calibrate
-from workers.supernet.recipe import SupernetRecipe, load_shared_recipe
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
-from workers.training import Network, build_network, evaluate_network, initialise, normalised, train_network
+from workers.training.full import Network, build_network, evaluate_network, initialise, normalised, train_network
+from workers.training.loading import SplitCache
 
 NETWORKS = 20
 PROBED = 50  # steps, to see how long one takes

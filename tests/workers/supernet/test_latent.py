@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from workers.architecture import Architecture
+from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.base import Body
 from workers.supernet.latent import BodySwapping, LatentSampling, _sampled

@@ -12,16 +12,16 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from workers.architecture import Architecture
-from workers.artifacts import ArtifactFolder
 from workers.errors import RecipeError
-from workers.label import LabelRequest
+from workers.messages.architecture import Architecture
+from workers.messages.label import LabelRequest
+from workers.messages.shared_recipe import load_shared_recipe
 from workers.spaces import get_space
+from workers.storage.artifacts import ArtifactFolder
 from workers.supernet.bodies import bare_network
 from workers.supernet.once_for_all import load_published, published_fingerprint
 from workers.supernet.prepare import Preparation
 from workers.supernet.progress import Step
-from workers.supernet.recipe import load_shared_recipe
 from workers.supernet.weights import SharedWeights
 
 Tensors = dict[str, Tensor]

@@ -11,17 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from workers.artifacts import ArtifactFolder
 from workers.data import open_data
-from workers.data.loading import SplitCache
 from workers.errors import ArtifactError
-from workers.label import LabelJob, LabelRequest
+from workers.messages.label import LabelJob, LabelRequest
+from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 from workers.spaces import get_space
+from workers.storage.artifacts import ArtifactFolder
 from workers.supernet.evaluator import SharedEvaluator
 from workers.supernet.prepare import Preparation
 from workers.supernet.progress import Step
-from workers.supernet.recipe import SharedRecipe, load_shared_recipe
 from workers.tasks import get_task
+from workers.training.loading import SplitCache
 
 TASKS = ("cls", "det", "iseg", "pano", "pose", "seg")
 SMALL = {"channels": [8, 8, 8, 8], "reduction": "pool"}
@@ -135,9 +135,9 @@ def test_a_frozen_body_stays_as_it_was_shared(tmp_path: Path, monkeypatch: pytes
     asked = request(train_body=False, ema=0)
     preparation(tmp_path, asked).make()
     evaluator, seen = SharedEvaluator(str(tmp_path)), list[dict[str, torch.Tensor]]()
-    import workers.training
+    import workers.training.full
 
-    train = workers.training.train_network
+    train = workers.training.full.train_network
 
     def watched(network: Any, *rest: Any) -> Any:
         seen.append({name: value.clone() for name, value in network.state_dict().items()})
@@ -145,7 +145,7 @@ def test_a_frozen_body_stays_as_it_was_shared(tmp_path: Path, monkeypatch: pytes
         seen.append(dict(trained.state_dict()))
         return trained
 
-    monkeypatch.setattr(workers.training, "train_network", watched)
+    monkeypatch.setattr(workers.training.full, "train_network", watched)
     evaluator(LabelJob(asked, "c"))
     before, after = seen
     assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("body."))

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from workers.architecture import Architecture
 from workers.data import DataSet, Sample, open_data
-from workers.data.loading import CachedSplit
 from workers.errors import DivergedFailure
+from workers.messages.architecture import Architecture
+from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces import get_space
 from workers.supernet.calibration import calibrate
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
-from workers.supernet.recipe import SupernetRecipe
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
-from workers.training import build_network
+from workers.training.full import build_network
+from workers.training.loading import CachedSplit
 
 TASK, SPACE = get_task("cls"), get_space("nasbench201")
 DATA = open_data("shapes:train=48,held_out=6", "cls")

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from workers.data import open_data
-from workers.data.loading import CachedSplit
+from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces import get_space
 from workers.supernet.bodies import SharedBodies, bare_network
 from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
-from workers.supernet.recipe import HeadRecipe
 from workers.supernet.shared_head import fitted, train_head, widest_levels
 from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import get_task
-from workers.training import initialise
+from workers.training.full import initialise
+from workers.training.loading import CachedSplit
 
 SETTINGS: dict[str, Any] = {"channels": [8, 8, 8, 8], "reduction": "pool"}
 SPACE, SEG = get_space("nasbench201"), get_task("seg")

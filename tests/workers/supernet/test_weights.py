@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from workers.architecture import Architecture
 from workers.errors import GenotypeError
+from workers.messages.architecture import Architecture
 from workers.spaces import get_space, space_names
 from workers.supernet.calibration import calibrate
 from workers.supernet.weights import SharedWeights
-from workers.training import initialise
+from workers.training.full import initialise
 
 SHARING = [name for name in space_names() if get_space(name).covering()]
 IMAGES = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0)).float() / 60 - 2

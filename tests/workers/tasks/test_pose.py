@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from workers.data import Instance, Sample, Vocabulary, open_data
+from workers.data.joint_names import head_segment, mirror_order, torso
 from workers.data.outlines import JOINTS
 from workers.errors import BadDataFailure, RecipeError
+from workers.targets.people import Crops, cut
 from workers.tasks import get_task
 from workers.tasks.keypoint_heatmaps import decode, heatmap_loss, render
-from workers.tasks.keypoints import Crops, cut, head_segment, mirror_order, torso
 from workers.tasks.pose import DeconvolutionHead
 
 TASK = get_task("pose")

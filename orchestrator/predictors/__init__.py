@@ -1,0 +1,1 @@
+"""Predictors over time: label sets, training, generations, evaluation."""

@@ -1,0 +1,1 @@
+"""Networks by name, and published results of them as labels."""

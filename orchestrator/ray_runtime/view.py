@@ -1,0 +1,44 @@
+"""The Ray cluster as people look at it while a campaign runs."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from contextlib import suppress
+from typing import Any
+
+from orchestrator.ray_runtime.session import check_answers
+
+
+def cluster_now() -> dict[str, Any]:
+    """Nodes, cores and GPUs in use and label workers of the cluster of RAY_ADDRESS, else of one on this machine.
+
+    Starts none: empty where there is none, `problem` alone where the one of RAY_ADDRESS cannot be joined. Stays
+    connected for the next look.
+    """
+    ray: Any = importlib.import_module("ray")  # a second; only those who look at a cluster need it
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if not ray.is_initialized():
+            check_answers(address)
+            ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.CRITICAL)
+        total, free = dict(ray.cluster_resources()), dict(ray.available_resources())
+        return {
+            "nodes": sum(bool(node["Alive"]) for node in ray.nodes()),
+            **{f"{kind.lower()}s": _used(kind, total, free) for kind in ("CPU", "GPU") if total.get(kind)},
+            "label_workers": sum(name.startswith("label-") for name in _named_actors()),
+        }
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        with suppress(Exception):  # half a connection would answer for ever as this one did
+            ray.shutdown()
+        return {"problem": f"RAY_ADDRESS={address}: {' '.join(str(error).split())[:200]}"} if address else {}
+
+
+def _used(kind: str, total: dict[str, float], free: dict[str, float]) -> str:
+    return f"{total[kind] - free.get(kind, 0.0):g} of {total[kind]:g} in use"
+
+
+def _named_actors() -> list[str]:
+    util: Any = importlib.import_module("ray.util")
+    return [str(actor["name"]) for actor in util.list_named_actors(all_namespaces=True)]

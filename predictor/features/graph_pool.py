@@ -1,0 +1,40 @@
+"""Graphs in numbers, each read once and shared by all label sets that mention it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.features.nodes import Arrays, Collated, arrays
+from predictor.features.statistics import statistics_table
+from predictor.graph.structure import Graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphPool:
+    """nodes: the graphs for networks on graphs. statistics: (graphs, len(STATISTICS)), for models on tables."""
+
+    nodes: Collated
+    statistics: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, graphs: Iterable[Graph]) -> GraphPool:
+        """Graphs one after another. Raises KeyError for an operation that this version does not know."""
+        parts: list[Arrays] = []
+        rows = [statistics_table([])]
+        for graph in graphs:  # one at a time: as objects they take a hundred times the memory
+            parts.append(arrays(graph))
+            rows.append(statistics_table([graph]))
+        return cls(Collated.of(parts), np.concatenate(rows))
+
+    @classmethod
+    def join(cls, parts: Sequence[GraphPool]) -> GraphPool:
+        """All graphs of `parts` in a row."""
+        nodes, statistics = zip(*((part.nodes, part.statistics) for part in parts), strict=True)
+        return cls(Collated.join(nodes), np.concatenate(statistics))
+
+    def __len__(self) -> int:
+        return len(self.nodes)

@@ -1,0 +1,1 @@
+"""Tests, in folders that mirror the packages; `tests.support` holds what several of them share."""

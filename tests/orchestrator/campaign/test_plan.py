@@ -1,0 +1,70 @@
+"""What a campaign is going to make, before any worker starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from orchestrator.campaign.config import CampaignConfig
+from orchestrator.campaign.plan import plan_campaign
+from orchestrator.errors import ConfigError
+
+
+def _plan(**fields: object):
+    return plan_campaign(CampaignConfig.checked(**({"task": "seg", "num": 2, "audit": 2} | fields)))
+
+
+def test_an_audit_of_proxies_is_made_by_the_recipe_they_were_given() -> None:
+    plan = _plan(fidelity="proxy", set={"steps": 120, "body": {"cells": 2}})
+    assert [r.fidelity for r in plan.audit] == ["full", "full"]
+    assert [r.recipe for r in plan.audit] == [r.recipe for r in plan.requests]
+    assert plan.audit[0].recipe.steps == 120
+
+
+def test_an_audit_of_a_fine_tune_is_made_by_the_recipe_it_stands_in_for() -> None:
+    plan = _plan(fidelity="shared", set={"steps": 120, "head": {"width": 8}})
+    full, shared = plan.audit[0].recipe, plan.requests[0].recipe
+    assert shared.steps == 120
+    assert full.steps > 120  # a budget of the fine-tune is none of the full label's
+    assert full.head == shared.head == {"width": 8}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> str:
+    for part in ("train", "val"):
+        for folder, pixels in (("images", np.zeros((8, 8, 3), np.uint8)), ("annotations", np.eye(8, dtype=np.uint8))):
+            place = tmp_path / folder / part
+            place.mkdir(parents=True)
+            Image.fromarray(pixels).save(place / "one.png")
+    return f"masks:{tmp_path}"
+
+
+def test_weights_learn_from_the_images_of_the_labels_where_the_same_task_teaches_them(photographs: str) -> None:
+    def taught(**fields: object) -> tuple[str, str]:
+        recipe = _plan(**fields).requests[0].recipe
+        return recipe.supernet.task, recipe.supernet.data
+
+    assert taught(data=photographs) == ("seg", photographs)
+    assert taught(data=photographs, set={"supernet": "cls.laptop"}) == ("cls", "shapes")
+    assert taught(data=photographs, set={"supernet": {"data": "shapes:train=9"}}) == ("seg", "shapes:train=9")
+    assert taught(task="pose", data="shapes:train=9") == ("cls", "shapes")
+
+
+def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(photographs: str) -> None:
+    other = {"supernet": "cls.laptop"}
+    doubt = _plan(data=photographs, set=other, audit=0).doubt
+    assert doubt is not None
+    assert f"labels of {photographs} start from weights that learnt from shapes" in doubt
+    assert _plan(data=photographs, set=other, audit=2).doubt is None
+    assert _plan(data=photographs, audit=0).doubt is None
+    assert _plan(data=photographs, audit=0, fidelity="full").doubt is None
+    assert _plan(data="shapes:train=9", set=other, audit=0).doubt is None
+    assert _plan(data="shapes", set=other, audit=0).doubt is None
+
+
+def test_weights_that_several_workers_train_need_a_folder() -> None:
+    with pytest.raises(ConfigError, match=r"^--set supernet\.workers=2: they train into a folder that all reach, and"):
+        _plan(store="s3://bucket/labels", set={"supernet": {"workers": 2}})

@@ -1,0 +1,127 @@
+"""Shared weights trained by two Ray Train workers, one of which dies on the way."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from orchestrator.campaign.preparation import missing_artifacts, prepare
+from workers.data import open_data
+from workers.messages.label import LabelRequest
+from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
+from workers.spaces import get_space
+from workers.supernet.progress import Step
+from workers.supernet.sandwich import Supernet
+from workers.tasks import get_task
+from workers.training.loading import CachedSplit
+
+SMALL = {"channels": [8, 8, 8, 8], "reduction": "pool"}
+DATA = "shapes:train=24,held_out=6"
+SUPERNET = {"steps": 40, "batch": 8, "ema": 0.8, "sampled": 1, "save_every": 10, "data": DATA, "input_size": (32, 32)}
+
+
+def asked(**changes: object) -> LabelRequest:
+    overrides = {
+        "steps": 6,
+        "batch": 4,
+        "ema": 0.5,
+        "body": SMALL,
+        "input_size": (64, 64),
+        "supernet": SUPERNET | changes,
+        "shared_head": {"method": "none"},
+    }
+    recipe = load_shared_recipe("laptop", "pose", "nasbench201", overrides)
+    return LabelRequest(next(get_space("nasbench201").sequence(3)), "pose", DATA, "f", "shared", recipe, 0)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers have: more add up in another order
+    yield
+    torch.set_num_threads(before)
+
+
+def test_workers_stay_equal_and_see_other_images_than_one_alone() -> None:
+    request = asked(workers=2, steps=4, ema=0)
+    assert isinstance(request.recipe, SharedRecipe)
+    together = trained_in_step(request)
+    whole = request.recipe.supernet.model_copy(update={"workers": 1})
+    data, task = open_data(DATA, "cls"), get_task("cls")
+    alone = Supernet(get_space("nasbench201"), task, data.vocabulary("cls"), whole)
+    for _ in alone.train(CachedSplit(data, "train", task, whole.input_size, None, 16)):
+        pass
+    differences = [float((v - together[k]).abs().max()) for k, v in alone.averaged.state_dict().items()]
+    assert 0 < max(differences) < 0.05  # batch norms see half a batch
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_two_workers_train_together_and_survive_the_death_of_one(tmp_path: Path) -> None:
+    request, said = asked(workers=2, cpus=1), list[Step]()
+    killed = list[int]()
+
+    def watch(step: Step) -> None:
+        said.append(step)
+        if step.step >= 12 and not killed:
+            killed.append(kill_a_training_worker())
+
+    prepare(str(tmp_path), request, watch)
+    assert killed
+    assert said[-1].steps == 40
+    assert not missing_artifacts(str(tmp_path), request)
+    (made,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert {path.name for path in made.iterdir()} == {"weights.safetensors", "manifest.json"}
+    together, wanted = load_file(made / "weights.safetensors"), trained_in_step(request)
+    assert together.keys() == wanted.keys()
+    assert all(torch.allclose(value, wanted[name], atol=1e-5) for name, value in together.items())
+
+
+def trained_in_step(request: LabelRequest) -> dict[str, torch.Tensor]:
+    """The weights of two workers that were never killed, here in two threads."""
+    assert isinstance(request.recipe, SharedRecipe)
+    recipe, task, data = request.recipe.supernet, get_task("cls"), open_data(DATA, "cls")
+    met, gradients = threading.Barrier(2), dict[int, torch.Tensor]()
+
+    def average(module: nn.Module) -> None:
+        own = [p.grad for p in module.parameters() if p.grad is not None]
+        gradients[threading.get_ident()] = torch.cat([g.flatten() for g in own])
+        met.wait()
+        mean = sum(gradients.values()) / 2
+        met.wait()
+        for gradient, part in zip(own, torch.split(mean, [g.numel() for g in own]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def train(rank: int) -> Supernet:
+        split = CachedSplit(data, "train", task, recipe.input_size, None, 16)
+        with numbers_of_its_own:  # initialisation seeds torch's global generator
+            supernet = Supernet(get_space("nasbench201"), task, data.vocabulary("cls"), recipe, rank)
+        for _ in supernet.train(split):
+            pass
+        return supernet
+
+    numbers_of_its_own = threading.Lock()
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr("workers.supernet.sandwich.average_gradients", average)
+        first, second = pool.map(train, (0, 1))
+    ends = [{k: v.detach() for k, v in s.averaged.state_dict().items()} for s in (first, second)]
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    return ends[0]
+
+
+def kill_a_training_worker() -> int:
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        if any("TrainWorker" in part for part in process.info["cmdline"] or []):
+            os.kill(process.pid, 9)
+            return int(process.pid)
+    return 0

@@ -1,0 +1,160 @@
+"""Published results: what is taken, what is refused line by line, and that nothing comes twice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from orchestrator.cli.app import main
+from orchestrator.errors import ConfigError
+from orchestrator.published.importing import Imported, import_results, trace_chunk
+from orchestrator.published.results_file import read_results
+from orchestrator.store import MemoryLabelStore
+from orchestrator.store.delta import DeltaLabelStore
+from predictor.graph import Graph
+
+CELL = "nasbench201:|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
+GOOD = f"""model,task,dataset,metric,value,input_size,recipe,flops,params
+{CELL},cls,cifar10,top1,0.9,32,published:200ep,,
+{CELL},cls,cifar100,top1,0.7,32,published:200ep,,
+{CELL},cls,cifar10,top1,0.91,32,published:200ep,,
+timm:resnet18,cls,imagenet-1k,top1,0.7,64,published:a1,1e9,1e7
+transnas-macro:124200,depth,taskonomy,ssim,0.6,64x128,,,
+"""
+
+
+def imported(text: str, folder: Path, store: MemoryLabelStore | None = None) -> tuple[Imported, MemoryLabelStore]:
+    path = folder / "results.csv"
+    path.write_text(text)
+    store = store or MemoryLabelStore()
+    results, refused = read_results(path)
+    outcome = import_results(results, store, lambda chunks: map(trace_chunk, chunks))
+    outcome.refused += refused
+    return outcome, store
+
+
+def test_results_become_labels_with_graphs(tmp_path: Path) -> None:
+    outcome, store = imported(GOOD, tmp_path)
+    assert (outcome.rows, outcome.added, outcome.networks, outcome.refused) == (5, 5, 3, [])
+    rows = store.labels(fidelity="published").to_pylist()
+    found = {(r["space"], r["task"], r["fingerprint"], r["seed"]): r["value"] for r in rows}
+    assert found == {
+        ("nasbench201", "cls", "cifar10", 0): 0.9,
+        ("nasbench201", "cls", "cifar10", 1): 0.91,
+        ("nasbench201", "cls", "cifar100", 0): 0.7,
+        ("timm", "cls", "imagenet-1k", 0): 0.7,
+        ("transnas-macro", "depth", "taskonomy", 0): 0.6,
+    }
+    graphs = {(g["space"], g["task"]): Graph.from_json(g["graph"]) for g in store.graphs().to_pylist()}
+    assert store.graphs().num_rows == 3  # data sets share theirs
+    assert graphs["transnas-macro", "depth"].input_size == (3, 64, 128)
+    assert all(r["flops"] == graphs[r["space"], r["task"]].flops for r in rows)
+
+
+def test_the_same_file_adds_nothing_and_builds_nothing(tmp_path: Path) -> None:
+    _, store = imported(GOOD, tmp_path)
+    again, _ = imported(GOOD + "timm:resnet18,cls,imagenet-real,top1,0.8,64,published:a1,,\n", tmp_path, store)
+    assert (again.added, again.known, again.networks) == (1, 5, 1)
+
+
+def test_files_are_networks_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    node = helper.make_node("Relu", ["x"], ["y"])
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 32]) for name in "xy")
+    onnx.save(helper.make_model(helper.make_graph([node], "net", [x], [y])), "net.onnx")
+    shutil.copy("net.onnx", "copy.onnx")
+    header = GOOD.splitlines()[0]
+    lines = (f"{name},cls,d,top1,0.5,{side},," for name, side in [("net.onnx", 32), ("copy.onnx", 32), ("net.onnx", 8)])
+    outcome, _ = imported("\n".join([header, *lines, "gone.onnx,cls,d,top1,0.5,32,,"]), tmp_path)
+    reasons = {line.line: line.reason for line in outcome.refused}
+    assert reasons.keys() == {4, 5}
+    assert "takes images of 3x32x32, not 3x8x8" in reasons[4]
+    assert "gone.onnx: No such file" in reasons[5]
+    assert outcome.added == 2  # the copy counts as the network trained again, as a repeated line does
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("timm:no_such_net,cls,d,top1,0.5", "timm has none of that name"),
+        ("resnet18,cls,d,top1,0.5", "write timm:..."),
+        ("nasbench201:|oops~0|,cls,d,top1,0.5", "nasbench201"),
+        ("timm:resnet18,cls,d,top1,nan", "value nan is not finite"),
+        ("timm:resnet18,cls,d,top1,inf", "value inf is not finite"),
+        ("timm:resnet18,cls,d,top1,good", "value good is no number"),
+        ("timm:resnet18,cls,d,top1,", "no value"),
+        (",cls,d,top1,0.5", "no model"),
+        ("timm:resnet18,,d,top1,0.5", "no task"),
+        ("timm:resnet18,cls,d,top1,0.5,big", "input_size big is not SIDE or HEIGHTxWIDTH"),
+        ("timm:vit_tiny_patch16_224,cls,d,top1,0.5,100", "cannot run on an image of 3x100x100"),
+        ("no.module:f,cls,d,top1,0.5", "ModuleNotFoundError"),
+        ("timm:resnet18", "no task"),
+    ],
+)
+def test_a_bad_line_is_told_and_the_others_go_in(line: str, reason: str, tmp_path: Path) -> None:
+    header, *others = GOOD.splitlines()
+    outcome, store = imported("\n".join([header, others[0], line, others[4]]) + "\n", tmp_path)
+    [refused] = outcome.refused
+    assert refused.line == 3
+    assert reason in refused.reason
+    assert "\n" not in refused.reason
+    assert store.labels().num_rows == outcome.added == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"model,task,value\n", "has no column dataset, metric: needs model, task, dataset, metric, value"),
+        (b"", "has no column model"),
+        (b"model,task,dataset,metric,value\n\xff\xfe", "cannot be read"),
+        (b'model,task,dataset,metric,value\na,"b', "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_whole(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as refusal:
+        read_results(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_gzipped_files_are_read_and_torn_ones_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv.gz"
+    whole = gzip.compress(GOOD.encode())
+    path.write_bytes(whole)
+    assert len(read_results(path)[0]) == 5
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_results(path)
+
+
+class _Context:
+    dashboard_url = None
+
+
+def test_the_command_traces_on_ray(
+    ray_session: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "init", lambda **_: _Context())
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # the session's Ray stays
+    path, store = tmp_path / "results.csv", str(tmp_path / "store")
+    path.write_text(GOOD + "timm:no_such_net,cls,d,top1,0.5,,,,\n")
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "import", str(path), "--store", store, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 1
+    assert (told["rows"], told["added"], [line["line"] for line in told["refused"]]) == (6, 5, [7])
+    assert DeltaLabelStore(store).graphs().num_rows == 3

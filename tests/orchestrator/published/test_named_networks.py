@@ -1,0 +1,172 @@
+"""Networks by name, and the command that tells their graphs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from orchestrator.cli.app import main
+from orchestrator.published.named_networks import open_model
+from predictor.errors import AIOPError
+from predictor.graph import Graph, trace
+from workers.data.base import Vocabulary
+from workers.spaces import get_space
+from workers.tasks import get_task
+from workers.training.full import Network
+
+CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
+
+
+def onnx_file(
+    folder: Path, width: int = 4, name: str = "net.onnx", settings: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    network = nn.Sequential(
+        nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 2)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says of its older exporter
+        torch.onnx.export(network, (torch.zeros(1, 3, 32, 32),), str(folder / name), dynamo=False, **settings)
+    return str(folder / name)
+
+
+def test_an_onnx_file_is_what_it_says_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_model(onnx_file(tmp_path))
+    assert trace(opened.build(), (3, 32, 32)).params == 3 * 4 * 9 + 4 + 4 * 2 + 2
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        trained = open_model(onnx_file(tmp_path, name="trained.onnx"))
+    assert trained.architecture == opened.architecture
+    assert open_model(onnx_file(tmp_path, width=5, name="other.onnx")).architecture != opened.architecture
+    monkeypatch.chdir(tmp_path)
+    assert open_model("net.onnx").name == opened.name
+
+
+@pytest.mark.parametrize("task", ["seg", "pose"])
+def test_a_body_with_a_head_keeps_its_graph_in_a_file(task: str, tmp_path: Path) -> None:
+    # No operation twice on the same value: exporters would compute it once.
+    cell = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
+    space, words = get_space("nasbench201"), Vocabulary(("a", "b"), 2, ("hand", "foot"))
+    body = space.build(open_model(f"nasbench201:{cell}").architecture, {"channels": [8, 8, 8, 8]})
+    network = Network(body, get_task(task).build_head(body.channels, body.strides, words, {})).eval()
+    how = {"dynamo": False, "training": torch.onnx.TrainingMode.PRESERVE}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), str(tmp_path / "net.onnx"), **how)
+    found = trace(open_model(str(tmp_path / "net.onnx")).build(), (3, 64, 64))
+    assert found.id == trace(network, (3, 64, 64)).id
+
+
+def linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+
+
+def nothing() -> str:
+    return "no module"
+
+
+def broken() -> nn.Module:
+    raise ValueError("not today")
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("timm:resnet18.a1_in1k", 64),
+        (f"nasbench201:{CELL}", 32),
+        (
+            'mnasnet:{"e":[4,1,4,6,4,6,6],"k":[5,5,3,3,5,5,3],"d":[1,1,3,1,2,1,2],"se":[false,false,false,false,false,'
+            "false,false]}",
+            64,
+        ),
+        ("transnas-macro:124200", 64),
+        ("mobilenetv3:" + next(get_space("mobilenetv3").sequence(0)).genotype, 64),
+    ],
+)
+def test_every_kind_is_built_without_weights(name: str, side: int) -> None:
+    opened = open_model(name)
+    network = opened.build()
+    assert all(p.is_meta for p in network.parameters())
+    assert trace(network, (3, side, side)).params == sum(p.numel() for p in network.parameters())
+    assert open_model(name).architecture == opened.architecture
+
+
+def test_anybodys_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "some.package", sys.modules[__name__])
+    assert isinstance(open_model("some.package:linear").build(), nn.Sequential)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet50", "write timm:..., mmdet:..., "),
+        ("timm:", "write timm:..."),
+        ("keras:vgg", "write timm:..."),
+        ("timm:resnet_of_nobody", "timm has none of that name"),
+        ("mmdet:configs/none.py", "no such file below"),
+        ("nasbench201:|x~0|", "nasbench201"),
+        ("mobilenetv3:{", "no JSON of a genotype"),
+        ('mobilenetv3:{"depth":[9]}', "mobilenetv3 genotype"),
+        ("some.package:missing", "AttributeError"),
+        ("some.package:broken", "ValueError: not today"),
+        ("some.package:nothing", "returns str: let it return a torch.nn.Module"),
+        ("no.such.package:f", "ModuleNotFoundError"),
+        ("/nowhere/net.onnx", "/nowhere/net.onnx: No such file or directory: name an ONNX file"),
+    ],
+)
+def test_what_cannot_be_opened_says_why_in_one_line(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "some.package", sys.modules[__name__])
+    with pytest.raises(AIOPError) as refusal:
+        open_model(name).build()
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "graph", *arguments])
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+def test_the_command_draws_and_writes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    svg, out = tmp_path / "g.svg", tmp_path / "g.json"
+    name = f"nasbench201:{CELL}"
+    assert run(monkeypatch, name, "--input-size", "32x64", "--svg", str(svg), "--out", str(out), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    found = Graph.from_json(out.read_text())
+    assert (told["nodes"], told["flops"], told["id"]) == (len(found.nodes), found.flops, found.id)
+    assert found.input_size == (3, 32, 64)
+    boxes = [e for e in ElementTree.parse(svg).getroot() if e.tag.endswith("rect")]
+    corners = {(box.get("x"), box.get("y")) for box in boxes}
+    assert len(boxes) == len(corners) == len(found.nodes)  # none lies on another
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["timm:resnet18", "--input-size", "big"], "--input-size big: write SIDE or HEIGHTxWIDTH"),
+        (["timm:resnet18", "--input-size", "0"], "--input-size 0"),
+        (["timm:vit_tiny_patch16_224", "--input-size", "100"], "cannot run on an image of 3x100x100"),
+        (["timm:resnet18", "--svg", "/nowhere/g.svg"], "name a file that can be written"),
+    ],
+)
+def test_mistakes_end_with_exit_code_2(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert torch.get_default_device() == torch.device("cpu")

@@ -1,0 +1,57 @@
+"""Labels made elsewhere join a store, under the keys they have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.app import main
+from orchestrator.store import DeltaLabelStore, MemoryLabelStore
+from orchestrator.store import copy_labels as merging
+from orchestrator.store.copy_labels import Merged, merge
+from tests.support.store_reports import report
+from workers.messages.label import Outcome
+
+
+def test_labels_graphs_and_attempts_are_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "_TOGETHER", 2)
+    source, target, seen = MemoryLabelStore(), MemoryLabelStore(), list[tuple[int, int]]()
+    source.commit([report(seed) for seed in range(5)])
+    source.commit([report(9, outcome=Outcome.DIVERGED, final=True)])
+    target.commit([report(0, value=0.9, campaign="mine")])
+    assert merge(source, target, lambda *count: seen.append(count)) == Merged(5, 4, 1, 6)
+    assert seen == [(2, 4), (4, 4)]
+    assert target.keys() == source.keys()
+    assert target.finally_failed() == source.finally_failed() != set()
+    assert sorted(target.labels()["value"].to_pylist()) == [0.5, 0.5, 0.5, 0.5, 0.9]
+    before = target.version()
+    assert merge(source, target) == Merged(5, 0, 5, 0)
+    assert target.version() == before
+
+
+def test_the_command_names_what_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    DeltaLabelStore(tmp_path / "theirs").commit([report(1), report(2)])
+    command = ["orchestrator", "import", f"file://{tmp_path}/theirs", "--store", str(tmp_path / "mine"), "--json"]
+    monkeypatch.setattr(sys, "argv", command)
+    for added in (2, 0):
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["rows"], told["added"], told["known"]) == (2, added, 2 - added)
+    assert DeltaLabelStore(tmp_path / "mine").labels().num_rows == 2
+
+
+def test_a_folder_without_labels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "import", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"error: {tmp_path}: holds no labels: name a label store or a CSV file" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What several tests share: fakes, synthetic label sets, a cluster rig, an S3 server."""

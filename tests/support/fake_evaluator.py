@@ -1,0 +1,54 @@
+"""An evaluator that does what the genotype says: {"do": ..., "seconds": ...}."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from workers.errors import BadDataFailure, DivergedFailure, OutOfMemoryFailure
+from workers.messages.architecture import Architecture
+from workers.messages.label import LabelJob, LabelRequest, Measurement
+from workers.messages.recipe import Recipe
+
+RECIPE = Recipe(name="fake", task="faking", time_limit_s=60)
+
+
+def request(n: int, do: str = "sleep", seconds: float = 0.0, recipe: Recipe = RECIPE, seed: int = 0) -> LabelRequest:
+    """A request whose fake evaluation goes as asked."""
+    architecture = Architecture.of("fake", {"n": n, "do": do, "seconds": seconds})
+    return LabelRequest(architecture, "faking", "synthetic", "f" * 16, "full", recipe, seed)
+
+
+def evaluate(job: LabelJob) -> Measurement:
+    """Do as the genotype says."""
+    values: dict[str, Any] = job.request.architecture.values
+    time.sleep(values["seconds"])
+    match values["do"]:
+        case "crash":
+            os._exit(17)
+        case "hang":
+            time.sleep(3600)
+        case "oom":
+            raise OutOfMemoryFailure("as asked")
+        case "oom_unless_split":
+            if job.split == 1:
+                raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+        case "raise":
+            raise KeyError("as asked")
+        case "bad_data":
+            raise BadDataFailure("as asked")
+        case "diverged":
+            raise DivergedFailure("as asked")
+    value = float("nan") if values["do"] == "nan" else 0.5
+    return Measurement(value, "fake", {"fake": value}, 1.0, 1.0, {"train": values["seconds"]})
+
+
+def build() -> Any:
+    """The evaluator."""
+    return evaluate
+
+
+def broken() -> Any:
+    """A factory that cannot build its evaluator."""
+    raise RuntimeError("no such thing")

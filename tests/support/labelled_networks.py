@@ -1,0 +1,33 @@
+"""Reports of labels of small random networks, the better the more FLOPs, and stores of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+
+from predictor.graph import Graph
+from tests.support.store_reports import report
+from tests.support.synthetic_sets import random_graph
+from workers.messages.architecture import Architecture
+from workers.messages.label import Report
+
+
+@cache
+def network(number: int) -> Graph:
+    """The graph of a network."""
+    return random_graph(number)
+
+
+@cache
+def _json(number: int) -> str:
+    return network(number).to_json()
+
+
+def labelled(number: int, task: str = "seg", value: float | None = None, space: str = "cells") -> Report:
+    """A label of a network."""
+    told = float(np.log2(network(number).flops) / 40) if value is None else value
+    made = report(task=task, space=space, value=told, graph=_json(number))
+    request = dataclasses.replace(made.job.request, architecture=Architecture.of(space, {"number": number}))
+    return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))

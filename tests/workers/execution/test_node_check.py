@@ -1,0 +1,83 @@
+"""What a machine is refused for, and in which words."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from workers.code_version import code_version
+from workers.errors import NodeError
+from workers.execution import node_check
+from workers.execution.node_check import NodeNeeds, check_node, mark_folder
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_check, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(node_check.platform, "node", lambda: "n7")
+
+
+def test_a_machine_that_has_all_is_taken(tmp_path: Path) -> None:
+    spool = tmp_path / "labels" / "_spool"
+    needs = NodeNeeds({str(spool): mark_folder(spool)}, data="shapes", task="seg")
+    check_node(needs)
+    assert mark_folder(spool) == needs.folders[str(spool)]  # for ever
+    assert [path.name for path in spool.iterdir()] == [".place"]
+
+
+def test_a_folder_that_is_missing_or_another_is_refused(tmp_path: Path) -> None:
+    needs = NodeNeeds({str(tmp_path / "spool"): mark_folder(tmp_path / "spool")})
+    shutil.rmtree(tmp_path / "spool")
+    with pytest.raises(NodeError, match=rf"^node n7: {tmp_path}/spool cannot be reached: mount shared storage"):
+        check_node(needs)
+    assert not (tmp_path / "spool").exists()  # else labels would be written where nobody looks
+    mark_folder(tmp_path / "spool")
+    with pytest.raises(NodeError, match=r"spool is another folder than the driver's: mount shared storage"):
+        check_node(needs)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    needs = NodeNeeds({str(tmp_path): mark_folder(tmp_path)})
+    monkeypatch.setattr(node_check.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(NodeError, match=r"cannot be written \(Read-only file system\): mount"):
+        check_node(needs)
+
+
+def test_data_that_is_not_there_is_refused() -> None:
+    with pytest.raises(NodeError, match=r"^node n7: --data .*/nowhere does not exist"):
+        check_node(NodeNeeds(data="masks:/nowhere", task="seg"))
+
+
+def test_other_code_is_refused() -> None:
+    with pytest.raises(NodeError, match=r"^node n7: runs other code than the driver \(\w{12}, not old\): .*`ray up"):
+        check_node(NodeNeeds(code="old"))
+
+
+def test_the_version_is_of_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("orchestrator", "predictor", "workers"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+
+    def version() -> str:
+        code_version.cache_clear()
+        return code_version()
+
+    seen = [version(), version()]
+    (tmp_path / "workers" / "a.py").write_text("x = 1")
+    seen.append(version())
+    (tmp_path / "workers" / "a.py").rename(tmp_path / "predictor" / "a.py")
+    seen.append(version())
+    (tmp_path / "predictor" / "a.pyc").write_text("")
+    seen.append(version())
+    code_version.cache_clear()
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 3
+    assert seen[3] == seen[4]

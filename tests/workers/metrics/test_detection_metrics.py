@@ -1,0 +1,168 @@
+"""Our metrics equal the reference implementations on the same predictions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from workers.data import Vocabulary, open_data
+from workers.data.panoptic_ids import id2rgb
+from workers.detectors import engine
+from workers.errors import BadDataFailure
+from workers.metrics.panoptic_quality import match
+from workers.targets.scenes import Found, Scene, Scenes, encode, scene_of
+from workers.tasks import get_task
+
+IMAGES = 12
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[Scenes, list[Found], Vocabulary]:
+    """Scenes of `shapes`, and predictions that are right, shifted, of another class, missing or doubled."""
+    rng, data, scenes, found = np.random.default_rng(0), open_data("shapes", "pano"), list[Scene](), list[Found]()
+    for index in range(IMAGES):
+        sample = data.sample("held-out", index)
+        scene = scene_of(sample, (96, 128), masks=True, maps=True)
+        scenes.append(scene)
+        boxes, scores, labels, rles = [], [], [], []
+        assert sample.panoptic is not None
+        panoptic = np.roll(sample.panoptic, int(rng.integers(0, 4)), axis=1)
+        for thing in sample.instances:
+            if rng.random() < 0.2:
+                continue
+            shift = int(rng.integers(-3, 4))
+            assert thing.mask is not None
+            boxes.append(np.array(thing.box) + shift)
+            labels.append(thing.category if rng.random() < 0.8 else (thing.category + 1) % 7)
+            scores.append(rng.random())
+            rles.append(encode(np.roll(thing.mask, shift, axis=1)))
+        order = np.argsort(-np.array(scores))
+        found.append(
+            Found(
+                np.array(boxes).reshape(-1, 4)[order],
+                np.array(scores)[order],
+                np.array(labels, dtype=np.int64)[order],
+                tuple(rles[i] for i in order),
+                panoptic,
+            )
+        )
+    return Scenes(tuple(scenes)), found, data.vocabulary("pano")
+
+
+@pytest.mark.parametrize(("task", "kind", "ours"), [("det", "bbox", "box_ap"), ("iseg", "segm", "mask_ap")])
+def test_average_precision_equals_mmdets(
+    batch: tuple[Scenes, list[Found], Vocabulary], task: str, kind: str, ours: str
+) -> None:
+    scenes, found, words = batch
+    meter = get_task(task).meter(words)
+    meter.update(found, scenes)
+    metrics = meter.compute()
+    theirs = _mmdet_average_precision(scenes, found, words, kind)
+    assert 0.05 < metrics[ours] < 0.95
+    # mmdet rounds to three digits.
+    assert metrics[ours] == pytest.approx(theirs[f"coco/{kind}_mAP"], abs=5.1e-4)
+    assert metrics[f"{ours}50"] == pytest.approx(theirs[f"coco/{kind}_mAP_50"], abs=5.1e-4)
+
+
+def _mmdet_average_precision(scenes: Scenes, found: list[Found], words: Vocabulary, kind: str) -> dict[str, float]:
+    engine.load()
+    from mmdet.evaluation import CocoMetric
+
+    metric = CocoMetric(metric=[kind])
+    metric.dataset_meta = {"classes": words.classes[: words.things]}
+    samples = []
+    for number, (scene, said) in enumerate(zip(scenes.scenes, found, strict=True)):
+        truth = scene.truth
+        instances = [
+            {
+                "bbox": truth.boxes[i].tolist(),
+                "bbox_label": int(truth.labels[i]),
+                "mask": truth.rles[i],
+                "ignore_flag": 0,
+            }
+            for i in range(len(truth.labels))
+        ]
+        pred = {"bboxes": torch.tensor(said.boxes), "scores": torch.tensor(said.scores)}
+        pred |= {"labels": torch.tensor(said.labels), "masks": list(said.rles)}
+        samples.append({"img_id": number, "ori_shape": truth.size, "instances": instances, "pred_instances": pred})
+    metric.process({}, samples)
+    result: dict[str, float] = metric.evaluate(len(samples))
+    return result
+
+
+def test_panoptic_quality_equals_mmdets(batch: tuple[Scenes, list[Found], Vocabulary], tmp_path: Path) -> None:
+    scenes, found, words = batch
+    meter = get_task("pano").meter(words)
+    meter.update(found, scenes)
+    metrics = meter.compute()
+    theirs = _mmdet_panoptic_quality(scenes, found, words, tmp_path)
+    assert 0.2 < metrics["pq"] < 0.99
+    for ours, name in (("pq", "PQ"), ("sq", "SQ"), ("rq", "RQ"), ("pq_things", "PQ_th"), ("pq_stuff", "PQ_st")):
+        assert 100 * metrics[ours] == pytest.approx(theirs[f"coco_panoptic/{name}"], abs=1e-9)
+
+
+def _mmdet_panoptic_quality(scenes: Scenes, found: list[Found], words: Vocabulary, folder: Path) -> dict[str, float]:
+    engine.load()
+    from mmdet.evaluation import CocoPanopticMetric
+
+    images, annotations, samples = [], [], []
+    for number, (scene, said) in enumerate(zip(scenes.scenes, found, strict=True)):
+        truth, name = scene.truth.panoptic, f"{number}.png"
+        assert truth is not None
+        assert said.panoptic is not None
+        height, width = truth.shape
+        Image.fromarray(id2rgb(np.where(truth < 0, 0, truth + 1))).save(folder / name)
+        segments = [
+            {"id": int(i) + 1, "category_id": int(i) // 1000, "iscrowd": 0, "area": int((truth == i).sum())}
+            for i in np.unique(truth[truth >= 0])
+        ]
+        images.append({"id": number, "file_name": name, "height": height, "width": width})
+        annotations.append({"image_id": number, "file_name": name, "segments_info": segments})
+        # mmdet's own convention: class + 1000 * number, the number of classes for void.
+        ids = np.where(said.panoptic < 0, len(words.classes), said.panoptic // 1000 + 1000 * (said.panoptic % 1000))
+        pred = {"sem_seg": torch.tensor(ids)[None]}
+        samples.append({"img_id": number, "img_path": name, "ori_shape": truth.shape, "pred_panoptic_seg": pred})
+    categories = [{"id": i, "name": n, "isthing": int(i < words.things)} for i, n in enumerate(words.classes)]
+    file = folder / "panoptic.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    metric = CocoPanopticMetric(ann_file=str(file), seg_prefix=str(folder), nproc=1)
+    metric.dataset_meta = {
+        "classes": words.classes,
+        "thing_classes": words.classes[: words.things],
+        "stuff_classes": words.classes[words.things :],
+    }
+    metric.process({}, samples)
+    result: dict[str, float] = metric.evaluate(len(samples))
+    return result
+
+
+def test_right_answers_score_one(batch: tuple[Scenes, list[Found], Vocabulary]) -> None:
+    scenes, _, words = batch
+    right = [
+        Found(s.truth.boxes, np.ones(len(s.truth.labels)), s.truth.labels, s.truth.rles, s.truth.panoptic)
+        for s in scenes.scenes
+    ]
+    pano = get_task("pano")
+    for meter in (pano.meter(words), *(pano.meter_also(task, words) for task in pano.also)):
+        meter.update(right, scenes)
+        metrics = meter.compute()
+        assert min(metrics.values()) == pytest.approx(1.0)
+
+
+def test_panoptic_matching_by_hand() -> None:
+    truth = np.array([[1001, 1001, 1001, 2000], [1002, 1002, 2000, -1]], dtype=np.int32)
+    said = np.array([[1001, 1001, 2000, 2000], [1005, 3001, 2000, 2000]], dtype=np.int32)
+    stat = match(truth, frozenset(), said)
+    # 1001: 2 of 3 match. 1002: overlap one half is no match: a miss, and a false alarm each of classes 1 and 3.
+    assert (stat[1].tp, stat[1].fn, stat[1].fp, stat[3].fp) == (1, 1, 1, 1)
+    assert stat[1].iou == pytest.approx(2 / 3)
+    # 2000: 2 shared of a union of 3, the pixel on void left out.
+    assert stat[2].iou == pytest.approx(2 / 3)
+
+
+def test_no_objects_to_find_is_bad_data() -> None:
+    with pytest.raises(BadDataFailure, match="no objects"):
+        get_task("det").meter(Vocabulary(("a",), 1)).compute()

@@ -1,0 +1,77 @@
+import json
+import os
+
+import pytest
+
+from tests.support.store_reports import report
+from workers.messages.label import Outcome
+from workers.storage.spool import Spool, report_from_dict, report_to_dict
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_report_survives_json(outcome):
+    before = report(seed=7, outcome=outcome, attempt=2, final=outcome is not Outcome.OK)
+    after = report_from_dict(json.loads(json.dumps(report_to_dict(before))))
+    assert after == before
+    assert after.job.request.key == before.job.request.key
+    assert after.job.attempt_id == before.job.attempt_id
+
+
+def test_puts_one_whole_file_an_attempt(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    path = spool.put(report())
+    spool.put(report())
+    assert path.name == f"{report().job.attempt_id}.json"
+    assert [entry.name for entry in spool.directory.iterdir()] == [path.name]
+
+
+def test_reads_the_oldest_first_up_to_the_limit(tmp_path):
+    spool = Spool(tmp_path)
+    for seed, age in ((1, 10), (2, 30), (3, 20)):
+        os.utime(spool.put(report(seed)), (1000 - age, 1000 - age))
+    assert spool.read() == [report(2), report(3), report(1)]
+    assert spool.read(2) == [report(2), report(3)]
+    spool.remove([report(2), report(2), report(9)])
+    assert spool.read() == [report(3), report(1)]
+
+
+def test_a_campaign_named_like_a_path_stays_in_the_folder(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    spool.put(report(campaign="../../out"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["spool"]
+    assert spool.read() == [report(campaign="../../out")]
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "binary", "list", "fields", "nested", "renamed", "fidelity"])
+def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage):
+    spool = Spool(tmp_path)
+    spool.put(report(1))
+    path = spool.put(report(2))
+    whole = path.read_bytes()
+    content = {
+        "torn": whole[: len(whole) // 2],
+        "empty": b"",
+        "binary": b"\xff\xfe\x00",
+        "list": b"[1]",
+        "fields": b'{"request": {}}',
+        "nested": whole.replace(b'"steps": 360', b'"steps": -1'),
+        "fidelity": whole.replace(b'"fidelity": "full"', b'"fidelity": "rumour"'),
+        "renamed": whole.replace(b'"attempt": 1', b'"attempt": 2'),
+    }[damage]
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+    assert spool.read(1) == [report(1)]
+    assert (tmp_path / "bad" / path.name).read_bytes() == content
+    assert path.name in caplog.text
+    path.write_bytes(content)  # the same name goes bad again: the first one is kept
+    assert spool.read() == [report(1)]
+    assert len(list((tmp_path / "bad").iterdir())) == 2
+
+
+def test_a_half_written_file_is_not_seen(tmp_path, monkeypatch):
+    spool = Spool(tmp_path)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        spool.put(report())
+    assert spool.read() == []
+    assert spool.pending() == []

@@ -1,0 +1,51 @@
+"""What a worker holds: below the limit at the laptop recipe, and no more after twenty labels than after five."""
+
+import itertools
+import multiprocessing
+import resource
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+import pytest
+
+from workers.execution.attempt import run_attempt
+from workers.execution.computing import compute_on
+from workers.messages.label import LabelJob, LabelRequest
+from workers.messages.recipe import load_recipe
+from workers.spaces import get_space
+from workers.storage.spool import Spool
+from workers.tasks import task_names
+from workers.training.full import FullEvaluator
+
+GIB = 2**30
+
+
+def _label(task: str, space: str, count: int, folder: Path, pipe: Connection) -> None:
+    """Memory after each of `count` labels of different architectures. Batches and images are the recipe's."""
+    compute_on(1)  # as an actor does
+    few = {"steps": 6, "ema": 0.5, "train_images": 64, "eval_images": 32}
+    recipe, evaluator = load_recipe("laptop", task, space, few), FullEvaluator()
+    held, spool = [], Spool(folder)
+    for architecture in itertools.islice(get_space(space).sequence(0), count):
+        job = LabelJob(LabelRequest(architecture, task, "shapes", "f", "full", recipe, 0), "c")
+        assert run_attempt(evaluator, job, spool).measurement
+        held.append(psutil.Process().memory_info().rss)
+    pipe.send((held, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("space", ["nasbench201", "mobilenetv3"])
+@pytest.mark.parametrize("task", task_names())
+def test_a_worker_stays_small_over_twenty_labels(task: str, space: str, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")  # a process as fresh as an actor's
+    here, there = context.Pipe(duplex=False)
+    worker = context.Process(target=_label, args=(task, space, 20, tmp_path, there))
+    worker.start()
+    held, most = here.recv()
+    worker.join(60)
+    after = " ".join(f"{held[label - 1] / GIB:.2f}" for label in (1, 5, 20))
+    print(f"{task} {space}: GiB after 1, 5, 20 labels: {after}, at most {most / GIB:.2f}")
+    assert most < 2.5 * GIB
+    assert min(held[15:]) - max(held[:5]) < 0.05 * GIB

@@ -1,0 +1,1 @@
+"""What control plane and data plane say to each other: requests, reports, architectures, recipes. All immutable."""

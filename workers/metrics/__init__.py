@@ -1,0 +1,1 @@
+"""Metrics of detection, panoptic segmentation and pose, computed in memory."""

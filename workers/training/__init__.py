@@ -1,0 +1,1 @@
+"""Training and evaluating one architecture: the fidelity `full`, and the parts every training loop shares."""
