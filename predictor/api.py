@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictor.features.graph_pool import GraphPool
-from predictor.features.nodes import Collated
+from predictor.features.nodes import PackedGraphs
 from predictor.generation import read_generation, write_generation
 from predictor.graph.structure import Graph
 from predictor.label_set import LabelSet
 from predictor.models import Model, ModelError, Prediction, get_model
-from predictor.models.base import FEW, Arrays, below
+from predictor.models.base import MIN_SUPPORT, Arrays, strip_prefix
 
 if TYPE_CHECKING:  # it loads torch
-    from predictor.networks.fitting import Journal
+    from predictor.networks.fitting import Checkpointer
 
 _Asked = tuple[str, str]  # task, data
 _Adapted = tuple[str, str, tuple[str, ...]]  # and recipes
@@ -33,8 +33,8 @@ class Predictor:
     about: of the generation: model, sets, store and version it learnt from, hold-out report.
     """
 
-    def __init__(self, model: Model, about: dict[str, Any], few: Mapping[_Asked, LabelSet] | None = None) -> None:
-        self._model, self.about, self._few = model, about, dict(few or {})
+    def __init__(self, model: Model, about: dict[str, Any], support: Mapping[_Asked, LabelSet] | None = None) -> None:
+        self._model, self.about, self._few = model, about, dict(support or {})
         self._adapted_to: _Adapted | None = None
 
     @classmethod
@@ -43,22 +43,22 @@ class Predictor:
         version, or was changed since it was written.
         """
         arrays, about = read_generation(Path(folder))
-        model = get_model(about["model"]).restore(below(arrays, "model."), about["learnt"])
-        few = {}
+        model = get_model(about["model"]).restore(strip_prefix(arrays, "model."), about["learnt"])
+        support = {}
         for number, told in enumerate(about["few"]):
-            few[told["task"], told["data"]] = _restored(below(arrays, f"few.{number}."), told)
-        return cls(model, about, few)
+            support[told["task"], told["data"]] = _restored(strip_prefix(arrays, f"few.{number}."), told)
+        return cls(model, about, support)
 
     def save(self, folder: str | Path) -> None:
         """Write it as a generation, whole or not at all. Raises GenerationError where that is not possible."""
         arrays, learnt = self._model.state()
         kept = {f"model.{name}": value for name, value in arrays.items()}
-        few = []
+        support = []
         for number, labels in enumerate(self._few.values()):
             kept |= {f"few.{number}.{name}": value for name, value in _arrays(labels).items()}
-            few.append({"name": labels.name, "task": labels.task, "data": labels.data})
+            support.append({"name": labels.name, "task": labels.task, "data": labels.data})
         about = {name: value for name, value in self.about.items() if name not in ("format", "reads", "sha256")}
-        write_generation(Path(folder), kept, about | {"model": self._model.name, "learnt": learnt, "few": few})
+        write_generation(Path(folder), kept, about | {"model": self._model.name, "learnt": learnt, "few": support})
 
     @property
     def known(self) -> list[_Asked]:
@@ -96,21 +96,25 @@ class Predictor:
         measured = np.asarray(values, np.float64)
         if measured.shape != (len(graphs),):
             raise ModelError(f"adapt: {len(graphs)} graphs and values of shape {measured.shape}: give one a graph")
-        if len(graphs) < FEW or not np.isfinite(measured).all():
-            raise ModelError(f"adapt: needs at least {FEW} labels, all of them finite numbers")
+        if len(graphs) < MIN_SUPPORT or not np.isfinite(measured).all():
+            raise ModelError(f"adapt: needs at least {MIN_SUPPORT} labels, all of them finite numbers")
         pool, names = GraphPool.of(graphs), np.array([f"few-{number}" for number in range(len(graphs))])
         labels = LabelSet(f"{task}/{data}", "", task, data, names, measured, np.arange(len(pool)), pool)
         return Predictor(copy.copy(self._model), self.about, {(task, data): labels} | self._few)
 
-    def learn_more(
-        self, sets: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], about: dict[str, Any], journal: Journal
+    def update(
+        self,
+        sets: Sequence[LabelSet],
+        fresh: Sequence[NDArray[np.bool_]],
+        about: dict[str, Any],
+        checkpointer: Checkpointer,
     ) -> Predictor:
         """Another predictor, which has learnt from labels that came since, too.
 
-        sets, fresh: as `Model.learn_more` takes them. about: of the new one. journal: to resume from.
+        sets, fresh: as `Model.update` takes them. about: of the new one. journal: to resume from.
         """
         model = copy.deepcopy(self._model)
-        model.learn_more(sets, fresh, journal)
+        model.update(sets, fresh, checkpointer)
         return Predictor(model, about, self._few)
 
     def _data_of(self, task: str, data: str | None) -> str:
@@ -131,7 +135,7 @@ def _arrays(labels: LabelSet) -> Arrays:
 
 
 def _restored(arrays: Arrays, told: Mapping[str, str]) -> LabelSet:
-    nodes = Collated(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
+    nodes = PackedGraphs(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
     pool, count = GraphPool(nodes, arrays["statistics"]), len(arrays["values"])
     names = np.array([f"few-{number}" for number in range(count)])
     return LabelSet(told["name"], "", told["task"], told["data"], names, arrays["values"], np.arange(count), pool)

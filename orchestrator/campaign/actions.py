@@ -30,7 +30,7 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SaveReport:
     """Keep a report that no worker could write, or that the failure policy has marked final."""
 
     report: Report
@@ -41,4 +41,4 @@ class Finish:
     """Nothing is left to do; the controller ignores every later event."""
 
 
-Action = Spawn | Dispatch | Kill | Record | Finish
+Action = Spawn | Dispatch | Kill | SaveReport | Finish

@@ -16,7 +16,7 @@ _FEWEST = 3  # architectures that a correlation makes sense for
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class AuditPair:
     """One architecture labelled twice: values in 0..1, and the seconds of each label."""
 
     cheap: float
@@ -41,7 +41,7 @@ class Audit:
     cost_ratio_high: float
 
 
-def audit(pairs: Sequence[Pair], seed: int = 0) -> Audit | None:
+def audit(pairs: Sequence[AuditPair], seed: int = 0) -> Audit | None:
     """Compare; None for no pairs. Intervals come from resampling architectures (Efron's percentile bootstrap)."""
     if not pairs:
         return None

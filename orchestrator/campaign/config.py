@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import ConfigError
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 from workers.yaml_file import read_mapping
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, Record, Spawn
+from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, SaveReport, Spawn
 from orchestrator.campaign.events import (
     AttemptEnded,
     Drain,
@@ -18,8 +18,8 @@ from orchestrator.campaign.events import (
     WorkerReady,
 )
 from orchestrator.campaign.failure import INFRASTRUCTURE, FailureHistory, FailurePolicy, GiveUp, Retry
-from orchestrator.campaign.progress import Progress, State, WorkerTime, utilisation
-from orchestrator.campaign.scaling import Grow, Keep, Pool, ScalingPolicy, Shrink
+from orchestrator.campaign.progress import CampaignProgress, CampaignState, WorkerTime, utilisation
+from orchestrator.campaign.scaling import Grow, Hold, Pool, ScalingPolicy, Shrink
 from orchestrator.campaign.time_limit import TimeLimits
 from workers.messages.label import LabelJob, LabelRequest, Outcome, Report
 
@@ -54,7 +54,7 @@ class CampaignController:
         self._room: int | None = None
         self._failures = failures or FailurePolicy()
         self._limits = limits or TimeLimits()
-        self._state = State.RUNNING
+        self._state = CampaignState.RUNNING
         self._now = 0.0
         self._next_worker = 0
         self._starting: dict[int, None] = {}
@@ -71,7 +71,7 @@ class CampaignController:
         self._actions: list[Action] = []
 
     @property
-    def state(self) -> State:
+    def state(self) -> CampaignState:
         """Where the campaign stands."""
         return self._state
 
@@ -81,9 +81,9 @@ class CampaignController:
         return self._times
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> CampaignProgress:
         """Counts as of the last event."""
-        return Progress(
+        return CampaignProgress(
             state=self._state,
             todo=len(self._todo),
             in_flight=len(self._flights),
@@ -98,7 +98,7 @@ class CampaignController:
 
     def handle(self, event: Event) -> list[Action]:
         """Take one event and return what follows, in order."""
-        if self._state is State.FINISHED:
+        if self._state is CampaignState.FINISHED:
             return []
         self._actions = []
         if not isinstance(event, Drain | Stop):
@@ -115,19 +115,19 @@ class CampaignController:
             case RoomChanged(workers):
                 self._room = workers
             case Drain():
-                if self._state is State.RUNNING:
-                    self._state = State.DRAINING
+                if self._state is CampaignState.RUNNING:
+                    self._state = CampaignState.DRAINING
             case Stop():
                 self._stop()
-        if self._state in {State.RUNNING, State.DRAINING}:
+        if self._state in {CampaignState.RUNNING, CampaignState.DRAINING}:
             self._scale()  # first, so that a worker too many gets no further job
             self._dispatch()
-            if not self._flights and (not self._todo or self._state is State.DRAINING):
+            if not self._flights and (not self._todo or self._state is CampaignState.DRAINING):
                 self._finish()
         return self._actions
 
     def _tick(self) -> None:
-        if self._state is State.STOPPING:
+        if self._state is CampaignState.STOPPING:
             # One poll went by since the kill, so results that crossed it have been counted.
             self._finish()
             return
@@ -167,7 +167,7 @@ class CampaignController:
         self._outcomes[Outcome.OK] += 1
         self._succeeded(key, report)
         # The spool has one place an attempt, and the record of the kill may have taken it.
-        self._actions.append(Record(report))
+        self._actions.append(SaveReport(report))
         for other, flight in list(self._flights.items()):
             if flight.key == key:
                 self._remove(other)
@@ -215,7 +215,7 @@ class CampaignController:
         if worker is not None:
             self._abandoned[worker] = (key, given_up)
         if not recorded:
-            self._actions.append(Record(report))
+            self._actions.append(SaveReport(report))
 
     def _abort(self, worker: int, outcome: Outcome, message: str) -> None:
         """Kill a worker at work and treat its attempt as failed."""
@@ -227,9 +227,9 @@ class CampaignController:
         self._failed_attempt(flight.key, report, recorded=False, worker=worker)
 
     def _stop(self) -> None:
-        if self._state is State.STOPPING:
+        if self._state is CampaignState.STOPPING:
             return
-        self._state = State.STOPPING
+        self._state = CampaignState.STOPPING
         for worker, flight in list(self._flights.items()):
             self._remove(worker)
             self._actions.append(Kill(worker))
@@ -240,11 +240,11 @@ class CampaignController:
 
     def _finish(self) -> None:
         self._kill_spare(len(self._starting) + len(self._idle))
-        self._state = State.FINISHED
+        self._state = CampaignState.FINISHED
         self._actions.append(Finish())
 
     def _dispatch(self) -> None:
-        while self._state is State.RUNNING and self._idle and self._todo:
+        while self._state is CampaignState.RUNNING and self._idle and self._todo:
             worker = next(iter(self._idle))
             key = next(iter(self._todo))
             job = self._todo.pop(key)
@@ -252,7 +252,7 @@ class CampaignController:
             self._actions.append(Dispatch(worker, job))
 
     def _scale(self) -> None:
-        remaining = len(self._flights) + (len(self._todo) if self._state is State.RUNNING else 0)
+        remaining = len(self._flights) + (len(self._todo) if self._state is CampaignState.RUNNING else 0)
         match self._scaling.decide(Pool(self._workers, remaining, self._room)):
             case Grow(count):
                 for _ in range(count):
@@ -261,7 +261,7 @@ class CampaignController:
                     self._next_worker += 1
             case Shrink(count):
                 self._kill_spare(count)
-            case Keep():
+            case Hold():
                 pass
 
     @property
@@ -286,7 +286,7 @@ class CampaignController:
 
     def _record(self, flight: _Flight, outcome: Outcome, message: str) -> None:
         self._outcomes[outcome] += 1
-        self._actions.append(Record(self._report(flight, outcome, message, flight.node)))
+        self._actions.append(SaveReport(self._report(flight, outcome, message, flight.node)))
 
     def _report(self, flight: _Flight, outcome: Outcome, message: str, node: str) -> Report:
         return Report(flight.job, outcome, message, node, flight.since, max(0.0, self._now - flight.since))

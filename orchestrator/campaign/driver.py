@@ -11,11 +11,11 @@ from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.controller import CampaignController
-from orchestrator.campaign.progress import Progress
+from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.run import Observer, run_campaign
-from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, LeavesRoom, ScalingPolicy
+from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ReservingPolicy, ScalingPolicy
 from orchestrator.predictors.generations import champion
-from orchestrator.predictors.refresh.background import CPUS, RefreshBeside, refresh_command, told_in_words
+from orchestrator.predictors.refresh.background import CPUS, BackgroundRefresher, refresh_command, told_in_words
 from orchestrator.predictors.refresh.history import hold_out_of
 from orchestrator.ray_runtime.session import (
     actors_in_the_way,
@@ -29,22 +29,22 @@ from orchestrator.store.layout import artifacts_of
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SharedRecipe
-from workers.storage.spools import AnySpool
-from workers.supernet.progress import Step
+from workers.storage.spool import Spool
+from workers.supernet.preparation_step import PreparationStep
 
 Display = Callable[[int], AbstractContextManager[Observer]]
-PreparationDisplay = Callable[[], AbstractContextManager[Callable[[Step], None]]]
+PreparationDisplay = Callable[[], AbstractContextManager[Callable[[PreparationStep], None]]]
 
 
 def run_on_ray(
     config: CampaignConfig,
     todo: Sequence[LabelRequest],
     committer: CommitterProcess,
-    spool: AnySpool,
+    spool: Spool,
     display: Display,
     preparation_display: PreparationDisplay,
     say: Callable[[str], None],
-) -> tuple[Progress, str | None]:
+) -> tuple[CampaignProgress, str | None]:
     """Make the labels of `todo`; gives the final progress and the dashboard's address. say: gets news of refreshes.
 
     Raises ConfigError where Ray or its resources do not suffice, PreparationError where preparing failed.
@@ -63,14 +63,14 @@ def run_on_ray(
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
-        refreshes = refreshes_beside(config, reserved, say) if config.refresh_every else None
+        refreshes = background_refresher(config, reserved, say) if config.refresh_every else None
         if refreshes is not None:
-            scaling = LeavesRoom(scaling, lambda: refreshes.held)
+            scaling = ReservingPolicy(scaling, lambda: refreshes.held)
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
             config.space,
-            "workers.execution.evaluators:ByFidelity",
+            "workers.execution.evaluators:FidelityEvaluator",
             spool.place,
             reserved,
             {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
@@ -79,7 +79,7 @@ def run_on_ray(
         metrics = CampaignMetrics(config.task, config.space)
         with display(len(todo)) as show:
 
-            def observe(progress: Progress) -> None:
+            def observe(progress: CampaignProgress) -> None:
                 show(progress)
                 metrics.observe(progress)
                 if refreshes is not None:
@@ -100,7 +100,9 @@ def run_on_ray(
     return ended, address
 
 
-def refreshes_beside(config: CampaignConfig, needs: Mapping[str, float], say: Callable[[str], None]) -> RefreshBeside:
+def background_refresher(
+    config: CampaignConfig, needs: Mapping[str, float], say: Callable[[str], None]
+) -> BackgroundRefresher:
     """Refreshes of the predictor on this campaign's Ray. needs: what a label worker reserves."""
     import ray
 
@@ -114,7 +116,7 @@ def refreshes_beside(config: CampaignConfig, needs: Mapping[str, float], say: Ca
             metrics.observe(number, hold_out_of(Path(config.predictors), number))
 
     command = refresh_command(config.store, config.predictors, ray.get_runtime_context().gcs_address)
-    return RefreshBeside(
+    return BackgroundRefresher(
         config.refresh_every, command, lambda: actors_in_the_way(needs, CPUS, list(node_resources().values())), told
     )
 
@@ -145,7 +147,7 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
     return made
 
 
-def shared_places(store: str, requests: Sequence[LabelRequest], spool: AnySpool) -> list[str]:
+def shared_places(store: str, requests: Sequence[LabelRequest], spool: Spool) -> list[str]:
     """What the workers and this machine must see alike."""
     artifacts = any(isinstance(request.recipe, SharedRecipe) for request in requests)
     return [spool.place, *([artifacts_of(store)] if artifacts else [])]

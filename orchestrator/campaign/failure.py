@@ -29,7 +29,7 @@ class GiveUp:
     final: bool
 
 
-Decision = Retry | Requeue | GiveUp
+FailureDecision = Retry | Requeue | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FailurePolicy:
     infrastructure_cap: int = 3
     max_split: int = 2
 
-    def decide(self, report: Report, history: FailureHistory) -> Decision:
+    def decide(self, report: Report, history: FailureHistory) -> FailureDecision:
         """What to do about `report`, which is of a failed attempt."""
         if report.outcome is Outcome.OUT_OF_MEMORY:
             split = report.job.split * 2

@@ -14,14 +14,14 @@ from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import COMMON, SharedRecipe
 from workers.spaces import Space, get_space, space_names
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 from workers.supernet.once_for_all import published_fingerprint
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CampaignPlan:
     """All requests of a campaign, in the order in which they are to be made.
 
     audit: labels at fidelity full of some of the same architectures and seeds, made after the others.
@@ -31,7 +31,7 @@ class Plan:
     audit: tuple[LabelRequest, ...]
 
     @property
-    def doubt(self) -> str | None:
+    def warning(self) -> str | None:
         """One line where labels may tell little: shared weights that learnt from other images, and no audit."""
         first, recipe = self.requests[0], self.requests[0].recipe
         if not isinstance(recipe, SharedRecipe) or recipe.supernet.pretrained or self.audit:
@@ -45,7 +45,7 @@ class Plan:
         )
 
 
-def plan_campaign(config: CampaignConfig) -> Plan:
+def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     """Check every name, file and field, then sample. Raises AIOPError subclasses.
 
     A longer campaign begins with the requests of a shorter one, so asking for more adds to what is there.
@@ -83,7 +83,7 @@ def plan_campaign(config: CampaignConfig) -> Plan:
     )
     if len(requests) < config.num * config.repeat:
         raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
-    return Plan(requests, _audit(config, requests, recipe))
+    return CampaignPlan(requests, _audit(config, requests, recipe))
 
 
 def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str, store: str) -> SharedRecipe:

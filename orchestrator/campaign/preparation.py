@@ -15,8 +15,8 @@ from workers.execution.preparer import Preparer
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
+from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
-from workers.supernet.progress import Step
 
 _POLL_S = 0.5
 
@@ -28,7 +28,7 @@ def missing_artifacts(place: str, request: LabelRequest) -> list[str]:
     return Preparation(open_artifacts(place), request, request.recipe).missing
 
 
-def prepare(place: str, request: LabelRequest, show: Callable[[Step], None]) -> None:
+def prepare(place: str, request: LabelRequest, show: Callable[[PreparationStep], None]) -> None:
     """Make what is missing; Ray must be initialised. A killed run goes on from its last checkpoint.
 
     place: as `artifacts_of` gives it.

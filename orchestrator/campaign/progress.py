@@ -9,7 +9,7 @@ from enum import StrEnum
 from workers.messages.label import Outcome
 
 
-class State(StrEnum):
+class CampaignState(StrEnum):
     """Where a campaign stands."""
 
     RUNNING = "running"
@@ -28,10 +28,10 @@ class WorkerTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class CampaignProgress:
     """Counts at one moment. `problem` says why a campaign stopped by itself."""
 
-    state: State
+    state: CampaignState
     todo: int
     in_flight: int
     done: int

@@ -14,7 +14,7 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryErro
 
 from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
 from orchestrator.ray_runtime.session import actors_that_fit, node_resources
-from workers.execution.actor import LabelActor, Place, Unfit
+from workers.execution.actor import LabelActor, NodeRejected, WorkerLocation
 from workers.execution.node_check import NodeNeeds
 from workers.messages.label import LabelJob, Outcome
 
@@ -61,13 +61,13 @@ class RayExecutor:
         self._actors: dict[int, Any] = {}
         self._births: dict[Any, int] = {}
         self._calls: dict[Any, int] = {}
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, WorkerLocation] = {}
         self._unfit: set[str] = set()  # ids of nodes where workers cannot be born
         self._room, self._looked = -1, float("-inf")
         self._crossed: list[Event] = []  # results that were there when their worker was killed
 
     @property
-    def places(self) -> dict[int, Place]:
+    def places(self) -> dict[int, WorkerLocation]:
         """Node and process of each ready worker."""
         return dict(self._places)
 
@@ -132,7 +132,7 @@ class RayExecutor:
             self._discard(worker)
             message = " ".join(str(error).split())[:2000]
             return WorkerLost(worker, outcome_of(error), message, place.node if place else "", self._clock())
-        if isinstance(value, Unfit):
+        if isinstance(value, NodeRejected):
             self._discard(worker)
             self._avoid(value)
             return WorkerLost(worker, Outcome.CRASH, value.message, value.node, self._clock())
@@ -151,7 +151,7 @@ class RayExecutor:
         before, self._room = self._room, actors_that_fit(self._spec.resources, fit)
         return [RoomChanged(self._room, self._clock())] if self._room != before else []
 
-    def _avoid(self, unfit: Unfit) -> None:
+    def _avoid(self, unfit: NodeRejected) -> None:
         """Start no more workers on a node, unless there is no other: then the controller shall see them fail."""
         if unfit.node_id not in self._unfit and node_resources().keys() > {*self._unfit, unfit.node_id}:
             log.warning("going on without this node: %s", unfit.message)

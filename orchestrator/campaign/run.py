@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, Record, Spawn
+from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, SaveReport, Spawn
 from orchestrator.campaign.commit_thread import CommitThread
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import Drain, Event, Stop, Tick
 from orchestrator.campaign.executor import Executor
-from orchestrator.campaign.progress import Progress, State
+from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from workers.messages.label import Report
 
-Observer = Callable[[Progress], None]
+Observer = Callable[[CampaignProgress], None]
 
 
 def run_campaign(
@@ -30,7 +30,7 @@ def run_campaign(
     clock: Callable[[], float] = time.time,
     poll_s: float = 0.5,
     commit_every_s: float = 5.0,
-) -> Progress:
+) -> CampaignProgress:
     """Run until the controller finishes; closes the executor and commits whatever happens.
 
     The first SIGINT drains, the second stops.
@@ -65,15 +65,15 @@ def _loop(
 ) -> None:
     ticked = clock()
     _act(controller.handle(Tick(ticked)), executor, record)
-    while controller.state is not State.FINISHED:
+    while controller.state is not CampaignState.FINISHED:
         events = executor.poll(poll_s)
         for event in (*interrupts, *events):
             _act(controller.handle(event), executor, record)
         now = clock()
         # Checking time limits walks all workers, so a busy loop does it only now and then.
-        if not events or now - ticked >= poll_s or controller.state is State.STOPPING:
+        if not events or now - ticked >= poll_s or controller.state is CampaignState.STOPPING:
             ticked = now
-            if controller.state is State.STOPPING:
+            if controller.state is CampaignState.STOPPING:
                 for event in executor.poll(0):
                     _act(controller.handle(event), executor, record)
             _act(controller.handle(Tick(now)), executor, record)
@@ -91,7 +91,7 @@ def _act(actions: Iterable[Action], executor: Executor, record: Callable[[Report
                 executor.dispatch(worker, job)
             case Kill(worker):
                 executor.kill(worker)
-            case Record(report):
+            case SaveReport(report):
                 record(report)
             case Finish():
                 pass

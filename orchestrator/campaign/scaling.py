@@ -35,11 +35,11 @@ class Shrink:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Hold:
     """Change nothing."""
 
 
-Resize = Grow | Shrink | Keep
+Resize = Grow | Shrink | Hold
 
 
 class ScalingPolicy(Protocol):
@@ -78,36 +78,36 @@ class ClusterWorkers:
     def decide(self, pool: Pool) -> Resize:
         """Towards twice the room, or what remains if that is less."""
         if pool.room is None:
-            return Keep()
+            return Hold()
         return _towards(min(pool.room + max(self.least, pool.room), pool.remaining), pool)
 
 
 @dataclass(frozen=True, slots=True)
-class LeavesRoom:
-    """As another policy says, but for `held` workers fewer than there is room for, none of them waiting for room.
+class ReservingPolicy:
+    """As another policy says, but for `reserved` workers fewer than there is room for, none of them waiting for room.
 
     held: asked every time; 0 while nothing else needs room. Who is at work ends its label first.
     """
 
     policy: ScalingPolicy
-    held: Callable[[], int]
+    reserved: Callable[[], int]
 
     def decide(self, pool: Pool) -> Resize:
         """The other policy's choice, held down."""
-        choice, held = self.policy.decide(pool), self.held()
-        if not held or pool.room is None:
+        choice, reserved = self.policy.decide(pool), self.reserved()
+        if not reserved or pool.room is None:
             return choice
         match choice:
             case Grow(count):
                 wanted = pool.workers + count
             case Shrink(count):
                 wanted = pool.workers - count
-            case Keep():
+            case Hold():
                 wanted = pool.workers
-        return _towards(min(wanted, max(0, pool.room - held)), pool)
+        return _towards(min(wanted, max(0, pool.room - reserved)), pool)
 
 
 def _towards(wanted: int, pool: Pool) -> Resize:
     if wanted > pool.workers:
         return Grow(wanted - pool.workers)
-    return Shrink(pool.workers - wanted) if wanted < pool.workers else Keep()
+    return Shrink(pool.workers - wanted) if wanted < pool.workers else Hold()

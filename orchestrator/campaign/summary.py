@@ -6,16 +6,20 @@ from dataclasses import asdict
 from statistics import fmean, median
 from typing import Any
 
-from orchestrator.campaign.audit import Pair, audit, rank_correlations
+from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.plan import Plan
-from orchestrator.campaign.progress import Progress
+from orchestrator.campaign.plan import CampaignPlan
+from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.reliability import pivot, reliability, spread
 from orchestrator.store.delta import DeltaLabelStore
 
 
 def summarise(
-    config: CampaignConfig, plan: Plan, store: DeltaLabelStore, progress: Progress | None, dashboard: str | None
+    config: CampaignConfig,
+    plan: CampaignPlan,
+    store: DeltaLabelStore,
+    progress: CampaignProgress | None,
+    dashboard: str | None,
 ) -> dict[str, Any]:
     """The final table's content: what the store now holds of this campaign's requests."""
     wanted = {key for request in (*plan.requests, *plan.audit) for key in request.keys}
@@ -56,7 +60,9 @@ def audited(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str,
     cheap, dear = _by_architecture(rows), _by_architecture(full)
     both = sorted(cheap.keys() & dear.keys())
     truth = [dear[a]["value"] for a in both]
-    found = audit([Pair(cheap[a]["value"], dear[a]["value"], cheap[a]["seconds"], dear[a]["seconds"]) for a in both])
+    found = audit(
+        [AuditPair(cheap[a]["value"], dear[a]["value"], cheap[a]["seconds"], dear[a]["seconds"]) for a in both]
+    )
     if found is None:
         return {}
     scores = set(cheap[both[0]]) - {"value", "seconds"}

@@ -13,7 +13,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from orchestrator.ray_runtime.session import cluster_cores
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import ArtifactFolder
@@ -29,7 +29,7 @@ def train_together(folder: Path, request: LabelRequest) -> None:
     does not help.
     """
     assert isinstance(request.recipe, SharedRecipe)
-    recipe, journal = request.recipe.supernet, folder / "ray-train"
+    recipe, checkpointer = request.recipe.supernet, folder / "ray-train"
     cpus = min(recipe.cpus, cluster_cores() / recipe.workers)
     trainer = TorchTrainer(
         _train,
@@ -46,11 +46,11 @@ def train_together(folder: Path, request: LabelRequest) -> None:
         ),
         # A name of its own: Ray Train would take a run of the same name as one to resume, from checkpoints of its own.
         run_config=RunConfig(
-            name=uuid.uuid4().hex, storage_path=str(journal), failure_config=FailureConfig(max_failures=_RESTARTS)
+            name=uuid.uuid4().hex, storage_path=str(checkpointer), failure_config=FailureConfig(max_failures=_RESTARTS)
         ),
     )
     trainer.fit()
-    shutil.rmtree(journal, ignore_errors=True)
+    shutil.rmtree(checkpointer, ignore_errors=True)
 
 
 def _train(config: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from orchestrator.campaign.progress import Progress
+from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.store.committer_process import Drained
 from workers.messages.label import Outcome
 
@@ -39,8 +39,8 @@ class CampaignMetrics:
         keys = tuple(tags)
         self._attempts = Counter("orchestrator_labels_total", "Ended attempts.", (*keys, "outcome"))
         self._attempts.set_default_tags(tags)
-        self._gauges: list[tuple[Gauge, Callable[[Progress], float]]] = []
-        gauges: tuple[tuple[str, str, Callable[[Progress], float]], ...] = (
+        self._gauges: list[tuple[Gauge, Callable[[CampaignProgress], float]]] = []
+        gauges: tuple[tuple[str, str, Callable[[CampaignProgress], float]], ...] = (
             ("queue_depth", "Labels that wait for a worker.", lambda p: p.todo),
             ("in_flight", "Labels being made.", lambda p: p.in_flight),
             ("workers", "Workers that are ready.", lambda p: p.in_flight + p.idle),
@@ -57,7 +57,7 @@ class CampaignMetrics:
         self._rows.set_default_tags(tags)
         self._seen: dict[Outcome, int] = {}
 
-    def observe(self, progress: Progress) -> None:
+    def observe(self, progress: CampaignProgress) -> None:
         """Publish what changed since the last call."""
         for outcome, count in progress.outcomes.items():
             if (new := count - self._seen.get(outcome, 0)) > 0:

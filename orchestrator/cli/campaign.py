@@ -13,7 +13,7 @@ from orchestrator.errors import StoreError
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.layout import spool_of
-from workers.storage.spools import AnySpool, open_spool
+from workers.storage.spool import Spool, open_spool
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     stored, failed = labels.keys(), labels.finally_failed()
     todo = [r for r in every if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
     say(f"{len(every)} labels asked for, {len(every) - len(todo)} already settled, {len(todo)} to make")
-    if todo and plan.doubt:
-        say(plan.doubt)
+    if todo and plan.warning:
+        say(plan.warning)
     try:
         progress, dashboard = None, None
         if todo:
@@ -42,7 +42,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     return summarise(config, plan, labels, progress, dashboard)
 
 
-def _spool(store: str) -> AnySpool:
+def _spool(store: str) -> Spool:
     try:
         return open_spool(spool_of(store))
     except OSError as error:

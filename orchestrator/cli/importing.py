@@ -14,9 +14,9 @@ import typer
 from orchestrator.cli.output import counting_display, emit, say
 from orchestrator.errors import ConfigError
 from orchestrator.published.results_file import Refused, read_results
-from orchestrator.store.copy_labels import merge
+from orchestrator.store.copy_labels import copy_labels
 from orchestrator.store.delta import DeltaLabelStore
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 
 _SHOWN = 20  # refused lines
 
@@ -45,7 +45,7 @@ def _import_store(source: str, store: str, json: bool) -> None:
     if other.version() < 0:
         raise ConfigError(f"{source}: holds no labels: name a label store or a CSV file")
     with counting_display("labels copied") as show:
-        outcome = merge(other, labels, show)
+        outcome = copy_labels(other, labels, show)
     told = {"seconds": time.monotonic() - began, "store": store, "version": labels.version()}
     emit({"source": source, **asdict(outcome), **told}, json)
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from orchestrator.campaign.progress import Progress as Counts
-from workers.supernet.progress import Step
+from orchestrator.campaign.progress import CampaignProgress
+from workers.supernet.preparation_step import PreparationStep
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _out = Console(highlight=False, soft_wrap=True)
@@ -67,7 +67,7 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def progress_display(total: int) -> Iterator[Callable[[Counts], None]]:
+def progress_display(total: int) -> Iterator[Callable[[CampaignProgress], None]]:
     """An observer for a campaign: labels done, failed and in flight, labels an hour, time to go, utilisation."""
     start = time.monotonic()
     if not _err.is_terminal:
@@ -77,14 +77,14 @@ def progress_display(total: int) -> Iterator[Callable[[Counts], None]]:
     with Progress(*columns, console=_err) as bar:
         line = bar.add_task("starting", total=total)
 
-        def show(counts: Counts) -> None:
+        def show(counts: CampaignProgress) -> None:
             bar.update(line, description=_describe(counts, total, start), completed=counts.done + counts.failed)
 
         yield show
 
 
 @contextmanager
-def preparation_display() -> Iterator[Callable[[Step], None]]:
+def preparation_display() -> Iterator[Callable[[PreparationStep], None]]:
     """Shows what is being prepared: its part, steps and loss."""
     with _steps_display("preparing", 0.0) as show:
         yield lambda step: show(_describe_step(step), step.step, step.steps)
@@ -125,7 +125,7 @@ def _steps_display(first: str, said: float) -> Iterator[Callable[[str, int, int]
         yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
 
 
-def _describe_step(step: Step) -> str:
+def _describe_step(step: PreparationStep) -> str:
     return f"preparing {step.part}: step {step.step} of {step.steps}, loss {step.loss:.3f}"
 
 
@@ -136,14 +136,14 @@ class _PlainLines:
         self._total, self._start = total, start
         self._last, self._shown = 0.0, (-1, -1, -1)
 
-    def __call__(self, counts: Counts) -> None:
+    def __call__(self, counts: CampaignProgress) -> None:
         now, state = time.monotonic(), (counts.done, counts.failed, counts.in_flight)
         if now - self._last >= (_PLAIN_STILL_S if state == self._shown else _PLAIN_EVERY_S):
             self._last, self._shown = now, state
             say(_describe(counts, self._total, self._start))
 
 
-def _describe(counts: Counts, total: int, start: float) -> str:
+def _describe(counts: CampaignProgress, total: int, start: float) -> str:
     hours = (time.monotonic() - start) / 3600
     rate = counts.done / hours if counts.done else 0.0
     left = f"{(counts.todo + counts.in_flight) / rate * 60:.0f} min to go" if rate else "no rate yet"

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.output import emit, say, stages_display
-from orchestrator.predictors.decisions import Record
+from orchestrator.predictors.decisions import RefreshRecord
 from orchestrator.predictors.generations import pooled_score
 from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.predictors.refresh.on_ray import on_ray
-from orchestrator.predictors.refresh.run import Outcome
+from orchestrator.predictors.refresh.run import RefreshOutcome
 from orchestrator.predictors.refresh.run import refresh as refresh_once
-from orchestrator.ray_runtime.train_job import Share
+from orchestrator.ray_runtime.train_job import ResourceRequest
 from predictor.errors import AIOPError
 
 _SHOWN = 5  # suspects of a set
@@ -35,9 +35,9 @@ def refresh(
 ) -> None:
     """Learn the labels that came since the champion did; a hold-out decides which of the two is used from now on."""
 
-    def look() -> Outcome:
+    def look() -> RefreshOutcome:
         with stages_display("learning") as show:
-            return refresh_once(store, out, on_ray(Share(workers, gpus, cpus)), show, say)
+            return refresh_once(store, out, on_ray(ResourceRequest(workers, gpus, cpus)), show, say)
 
     if watch:
         with suppress(KeyboardInterrupt):
@@ -48,7 +48,7 @@ def refresh(
     emit(described(outcome), json)
 
 
-def _watch(look: Callable[[], Outcome], every: float, json: bool) -> None:
+def _watch(look: Callable[[], RefreshOutcome], every: float, json: bool) -> None:
     """What goes wrong is said once, and tried again: a store may be out of reach for a while."""
     said = ""
     while True:
@@ -66,11 +66,11 @@ def _watch(look: Callable[[], Outcome], every: float, json: bool) -> None:
         time.sleep(every)
 
 
-def described(outcome: Outcome) -> dict[str, Any]:
+def described(outcome: RefreshOutcome) -> dict[str, Any]:
     """The document that tells of one refresh. decision: nothing, first, promote or keep."""
     if isinstance(outcome, NothingToDo):
         return {"decision": "nothing", "reason": outcome.reason, "generation": outcome.champion}
-    if isinstance(outcome, Record):
+    if isinstance(outcome, RefreshRecord):
         pooled = (outcome.figures or {}).get("pooled")
         return {
             "decision": outcome.decision,
@@ -95,8 +95,8 @@ def described(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _tell_suspects(outcome: Outcome) -> None:
-    if isinstance(outcome, Record):
+def _tell_suspects(outcome: RefreshOutcome) -> None:
+    if isinstance(outcome, RefreshRecord):
         for name, found in outcome.suspects.items():
             some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
             say(f"{name}: {len(found)} new labels are far from what generation {outcome.champion} expects: {some}")

@@ -14,7 +14,7 @@ PROMOTE, KEEP = "promote", "keep"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RefreshRecord:
     """One candidate. number: its generation's, whether it became one or not. champion: that which it challenged.
 
     version: of the store's labels that it learnt from. labels: how many were new. suspects: by set, architectures of
@@ -37,7 +37,7 @@ class Record:
     done: bool
 
 
-def write_record(folder: Path, record: Record) -> None:
+def write_record(folder: Path, record: RefreshRecord) -> None:
     """Whole or not at all, in the place of an earlier one of the same number."""
     path = folder / DECISIONS / f"{record.number:06d}.json"
     path.parent.mkdir(exist_ok=True)
@@ -49,13 +49,13 @@ def write_record(folder: Path, record: Record) -> None:
     os.replace(partial, path)
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path) -> list[RefreshRecord]:
     """By number. What cannot be read is left out: it says nothing of the generations themselves."""
-    names, found = {field.name for field in fields(Record)}, list[Record]()
+    names, found = {field.name for field in fields(RefreshRecord)}, list[RefreshRecord]()
     for path in sorted((folder / DECISIONS).glob("*.json")):
         try:
             told = json.loads(path.read_text())
-            found.append(Record(**{name: value for name, value in told.items() if name in names}))
+            found.append(RefreshRecord(**{name: value for name, value in told.items() if name in names}))
         except (OSError, ValueError, TypeError, AttributeError):
             continue
     return found

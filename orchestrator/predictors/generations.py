@@ -60,22 +60,22 @@ def unpin(folder: Path) -> None:
     (folder / PINNED).unlink(missing_ok=True)
 
 
-def drop_other_journals(journal: Path) -> None:
+def drop_other_checkpoints(checkpointer: Path) -> None:
     """Those of older versions of the store, or on older champions: nobody goes on with them."""
-    for other in journal.parent.iterdir():
-        if other.is_dir() and other != journal:
+    for other in checkpointer.parent.iterdir():
+        if other.is_dir() and other != checkpointer:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def replay_of(generation: Path) -> Path:
+def snapshot_of(generation: Path) -> Path:
     """Where what a generation learnt from is kept."""
     return generation.parent / REPLAY / generation.name
 
 
-def drop_other_replays(generation: Path) -> None:
+def drop_other_snapshots(generation: Path) -> None:
     """All but that of the champion: one for each would fill the disk, and any can be read from the store again."""
     for other in (generation.parent / REPLAY).glob("*"):
-        if other != replay_of(generation):
+        if other != snapshot_of(generation):
             shutil.rmtree(other, ignore_errors=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.predictors.snapshot import Replay, Showing, graph_key
+from orchestrator.predictors.snapshot import ProgressCallback, Snapshot, graph_key
 from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
 from predictor.label_set import PROXIES, Floats, LabelSet
@@ -19,21 +19,23 @@ Kind = tuple[str, ...]
 
 
 def read_label_sets(
-    store: LabelStore, show: Showing = lambda done, total: None, version: int | None = None
+    store: LabelStore, show: ProgressCallback = lambda done, total: None, version: int | None = None
 ) -> tuple[list[LabelSet], int]:
     """The sets of a store, by name, and how many labels have no graph and were left out.
 
     Labels that differ in the seed alone count once, by their mean. Proxies are no labels, but told beside them.
     """
-    sets, without = label_sets_of(Replay.nothing().grown(store, store.version() if version is None else version, show))
+    sets, without = label_sets_of(
+        Snapshot.nothing().grown(store, store.version() if version is None else version, show)
+    )
     return list(sets.values()), without
 
 
-def label_sets_of(replay: Replay) -> tuple[dict[Kind, LabelSet], int]:
+def label_sets_of(snapshot: Snapshot) -> tuple[dict[Kind, LabelSet], int]:
     """The same from what was read already, by kind."""
-    everything = replay.rows.to_pylist()
+    everything = snapshot.rows.to_pylist()
     rows, scored = ([r for r in everything if (r["fidelity"] == "proxy") is proxy] for proxy in (False, True))
-    proxies, places = _proxies(scored), replay.places()
+    proxies, places = _proxies(scored), snapshot.places()
     groups: dict[Kind, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     without = 0
     for row in rows:
@@ -43,7 +45,7 @@ def label_sets_of(replay: Replay) -> tuple[dict[Kind, LabelSet], int]:
             continue
         groups[kind_of(row)][row["architecture"]].append((place, row["value"]))
     names = _names(list(groups))
-    sets = {kind: _label_set(names[kind], kind, labels, replay.pool, proxies) for kind, labels in groups.items()}
+    sets = {kind: _label_set(names[kind], kind, labels, snapshot.pool, proxies) for kind, labels in groups.items()}
     return dict(sorted(sets.items(), key=lambda item: item[1].name)), without
 
 

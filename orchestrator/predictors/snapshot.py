@@ -16,7 +16,7 @@ from orchestrator.store.schema import GRAPHS, LABELS, graph_fingerprint
 from predictor.features.graph_pool import GraphPool
 from predictor.graph.structure import Graph
 
-Showing = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
 _COLUMNS = ("key", *GRAPH_KEY, "space", "genotype", "data", "fidelity", "recipe_name", "value", "metrics")
 ROWS = pa.schema([LABELS.field(name) for name in _COLUMNS])
@@ -25,7 +25,7 @@ INDEX = INDEX.append(pa.field("digest", pa.string())).append(pa.field("place", p
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class Snapshot:
     """version: of the store's labels. rows: the labels, as `ROWS`. index: as `INDEX`, which graph is at which place of
     `pool`; equal graphs share one.
     """
@@ -36,11 +36,11 @@ class Replay:
     pool: GraphPool
 
     @classmethod
-    def nothing(cls) -> Replay:
+    def nothing(cls) -> Snapshot:
         """From which all others grow."""
         return cls(-1, ROWS.empty_table(), INDEX.empty_table(), GraphPool.of([]))
 
-    def grown(self, store: LabelStore, version: int, show: Showing = lambda done, total: None) -> Replay:
+    def grown(self, store: LabelStore, version: int, show: ProgressCallback = lambda done, total: None) -> Snapshot:
         """What it is at a later version: only labels that came since are read, and of graphs those not read yet."""
         try:
             rows = store.labels_since(self.version, version).select(ROWS.names)
@@ -57,14 +57,14 @@ class Replay:
             for row in store.graphs(architectures={key[0] for key in missing}).to_pylist():
                 texts[tuple(row[name] for name in GRAPH_KEY)] = row["graph"]
         index, pool = self._with({key: texts[key] for key in missing if key in texts}, show)
-        return Replay(version, pa.concat_tables([self.rows, rows]), index, pool)
+        return Snapshot(version, pa.concat_tables([self.rows, rows]), index, pool)
 
     def places(self) -> dict[tuple[str, ...], int]:
         """By what `graph_key` gives of a label, the place of its network's graph."""
         columns = (self.index.column(name).to_pylist() for name in (*GRAPH_KEY, "place"))
         return {tuple(row[:-1]): row[-1] for row in zip(*columns, strict=True)}
 
-    def _with(self, graphs: Mapping[tuple[str, ...], str], show: Showing) -> tuple[pa.Table, GraphPool]:
+    def _with(self, graphs: Mapping[tuple[str, ...], str], show: ProgressCallback) -> tuple[pa.Table, GraphPool]:
         """Index and pool with more graphs, given as JSON by their `GRAPH_KEY`."""
         columns = (self.index.column(name).to_pylist() for name in ("digest", "place"))
         places, fresh, entries = dict(zip(*columns, strict=True)), list[str](), list[dict[str, Any]]()
@@ -84,7 +84,7 @@ def graph_key(label: Mapping[str, Any]) -> tuple[str, ...]:
     return label["architecture"], label["task"], fingerprint, label["recipe_hash"]
 
 
-def _read(texts: list[str], show: Showing) -> Iterator[Graph]:
+def _read(texts: list[str], show: ProgressCallback) -> Iterator[Graph]:
     for number, text in enumerate(texts):
         show(number + 1, len(texts))
         yield Graph.from_json(text)

@@ -13,10 +13,10 @@ import pyarrow as pa
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from orchestrator.predictors.snapshot import INDEX, ROWS, Replay
+from orchestrator.predictors.snapshot import INDEX, ROWS, Snapshot
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
-from predictor.features.nodes import Collated
+from predictor.features.nodes import PackedGraphs
 from predictor.generation import reads
 from predictor.models.base import Arrays
 
@@ -24,29 +24,29 @@ FORMAT = 1
 _ABOUT, _ROWS, _INDEX, _GRAPHS = "replay.json", "rows.arrow", "index.arrow", "graphs.safetensors"
 
 
-class ReplayError(AIOPError):
+class SnapshotError(AIOPError):
     """A folder that holds no replay which can be used."""
 
 
-def write_replay(folder: Path, replay: Replay) -> None:
+def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
     """Whole or not at all; nothing where the folder is there already. Raises OSError."""
     if folder.exists():
         return
-    nodes = replay.pool.nodes
+    nodes = snapshot.pool.nodes
     arrays: Arrays = {
         "ops": nodes.ops,
         "nodes": nodes.nodes,
         "edges": nodes.edges,
-        "statistics": replay.pool.statistics,
+        "statistics": snapshot.pool.statistics,
     }
     arrays |= {"node_start": nodes.node_start, "edge_start": nodes.edge_start}
     files = {
-        _ROWS: _arrow(replay.rows),
-        _INDEX: _arrow(replay.index),
+        _ROWS: _arrow(snapshot.rows),
+        _INDEX: _arrow(snapshot.index),
         _GRAPHS: save_tensors({name: value.copy(order="C") for name, value in arrays.items()}),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    about = {"format": FORMAT, "reads": reads(), "version": replay.version, "sha256": digests}
+    about = {"format": FORMAT, "reads": reads(), "version": snapshot.version, "sha256": digests}
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     partial.mkdir(parents=True)
     for name, content in (files | {_ABOUT: json.dumps(about).encode()}).items():
@@ -60,24 +60,24 @@ def write_replay(folder: Path, replay: Replay) -> None:
         shutil.rmtree(partial)
 
 
-def read_replay(folder: Path) -> Replay:
-    """Inverse of `write_replay`. Raises ReplayError in one line, also for what was changed since it was written."""
+def read_snapshot(folder: Path) -> Snapshot:
+    """Inverse of `write_snapshot`. Raises SnapshotError in one line, also for what was changed since it was written."""
     try:
         about = json.loads((folder / _ABOUT).read_text())
         files = {name: (folder / name).read_bytes() for name in (_ROWS, _INDEX, _GRAPHS)}
     except FileNotFoundError:
-        raise ReplayError(f"replay {folder}: there is none") from None
+        raise SnapshotError(f"replay {folder}: there is none") from None
     except (OSError, ValueError) as error:
-        raise ReplayError(f"replay {folder}: cannot be read ({error})") from None
+        raise SnapshotError(f"replay {folder}: cannot be read ({error})") from None
     if not isinstance(about, dict) or (about.get("format"), about.get("reads")) != (FORMAT, reads()):
-        raise ReplayError(f"replay {folder}: of another version of this program")
+        raise SnapshotError(f"replay {folder}: of another version of this program")
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != about["sha256"].get(name):
-            raise ReplayError(f"replay {folder}: {name} is not as it was written")
+            raise SnapshotError(f"replay {folder}: {name} is not as it was written")
     arrays = load_tensors(files[_GRAPHS])
-    nodes = Collated(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
+    nodes = PackedGraphs(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
     rows, index = (pa.ipc.open_file(files[name]).read_all() for name in (_ROWS, _INDEX))
-    return Replay(about["version"], rows.cast(ROWS), index.cast(INDEX), GraphPool(nodes, arrays["statistics"]))
+    return Snapshot(about["version"], rows.cast(ROWS), index.cast(INDEX), GraphPool(nodes, arrays["statistics"]))
 
 
 def _arrow(table: pa.Table) -> bytes:

@@ -15,26 +15,26 @@ import numpy as np
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import (
     TRAINING,
-    drop_other_journals,
-    drop_other_replays,
+    drop_other_checkpoints,
+    drop_other_snapshots,
     next_generation,
     pinned,
     publish,
-    replay_of,
+    snapshot_of,
     writing,
 )
 from orchestrator.predictors.label_sets import Kind, label_sets_of
 from orchestrator.predictors.promotion import finish_promotion
-from orchestrator.predictors.snapshot import Replay
-from orchestrator.predictors.snapshot_file import write_replay
+from orchestrator.predictors.snapshot import Snapshot
+from orchestrator.predictors.snapshot_file import write_snapshot
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.train_job import Share, Showing, run_train_job
+from orchestrator.ray_runtime.train_job import ProgressCallback, ResourceRequest, run_train_job
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.layout import located
 from predictor.evaluation.metrics import scores
 from predictor.label_set import LabelSet
 from predictor.models import get_model
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 
 if TYPE_CHECKING:
     from predictor import Predictor
@@ -60,7 +60,7 @@ class Training:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
-def train_predictor(training: Training, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+def train_predictor(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
     """The new generation in `folder`, which all nodes must reach, and its JSON; `latest` points to it, if none is
     pinned.
 
@@ -82,18 +82,18 @@ def train_predictor(training: Training, folder: Path, show: Showing) -> tuple[Pa
             return train_alone(training, folder, show)
 
 
-def train_alone(training: Training, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+def train_alone(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
     """The same for a caller that holds the folder, in its Ray session."""
     from predictor.generation import read_about
 
-    journal, made = folder / TRAINING / training.name, next_generation(folder)
-    drop_other_journals(journal)
-    config = {"training": asdict(training), "journal": str(journal), "made": str(made)}
-    run_train_job(_learn, config, Share(training.workers, training.gpus, training.cpus), journal, show)
+    checkpointer, made = folder / TRAINING / training.name, next_generation(folder)
+    drop_other_checkpoints(checkpointer)
+    config = {"training": asdict(training), "journal": str(checkpointer), "made": str(made)}
+    run_train_job(_learn, config, ResourceRequest(training.workers, training.gpus, training.cpus), checkpointer, show)
     if pinned(folder) is None:
         publish(made)
-        drop_other_replays(made)
-    shutil.rmtree(journal, ignore_errors=True)
+        drop_other_snapshots(made)
+    shutil.rmtree(checkpointer, ignore_errors=True)
     return made, read_about(made)
 
 
@@ -101,28 +101,28 @@ def _learn(config: dict[str, Any]) -> None:
     """One worker."""
     from ray.train import get_context
 
-    from predictor.networks.journal import FolderJournal
+    from predictor.networks.checkpoints import FolderCheckpointer
 
     training, made = Training(**config["training"]), Path(config["made"])
     compute_on(config["cpus"])
-    replay = Replay.nothing().grown(DeltaLabelStore(training.store), training.version)
-    predictor, tested = learn_and_test(training, replay, FolderJournal(Path(config["journal"])))
+    snapshot = Snapshot.nothing().grown(DeltaLabelStore(training.store), training.version)
+    predictor, tested = fit_and_test(training, snapshot, FolderCheckpointer(Path(config["journal"])))
     if get_context().get_world_rank() == 0 and not made.exists():
         predictor.about["hold_out"] = hold_out_report(predictor, tested)
-        write_replay(replay_of(made), replay)
+        write_snapshot(snapshot_of(made), snapshot)
         predictor.save(made)
 
 
-def learn_and_test(training: Training, replay: Replay, journal: Any) -> tuple[Predictor, list[LabelSet]]:
+def fit_and_test(training: Training, snapshot: Snapshot, checkpointer: Any) -> tuple[Predictor, list[LabelSet]]:
     """A predictor that has seen all labels but those of the tested fold, and these."""
     from predictor import Predictor
 
-    sets, left_out = label_sets_of(replay)
+    sets, left_out = label_sets_of(snapshot)
     parts = {kind: parted(one) for kind, one in sets.items()}
     learnt = {kind: part for kind, (part, _) in parts.items() if len(part)}
     model = get_model(training.model)(training.seed)
-    model.learn(list(learnt.values()), journal)
-    about = described(training.store, replay.version, learnt, left_out)
+    model.fit(list(learnt.values()), checkpointer)
+    about = described(training.store, snapshot.version, learnt, left_out)
     return Predictor(model, about), [part for _, part in parts.values() if len(part)]
 
 

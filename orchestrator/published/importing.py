@@ -16,7 +16,7 @@ from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
 from workers.messages.label import LabelJob, LabelRequest, Measurement, Outcome, Report
-from workers.messages.published import FIDELITY, PublishedRecipe
+from workers.messages.published_recipe import FIDELITY, PublishedRecipe
 
 _CHUNK = 32  # networks a task
 _TOGETHER = 500  # labels a commit

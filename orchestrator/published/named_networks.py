@@ -82,7 +82,7 @@ def _of_space(kind: str, which: str) -> NamedModel:
 
     def build() -> nn.Module:
         with torch.device("meta"):
-            body = space.build(architecture, space.published_body)
+            body = space.build(architecture, space.published_backbone)
             return Classifier(body, body.channels[-1])
 
     return NamedModel(f"{kind}:{which}", architecture, build)
@@ -107,7 +107,7 @@ def _mmdet(kind: str, which: str) -> NamedModel:
     """A detector of mmdet by its shipped configuration."""
 
     def build() -> nn.Module:
-        from workers.detectors.published import published_detector  # loads mmdet, which takes seconds
+        from workers.detectors.reference_detectors import published_detector  # loads mmdet, which takes seconds
 
         return published_detector(which)
 

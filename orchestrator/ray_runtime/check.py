@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.errors import ConfigError
 from workers.errors import NodeError
 from workers.execution.node_check import NodeNeeds, check_node, mark_folder
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 
 _ANSWER_S = 120.0
 

@@ -14,11 +14,11 @@ from typing import Any
 from orchestrator.ray_runtime.session import cluster_cores
 
 RESTARTS = 3  # of the whole group, each from the journal
-Showing = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ResourceRequest:
     """What a run takes of the cluster. workers: processes that share each batch. gpus, cpus: a worker; 0 CPUs: all."""
 
     workers: int = 1
@@ -27,7 +27,11 @@ class Share:
 
 
 def run_train_job(
-    loop: Callable[[dict[str, Any]], None], config: Mapping[str, Any], share: Share, journal: Path, show: Showing
+    loop: Callable[[dict[str, Any]], None],
+    config: Mapping[str, Any],
+    share: ResourceRequest,
+    journal: Path,
+    show: ProgressCallback,
 ) -> None:
     """Let every worker do `loop`; Ray must be initialised. loop: gets `config`, and as "cpus" the cores it has.
 
@@ -57,9 +61,9 @@ def run_train_job(
 
 
 @contextmanager
-def _watching(journal: Path, show: Showing) -> Iterator[None]:
+def _watching(journal: Path, show: ProgressCallback) -> Iterator[None]:
     """Tells how far a training is while its driver waits for it."""
-    from predictor.networks.journal import read_progress
+    from predictor.networks.checkpoints import read_progress
 
     over = threading.Event()
 

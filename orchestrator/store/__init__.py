@@ -1,8 +1,8 @@
 """The store of labels: a contract, a Delta Lake implementation, one in memory, and the committer that fills it."""
 
-from orchestrator.store.base import Committed, LabelStore
+from orchestrator.store.base import CommitResult, LabelStore
 from orchestrator.store.committer import Committer
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.memory import MemoryLabelStore
 
-__all__ = ["Committed", "Committer", "DeltaLabelStore", "LabelStore", "MemoryLabelStore"]
+__all__ = ["CommitResult", "Committer", "DeltaLabelStore", "LabelStore", "MemoryLabelStore"]

@@ -12,7 +12,7 @@ from workers.messages.label import Report
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommitResult:
     """What one commit added. `duplicates` counts the labels left out because their key has one already.
 
     rows: labels that the store then held, as far as this process knows.
@@ -29,11 +29,11 @@ class Committed:
 class LabelStore(Protocol):
     """Labels, graphs and attempts. A key has at most one row in each, whoever commits, and when."""
 
-    def commit(self, reports: Sequence[Report]) -> Committed:
+    def commit(self, reports: Sequence[Report]) -> CommitResult:
         """Adds what the store does not hold yet. The same reports may be committed again at no harm."""
         ...
 
-    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
+    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
         """Adds rows of another store, as they are, of which this one does not hold the keys yet."""
         ...
 

@@ -11,7 +11,7 @@ from orchestrator.errors import StoreError
 from orchestrator.store.committer import Committer
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.errors import AIOPError
-from workers.storage.spools import open_spool
+from workers.storage.spool import open_spool
 
 _DEATHS = 10  # in a row; then it is no accident
 

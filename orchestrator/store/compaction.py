@@ -12,7 +12,7 @@ import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-MERGED_BYTES = 8 << 20  # a file this large is left alone, so that a merge costs the same in a large table
+COMPACTED_BYTES = 8 << 20  # a file this large is left alone, so that a merge costs the same in a large table
 
 _MARK = {"aiop": "merge"}  # kept in the log
 _TIME = "started"  # where a table has it, rows come about in its order
@@ -20,7 +20,7 @@ _INSTANT: pa.DataType = pa.timestamp("us", tz="UTC")
 _SQL_INSTANT = 'Timestamp(Microsecond, Some("UTC"))'
 
 
-def merge_small_files(
+def compact_small_files(
     table: DeltaTable, files: pa_fs.FileSystem, scan: Callable[[pc.Expression | None], pa.Table], key: str
 ) -> None:
     """Rewrites the rows of all small files as one, with what else started since the first of them in tables with times.
@@ -31,7 +31,7 @@ def merge_small_files(
     scan: reads the table's rows for which an expression holds. key: the column with a value of its own in every row.
     """
     live = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
-    small = [str(file["path"]) for file in live if file["size_bytes"] < MERGED_BYTES]
+    small = [str(file["path"]) for file in live if file["size_bytes"] < COMPACTED_BYTES]
     if len(small) < 2:
         return
     chosen, predicate = None, None
@@ -42,7 +42,7 @@ def merge_small_files(
     write_deltalake(table, scan(chosen), mode="overwrite", predicate=predicate, commit_properties=alone)
 
 
-def is_merge(entry: Mapping[str, Any]) -> bool:
+def is_compaction(entry: Mapping[str, Any]) -> bool:
     """Whether an entry of the log says that its commit merged files and neither added nor removed a row."""
     return bool(_MARK.items() <= entry.get("commitInfo", {}).items())
 

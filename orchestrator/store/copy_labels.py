@@ -16,7 +16,7 @@ _TOGETHER = 2000  # labels a commit, with the graphs of their networks
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class CopyResult:
     """What a merge added to a store of the other one's `rows` labels, and how many of them it knew."""
 
     rows: int
@@ -25,9 +25,9 @@ class Merged:
     attempts: int
 
 
-def merge(
+def copy_labels(
     source: LabelStore, target: LabelStore, show: Callable[[int, int], None] = lambda done, total: None
-) -> Merged:
+) -> CopyResult:
     """Copy labels, their networks' graphs and all attempts from `source` to `target`; what is there already stays.
 
     Again after an interruption it goes on. show: gets the number of labels copied and that of all to copy.
@@ -41,4 +41,4 @@ def merge(
         show(start + some.num_rows, fresh.num_rows)
     # Last, so that an attempt on record never lacks its label.
     tried = target.adopt(LABELS.empty_table(), GRAPHS.empty_table(), source.attempts())
-    return Merged(labels.num_rows, added, labels.num_rows - added, tried.attempts)
+    return CopyResult(labels.num_rows, added, labels.num_rows - added, tried.attempts)

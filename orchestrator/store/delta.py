@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.base import Committed
+from orchestrator.store.base import CommitResult
 from orchestrator.store.keyed_table import KeyedTable, strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
 from workers.messages.label import Outcome, Report
@@ -36,20 +36,20 @@ class DeltaLabelStore:
         self._graphs = KeyedTable(f"{root}/graphs", GRAPHS, "key", storage_options)
         self._attempts = KeyedTable(f"{root}/attempts", ATTEMPTS, "attempt_id", storage_options)
 
-    def commit(self, reports: Sequence[Report]) -> Committed:
+    def commit(self, reports: Sequence[Report]) -> CommitResult:
         """See `LabelStore.commit`."""
         return self._append(report_rows(reports))
 
-    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
+    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
         """See `LabelStore.adopt`."""
         return self._append(table_rows(labels, graphs, attempts))
 
-    def _append(self, rows: Rows) -> Committed:
+    def _append(self, rows: Rows) -> CommitResult:
         """In this order an attempt on record never lacks its label, nor a label its graph."""
         begun = time.perf_counter()
         self._graphs.append(rows.graphs)
         added = self._labels.append(rows.labels)
-        return Committed(
+        return CommitResult(
             labels=added,
             attempts=self._attempts.append(rows.attempts),
             duplicates=len(rows.labels) - added,

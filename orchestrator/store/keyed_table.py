@@ -15,11 +15,11 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalak
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from orchestrator.errors import StoreError, StoreForgotError
-from orchestrator.store.compaction import merge_small_files
+from orchestrator.store.compaction import compact_small_files
 from orchestrator.store.error_translation import explained
 from orchestrator.store.log import added_files, read_files
 from orchestrator.store.tables import check_table, files_of, make_table, open_table
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 MAX_CONFLICTS = 200
 
 # Delta goes through the list of live files in every commit, so one file a commit would make each slower than the last.
-MERGE_EVERY = 8
+COMPACT_EVERY = 8
 
 
 def strings(column: pa.ChunkedArray[Any]) -> set[str]:
@@ -75,8 +75,8 @@ class KeyedTable:
                     self._keys.update(fresh)
                     self.known_version += 1
                 self._writes += 1
-                if self._writes % MERGE_EVERY == 0:
-                    self._merge(table)
+                if self._writes % COMPACT_EVERY == 0:
+                    self._compact(table)
                 return len(fresh)
             time.sleep(random.uniform(0, 0.005 * min(conflicts + 1, 10)))
             self._refresh()
@@ -160,14 +160,14 @@ class KeyedTable:
         table = open_table(self._uri, self._options)
         if table is None:
             return
-        self._merge(table)
+        self._compact(table)
         with explained(self._uri):
             table.create_checkpoint()
             table.vacuum(dry_run=False)
 
-    def _merge(self, table: DeltaTable) -> None:
+    def _compact(self, table: DeltaTable) -> None:
         try:
-            merge_small_files(table, self._files(), lambda chosen: self._scan(table, self._schema, chosen), self._key)
+            compact_small_files(table, self._files(), lambda chosen: self._scan(table, self._schema, chosen), self._key)
         except (DeltaError, OSError, StoreError) as error:  # CommitFailedError too: another process was faster
             # The rows are safe as they are, and the next merge takes these files as well.
             log.info("label store %s: small files not merged this time: %s", self._uri, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 
 
 def located(store: str) -> str:

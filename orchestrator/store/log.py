@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 
-from orchestrator.store.compaction import is_merge
+from orchestrator.store.compaction import is_compaction
 
 
 def added_files(files: pa_fs.FileSystem, version: int) -> list[str]:
@@ -20,7 +20,7 @@ def added_files(files: pa_fs.FileSystem, version: int) -> list[str]:
     """
     with files.open_input_file(f"_delta_log/{version:020d}.json") as file:
         entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
-    if any(map(is_merge, entries)):
+    if any(map(is_compaction, entries)):
         return []
     adds = [entry["add"] for entry in entries if "add" in entry]
     return [unquote(add["path"]) for add in adds if add["dataChange"]]

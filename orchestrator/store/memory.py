@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.errors import StoreError
-from orchestrator.store.base import Committed
+from orchestrator.store.base import CommitResult
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
 from workers.messages.label import Outcome, Report
 
@@ -29,15 +29,15 @@ class MemoryLabelStore:
         self._version = -1
         self._added_by: dict[str, int] = {}  # a label's key to the version it came with
 
-    def commit(self, reports: Sequence[Report]) -> Committed:
+    def commit(self, reports: Sequence[Report]) -> CommitResult:
         """See `LabelStore.commit`."""
         return self._append(report_rows(reports))
 
-    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Committed:
+    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
         """See `LabelStore.adopt`."""
         return self._append(table_rows(labels, graphs, attempts))
 
-    def _append(self, rows: Rows) -> Committed:
+    def _append(self, rows: Rows) -> CommitResult:
         begun, before, attempted = time.perf_counter(), len(self._labels), len(self._attempts)
         for row in rows.labels:
             if self._labels.setdefault(row["key"], row) is row:
@@ -48,7 +48,7 @@ class MemoryLabelStore:
             self._attempts.setdefault(row["attempt_id"], row)
         added = len(self._labels) - before
         self._version += bool(added)
-        return Committed(
+        return CommitResult(
             labels=added,
             attempts=len(self._attempts) - attempted,
             duplicates=len(rows.labels) - added,

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from predictor.graph.structure import Graph
 from workers.messages.label import LabelRequest, Measurement, Outcome, Report
-from workers.messages.published import FIDELITY
+from workers.messages.published_recipe import FIDELITY
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
 

@@ -15,7 +15,7 @@ from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
 from orchestrator.store.error_translation import explained
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
 from workers.storage.objects import open_objects
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 
 log = logging.getLogger(__name__)
 

@@ -23,16 +23,16 @@ _MOST_ASKED = 1500
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One cell of a report for one seed: `few` labels of a set are known, and `asked` are not.
+    """One cell of a report for one seed: `support` labels of a set are known, and `asked` are not.
 
     split: what else is known. "architecture": all other sets, without the networks asked about. "task": sets of other
-    tasks or data, where the networks asked about may be known. "space": sets of other spaces. in_turn: `few` and
+    tasks or data, where the networks asked about may be known. "space": sets of other spaces. in_turn: `support` and
     `asked` are the same, and each network is asked about with the labels of all others known.
     """
 
     split: Split
     seed: int
-    few: LabelSet
+    support: LabelSet
     asked: LabelSet
     sources: tuple[LabelSet, ...]
     in_turn: bool = False
@@ -42,7 +42,7 @@ class Question:
         """How many labels of the set are known."""
         if self.in_turn:
             return OTHERS
-        return len(self.few)
+        return len(self.support)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ def answers(one: Round, model: str) -> list[Answer]:
     the learning.
     """
     learnt = get_model(model)(one.questions[0].seed)
-    learnt.learn(one.sources)
+    learnt.fit(one.sources)
     found = []
     for question in one.questions:
         try:
-            prediction = _in_turn(learnt, question.few) if question.in_turn else _predicted(learnt, question)
+            prediction = _in_turn(learnt, question.support) if question.in_turn else _predicted(learnt, question)
         except NothingKnownError:
             continue
         asked = question.asked
@@ -131,7 +131,7 @@ def answers(one: Round, model: str) -> list[Answer]:
 
 
 def _predicted(model: Model, question: Question) -> Prediction:
-    model.adapt(question.few)
+    model.adapt(question.support)
     return model.predict(question.asked)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.features.nodes import Arrays, Collated, arrays
+from predictor.features.nodes import EncodedGraph, PackedGraphs, encode_graph
 from predictor.features.statistics import statistics_table
 from predictor.graph.structure import Graph
 
@@ -17,24 +17,24 @@ from predictor.graph.structure import Graph
 class GraphPool:
     """nodes: the graphs for networks on graphs. statistics: (graphs, len(STATISTICS)), for models on tables."""
 
-    nodes: Collated
+    nodes: PackedGraphs
     statistics: NDArray[np.float64]
 
     @classmethod
     def of(cls, graphs: Iterable[Graph]) -> GraphPool:
         """Graphs one after another. Raises KeyError for an operation that this version does not know."""
-        parts: list[Arrays] = []
+        parts: list[EncodedGraph] = []
         rows = [statistics_table([])]
         for graph in graphs:  # one at a time: as objects they take a hundred times the memory
-            parts.append(arrays(graph))
+            parts.append(encode_graph(graph))
             rows.append(statistics_table([graph]))
-        return cls(Collated.of(parts), np.concatenate(rows))
+        return cls(PackedGraphs.of(parts), np.concatenate(rows))
 
     @classmethod
     def join(cls, parts: Sequence[GraphPool]) -> GraphPool:
         """All graphs of `parts` in a row."""
         nodes, statistics = zip(*((part.nodes, part.statistics) for part in parts), strict=True)
-        return cls(Collated.join(nodes), np.concatenate(statistics))
+        return cls(PackedGraphs.join(nodes), np.concatenate(statistics))
 
     def __len__(self) -> int:
         return len(self.nodes)

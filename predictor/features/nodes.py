@@ -24,7 +24,7 @@ _OCTAVES = 10.0  # logarithms to base 2 are divided by this
 
 
 @dataclass(frozen=True, slots=True)
-class Arrays:
+class EncodedGraph:
     """One graph. ops: (n,) places in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e), from above to below."""
 
     ops: Integers
@@ -32,16 +32,20 @@ class Arrays:
     edges: Integers
 
 
-_NOTHING = Arrays(np.zeros(0, np.int64), np.zeros((0, len(NODE_FEATURES)), np.float32), np.zeros((2, 0), np.int64))
+_NOTHING = EncodedGraph(
+    np.zeros(0, np.int64), np.zeros((0, len(NODE_FEATURES)), np.float32), np.zeros((2, 0), np.int64)
+)
 
 
-def arrays(graph: Graph) -> Arrays:
+def encode_graph(graph: Graph) -> EncodedGraph:
     """The graph in numbers. Raises KeyError for an operation that this version does not know."""
     depth = depths(graph)
     deepest = max(1, max(depth))
     rows = [[*_of_node(node), depth[number] / deepest] for number, node in enumerate(graph.nodes)]
     edges = np.array(graph.edges, np.int64).reshape(-1, 2).T
-    return Arrays(np.array([_PLACE[node.op] for node in graph.nodes], np.int64), np.array(rows, np.float32), edges)
+    return EncodedGraph(
+        np.array([_PLACE[node.op] for node in graph.nodes], np.int64), np.array(rows, np.float32), edges
+    )
 
 
 def _of_node(node: Node) -> list[float]:
@@ -58,10 +62,11 @@ def depths(graph: Graph) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Collated:
+class PackedGraphs:
     """Many graphs in a row, read once: batches are slices, not Python objects.
 
-    ops, nodes, edges: as in `Arrays`, edges numbered within their graph. node_start, edge_start: (graphs + 1,) bounds.
+    ops, nodes, edges: as in `EncodedGraph`, edges numbered within their graph.
+    node_start, edge_start: (graphs + 1,) bounds.
     """
 
     ops: Integers
@@ -71,7 +76,7 @@ class Collated:
     edge_start: Integers
 
     @classmethod
-    def of(cls, graphs: Sequence[Arrays]) -> Collated:
+    def of(cls, graphs: Sequence[EncodedGraph]) -> PackedGraphs:
         """Graphs one after another."""
         return cls(
             ops=np.concatenate([_NOTHING.ops, *(g.ops for g in graphs)]),
@@ -82,7 +87,7 @@ class Collated:
         )
 
     @classmethod
-    def join(cls, parts: Sequence[Collated]) -> Collated:
+    def join(cls, parts: Sequence[PackedGraphs]) -> PackedGraphs:
         """All graphs of `parts` in a row."""
         if len(parts) == 1:
             return parts[0]
@@ -98,13 +103,13 @@ class Collated:
     def __len__(self) -> int:
         return len(self.node_start) - 1
 
-    def batch(self, indices: Integers) -> tuple[Arrays, Integers]:
+    def batch(self, indices: Integers) -> tuple[EncodedGraph, Integers]:
         """The graphs of `indices` as one, edges numbered within it, and (n,) which of them a node belongs to."""
         nodes, owner = _ranges(self.node_start, indices)
         edges, edge_owner = _ranges(self.edge_start, indices)
         sizes = self.node_start[indices + 1] - self.node_start[indices]
         first = np.cumsum(sizes) - sizes
-        return Arrays(self.ops[nodes], self.nodes[nodes], self.edges[:, edges] + first[edge_owner]), owner
+        return EncodedGraph(self.ops[nodes], self.nodes[nodes], self.edges[:, edges] + first[edge_owner]), owner
 
 
 def _ranges(start: Integers, indices: Integers) -> tuple[Integers, Integers]:

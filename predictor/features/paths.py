@@ -1,4 +1,4 @@
-"""Ways from the image to the outputs: what a network's wiring makes of its operations.
+"""PathStatistics from the image to the outputs: what a network's wiring makes of its operations.
 
 A signal of variance 1 enters. Where branches are added their variances add up, normalisation brings them back to 1, and
 a multiplication by zero ends them. So the share that each branch has of a sum is known without any weight.
@@ -24,7 +24,7 @@ _NOTHING: _Counts = (0,) * len(KINDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class PathStatistics:
     """number: how many ways there are. live: (n,) whether any goes through a node.
 
     share: (n,) of all ways, those that go through a node. flow: (n,) how often a walk passes a node that begins at the
@@ -41,7 +41,7 @@ class Ways:
     most: _Counts
 
 
-def ways(graph: Graph) -> Ways:
+def path_statistics(graph: Graph) -> PathStatistics:
     """All figures at once; zeros where no way leads to an output."""
     nodes = graph.nodes
     above, variance = [0] * len(nodes), [0.0] * len(nodes)
@@ -71,7 +71,7 @@ def ways(graph: Graph) -> Ways:
     total = sum(above[end] for end in ends)
     live = [count > 0 for count in below]
     signals = [math.log2(variance[number]) for number, lives in enumerate(live) if lives]
-    return Ways(
+    return PathStatistics(
         number=total,
         live=live,
         share=[a * b / total if b else 0.0 for a, b in zip(above, below, strict=True)],

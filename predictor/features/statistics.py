@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.features.nodes import depths
-from predictor.features.paths import KINDS, Ways, kinds, ways
+from predictor.features.paths import KINDS, PathStatistics, kinds, path_statistics
 from predictor.graph.structure import Graph, Node
 from predictor.graph.vocabulary import OPS
 
@@ -27,7 +27,7 @@ _LEVEL_PARTS = ("log_flops", "log_params", "nodes", "weighted", "depthwise", "ke
 
 def statistics(graph: Graph) -> dict[str, float]:
     """Names and values; the same names for every graph."""
-    found = ways(graph)
+    found = path_statistics(graph)
     live = [node for node, lives in zip(graph.nodes, found.live, strict=True) if lives]
     return _of_the_whole(graph) | _of_operations(graph, live) | _of_levels(graph, live) | _of_ways(graph, found)
 
@@ -92,7 +92,7 @@ def _of_level(nodes: Sequence[Node]) -> tuple[float, ...]:
     )
 
 
-def _of_ways(graph: Graph, found: Ways) -> dict[str, float]:
+def _of_ways(graph: Graph, found: PathStatistics) -> dict[str, float]:
     """Operations of each kind on a way: where all ways count alike, where signals do, and at the least and most."""
     told = {"log_ways": _log(found.number), "log_signal": found.log_signal}
     counts = [(number, kinds(node)) for number, node in enumerate(graph.nodes)]

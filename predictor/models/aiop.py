@@ -13,15 +13,31 @@ import torch
 from torch import Tensor, nn
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import FEW, Arrays, Model, NothingKnownError, Prediction, State, below, register
+from predictor.models.base import (
+    MIN_SUPPORT,
+    Arrays,
+    Model,
+    NothingKnownError,
+    Prediction,
+    State,
+    register,
+    strip_prefix,
+)
 from predictor.models.scaling import standard_scores
+from predictor.networks.aiop_network import Adapter, Backbone
 from predictor.networks.batch import GraphBatch, best_device
 from predictor.networks.examples import Examples
-from predictor.networks.fitting import Journal, Lesson, Settings, Unwatched, fit, mean_squared
-from predictor.networks.published import Adapter, Backbone
+from predictor.networks.fitting import (
+    Checkpointer,
+    NoCheckpointer,
+    TrainingSettings,
+    TrainingTask,
+    mean_squared,
+    train_network,
+)
 
-PRETRAINING, INFUSION = Settings(40, 32, 1e-4), Settings(100, 32, 1e-4)
-TUNING = Settings(100, 1, 1e-4)
+PRETRAINING, INFUSION = TrainingSettings(40, 32, 1e-4), TrainingSettings(100, 32, 1e-4)
+TUNING = TrainingSettings(100, 1, 1e-4)
 _TOGETHER = 64  # graphs that are predicted at once
 _CLASSIFICATION = "cls"
 
@@ -52,17 +68,17 @@ class Published(Model):
     flops_scaling: ClassVar[bool] = False
     tuned: ClassVar[bool] = False
     adapters: ClassVar[bool] = True
-    pretraining: ClassVar[Settings] = PRETRAINING
-    infusion: ClassVar[Settings] = INFUSION
-    tuning: ClassVar[Settings] = TUNING
+    pretraining: ClassVar[TrainingSettings] = PRETRAINING
+    infusion: ClassVar[TrainingSettings] = INFUSION
+    tuning: ClassVar[TrainingSettings] = TUNING
 
-    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
         """The backbone from sets of classification, or from all where there are none; then an adapter a task."""
-        journal = journal or Unwatched()
+        checkpointer = checkpointer or NoCheckpointer()
         torch.manual_seed(self._seed)
         by_task = defaultdict[str, list[LabelSet]](list)
         for known in sources:
-            if len(known) >= FEW:
+            if len(known) >= MIN_SUPPORT:
                 by_task[known.task].append(known)
         self._learnt: _Weights | None = None
         self._units = self._units_of(sources)
@@ -70,30 +86,30 @@ class Published(Model):
             return
         first = by_task.pop(_CLASSIFICATION, None) or [one for sets in by_task.values() for one in sets]
         self._learnt = _Weights(Backbone().to(best_device()), {})
-        self._fit("backbone", self.pretraining, self._learnt, None, first, journal)
+        self._fit("backbone", self.pretraining, self._learnt, None, first, checkpointer)
         self._learnt.backbone.requires_grad_(False)
         for task, sets in sorted(by_task.items() if self.adapters else []):
             self._learnt.adapters[task] = Adapter().to(best_device())
-            self._fit(task, self.infusion, self._learnt, task, sets, journal)
+            self._fit(task, self.infusion, self._learnt, task, sets, checkpointer)
 
-    def adapt(self, few: LabelSet) -> None:
+    def adapt(self, support: LabelSet) -> None:
         """See `Model.adapt`."""
         if self._learnt is None:
-            raise NothingKnownError(few.name)
+            raise NothingKnownError(support.name)
         self._used, self._scale = self._learnt, None
-        if len(few) < FEW:
-            if unit := self._units.get(f"{few.task}/{few.data}"):
+        if len(support) < MIN_SUPPORT:
+            if unit := self._units.get(f"{support.task}/{support.data}"):
                 self._scale = *unit, unit[1]
             return
         if self.tuned:
             self._used = copy.deepcopy(self._learnt)
             self._used.backbone.requires_grad_(not self._used.adapters)
             for task in self._used.adapters or [None]:
-                self._fit("few", self.tuning, self._used, task, [few], Unwatched())
-        scaled = self._scaled(few)
+                self._fit("few", self.tuning, self._used, task, [support], NoCheckpointer())
+        scaled = self._scaled(support)
         mean, deviation = float(scaled.mean()), float(scaled.std()) or 1.0
-        missed = few.values - (self._scores(few) * deviation + mean) * self._factors(few)
-        self._scale = mean, deviation, float(np.sqrt((missed**2).sum() / (len(few) - 2)))
+        missed = support.values - (self._scores(support) * deviation + mean) * self._factors(support)
+        self._scale = mean, deviation, float(np.sqrt((missed**2).sum() / (len(support) - 2)))
 
     def predict(self, asked: LabelSet) -> Prediction:
         """The mean of the adapters' heads, or what the backbone says where there is no adapter."""
@@ -124,7 +140,7 @@ class Published(Model):
             network: nn.Module = model._learnt.backbone
             if name != "backbone":
                 network = model._learnt.adapters[name.removeprefix("adapter.")] = Adapter()
-            found = below(arrays, f"{name}/")
+            found = strip_prefix(arrays, f"{name}/")
             network.to(best_device())
             network.load_state_dict({inner: torch.from_numpy(value) for inner, value in found.items()})
         return model
@@ -132,15 +148,15 @@ class Published(Model):
     def _fit(
         self,
         stage: str,
-        settings: Settings,
+        settings: TrainingSettings,
         weights: _Weights,
         task: str | None,
         sets: Sequence[LabelSet],
-        journal: Journal,
+        checkpointer: Checkpointer,
     ) -> None:
         """Train the adapter of `task`, or the backbone."""
         examples = Examples.of(sets, [standard_scores(self._scaled(one)) for one in sets])
-        lesson = Lesson(
+        training = TrainingTask(
             stage,
             weights.backbone if task is None else weights.adapters[task],
             lambda batch: weights.scores(batch, task)[:, None],
@@ -148,7 +164,7 @@ class Published(Model):
             examples,
             held_out=examples.take(np.arange(0)),
         )
-        fit(lesson, settings, self._seed, journal)
+        train_network(training, settings, self._seed, checkpointer)
 
     @torch.no_grad()
     def _scores(self, asked: LabelSet) -> Floats:

@@ -15,7 +15,7 @@ from predictor.errors import AIOPError
 from predictor.label_set import Floats, LabelSet
 
 if TYPE_CHECKING:  # it loads torch
-    from predictor.networks.fitting import Journal
+    from predictor.networks.fitting import Checkpointer
 
 
 class ModelError(AIOPError):
@@ -57,7 +57,7 @@ class Prediction:
 
 
 HALF_WIDTH_90 = float(norm.ppf(0.95))  # of the interval that holds 90 %, in deviations
-FEW = 3  # fewer labels than this are as none: a scale cannot be told from them
+MIN_SUPPORT = 3  # fewer labels than this are as none: a scale cannot be told from them
 
 
 Arrays = dict[str, NDArray[Any]]
@@ -73,11 +73,11 @@ class Model(ABC):
         self._seed = seed
 
     @abstractmethod
-    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
         """sources: sets to carry knowledge over from; may be empty. journal: to resume from."""
 
-    def learn_more(
-        self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], journal: Journal | None = None
+    def update(
+        self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], checkpointer: Checkpointer | None = None
     ) -> None:
         """Go on from what was learnt, by labels that came since, with the old ones beside them.
 
@@ -89,7 +89,7 @@ class Model(ABC):
         raise ModelError(f"model {self.name} cannot be refreshed: train it anew, or train default")
 
     @abstractmethod
-    def adapt(self, few: LabelSet) -> None:
+    def adapt(self, support: LabelSet) -> None:
         """few: labels of the set in question; may be empty. Takes the place of any earlier adaptation.
 
         Raises NothingKnownError.
@@ -97,7 +97,7 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, asked: LabelSet) -> Prediction:
-        """For the networks of `asked`, of the same set as `few`. Its values are not read."""
+        """For the networks of `asked`, of the same set as `support`. Its values are not read."""
 
     def state(self) -> State:
         """What was learnt: arrays by name, and what JSON can hold. Raises ModelError for a model that keeps nothing."""
@@ -109,7 +109,7 @@ class Model(ABC):
         raise ModelError(f"model {cls.name} cannot be kept")
 
 
-def below(arrays: Arrays, prefix: str) -> Arrays:
+def strip_prefix(arrays: Arrays, prefix: str) -> Arrays:
     """Those whose name begins with `prefix`, by the rest of it."""
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 

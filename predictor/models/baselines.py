@@ -10,12 +10,12 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import FEW, Model, NothingKnownError, Prediction, register
+from predictor.models.base import MIN_SUPPORT, Model, NothingKnownError, Prediction, register
 from predictor.models.gaussian_process import statistics_process
 from predictor.models.scaling import Standardiser
 
 if TYPE_CHECKING:
-    from predictor.networks.fitting import Journal
+    from predictor.networks.fitting import Checkpointer
 
 _MOST = 1000  # labels that a Gaussian process learns from: its time grows with their cube
 _FOLDS = 5
@@ -26,17 +26,17 @@ class _Cost(Model):
 
     column: ClassVar[str]
 
-    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
         """Nothing: the slope is another one for every set."""
 
-    def adapt(self, few: LabelSet) -> None:
+    def adapt(self, support: LabelSet) -> None:
         """Least squares over the labels at hand."""
         self._line: tuple[float, float, float] | None = None
-        if len(few) >= FEW:
-            x = few.column(self.column)
-            slope, offset = np.polyfit(x, few.values, 1) if np.ptp(x) else (0.0, few.values.mean())
-            left = few.values - (slope * x + offset)
-            self._line = (float(slope), float(offset), float(np.sqrt((left**2).sum() / (len(few) - 2))))
+        if len(support) >= MIN_SUPPORT:
+            x = support.column(self.column)
+            slope, offset = np.polyfit(x, support.values, 1) if np.ptp(x) else (0.0, support.values.mean())
+            left = support.values - (slope * x + offset)
+            self._line = (float(slope), float(offset), float(np.sqrt((left**2).sum() / (len(support) - 2))))
 
     def predict(self, asked: LabelSet) -> Prediction:
         """See `Model.predict`."""
@@ -64,15 +64,19 @@ class LogParams(_Cost):
 class _Table(Model):
     """On standardised statistics; without labels, on those of all sources in their own units."""
 
-    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
         """Remember them: what is learnt from them depends on the task asked about."""
         self._sources = list(sources)
 
-    def adapt(self, few: LabelSet) -> None:
+    def adapt(self, support: LabelSet) -> None:
         """Learn from the labels at hand, or from other sets where there is none."""
-        learnt = [few] if len(few) >= FEW else [s for s in self._sources if s.task == few.task] or self._sources
-        if sum(map(len, learnt)) < FEW:
-            raise NothingKnownError(few.name)
+        learnt = (
+            [support]
+            if len(support) >= MIN_SUPPORT
+            else [s for s in self._sources if s.task == support.task] or self._sources
+        )
+        if sum(map(len, learnt)) < MIN_SUPPORT:
+            raise NothingKnownError(support.name)
         table = np.concatenate([s.table for s in learnt])
         values = np.concatenate([s.values for s in learnt])
         self._scale = Standardiser.of(table)

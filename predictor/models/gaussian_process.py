@@ -75,14 +75,14 @@ def linear(start: int, stop: int, variance: float) -> Kernel:
     return Columns(ConstantKernel(variance / (stop - start), (1e-6, 10.0)) * DotProduct(0.0, "fixed"), start, stop)
 
 
-def smooth(start: int, stop: int, variance: float, length: float) -> Kernel:
+def rbf(start: int, stop: int, variance: float, length: float) -> Kernel:
     """A smooth function of some columns, with this prior variance and length."""
     bounds = (length / 8, length * 8)
     return Columns(ConstantKernel(variance, (1e-4, 10.0)) * RBF(length, bounds), start, stop)
 
 
-def rough(start: int, stop: int, variance: float, length: float) -> Kernel:
-    """As `smooth`, of a function with kinks, which spreads labels less far."""
+def matern32(start: int, stop: int, variance: float, length: float) -> Kernel:
+    """As `rbf`, of a function with kinks, which spreads labels less far."""
     bounds = (length / 8, length * 8)
     return Columns(ConstantKernel(variance, (1e-4, 10.0)) * Matern(length, bounds, nu=1.5), start, stop)
 
@@ -123,7 +123,7 @@ class Process:
             mean, deviation = self._fitted.predict(table, return_std=True)
         return mean, deviation
 
-    def left_out(self) -> tuple[Floats, Floats]:
+    def loo_predictions(self) -> tuple[Floats, Floats]:
         """(n,) means and deviations of the labels it learnt from, each by all others.
 
         In closed form, with settings found from all (Rasmussen and Williams 2006, section 5.4.2).
@@ -135,12 +135,12 @@ class Process:
         scale = fitted._y_train_std
         return mean * scale + fitted._y_train_mean, scale / np.sqrt(sure)
 
-    def evidence(self) -> float:
+    def log_marginal_likelihood(self) -> float:
         """Log marginal likelihood of the labels, standardised, so that processes on the same labels can be compared."""
         return float(self._fitted.log_marginal_likelihood_value_)
 
 
-class Corrected(Process):
+class ResidualProcess(Process):
     """One column of the table, believed in part, and a process on what that misses of the labels."""
 
     def __init__(self, kernel: Kernel, table: Floats, values: Floats, seed: int, column: int, belief: float) -> None:
@@ -159,14 +159,14 @@ class Corrected(Process):
         mean, deviation = super().__call__(table)
         return mean + self._believed(table), deviation
 
-    def left_out(self) -> tuple[Floats, Floats]:
-        """See `Process.left_out`."""
-        mean, deviation = super().left_out()
+    def loo_predictions(self) -> tuple[Floats, Floats]:
+        """See `Process.loo_predictions`."""
+        mean, deviation = super().loo_predictions()
         return mean + self._believed(self.state()["table"]), deviation
 
-    def evidence(self) -> float:
+    def log_marginal_likelihood(self) -> float:
         """That of the labels, as `Process` has it, not of what is missed of them: the unit is theirs."""
-        return super().evidence() + self._gained
+        return super().log_marginal_likelihood() + self._gained
 
 
 def _one_thread() -> AbstractContextManager[object]:
@@ -184,17 +184,17 @@ def _noisy(kernel: Kernel) -> Kernel:
     return kernel + WhiteKernel(0.1, (0.02, 1.0))  # with less noise a score of labels is learnt by heart
 
 
-def smooth_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
+def rbf_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
     """A smooth function of what `LabelSet.table` has, standardised, in the columns from `start`.
 
     Proxies have a part of their own, where any were measured: they are few among many statistics.
     """
-    return _in_parts(lambda first, stop: smooth(first, stop, variance, float(np.sqrt(stop - first))), table, start)
+    return _in_parts(lambda first, stop: rbf(first, stop, variance, float(np.sqrt(stop - first))), table, start)
 
 
-def rough_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
+def matern32_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
     """The same for a function with kinks."""
-    return _in_parts(lambda first, stop: rough(first, stop, variance, float(np.sqrt(stop - first))), table, start)
+    return _in_parts(lambda first, stop: matern32(first, stop, variance, float(np.sqrt(stop - first))), table, start)
 
 
 def linear_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
@@ -211,7 +211,7 @@ def _in_parts(part: Callable[[int, int], Kernel], table: Floats, start: int) -> 
 
 def statistics_kernel(table: Floats) -> Kernel:
     """For statistics of graphs and proxies alone."""
-    return linear_in_graphs(table, 0, 1.0) + smooth_in_graphs(table, 0, 1.0)
+    return linear_in_graphs(table, 0, 1.0) + rbf_in_graphs(table, 0, 1.0)
 
 
 def statistics_hyperparameters(table: Floats) -> int:

@@ -19,10 +19,10 @@ class Mixture:
 
     def __init__(self, processes: Sequence[Process], votes: Floats, values: Floats) -> None:
         """votes: (processes,) before labels tell. values: (n,) that all of them learnt from."""
-        evidence = np.array([process.evidence() for process in processes])
-        weights = votes * np.exp((evidence - evidence.max()) / _TEMPERATURE)
+        log_marginal_likelihood = np.array([process.log_marginal_likelihood() for process in processes])
+        weights = votes * np.exp((log_marginal_likelihood - log_marginal_likelihood.max()) / _TEMPERATURE)
         self._experts = list(zip(weights / weights.sum(), processes, strict=True))
-        mean, variance = _mixed([(weight, *process.left_out()) for weight, process in self._experts])
+        mean, variance = _mixed([(weight, *process.loo_predictions()) for weight, process in self._experts])
         self._wider = _wider((values - mean) ** 2 / variance)
 
     def __call__(self, table: Floats) -> tuple[Floats, Floats]:

@@ -46,7 +46,7 @@ def standard_scores(values: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Warp:
+class PowerTransform:
     """Labels to about a standard normal distribution, by the power of Yeo and Johnson, and back.
 
     A few networks that hardly learn lie far below all others: to a Gaussian process nothing else would be left to tell.
@@ -57,7 +57,7 @@ class Warp:
     after: tuple[float, float]  # and of what the power makes of them, standardised
 
     @classmethod
-    def of(cls, values: Floats) -> Warp:
+    def of(cls, values: Floats) -> PowerTransform:
         """From (n,) labels, n at least 1; the power by likelihood, shrunk towards 1, where it changes nothing."""
         before = float(values.mean()), float(values.std()) or 1.0
         scores = (values - before[0]) / before[1]
@@ -77,7 +77,7 @@ class Warp:
         bent: Floats = yeojohnson((values - self.before[0]) / self.before[1], self.power)
         return (bent - self.after[0]) / self.after[1]
 
-    def back(self, scores: Floats) -> Floats:
+    def inverse(self, scores: Floats) -> Floats:
         """Standard scores to labels, in any shape."""
         low, high = yeojohnson(np.array([-_FARTHEST, _FARTHEST]), self.power)
         bent = np.clip(scores * self.after[1] + self.after[0], low, high)
@@ -85,7 +85,7 @@ class Warp:
 
     def spread(self, mean: Floats, deviation: Floats) -> Floats:
         """(n, QUANTILES) labels whose scores have these normal distributions, of equal probability, ascending."""
-        return self.back(mean[:, None] + deviation[:, None] * _NORMAL)
+        return self.inverse(mean[:, None] + deviation[:, None] * _NORMAL)
 
 
 def _unbent(bent: Floats, power: float) -> Floats:
@@ -93,5 +93,5 @@ def _unbent(bent: Floats, power: float) -> Floats:
     up, down = np.maximum(bent, 0.0), np.maximum(-bent, 0.0)
     above = np.expm1(up) if abs(power) < _TINY else (up * power + 1) ** (1 / power) - 1
     rest = 2 - power
-    below = np.expm1(down) if abs(rest) < _TINY else (down * rest + 1) ** (1 / rest) - 1
-    return np.where(bent > 0, above, -below)
+    strip_prefix = np.expm1(down) if abs(rest) < _TINY else (down * rest + 1) ** (1 / rest) - 1
+    return np.where(bent > 0, above, -strip_prefix)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from predictor.features.nodes import Collated, Integers
+from predictor.features.nodes import Integers, PackedGraphs
 
 # Said once of every process that multiplies by a sparse matrix; what is used of it has worked since torch 1.13.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
@@ -30,7 +30,7 @@ class GraphBatch:
     count: int
 
     @classmethod
-    def of(cls, graphs: Collated, which: Integers, device: torch.device | str = "cpu") -> GraphBatch:
+    def of(cls, graphs: PackedGraphs, which: Integers, device: torch.device | str = "cpu") -> GraphBatch:
         """The graphs numbered `which`, (count,), in that order."""
         arrays, owner = graphs.batch(which)
         parts = (arrays.ops, arrays.nodes, arrays.edges, owner)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.features.nodes import Collated, Floats, Integers
+from predictor.features.nodes import Floats, Integers, PackedGraphs
 from predictor.label_set import LabelSet
 
 FOLDS = 10  # about as many architectures in each, always the same ones
@@ -20,7 +20,7 @@ TESTED, STOPPING = 0, 1  # folds: that by which predictors are compared, that by
 class Examples:
     """graphs: all there are. which: (n,) distinct numbers in it. scores: (n, sets); NaN where a set has no label."""
 
-    graphs: Collated
+    graphs: PackedGraphs
     which: Integers
     scores: Floats
 
@@ -39,7 +39,7 @@ class Examples:
         np.add.at(total, (places, columns), np.concatenate(list(scores)))
         np.add.at(count, (places, columns), 1.0)
         means = np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
-        return cls(Collated.join([pool.nodes for pool in pools]), which, means.astype(np.float32))
+        return cls(PackedGraphs.join([pool.nodes for pool in pools]), which, means.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.which)

@@ -23,7 +23,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # such scores, and (count, sets) to b
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrainingSettings:
     """batch: graphs a step. rate: Adam's; if it decays, down to nothing along a cosine. clip: of the gradient's norm.
 
     patience: epochs without a better hold-out after which it stops, and the best is kept; None: all epochs, and the
@@ -42,7 +42,7 @@ class Settings:
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """Where learning is. loss: of the hold-out, or of what is learnt from where nothing is held out."""
 
     epoch: int = 0
@@ -51,29 +51,29 @@ class Progress:
     best_loss: float = float("inf")
 
 
-class Journal(Protocol):
+class Checkpointer(Protocol):
     """Keeps what is needed to go on after a crash, and tells people how far it is."""
 
-    def restore(self, stage: str) -> tuple[Progress, dict[str, Tensor]] | None:
+    def restore(self, stage: str) -> tuple[TrainingProgress, dict[str, Tensor]] | None:
         """What was last noted of a stage; None where it has not begun."""
 
-    def note(self, stage: str, progress: Progress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+    def note(self, stage: str, progress: TrainingProgress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
         """An epoch of `epochs` is done. state: what `restore` is to give back."""
 
 
-class Unwatched:
+class NoCheckpointer:
     """A journal that keeps nothing."""
 
-    def restore(self, stage: str) -> tuple[Progress, dict[str, Tensor]] | None:
+    def restore(self, stage: str) -> tuple[TrainingProgress, dict[str, Tensor]] | None:
         """Nothing."""
         return None
 
-    def note(self, stage: str, progress: Progress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+    def note(self, stage: str, progress: TrainingProgress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
         """Forget it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingTask:
     """stage: its name in the journal. network: what learns. score: how it reads graphs. held_out: may be empty.
 
     always: examples, by number, that no epoch leaves out, whatever `most` says.
@@ -88,23 +88,25 @@ class Lesson:
     always: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def fit(lesson: Lesson, settings: Settings, seed: int, journal: Journal) -> Progress:
+def train_network(
+    task: TrainingTask, settings: TrainingSettings, seed: int, checkpointer: Checkpointer
+) -> TrainingProgress:
     """Learn; the same numbers for the same seed on the same machine. Goes on from the journal where it can."""
-    network, device = lesson.network, next(lesson.network.parameters()).device
+    network, device = task.network, next(task.network.parameters()).device
     learning = [p for p in network.parameters() if p.requires_grad]
     adam = torch.optim.Adam(learning, settings.rate)
-    progress, best = Progress(), copy.deepcopy(network.state_dict())
-    if kept := journal.restore(lesson.stage):
+    progress, best = TrainingProgress(), copy.deepcopy(network.state_dict())
+    if kept := checkpointer.restore(task.stage):
         progress, best = kept[0], _restored(kept[1], network, adam)
-    elif settings.from_known and len(lesson.held_out):
-        progress.loss = progress.best_loss = held_out_loss(lesson, settings.batch)
+    elif settings.from_known and len(task.held_out):
+        progress.loss = progress.best_loss = held_out_loss(task, settings.batch)
     while progress.epoch < settings.epochs and not _stops(progress, settings):
         network.train()
         seen = list[float]()
         for group in adam.param_groups:
             group["lr"] = settings.rate * (_cosine(progress.epoch / settings.epochs) if settings.decays else 1.0)
-        for rows in _batches(len(lesson.examples), settings, seed + progress.epoch, lesson.always):
-            loss = _loss(lesson, lesson.examples.take(rows), device)
+        for rows in _batches(len(task.examples), settings, seed + progress.epoch, task.always):
+            loss = _loss(task, task.examples.take(rows), device)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             _average_gradients(learning)
@@ -112,30 +114,30 @@ def fit(lesson: Lesson, settings: Settings, seed: int, journal: Journal) -> Prog
             adam.step()
             seen.append(loss.item())
         progress.epoch += 1
-        progress.loss = held_out_loss(lesson, settings.batch) if len(lesson.held_out) else float(np.mean(seen))
+        progress.loss = held_out_loss(task, settings.batch) if len(task.held_out) else float(np.mean(seen))
         if settings.patience is None or progress.loss < progress.best_loss:
             progress.best_epoch, progress.best_loss = progress.epoch, progress.loss
             best = copy.deepcopy(network.state_dict())
-        journal.note(lesson.stage, progress, partial(_state, network, adam, best), settings.epochs)
+        checkpointer.note(task.stage, progress, partial(_state, network, adam, best), settings.epochs)
     network.load_state_dict(best)
     network.eval()
     return progress
 
 
 @torch.no_grad()
-def held_out_loss(lesson: Lesson, batch: int) -> float:
+def held_out_loss(task: TrainingTask, batch: int) -> float:
     """Mean loss over the hold-out. The same on every worker."""
-    lesson.network.eval()
-    device = next(lesson.network.parameters()).device
-    starts = range(0, len(lesson.held_out), batch)
-    parts = [lesson.held_out.take(np.arange(s, min(s + batch, len(lesson.held_out)))) for s in starts]
-    losses = [_loss(lesson, part, device).item() * len(part) for part in parts]
-    return sum(losses) / len(lesson.held_out)
+    task.network.eval()
+    device = next(task.network.parameters()).device
+    starts = range(0, len(task.held_out), batch)
+    parts = [task.held_out.take(np.arange(s, min(s + batch, len(task.held_out)))) for s in starts]
+    losses = [_loss(task, part, device).item() * len(part) for part in parts]
+    return sum(losses) / len(task.held_out)
 
 
-def _loss(lesson: Lesson, some: Examples, device: torch.device) -> Tensor:
+def _loss(task: TrainingTask, some: Examples, device: torch.device) -> Tensor:
     wanted = torch.from_numpy(some.scores).to(device)
-    return lesson.loss(lesson.score(GraphBatch.of(some.graphs, some.which, device)), wanted)
+    return task.loss(task.score(GraphBatch.of(some.graphs, some.which, device)), wanted)
 
 
 def mean_squared(scores: Tensor, wanted: Tensor) -> Tensor:
@@ -149,7 +151,9 @@ def _cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _batches(examples: int, settings: Settings, seed: int, always: Integers | None = None) -> Iterator[Integers]:
+def _batches(
+    examples: int, settings: TrainingSettings, seed: int, always: Integers | None = None
+) -> Iterator[Integers]:
     """This worker's share of every batch of an epoch; all workers draw the same order."""
     rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     draw = np.random.default_rng(seed)
@@ -175,7 +179,7 @@ def _average_gradients(learning: list[nn.Parameter]) -> None:
         p.grad = part.view_as(p).clone()
 
 
-def _stops(progress: Progress, settings: Settings) -> bool:
+def _stops(progress: TrainingProgress, settings: TrainingSettings) -> bool:
     return settings.patience is not None and progress.epoch - progress.best_epoch >= settings.patience
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.cluster_rig import SHARED, Machine, Rig
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), pytest.mark.xdist_group("cluster")]
 SUBMIT = ("ray", "submit", "--no-config-cache", "cluster/rig.yaml", "cluster/submit.py", "--")
@@ -41,7 +41,7 @@ class Campaign:
         """What is there now cannot get lost any more."""
         spool = self.place / "_spool"
         if spool.exists():
-            waiting = {report.job.request.key for report in Spool(spool).read() if report.measurement}
+            waiting = {report.job.request.key for report in FolderSpool(spool).read() if report.measurement}
             self.acknowledged |= waiting | DeltaLabelStore(self.place).keys()
 
     def at_work(self, number: int) -> bool:

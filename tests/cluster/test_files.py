@@ -13,7 +13,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts import scripts
 
 from orchestrator.campaign import telemetry
-from orchestrator.campaign.progress import Progress, State
+from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.store.committer_process import Drained
 from tests.support.cluster_queries import alerts, grouped, metrics, panels, selected
 from workers.execution import actor
@@ -50,7 +50,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
         monkeypatch.setattr(telemetry, name, kind)
         monkeypatch.setattr(ray.util.metrics, name, kind)
     campaign = telemetry.CampaignMetrics("seg", "nasbench201")
-    campaign.observe(Progress(State.RUNNING, 1, 1, 1, 1, 1, 1, dict.fromkeys(Outcome, 1), 0.5))
+    campaign.observe(CampaignProgress(CampaignState.RUNNING, 1, 1, 1, 1, 1, 1, dict.fromkeys(Outcome, 1), 0.5))
     campaign.committed(Drained(1, (0.1,), 1))
     telemetry.GenerationMetrics().observe(1, 0.5)
     actor._phase_seconds("seg", "nasbench201").observe(1.0, {"phase": "train"})

@@ -11,8 +11,8 @@ from predictor import Predictor
 from predictor.generation import GenerationError
 from predictor.models import ModelError, get_model
 from predictor.models.aiop import Published
-from predictor.models.stacked import Stacked
-from predictor.networks.fitting import Settings
+from predictor.models.transfer import TransferModel
+from predictor.networks.fitting import TrainingSettings
 from tests.support.synthetic_sets import label_set, random_graph
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
@@ -24,11 +24,11 @@ VALUES = label_set("a/seg/x", 40, WEIGHTS, first=500).values
 @pytest.fixture(scope="module", params=["default", "aiop"])
 def predictor(request: pytest.FixtureRequest) -> Predictor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Published, "pretraining", Settings(15, 32, 5e-3))
-        patch.setattr(Published, "infusion", Settings(15, 32, 5e-3))
-        patch.setattr(Stacked, "settings", Settings(4, 32, 4e-3))
+        patch.setattr(Published, "pretraining", TrainingSettings(15, 32, 5e-3))
+        patch.setattr(Published, "infusion", TrainingSettings(15, 32, 5e-3))
+        patch.setattr(TransferModel, "settings", TrainingSettings(4, 32, 4e-3))
         model = get_model(request.param)(0)
-        model.learn(SETS)
+        model.fit(SETS)
     sets = [{"name": one.name, "task": one.task, "data": one.data, "labels": len(one)} for one in SETS]
     return Predictor(model, {"model": request.param, "sets": sets})
 

@@ -7,49 +7,49 @@ from typing import Any
 
 import torch
 
-from orchestrator.predictors.generations import next_generation, publish, replay_of
+from orchestrator.predictors.generations import next_generation, publish, snapshot_of
 from orchestrator.predictors.refresh.candidate import make_candidate
-from orchestrator.predictors.refresh.job import Lesson
-from orchestrator.predictors.refresh.run import Means, refresh
-from orchestrator.predictors.snapshot import Replay
-from orchestrator.predictors.snapshot_file import write_replay
-from orchestrator.predictors.training import Training, hold_out_report, learn_and_test
-from orchestrator.ray_runtime.train_job import Showing
+from orchestrator.predictors.refresh.job import RefreshJob
+from orchestrator.predictors.refresh.run import Trainers, refresh
+from orchestrator.predictors.snapshot import Snapshot
+from orchestrator.predictors.snapshot_file import write_snapshot
+from orchestrator.predictors.training import Training, fit_and_test, hold_out_report
+from orchestrator.ray_runtime.train_job import ProgressCallback
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import read_about
-from predictor.models.stacked import Stacked
-from predictor.networks.fitting import Settings, Unwatched
-from predictor.networks.journal import FolderJournal
+from predictor.models.transfer import TransferModel
+from predictor.networks.checkpoints import FolderCheckpointer
+from predictor.networks.fitting import NoCheckpointer, TrainingSettings
 
 
 def be_quick() -> None:
     """A few epochs are enough for tests."""
-    Stacked.settings = Settings(2, 32, 4e-3, decays=True)
-    Stacked.settings_more = Settings(2, 32, 1e-3, decays=True, most=64, from_known=True)
+    TransferModel.settings = TrainingSettings(2, 32, 4e-3, decays=True)
+    TransferModel.settings_more = TrainingSettings(2, 32, 1e-3, decays=True, most=64, from_known=True)
 
 
-def first(store: str, version: int, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
     """A generation from all labels."""
-    replay, made = Replay.nothing().grown(DeltaLabelStore(store), version), next_generation(folder)
+    snapshot, made = Snapshot.nothing().grown(DeltaLabelStore(store), version), next_generation(folder)
     training = Training(store, version, "default", 0, 1, 0.0)
-    predictor, tested = learn_and_test(training, replay, Unwatched())
+    predictor, tested = fit_and_test(training, snapshot, NoCheckpointer())
     predictor.about["hold_out"] = hold_out_report(predictor, tested)
-    write_replay(replay_of(made), replay)
+    write_snapshot(snapshot_of(made), snapshot)
     predictor.save(made)
     publish(made)
     return made, read_about(made)
 
 
-def more(lesson: Lesson, folder: Path, show: Showing) -> None:
+def more(job: RefreshJob, folder: Path, show: ProgressCallback) -> None:
     """A candidate."""
-    make_candidate(lesson, folder, FolderJournal(folder))
+    make_candidate(job, folder, FolderCheckpointer(folder))
 
 
-MEANS = Means(first, more)
+TRAINERS = Trainers(first, more)
 
 
 def work(place: str) -> object:
     """One refresh of PLACE/predictors by PLACE/labels."""
     torch.set_num_threads(1)
     be_quick()
-    return refresh(f"{place}/labels", Path(place, "predictors"), MEANS, lambda *_: None, lambda _: None)
+    return refresh(f"{place}/labels", Path(place, "predictors"), TRAINERS, lambda *_: None, lambda _: None)

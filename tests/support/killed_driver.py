@@ -16,7 +16,7 @@ from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.fake_evaluator import RECIPE, request
 from workers.messages.label import LabelRequest
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 
 def requests(count: int) -> list[LabelRequest]:
@@ -31,7 +31,7 @@ def main(address: str, place: str, count: int) -> None:
     import ray
 
     ray.init(address=address, log_to_driver=False)
-    store, spool = DeltaLabelStore(place), Spool(Path(place) / "_spool")
+    store, spool = DeltaLabelStore(place), FolderSpool(Path(place) / "_spool")
     committer = CommitterProcess(place, spool.place)
     committer.drain()
     settled = store.keys() | store.finally_failed()

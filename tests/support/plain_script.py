@@ -56,12 +56,12 @@ def trained(network: Network, task: Task, images: CachedSplit, recipe: SharedRec
 @torch.no_grad()
 def evaluated(network: Network, task: Task, images: CachedSplit, vocabulary: Vocabulary) -> dict[str, float]:
     """All metrics over the held-out images."""
-    meter = task.meter(vocabulary)
+    build_metric = task.build_metric(vocabulary)
     network.eval()
     for first in range(0, len(images), AT_ONCE):
         pictures, target = images.batch(list(range(first, min(first + AT_ONCE, len(images)))))
-        meter.update(task.predict(network.head, network.pyramid(pictures), target), target)
-    return meter.compute()
+        build_metric.update(task.predict(network.head, network.pyramid(pictures), target), target)
+    return build_metric.compute()
 
 
 def labels(config: CampaignConfig) -> float:

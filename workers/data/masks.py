@@ -32,7 +32,7 @@ from workers.errors import BadDataFailure, DataError
 _LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
 _GREY, _PALETTE = 0, 3  # colour types in the header of a PNG
 
-Pair = tuple[Path, Path]  # image, annotation
+ImageWithLabels = tuple[Path, Path]  # image, annotation
 
 
 class Masks(DataSet):
@@ -114,7 +114,7 @@ class Masks(DataSet):
         return tuple(f"class {i}" for i in range(top + 1))
 
     @cached_property
-    def _pairs(self) -> dict[str, list[Pair]]:
+    def _pairs(self) -> dict[str, list[ImageWithLabels]]:
         train, val = self._named("train", "training"), self._named("val", "validation")
         held_out = [part for part in (val, "test") if self._is_used(part)]
         if not held_out:
@@ -137,7 +137,7 @@ class Masks(DataSet):
             return annotations.is_dir() and bool(list_files(annotations))
         return annotations.exists() or (self._folder / "images" / part).exists()
 
-    def _list_pairs(self, part: str) -> list[Pair]:
+    def _list_pairs(self, part: str) -> list[ImageWithLabels]:
         images, annotations = self._folder / "images" / part, self._folder / "annotations" / part
         require_folder(images, f"the {part} images")
         require_folder(annotations, f"the annotations of the {part} images")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from workers.data.base import DataSet, Instance, Sample, Vocabulary, register_format, unsupported
-from workers.data.outlines import JOINTS, LIMBS, THINGS, Points, outline, pose
+from workers.data.shape_outlines import JOINTS, LIMBS, THINGS, Points, outline, pose
 from workers.errors import DataError
 
 STUFF = ("plain", "stripes", "checks")

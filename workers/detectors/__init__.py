@@ -1,1 +1,1 @@
-"""mmdet as the engine for boxes, masks and panoptic maps. Nothing here imports mmdet before `engine.load` is called."""
+"""mmdet as the engine for boxes, masks and panoptic maps; imported only when `mmdet_loading.load` is called."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.data.base import Vocabulary
-from workers.detectors import engine
+from workers.detectors import mmdet_loading
 from workers.errors import RecipeError
 
 _WIDTHS = {"in_channels", "out_channels", "feat_channels", "conv_out_channels", "inner_channels", "fc_out_channels"}
@@ -45,13 +45,13 @@ def detector_config(
 
 
 def _read(name: Any) -> dict[str, Any]:
-    engine.load()
+    mmdet_loading.load()
     from mmengine.config import Config
 
-    shipped = engine.shipped_configs() / str(name)
+    shipped = mmdet_loading.shipped_configs() / str(name)
     path = shipped if shipped.is_file() else Path(str(name)).expanduser()
     if not path.is_file():
-        raise RecipeError(f"head config '{name}': no such file, here or below {engine.shipped_configs()}")
+        raise RecipeError(f"head config '{name}': no such file, here or below {mmdet_loading.shipped_configs()}")
     try:
         model: dict[str, Any] = Config.fromfile(str(path)).to_dict()["model"]
     except Exception as error:  # the file is code and may raise anything

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from workers.detectors import engine
+from workers.detectors import mmdet_loading
 from workers.errors import RecipeError
 from workers.seeding import seed_by
-from workers.targets.scenes import Found, Scenes, encode
+from workers.targets.objects import Found, Scenes, encode
 
 _ROI, _MASK_ROI = 7, 14  # sides of the pooled maps that box and mask heads see
 
@@ -22,7 +22,7 @@ class DetectorHead(nn.Module):
 
     def __init__(self, config: dict[str, Any], panoptic_score: float = 0.6) -> None:
         super().__init__()
-        models = engine.load()
+        models = mmdet_loading.load()
         from mmengine.config import ConfigDict
 
         try:

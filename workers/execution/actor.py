@@ -10,15 +10,15 @@ from typing import Any
 from workers.errors import NodeError
 from workers.execution.attempt import run_attempt
 from workers.execution.attempt_log import attempt, log_end, name_attempts
-from workers.execution.computing import compute_on
 from workers.execution.evaluators import build_evaluator
 from workers.execution.node_check import NodeNeeds, check_node
+from workers.execution.threads import compute_on
 from workers.messages.label import LabelJob, Report
-from workers.storage.spools import open_spool
+from workers.storage.spool import open_spool
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerLocation:
     """Where a worker runs."""
 
     node: str
@@ -26,7 +26,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class NodeRejected:
     """Why a worker cannot run where it was started. node_id: Ray's."""
 
     node: str
@@ -47,17 +47,17 @@ class LabelActor:
 
     def prepare(
         self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float
-    ) -> Place | Unfit:
+    ) -> WorkerLocation | NodeRejected:
         """Answers once the evaluator is built."""
         name_attempts()
         try:
             check_node(needs)
         except NodeError as error:
-            return Unfit(platform.node(), _node_id(), str(error))
+            return NodeRejected(platform.node(), _node_id(), str(error))
         self._evaluator = build_evaluator(evaluator, arguments)
         self._spool = open_spool(spool)
         compute_on(cpus)
-        return Place(platform.node(), os.getpid())
+        return WorkerLocation(platform.node(), os.getpid())
 
     def run(self, job: LabelJob) -> Report:
         """Make one attempt, and publish the seconds of its phases as ray_orchestrator_phase_seconds."""

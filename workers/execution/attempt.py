@@ -10,7 +10,7 @@ import time
 from typing import Protocol
 
 from workers.errors import BadDataFailure, DataError, DivergedFailure, OutOfMemoryFailure
-from workers.execution.computing import return_freed_memory
+from workers.execution.threads import return_freed_memory
 from workers.messages.label import Evaluator, LabelJob, Measurement, Outcome, Report
 
 _FINAL = frozenset({Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR})
@@ -19,7 +19,7 @@ _MESSAGE_LENGTH = 2000
 
 
 class ReportSink(Protocol):
-    """Where reports are kept: a Spool, or a list in disguise."""
+    """Where reports are kept: a FolderSpool, or a list in disguise."""
 
     def put(self, report: Report, /) -> object:
         """Keep a report; it is safe once this returns."""

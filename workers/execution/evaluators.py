@@ -17,7 +17,7 @@ def build_evaluator(path: str, arguments: Mapping[str, Any]) -> Evaluator:
     return evaluator
 
 
-class ByFidelity:
+class FidelityEvaluator:
     """Makes every label with the evaluator of its fidelity."""
 
     def __init__(self, arguments: Mapping[str, Mapping[str, Any]]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
+from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
-from workers.supernet.progress import Step
 
 TrainTogether = Callable[[Path, LabelRequest], None]  # trains shared weights into a folder, on several workers
 
@@ -26,7 +26,7 @@ class Preparer:
         assert isinstance(request.recipe, SharedRecipe)
         self._preparation = Preparation(open_artifacts(place), request, request.recipe)
         self._request, self._together = request, together
-        self._step: Step | None = None
+        self._step: PreparationStep | None = None
         compute_on(cpus)
 
     def __repr__(self) -> str:
@@ -40,10 +40,10 @@ class Preparer:
         else:
             self._preparation.make(self.note, lambda folder, _: together(folder, self._request))
 
-    def progress(self) -> Step | None:
+    def progress(self) -> PreparationStep | None:
         """The last step taken; None before the first."""
         return self._step
 
-    def note(self, step: Step) -> None:
+    def note(self, step: PreparationStep) -> None:
         """Remember how far it is."""
         self._step = step

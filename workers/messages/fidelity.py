@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workers.errors import UnknownNameError
-from workers.messages.published import PublishedRecipe, refuse_to_make
+from workers.messages.published_recipe import PublishedRecipe, refuse_to_make
 from workers.messages.recipe import Recipe, load_recipe
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 

@@ -8,15 +8,15 @@ import numpy as np
 
 from workers.data.base import Vocabulary
 from workers.errors import BadDataFailure
-from workers.metrics.base import Meter
+from workers.metrics.base import Metric
 from workers.metrics.coco_evaluation import judge
-from workers.targets.scenes import Found, Scenes, Truth
+from workers.targets.objects import Found, Scenes, Truth
 
 # Entries of COCOeval.stats; the small, medium and large ones by area are -1 where a set has no such objects.
 _STATS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-class AveragePrecision(Meter):
+class AveragePrecision(Metric):
     """COCO's average precision. kinds: of "box" and "mask", metrics being named box_ap, mask_ap50 and so on."""
 
     def __init__(self, vocabulary: Vocabulary, kinds: tuple[str, ...]) -> None:

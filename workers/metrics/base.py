@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 
-class Meter(ABC):
+class Metric(ABC):
     """Gathers predictions, then gives the metrics: names to numbers, higher is better, 0..1."""
 
     @abstractmethod

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from workers.data.base import Vocabulary
 from workers.data.joint_names import head_segment, torso
-from workers.metrics.base import Meter
+from workers.metrics.base import Metric
 from workers.metrics.coco_evaluation import judge
 from workers.targets.people import Crops
 
 _UNIFORM_SIGMA = 0.05  # where a vocabulary has no sigmas; COCO's own lie between 0.025 and 0.107
 
 
-class KeypointMeter(Meter):
+class KeypointMetric(Metric):
     """PCK and OKS AP over all people.
 
     `pck` (at 0.2): share of labelled joints whose error is at most a fifth of the person's torso, left shoulder to

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.data.base import VOID, Vocabulary
-from workers.metrics.base import Meter
-from workers.targets.scenes import Found, Scenes
+from workers.metrics.base import Metric
+from workers.targets.objects import Found, Scenes
 
 Map = NDArray[np.int32]
 
@@ -77,7 +77,7 @@ class PQStat:
         return mean | {"n": n}, per_class
 
 
-class PanopticQuality(Meter):
+class PanopticQuality(Metric):
     """PQ, SQ and RQ over all classes, and PQ over things and over stuff."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -141,7 +141,7 @@ def _areas(ids: Map) -> dict[int, int]:
     return {int(v): int(n) for v, n in zip(values, counts, strict=True) if v >= 0}
 
 
-class PanopticOverlap(Meter):
+class PanopticOverlap(Metric):
     """Mean IoU over things and stuff of a panoptic map; what it leaves open counts as wrong."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:

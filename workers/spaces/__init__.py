@@ -9,6 +9,6 @@ from workers.spaces import (  # noqa: F401 - importing a family registers it
     transnas_macro,
     zoo,
 )
-from workers.spaces.base import Body, Space, get_space, space_names
+from workers.spaces.base import Backbone, Space, get_space, space_names
 
-__all__ = ["Body", "Space", "get_space", "space_names"]
+__all__ = ["Backbone", "Space", "get_space", "space_names"]

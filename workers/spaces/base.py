@@ -18,7 +18,7 @@ from workers.messages.architecture import Architecture
 _BLOCK = 64
 
 
-class Body(nn.Module):
+class Backbone(nn.Module):
     """A backbone that yields a feature pyramid.
 
     channels, strides: one entry a level, finest first. forward: (N, 3, H, W) to a list of (N, channels[i],
@@ -37,8 +37,8 @@ class Space(ABC):
     """A search space. Genotypes are plain Python values; `Architecture` holds them as canonical JSON."""
 
     name: str
-    default_body: Mapping[str, Any] = {}
-    published_body: Mapping[str, Any] = {}  # settings that give the body that published labels are of
+    default_backbone: Mapping[str, Any] = {}
+    published_backbone: Mapping[str, Any] = {}  # settings that give the body that published labels are of
 
     @abstractmethod
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
@@ -61,8 +61,8 @@ class Space(ABC):
         """The architecture with these choices. Raises GenotypeError for a code outside the space."""
 
     @abstractmethod
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
-        """The module. `settings` holds every key of `default_body`."""
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
+        """The module. `settings` holds every key of `default_backbone`."""
 
     def covering(self) -> list[Architecture]:
         """Architectures whose networks together have every weight of the space at its largest; none if not known.
@@ -87,18 +87,18 @@ class Space(ABC):
         """A neighbour: one choice differs."""
         return Architecture.of(self.name, self.mutate_genotype(self._checked(architecture), rng))
 
-    def build(self, architecture: Architecture, body: Mapping[str, Any] | None = None) -> Body:
+    def build(self, architecture: Architecture, body: Mapping[str, Any] | None = None) -> Backbone:
         """The body of `architecture`; `body` overrides the space's defaults (a recipe's `body` section).
 
         Raises:
             GenotypeError: the genotype is not of this space.
             RecipeError: `body` has a setting that this space does not know.
         """
-        unknown = set(body or {}) - set(self.default_body)
+        unknown = set(body or {}) - set(self.default_backbone)
         if unknown:
-            known = ", ".join(self.default_body)
+            known = ", ".join(self.default_backbone)
             raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
-        return self.build_body(self._checked(architecture), {**self.default_body, **(body or {})})
+        return self.build_backbone(self._checked(architecture), {**self.default_backbone, **(body or {})})
 
     def cost(self, architecture: Architecture, image: tuple[int, int], body: Mapping[str, Any] | None = None) -> Cost:
         """FLOPs and parameters of the body alone at an image of (height, width)."""

@@ -17,8 +17,8 @@ from torch import nn
 
 from workers.errors import GenotypeError
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Body, Space, register
-from workers.spaces.staged_body import StagedBody, stack_stages
+from workers.spaces.base import Backbone, Space, register
+from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 _STEM = 32
 _CHANNELS = (16, 24, 40, 80, 112, 192, 320)
@@ -91,14 +91,14 @@ class MnasNet(Space):
         self.check(genotype)
         return Architecture.of(self.name, genotype)
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Stem at stride 2, then seven stages; this space has no settings."""
 
         def block(c_in: int, c_out: int, stride: int, stage: int, slot: int) -> nn.Module:
             return _block(c_in, c_out, stride, genotype["k"][stage], genotype["e"][stage], genotype["se"][stage])
 
         stages = stack_stages(_STEM, _CHANNELS, _STRIDES, genotype["d"], block)
-        return StagedBody(ConvBnAct(3, _STEM, 3, stride=2), stages, _LEVELS, [_CHANNELS[i] for i in _LEVELS])
+        return StagedBackbone(ConvBnAct(3, _STEM, 3, stride=2), stages, _LEVELS, [_CHANNELS[i] for i in _LEVELS])
 
 
 def _block(c_in: int, c_out: int, stride: int, kernel: int, expansion: int, se: bool) -> nn.Module:

@@ -13,9 +13,9 @@ from timm.layers import SqueezeExcite, make_divisible
 from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, InvertedResidual
 from torch import nn
 
-from workers.spaces.base import Body, register
+from workers.spaces.base import Backbone, register
 from workers.spaces.elastic_blocks import ElasticSpace, Field, width_multiplier
-from workers.spaces.staged_body import StagedBody, stack_stages
+from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
 WIDTHS = (0.5, 0.75, 1.0)
@@ -39,9 +39,9 @@ class MobileNetV3(ElasticSpace):
     depths, base_depths = DEPTHS, (0,) * len(_CHANNELS)
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
     head: Mapping[str, Field] = {"width": Field(WIDTHS)}
-    default_body: Mapping[str, Any] = {"width": None}
+    default_backbone: Mapping[str, Any] = {"width": None}
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Stem at stride 2, then five stages; `width` replaces the genotype's."""
         width = width_multiplier(genotype, settings)
         widths = [make_divisible(c * width, 8) for c in _CHANNELS]
@@ -55,7 +55,7 @@ class MobileNetV3(ElasticSpace):
             return _block(c_in, c_out, genotype["kernel"][slot], genotype["expansion"][slot], stride, stage)
 
         stages = stack_stages(first, widths, _STRIDES, self.blocks(genotype["depth"]), block)
-        return StagedBody(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])
+        return StagedBackbone(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])
 
 
 def _block(c_in: int, c_out: int, kernel: int, expansion: int, stride: int, stage: int) -> nn.Module:

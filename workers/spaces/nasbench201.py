@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Body, Space, register
+from workers.spaces.base import Backbone, Space, register
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 # Edges in the published order: to node 1 from 0; to node 2 from 0, 1; to node 3 from 0, 1, 2.
@@ -84,7 +84,7 @@ def _pool(c_in: int, c_out: int) -> nn.Sequential:
 _REDUCTIONS: dict[str, Callable[[int, int], nn.Module]] = {"residual": Reduction, "pool": _pool}
 
 
-class CellBody(Body):
+class CellBackbone(Backbone):
     """A stem, then stages of cells with reductions in between."""
 
     def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int, reduction: str, stem: int) -> None:
@@ -125,8 +125,13 @@ class NasBench201(Space):
     """15,625 cells: one of five operations on each of six edges. Those without a path are built, but never drawn."""
 
     name = "nasbench201"
-    default_body: Mapping[str, Any] = {"channels": [16, 32, 64, 128], "cells": 1, "reduction": "residual", "stem": 4}
-    published_body: Mapping[str, Any] = {"channels": [16, 32, 64], "cells": 5, "stem": 1}
+    default_backbone: Mapping[str, Any] = {
+        "channels": [16, 32, 64, 128],
+        "cells": 1,
+        "reduction": "residual",
+        "stem": 4,
+    }
+    published_backbone: Mapping[str, Any] = {"channels": [16, 32, 64], "cells": 5, "stem": 1}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
         """Six operations drawn independently, anew where no path is left: such a network answers the same to all."""
@@ -175,8 +180,8 @@ class NasBench201(Space):
         self.check(genotype)
         return Architecture.of(self.name, genotype)
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
-        """Body with `channels` a stage, `cells` cells in each, `reduction` residual (as published) or pool.
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
+        """Backbone with `channels` a stage, `cells` cells in each, `reduction` residual (as published) or pool.
 
         stem: its stride, 4, or 1 as published.
         """
@@ -189,4 +194,4 @@ class NasBench201(Space):
             raise RecipeError(f"body cells {cells}: must be a positive whole number")
         if reduction not in _REDUCTIONS:
             raise RecipeError(f"body reduction {reduction}: must be one of {', '.join(_REDUCTIONS)}")
-        return CellBody(genotype["ops"], channels, cells, reduction, stem)
+        return CellBackbone(genotype["ops"], channels, cells, reduction, stem)

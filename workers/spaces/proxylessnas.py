@@ -14,9 +14,9 @@ from timm.layers import make_divisible
 from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, InvertedResidual
 from torch import nn
 
-from workers.spaces.base import Body, register
+from workers.spaces.base import Backbone, register
 from workers.spaces.elastic_blocks import ElasticSpace, Field, width_multiplier
-from workers.spaces.staged_body import StagedBody, stack_stages
+from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
 WIDTHS = (0.75, 1.0, 1.3)
@@ -40,9 +40,9 @@ class ProxylessNAS(ElasticSpace):
     depths, base_depths, single_blocks = DEPTHS, (0,) * 5, 1
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
     head: Mapping[str, Field] = {"width": Field(WIDTHS)}
-    default_body: Mapping[str, Any] = {"width": None}
+    default_backbone: Mapping[str, Any] = {"width": None}
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Stem at stride 2, then six stages; `width` replaces the genotype's."""
         width = width_multiplier(genotype, settings)
         stem_width, first, *widths = (make_divisible(c * width, 8) for c in _STEM + _CHANNELS)
@@ -59,4 +59,4 @@ class ProxylessNAS(ElasticSpace):
             return made
 
         stages = stack_stages(first, widths, _STRIDES, self.blocks(genotype["depth"]), block)
-        return StagedBody(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])
+        return StagedBackbone(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])

@@ -15,9 +15,9 @@ from timm.models.resnet import Bottleneck, downsample_avg
 from torch import Tensor, nn
 
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Body, register
+from workers.spaces.base import Backbone, register
 from workers.spaces.elastic_blocks import ElasticSpace, Field
-from workers.spaces.staged_body import StagedBody, stack_stages
+from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, EXPANSIONS = (0, 1, 2), (0.2, 0.25, 0.35)
 WIDTHS = (0.65, 0.8, 1.0)
@@ -47,7 +47,7 @@ class ResNet50(ElasticSpace):
             return name
         return re.sub(r"\bstem\.(\d)\.", lambda found: f"stem.{int(found[1]) + (int(found[1]) > 0)}.", name)
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Stem at stride 4, then four stages; this space has no settings."""
         inner, outer, *stage_widths = genotype["width"]
         first = make_divisible(_STEM_CHANNELS * outer, 8)
@@ -61,7 +61,7 @@ class ResNet50(ElasticSpace):
             return _bottleneck(c_in, c_out, stride, genotype["expansion"][slot])
 
         stages = stack_stages(first, widths, _STRIDES, self.blocks(genotype["depth"]), block)
-        return StagedBody(nn.Sequential(*stem), stages, _LEVELS, widths)
+        return StagedBackbone(nn.Sequential(*stem), stages, _LEVELS, widths)
 
 
 class _ResidualConv(nn.Module):

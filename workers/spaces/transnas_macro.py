@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Body, Space, register
-from workers.spaces.staged_body import StagedBody
+from workers.spaces.base import Backbone, Space, register
+from workers.spaces.staged_backbone import StagedBackbone
 
 KINDS, DOUBLING, HALVING = "1234", "24", "34"
 _LENGTHS = (4, 5, 6)
@@ -56,7 +56,7 @@ def _extra_level(channels: int) -> nn.Module:
     return nn.Sequential(nn.MaxPool2d(2, 2), conv, nn.BatchNorm2d(channels))
 
 
-def macro_body(modules: str, pyramid: bool) -> Body:
+def macro_backbone(modules: str, pyramid: bool) -> Backbone:
     """The network; with `pyramid`, continued to stride 32. A level is what the last module at its stride puts out."""
     stem = nn.Sequential(
         nn.Conv2d(3, _BASE // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(_BASE // 2), _conv(_BASE // 2, _BASE, 2)
@@ -75,7 +75,7 @@ def macro_body(modules: str, pyramid: bool) -> Body:
         channels.append(channels[-1])
         strides.append(strides[-1] * 2)
     levels = [i for i, s in enumerate(strides) if i + 1 == len(strides) or strides[i + 1] != s]
-    return StagedBody(nn.Identity(), stages, levels, [channels[i] for i in levels], [strides[i] for i in levels])
+    return StagedBackbone(nn.Identity(), stages, levels, [channels[i] for i in levels], [strides[i] for i in levels])
 
 
 @lru_cache
@@ -99,8 +99,8 @@ class TransNasMacro(Space):
     """The genotype is the string of digits: {"modules": "41414"}."""
 
     name = "transnas-macro"
-    published_body: Mapping[str, Any] = {"levels": "published"}
-    default_body: Mapping[str, Any] = {"levels": "pyramid"}
+    published_backbone: Mapping[str, Any] = {"levels": "published"}
+    default_backbone: Mapping[str, Any] = {"levels": "pyramid"}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
         """Uniform over `pyramid_codes`."""
@@ -142,7 +142,7 @@ class TransNasMacro(Space):
         self.check(genotype)
         return Architecture.of(self.name, genotype)
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """`levels`: pyramid (strides 4, 8, 16, 32) or published (the network as it is, a level for each stride)."""
         modules, levels = genotype["modules"], settings["levels"]
         if levels not in _LEVELS:
@@ -152,4 +152,4 @@ class TransNasMacro(Space):
                 f"transnas-macro {modules}: halves four times, to stride 64, beyond the pyramid's 32: "
                 "choose at most three, or the body setting levels: published"
             )
-        return macro_body(modules, levels == "pyramid")
+        return macro_backbone(modules, levels == "pyramid")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from predictor.cost import Cost
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Body, Space, register
+from workers.spaces.base import Backbone, Space, register
 
 _STRIDES = (4, 8, 16, 32)
 # Left out: networks that normalise a pooled map over the batch (skresnet, resnest), as training may run one image at
@@ -41,7 +41,7 @@ _NAMES = """
 MODELS = tuple(sorted(_NAMES.split()))
 
 
-class ZooBody(Body):
+class ZooBackbone(Backbone):
     """The timm network's levels at strides 4, 8, 16 and 32; finer ones are left out.
 
     keeps_weights: the weights are pretrained, so training must not draw them anew.
@@ -118,7 +118,7 @@ class Zoo(Space):
     """The genotype is a timm name: {"model": "resnet18"}, or with a tag of weights, {"model": "resnet18.a1_in1k"}."""
 
     name = "zoo"
-    default_body: Mapping[str, Any] = {"pretrained": "none"}
+    default_backbone: Mapping[str, Any] = {"pretrained": "none"}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
         """Uniform over `MODELS`."""
@@ -155,17 +155,17 @@ class Zoo(Space):
         """As for any space; weights cost nothing, so none are read."""
         return super().cost(architecture, image, {**(body or {}), "pretrained": "none"})
 
-    def build_body(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Body:
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """`pretrained`: none, hub (timm downloads the weights) or a .safetensors file of the whole timm model."""
         model, pretrained = genotype["model"], settings["pretrained"]
         if pretrained == "none":
-            return ZooBody(model, _create(model))
+            return ZooBackbone(model, _create(model))
         if pretrained == "hub":
-            body = ZooBody(model, _from_hub(model))
+            body = ZooBackbone(model, _from_hub(model))
         elif isinstance(pretrained, str):
             weights = load_weights(model, Path(pretrained))
             cfg = {"state_dict": weights, "source": "", "file": None, "custom_load": False}
-            body = ZooBody(model, _create(model, pretrained=True, pretrained_cfg_overlay=cfg))
+            body = ZooBackbone(model, _create(model, pretrained=True, pretrained_cfg_overlay=cfg))
         else:
             raise RecipeError(f"body pretrained {pretrained}: must be none, hub or a .safetensors file")
         body.keeps_weights = True

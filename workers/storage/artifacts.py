@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from workers.errors import ArtifactError
 from workers.storage.manifest import MANIFEST, file_hashes, verify
-from workers.storage.spools import in_object_store
+from workers.storage.spool import in_object_store
 
 if TYPE_CHECKING:  # a local campaign's workers do without deltalake
     from workers.storage.artifact_bucket import ArtifactBucket

@@ -10,8 +10,8 @@ import pyarrow.fs as pa_fs
 
 from workers.errors import UnknownNameError
 from workers.messages.label import Report
+from workers.storage.folder_spool import file_name, report_from_dict, report_to_dict
 from workers.storage.objects import open_objects, read_object, write_object
-from workers.storage.spool import file_name, report_from_dict, report_to_dict
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _BAD = "bad/"
 
 
 class ObjectSpool:
-    """One object a report: whole or not there at all, as object stores promise. Same contract as `Spool`."""
+    """One object a report: whole or not there at all, as object stores promise. Same contract as `FolderSpool`."""
 
     def __init__(self, uri: str, options: Mapping[str, str] | None = None) -> None:
         """options: as the label store's; environment variables such as AWS_* do as well."""

@@ -6,7 +6,7 @@ from workers.data import Vocabulary
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
-from workers.supernet.prepare import Preparation, Start
+from workers.supernet.prepare import Preparation, SharedStart
 from workers.supernet.shared_head import fitted
 from workers.tasks import Task
 from workers.training.full import FullEvaluator, Network, device_of, initialise
@@ -20,7 +20,7 @@ class SharedEvaluator(FullEvaluator):
         """artifacts: where what was prepared lies, as for `open_artifacts`; see FullEvaluator for the others."""
         super().__init__(pictures, save_images)
         self._artifacts = open_artifacts(artifacts)
-        self._started: dict[str, Start] = {}
+        self._started: dict[str, SharedStart] = {}
 
     def start(
         self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit

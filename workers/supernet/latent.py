@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Body
+from workers.spaces.base import Backbone
 from workers.supernet.strata import DepthStrata
 
-MakeBody = Callable[[Architecture], Body]  # a frozen body with the space's shared weights
+MakeBackbone = Callable[[Architecture], Backbone]  # a frozen body with the space's shared weights
 
 
 class FeatureSource(Protocol):
@@ -32,7 +32,7 @@ class LatentSampling:
     mean and deviation are those of the bodies that have it.
     """
 
-    def __init__(self, strata: DepthStrata, make: MakeBody, per_stratum: int) -> None:
+    def __init__(self, strata: DepthStrata, make: MakeBackbone, per_stratum: int) -> None:
         self._strata, self._make = strata, make
         order = [stratum for _ in range(per_stratum) for stratum in strata.filled]
         self._pool = deque((stratum, make(strata.draw(stratum))) for stratum in order)
@@ -47,13 +47,13 @@ class LatentSampling:
         return levels
 
 
-class BodySwapping:
+class BackboneSwapping:
     """One body at a time, for `batches` batches; strata take turns."""
 
-    def __init__(self, strata: DepthStrata, make: MakeBody, batches: int = 10) -> None:
+    def __init__(self, strata: DepthStrata, make: MakeBackbone, batches: int = 10) -> None:
         self._strata, self._make, self._batches = strata, make, batches
         self._seen = 0
-        self._body: Body | None = None
+        self._body: Backbone | None = None
 
     @torch.no_grad()
     def pyramid(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:

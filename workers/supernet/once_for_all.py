@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from workers.errors import RecipeError
 from workers.spaces import Space
 from workers.spaces.elastic_blocks import ElasticSpace
-from workers.supernet.bodies import bare_network
+from workers.supernet.backbones import bare_network
 from workers.supernet.weights import SharedWeights
 
 # What the published networks divide normalised images by, as a share of what ours do. Means differ too, but batch norms
@@ -65,7 +65,7 @@ def published_fingerprint(path: Path, space: Space, body: Mapping[str, Any]) -> 
     """
     if space.name not in _NAMES:
         raise RecipeError(f"supernet.pretrained: no published weights of {space.name}: use {', '.join(_NAMES)}")
-    if "width" in space.default_body and body.get("width") is None:
+    if "width" in space.default_backbone and body.get("width") is None:
         raise RecipeError("supernet.pretrained: published weights have one width: add --set body.width=1.0, or theirs")
     bodies = [(architecture, bare_network(architecture, body)) for architecture in space.covering()]
     load_published(path, space, SharedWeights(space, bodies))

@@ -16,11 +16,11 @@ from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
 from workers.storage.artifacts import ArtifactFolder
-from workers.supernet.bodies import SharedBodies, bare_network
+from workers.supernet.backbones import SharedBackbones, bare_network
 from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
-from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
+from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampling
 from workers.supernet.once_for_all import load_published
-from workers.supernet.progress import Step
+from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.sandwich import Supernet
 from workers.supernet.shared_head import train_head, widest_levels
 from workers.supernet.strata import DepthStrata
@@ -33,15 +33,15 @@ from workers.training.loading import CachedSplit, SplitCache
 _WEIGHTS = "weights.safetensors"
 
 
-Report = Callable[[Step], None]
-TrainWeights = Callable[[Path, Report], None]
+ProgressCallback = Callable[[PreparationStep], None]
+TrainWeights = Callable[[Path, ProgressCallback], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class SharedStart:
     """What the networks of one space and task start from. head: for the widest pyramid; None where none is shared."""
 
-    bodies: SharedBodies
+    bodies: SharedBackbones
     head: nn.Module | None
 
 
@@ -63,7 +63,7 @@ class Preparation:
         """Names of what is not there yet."""
         return [name for name in (self.supernet, self.head) if name is not None and name not in self._artifacts]
 
-    def make(self, report: Report = lambda step: None, train: TrainWeights | None = None) -> None:
+    def make(self, report: ProgressCallback = lambda step: None, train: TrainWeights | None = None) -> None:
         """Make what is missing. Where another process is at it, wait for that.
 
         train: trains the shared weights in place of `train_weights`; needed where the recipe has several workers.
@@ -74,19 +74,19 @@ class Preparation:
         if self.head is not None:
             self._artifacts.get(self.head, lambda folder: self._make_head(folder, report))
 
-    def load(self, train: CachedSplit, vocabulary: Vocabulary) -> Start:
+    def load(self, train: CachedSplit, vocabulary: Vocabulary) -> SharedStart:
         """What was made. train: images of the task, which batch norms are measured on.
 
         Raises ArtifactError where something is missing or damaged.
         """
         bodies = self._bodies(train, device_of(self._recipe), self._recipe.calibration_images)
         if self.head is None:
-            return Start(bodies, None)
+            return SharedStart(bodies, None)
         head = self._widest_head(get_task(self._task), vocabulary)
         head.load_state_dict(load_file(self._artifacts.find(self.head) / _WEIGHTS))
-        return Start(bodies, head)
+        return SharedStart(bodies, head)
 
-    def train_weights(self, folder: Path, report: Report, rank: int = 0) -> None:
+    def train_weights(self, folder: Path, report: ProgressCallback, rank: int = 0) -> None:
         """Train the shared weights to the end, from the newest checkpoint in `folder`; worker 0 leaves them there.
 
         Raises DivergedFailure when the loss is no longer finite.
@@ -102,13 +102,13 @@ class Preparation:
             supernet.load(found)
         for step, loss in supernet.train(train):
             if rank == 0:
-                report(Step("shared weights", step, recipe.steps, loss))
+                report(PreparationStep("shared weights", step, recipe.steps, loss))
                 if step % recipe.save_every == 0 and step < recipe.steps:
                     save_checkpoint(folder, step, supernet.state())
         if rank == 0:
             _save(supernet.averaged, folder)
 
-    def _make_supernet(self, folder: Path, report: Report, train: TrainWeights | None) -> None:
+    def _make_supernet(self, folder: Path, report: ProgressCallback, train: TrainWeights | None) -> None:
         recipe: SupernetRecipe = self._recipe.supernet
         if recipe.pretrained is not None:
             shared = self._shared_weights()
@@ -119,7 +119,7 @@ class Preparation:
         for checkpoint in folder.glob("step-*"):
             checkpoint.unlink()
 
-    def _make_head(self, folder: Path, report: Report) -> None:
+    def _make_head(self, folder: Path, report: ProgressCallback) -> None:
         recipe: HeadRecipe = self._recipe.shared_head
         task = get_task(self._task)
         opened, train, _ = SplitCache().open(self._data, task, recipe)
@@ -132,7 +132,7 @@ class Preparation:
             task,
             train,
             recipe,
-            lambda step, loss: report(Step("shared head", step, recipe.steps, loss)),
+            lambda step, loss: report(PreparationStep("shared head", step, recipe.steps, loss)),
         )
         _save(trained, folder)
 
@@ -141,15 +141,17 @@ class Preparation:
         bodies = self._bodies(train, device_of(recipe), recipe.calibration_images)
         strata = DepthStrata(get_space(self._space), recipe.strata, recipe.seed, recipe.body)
         if recipe.method == "swapping":
-            return BodySwapping(strata, bodies, recipe.swap_every)
+            return BackboneSwapping(strata, bodies, recipe.swap_every)
         return LatentSampling(strata, bodies, recipe.per_stratum)
 
-    def _bodies(self, train: CachedSplit, device: torch.device, images: int) -> SharedBodies:
+    def _bodies(self, train: CachedSplit, device: torch.device, images: int) -> SharedBackbones:
         shared = self._shared_weights()
         shared.restore(load_file(self._artifacts.find(self.supernet) / _WEIGHTS))  # all but the teacher's head
         first = list(range(min(images, len(train))))
         layout = memory_format(self._recipe, device)
-        return SharedBodies(shared.to(device), self._recipe.body, train, first, evaluation_batch(self._recipe), layout)
+        return SharedBackbones(
+            shared.to(device), self._recipe.body, train, first, evaluation_batch(self._recipe), layout
+        )
 
     def _shared_weights(self) -> SharedWeights:
         """Those of bodies alone, as they happen to be initialised."""

@@ -20,7 +20,7 @@ from workers.spaces.base import Space
 from workers.supernet.weights import SharedWeights
 from workers.tasks.base import LogitTask
 from workers.training.batches import training_batches
-from workers.training.depthwise import hasten_depthwise
+from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.full import Network, build_network, device_of, initialise
 from workers.training.loading import CachedSplit
 from workers.training.optimization import Optimization, average_gradients
@@ -93,7 +93,7 @@ class Supernet:
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
         with torch.device("meta"):
             skeleton = self._build(architecture)
-        hasten_depthwise(skeleton)
+        use_fast_depthwise_backward(skeleton)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._recipe.precision == "bfloat16"):
             logits = self.shared.run(architecture, skeleton, images)
         assert isinstance(logits, Tensor)

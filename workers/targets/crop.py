@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CropWindow:
     """Columns x to x + width and rows y to y + height of an image, to be enlarged to the image's size."""
 
     x: int
@@ -47,10 +47,10 @@ def _areas(boxes: Tensor) -> Tensor:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def draw_window(generator: torch.Generator, size: tuple[int, int], least: float) -> Window:
+def sample_crop(generator: torch.Generator, size: tuple[int, int], least: float) -> CropWindow:
     """A window shaped as an image of (height, width); its sides are a share of it drawn from `least` to 1."""
     height, width = size
     share = least + (1 - least) * float(torch.rand((), generator=generator))
     w, h = max(1, round(share * width)), max(1, round(share * height))
     x, y = (int(torch.randint(room + 1, (), generator=generator)) for room in (width - w, height - h))
-    return Window(x, y, w, h)
+    return CropWindow(x, y, w, h)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workers.data.base import Instance, Sample
 from workers.errors import BadDataFailure
-from workers.targets.crop import Window
+from workers.targets.crop import CropWindow
 
 MARGIN = 1.25  # a person's box is enlarged so much, as Simple Baselines and its successors do
 
@@ -52,7 +52,7 @@ class Crops:
         joints[..., 0] = self.size[..., None, 0] - 1 - joints[..., 0]
         return replace(self, joints=joints, mirrored=not self.mirrored)
 
-    def zoom(self, window: Window) -> Crops:
+    def zoom(self, window: CropWindow) -> Crops:
         """For the input of one person cut to a window and enlarged to its old size; the person in the image stays."""
         grown = self.size / torch.tensor([window.width, window.height])
         corner = torch.tensor([window.x, window.y])

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import RecipeError, UnknownNameError
-from workers.metrics.base import Meter
-from workers.targets.crop import Window
+from workers.metrics.base import Metric
+from workers.targets.crop import CropWindow
 
 Unit = tuple[int, int]  # image, and position among its instances
 
@@ -28,7 +28,7 @@ class Task(ABC):
 
     name: str
     metric: str  # which of the meter's metrics is the label's value
-    also: tuple[str, ...] = ()  # tasks that the same training can answer, see `part` and `meter_also`
+    also: tuple[str, ...] = ()  # tasks that the same training can answer, see `part` and `companion_metrics`
 
     @abstractmethod
     def build_head(
@@ -76,11 +76,11 @@ class Task(ABC):
         """The targets of the images mirrored left to right."""
 
     @abstractmethod
-    def zoom(self, target: Any, window: Window) -> Any:
+    def zoom(self, target: Any, window: CropWindow) -> Any:
         """The target of one image (before `collate`) cut to a window and enlarged to its old size."""
 
     @abstractmethod
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """A fresh meter."""
 
     @abstractmethod
@@ -90,7 +90,7 @@ class Task(ABC):
         Both are uint8 (3, h, w); see workers/tasks/pictures.py.
         """
 
-    def meter_also(self, task: str, vocabulary: Vocabulary) -> Meter:
+    def companion_metrics(self, task: str, vocabulary: Vocabulary) -> Metric:
         """A meter of one of the tasks in `also`, fed with this task's outputs and targets."""
         raise UnknownNameError(f"companion of task {self.name}", task, self.also)
 

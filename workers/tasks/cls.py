@@ -12,10 +12,10 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.metrics.base import Meter
-from workers.targets.crop import Window
+from workers.metrics.base import Metric
+from workers.targets.crop import CropWindow
 from workers.tasks.base import LogitTask, register
-from workers.tasks.pictures import enlarged, with_caption
+from workers.tasks.drawing import enlarged, with_caption
 
 
 class LinearHead(nn.Module):
@@ -31,7 +31,7 @@ class LinearHead(nn.Module):
         return logits
 
 
-class _Accuracy(Meter):
+class _Accuracy(Metric):
     def __init__(self, classes: int) -> None:
         self._top1 = MulticlassAccuracy(classes, average="micro")
         self._balanced = MulticlassAccuracy(classes, average="macro")
@@ -72,11 +72,11 @@ class Classification(LogitTask):
         """A mirrored image keeps its class."""
         return target
 
-    def zoom(self, target: Tensor, window: Window) -> Tensor:
+    def zoom(self, target: Tensor, window: CropWindow) -> Tensor:
         """A part of an image keeps its class."""
         return target
 
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Top-1 accuracy, and its mean over classes."""
         return _Accuracy(len(vocabulary.classes))
 

@@ -13,11 +13,11 @@ from workers.detectors.config import detector_config
 from workers.detectors.head import DetectorHead
 from workers.errors import RecipeError
 from workers.metrics.average_precision import AveragePrecision
-from workers.metrics.base import Meter
-from workers.targets.crop import Window
-from workers.targets.scenes import Found, Scene, Scenes, Truth, decode, scene_of
+from workers.metrics.base import Metric
+from workers.targets.crop import CropWindow
+from workers.targets.objects import Found, Scene, Scenes, Truth, decode, scene_of
 from workers.tasks.base import Task, register
-from workers.tasks.pictures import CONFIDENT, enlarged, with_boxes, with_map, with_masks
+from workers.tasks.drawing import CONFIDENT, enlarged, with_boxes, with_map, with_masks
 
 
 class DetectorTask(Task):
@@ -58,7 +58,7 @@ class DetectorTask(Task):
         """Mirrored boxes, masks and maps."""
         return target.flip()
 
-    def zoom(self, target: Scene, window: Window) -> Scene:
+    def zoom(self, target: Scene, window: CropWindow) -> Scene:
         """Boxes, masks and maps move."""
         return target.zoom(window)
 
@@ -99,6 +99,6 @@ class Detection(DetectorTask):
     name, metric = "det", "box_ap"
     config = "retinanet/retinanet_r50_fpn_1x_coco.py"
 
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """COCO box AP."""
         return AveragePrecision(vocabulary, ("box",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workers.data.base import Vocabulary
 from workers.metrics.average_precision import AveragePrecision
-from workers.metrics.base import Meter
+from workers.metrics.base import Metric
 from workers.tasks.base import register
 from workers.tasks.det import DetectorTask
 
@@ -17,6 +17,6 @@ class InstanceSegmentation(DetectorTask):
     config = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
     masks = True
 
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """COCO mask AP, and box AP beside it."""
         return AveragePrecision(vocabulary, ("mask", "box"))

@@ -36,7 +36,7 @@ def decode(heatmaps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """(N, J, H, W) to (N, J, 2) x and y in input pixels, and (N, J) scores: the value at the highest pixel.
 
     The point is a quarter of a heatmap pixel off the highest one, towards its higher neighbour, along x and y
-    (Newell et al., Stacked Hourglass Networks, ECCV 2016).
+    (Newell et al., TransferModel Hourglass Networks, ECCV 2016).
     """
     heat, width = heatmaps.float(), heatmaps.shape[3]
     scores, best = heat.flatten(2).max(2)

@@ -7,7 +7,7 @@ from torch import nn
 from workers.data.base import Vocabulary
 from workers.detectors.head import DetectorHead, DetectorPart
 from workers.metrics.average_precision import AveragePrecision
-from workers.metrics.base import Meter
+from workers.metrics.base import Metric
 from workers.metrics.panoptic_quality import PanopticOverlap, PanopticQuality
 from workers.tasks.base import register
 from workers.tasks.det import DetectorTask
@@ -22,11 +22,11 @@ class PanopticSegmentation(DetectorTask):
     config = "panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py"
     masks = maps = True
 
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Panoptic quality."""
         return PanopticQuality(vocabulary)
 
-    def meter_also(self, task: str, vocabulary: Vocabulary) -> Meter:
+    def companion_metrics(self, task: str, vocabulary: Vocabulary) -> Metric:
         """The other three tasks' metrics, of the same outputs."""
         match task:
             case "det":
@@ -35,7 +35,7 @@ class PanopticSegmentation(DetectorTask):
                 return AveragePrecision(vocabulary, ("mask", "box"))
             case "seg":
                 return PanopticOverlap(vocabulary)
-        return super().meter_also(task, vocabulary)
+        return super().companion_metrics(task, vocabulary)
 
     def part(self, head: nn.Module, task: str) -> nn.Module:
         """Neck and the heads of one task."""

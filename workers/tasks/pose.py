@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.data.joint_names import limbs, mirror_order
 from workers.errors import BadDataFailure, RecipeError
-from workers.metrics.base import Meter
-from workers.metrics.keypoint_metrics import KeypointMeter
-from workers.targets.crop import Window
+from workers.metrics.base import Metric
+from workers.metrics.keypoint_metrics import KeypointMetric
+from workers.targets.crop import CropWindow
 from workers.targets.people import Crops, cut, join, locate
 from workers.tasks.base import Task, Unit, plain_and_mirrored, register
+from workers.tasks.drawing import enlarged, with_joints
 from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
-from workers.tasks.pictures import enlarged, with_joints
 
 _DEFAULTS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
 
@@ -151,13 +151,13 @@ class Pose(Task):
         """Mirrored joints; the loss swaps left and right, since only the head knows their names."""
         return target.mirror()
 
-    def zoom(self, target: Crops, window: Window) -> Crops:
+    def zoom(self, target: Crops, window: CropWindow) -> Crops:
         """Joints move; those left outside do not count."""
         return target.zoom(window)
 
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """PCK, PCKh and OKS AP."""
-        return KeypointMeter(vocabulary)
+        return KeypointMetric(vocabulary)
 
     def pictures(
         self, images: Tensor, output: Tensor, target: Crops, vocabulary: Vocabulary

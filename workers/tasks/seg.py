@@ -15,10 +15,10 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
-from workers.metrics.base import Meter
-from workers.targets.crop import Window
+from workers.metrics.base import Metric
+from workers.targets.crop import CropWindow
 from workers.tasks.base import LogitTask, plain_and_mirrored, register
-from workers.tasks.pictures import enlarged, with_map
+from workers.tasks.drawing import enlarged, with_map
 
 
 class SemanticFPN(nn.Module):
@@ -57,7 +57,7 @@ def _branch(width: int, doublings: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class _Overlap(Meter):
+class _Overlap(Metric):
     """IoU a class from one confusion matrix over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
@@ -139,11 +139,11 @@ class Segmentation(LogitTask):
         """Mirrored map."""
         return target.flip(-1)
 
-    def zoom(self, target: Tensor, window: Window) -> Tensor:
+    def zoom(self, target: Tensor, window: CropWindow) -> Tensor:
         """Part of the map."""
         return window.map(target)
 
-    def meter(self, vocabulary: Vocabulary) -> Meter:
+    def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Mean IoU, frequency-weighted IoU and pixel accuracy."""
         return _Overlap(len(vocabulary.classes))
 

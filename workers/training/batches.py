@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.messages.recipe import Recipe
-from workers.targets.crop import Window, draw_window
+from workers.targets.crop import CropWindow, sample_crop
 from workers.tasks.base import Task
 from workers.training.loading import CachedSplit
 
@@ -20,7 +20,7 @@ class TrainingBatch:
     """Images of one step by their indices, a window for each (none: whole images), all mirrored or none."""
 
     indices: list[int]
-    windows: list[Window]
+    windows: list[CropWindow]
     mirrored: bool
 
     def parts(self, count: int) -> list[TrainingBatch]:
@@ -45,5 +45,5 @@ def training_batches(count: int, recipe: Recipe, seed: int) -> Iterator[Training
             queue += torch.randperm(count, generator=order).tolist()
         indices, queue = queue[: recipe.batch], queue[recipe.batch :]
         mirrored = bool(torch.rand((), generator=order) < 0.5)
-        windows = [draw_window(cuts, recipe.input_size, recipe.zoom) for _ in indices if cut]
+        windows = [sample_crop(cuts, recipe.input_size, recipe.zoom) for _ in indices if cut]
         yield TrainingBatch(indices, windows, mirrored)

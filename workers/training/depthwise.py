@@ -32,7 +32,7 @@ class DepthwiseConv2d(nn.Conv2d):
         return output
 
 
-def hasten_depthwise(module: nn.Module) -> None:
+def use_fast_depthwise_backward(module: nn.Module) -> None:
     """Give the wide depthwise convolutions in `module` the faster gradient. Names, weights and outputs stay."""
     for part in module.modules():
         if type(part) is nn.Conv2d and _is_wide_depthwise(part):

@@ -20,15 +20,15 @@ from workers.errors import DivergedFailure
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
-from workers.metrics.base import Meter
+from workers.metrics.base import Metric
 from workers.seeding import seed_by
 from workers.spaces import get_space
 from workers.tasks import Task, get_task
 from workers.training.batches import training_batches
-from workers.training.depthwise import hasten_depthwise
+from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.loading import CachedSplit, SplitCache
 from workers.training.optimization import Optimization
-from workers.training.pictures import Album
+from workers.training.visualizer import PredictionVisualizer
 
 # Small images are evaluated in larger batches than they are trained in: half the calls' overhead, no gradients to keep.
 _EVALUATED_PIXELS = 32 * 96 * 128
@@ -85,7 +85,9 @@ class FullEvaluator:
             clock.end("build")
             averaged = train_network(network, task, train, recipe, seeded.seed, job.split)
             clock.end("train")
-            meters = {task.name: task.meter(vocabulary)} | {t: task.meter_also(t, vocabulary) for t in request.also}
+            meters = {task.name: task.build_metric(vocabulary)} | {
+                t: task.companion_metrics(t, vocabulary) for t in request.also
+            }
             album = None if number else self._album(request, task, vocabulary)
             runs.append(evaluate_network(averaged, task, held_out, meters, recipe, album))
             clock.end("evaluate")
@@ -99,10 +101,12 @@ class FullEvaluator:
         """Give the network the weights that training starts from. It comes on the CPU and may be moved."""
         initialise(network, request.seed)
 
-    def _album(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> Album | None:
+    def _album(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> PredictionVisualizer | None:
         if self._pictures is None or not self._save_images:
             return None
-        return Album(Path(self._pictures) / f"{task.name}-{request.key}", self._save_images, task, vocabulary)
+        return PredictionVisualizer(
+            Path(self._pictures) / f"{task.name}-{request.key}", self._save_images, task, vocabulary
+        )
 
 
 def build_network(architecture: Architecture, recipe: Recipe, task: Task, vocabulary: Vocabulary) -> Network:
@@ -138,7 +142,7 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     split: the batch is run in so many accumulated parts.
     Raises DivergedFailure when the loss is no longer finite.
     """
-    hasten_depthwise(network)
+    use_fast_depthwise_backward(network)
     optimization = Optimization(network, recipe)
     device = next(network.parameters()).device
     network.train()
@@ -161,9 +165,9 @@ def evaluate_network(
     network: Network,
     task: Task,
     data: CachedSplit,
-    meters: Mapping[str, Meter],
+    meters: Mapping[str, Metric],
     recipe: Recipe,
-    album: Album | None = None,
+    album: PredictionVisualizer | None = None,
 ) -> dict[str, dict[str, float]]:
     """Metrics over the whole split, by meter; `album` gets pictures.
 
@@ -181,11 +185,11 @@ def evaluate_network(
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
                 raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
-        for meter in meters.values():
-            meter.update(output, target)
+        for build_metric in meters.values():
+            build_metric.update(output, target)
         if album is not None:
             album.add(images, output, target)
-    return {name: meter.compute() for name, meter in meters.items()}
+    return {name: build_metric.compute() for name, build_metric in meters.items()}
 
 
 def evaluation_batch(recipe: Recipe) -> int:

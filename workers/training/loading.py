@@ -10,7 +10,7 @@ from torch import Tensor
 
 from workers.data.base import DataSet, open_data
 from workers.messages.recipe import Recipe
-from workers.targets.crop import Window
+from workers.targets.crop import CropWindow
 from workers.tasks.base import Task
 
 
@@ -28,7 +28,7 @@ class CachedSplit:
     def __len__(self) -> int:
         return len(self._units)
 
-    def batch(self, indices: list[int], windows: Sequence[Window] = ()) -> tuple[Tensor, Any]:
+    def batch(self, indices: list[int], windows: Sequence[CropWindow] = ()) -> tuple[Tensor, Any]:
         """(N, 3, H, W) uint8 images and the collated targets, each cut to its window where there are some."""
         pairs = [self._get(i) for i in indices]
         if windows:

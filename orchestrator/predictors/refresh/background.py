@@ -35,7 +35,7 @@ def refresh_command(store: str, predictors: str, address: str) -> Command:
     return Command(arguments, {"RAY_ADDRESS": address} | patience)
 
 
-class RefreshBeside:
+class BackgroundRefresher:
     """Starts a refresh whenever `every` new labels have come since the last began, never two at once.
 
     room: asked when one starts, how many label workers are in its way. told: gets each refresh's document, or

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import StoreError
-from orchestrator.predictors.generations import replay_of
+from orchestrator.predictors.generations import snapshot_of
 from orchestrator.predictors.label_sets import KIND, Kind, kind_of, label_sets_of
 from orchestrator.predictors.promotion import GENERATION, REPLAYED
 from orchestrator.predictors.refresh.gate import HeldOut
-from orchestrator.predictors.refresh.job import COMPARED, Lesson, write_compared
+from orchestrator.predictors.refresh.job import COMPARED, RefreshJob, write_compared
 from orchestrator.predictors.refresh.outliers import judge
-from orchestrator.predictors.snapshot import Replay
-from orchestrator.predictors.snapshot_file import ReplayError, read_replay, write_replay
+from orchestrator.predictors.snapshot import Snapshot
+from orchestrator.predictors.snapshot_file import SnapshotError, read_snapshot, write_snapshot
 from orchestrator.predictors.training import described, hold_out_report, parted
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.label_set import LabelSet
 from predictor.models import NothingKnownError, Prediction
-from predictor.networks.fitting import Journal
+from predictor.networks.fitting import Checkpointer
 
 Mask = NDArray[np.bool_]
 
@@ -40,57 +40,57 @@ class _Part:
     fresh_tested: Mask
 
 
-def make_candidate(lesson: Lesson, folder: Path, journal: Journal, writes: bool = True) -> None:
+def make_candidate(job: RefreshJob, folder: Path, checkpointer: Checkpointer, writes: bool = True) -> None:
     """Leave candidate, replay and comparison in `folder`, the comparison last. writes: whether this worker does.
 
     Raises ModelError for a champion that cannot learn more, StoreError and GenerationError for what cannot be read.
     """
     if (folder / COMPARED).exists():
         return
-    champion, store = Predictor.load(lesson.champion), DeltaLabelStore(lesson.store)
-    base, trouble = _base(lesson, champion, store)
-    replay = base.grown(store, lesson.version)
-    sets, left_out = label_sets_of(replay)
-    new = _new_labels(base, replay)
+    champion, store = Predictor.load(job.champion), DeltaLabelStore(job.store)
+    base, trouble = _base(job, champion, store)
+    snapshot = base.grown(store, job.version)
+    sets, left_out = label_sets_of(snapshot)
+    new = _new_labels(base, snapshot)
     parts = {kind: _part(one, new[kind]) for kind, one in _as_known(sets, champion.about["sets"]).items()}
     told = {kind: _told(champion, part.tested) for kind, part in parts.items()}
     learnt, suspects = _believable(champion, {kind: part for kind, part in parts.items() if len(part.learnt)})
-    about = described(lesson.store, lesson.version, learnt, left_out) | {
-        "refreshed": {"from": Path(lesson.champion).name, "new": sum(map(len, new.values())), "replay": trouble},
+    about = described(job.store, job.version, learnt, left_out) | {
+        "refreshed": {"from": Path(job.champion).name, "new": sum(map(len, new.values())), "replay": trouble},
         "suspects": suspects,
     }
     fresh = [parts[kind].fresh for kind in learnt]
-    candidate = champion.learn_more(list(learnt.values()), fresh, about, journal)
+    candidate = champion.update(list(learnt.values()), fresh, about, checkpointer)
     if not writes:
         return
     candidate.about["hold_out"] = hold_out_report(candidate, [part.tested for part in parts.values()])
     if not (folder / GENERATION).exists():
         candidate.save(folder / GENERATION)
-    write_replay(folder / REPLAYED, replay)
+    write_snapshot(folder / REPLAYED, snapshot)
     tested = {kind: part for kind, part in parts.items() if len(part.tested)}
     write_compared(folder, [_compared(part, told[kind], candidate) for kind, part in tested.items()])
 
 
-def _base(lesson: Lesson, champion: Predictor, store: DeltaLabelStore) -> tuple[Replay, str | None]:
+def _base(job: RefreshJob, champion: Predictor, store: DeltaLabelStore) -> tuple[Snapshot, str | None]:
     """What the champion learnt from, and why it had to be read from the store, if so."""
     version = champion.about["version"]
     try:
-        kept = read_replay(replay_of(Path(lesson.champion)))
+        kept = read_snapshot(snapshot_of(Path(job.champion)))
         if kept.version == version:
             return kept, None
         trouble = f"of version {kept.version} of the store, the champion is of {version}"
-    except ReplayError as error:
+    except SnapshotError as error:
         trouble = str(error)
     try:
-        return Replay.nothing().grown(store, version), trouble
+        return Snapshot.nothing().grown(store, version), trouble
     except StoreError as error:  # no longer remembered: then all labels are as good as new
-        return Replay.nothing(), f"{trouble}; {error}"
+        return Snapshot.nothing(), f"{trouble}; {error}"
 
 
-def _new_labels(base: Replay, replay: Replay) -> dict[Kind, set[str]]:
+def _new_labels(base: Snapshot, snapshot: Snapshot) -> dict[Kind, set[str]]:
     """By kind, the architectures with new labels."""
     found: dict[Kind, set[str]] = defaultdict(set)
-    for row in replay.rows.slice(len(base.rows)).select([*KIND, "genotype", "architecture"]).to_pylist():
+    for row in snapshot.rows.slice(len(base.rows)).select([*KIND, "genotype", "architecture"]).to_pylist():
         if row["fidelity"] != "proxy":
             found[kind_of(row)].add(row["architecture"])
     return found
@@ -122,7 +122,7 @@ def _told(champion: Predictor, asked: LabelSet) -> Prediction | None:
 def _believable(champion: Predictor, parts: Mapping[Kind, _Part]) -> tuple[dict[Kind, LabelSet], dict[str, list[str]]]:
     """What is to be learnt, and by set the architectures whose labels are hard to believe, held-out ones too.
 
-    Judged are new labels of known sets, and again those that were suspect before.
+    OutlierCheck are new labels of known sets, and again those that were suspect before.
     """
     before, known = champion.about.get("suspects", {}), {one["name"] for one in champion.about["sets"]}
     learnt, suspects = {}, dict[str, list[str]]()

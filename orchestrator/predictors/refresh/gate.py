@@ -21,7 +21,7 @@ _TO_DEVIATION = 1.4826  # from a median of absolute deviations to a normal distr
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GateLimits:
     """pooled, task: by how much a score may fall. error: by how much a task's error may grow, in deviations of labels.
 
     fewest: labels of a set below which it is not scored; enough: labels of a task from which it may object.
@@ -51,7 +51,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ScorePair:
     """A figure of both, on the same labels."""
 
     champion: float
@@ -69,10 +69,10 @@ class TaskFigures:
 
     task: str
     tested: int
-    score: Pair
-    error: Pair
+    score: ScorePair
+    error: ScorePair
     tested_before: int
-    before: Pair
+    before: ScorePair
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Figures:
     """What was compared. low, high: 95 % interval of the gain of `pooled`, by resampling architectures."""
 
     tested: int
-    pooled: Pair
+    pooled: ScorePair
     low: float
     high: float
     tasks: tuple[TaskFigures, ...]
@@ -95,19 +95,19 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class KeepChampion:
     """The champion stays."""
 
     reason: str
     figures: Figures | None = None
 
 
-Decision = Promote | Keep
+GateDecision = Promote | KeepChampion
 
 
-def decide(tested: Sequence[HeldOut], limits: Limits | None = None) -> Decision:
+def decide(tested: Sequence[HeldOut], limits: GateLimits | None = None) -> GateDecision:
     """Promote what is better or as good within noise, and of no task worse than the limits."""
-    limits = limits or Limits()
+    limits = limits or GateLimits()
     both = [one for one in tested if one.champion is not None and len(one.values) >= limits.fewest]
     if not both:
         return Promote("no known set has hold-out labels enough to compare on")
@@ -115,11 +115,11 @@ def decide(tested: Sequence[HeldOut], limits: Limits | None = None) -> Decision:
     pooled = figures.pooled
     told = f"pooled hold-out score {pooled.champion:.3f} -> {pooled.candidate:.3f}"
     if figures.high < 0:
-        return Keep(f"{told}: worse, and not by chance", figures)
+        return KeepChampion(f"{told}: worse, and not by chance", figures)
     if pooled.gain < -limits.pooled:
-        return Keep(f"{told}: fell by more than {limits.pooled:g}", figures)
+        return KeepChampion(f"{told}: fell by more than {limits.pooled:g}", figures)
     if objection := next(filter(None, (_objection(task, limits) for task in figures.tasks)), None):
-        return Keep(f"{told}, but {objection}", figures)
+        return KeepChampion(f"{told}, but {objection}", figures)
     return Promote(f"{told}: {'better' if figures.low > 0 else 'as good within noise'}", figures)
 
 
@@ -128,7 +128,7 @@ def spearman(one: Floats, other: Floats) -> float:
     return float(np.nan_to_num(rank_correlation(one, other)))
 
 
-def _objection(task: TaskFigures, limits: Limits) -> str | None:
+def _objection(task: TaskFigures, limits: GateLimits) -> str | None:
     """Why a task forbids the candidate."""
     views = [("", task.tested, task.score), (" on labels known before", task.tested_before, task.before)]
     for where, count, score in views:
@@ -140,7 +140,7 @@ def _objection(task: TaskFigures, limits: Limits) -> str | None:
     return None
 
 
-def _compared(both: Sequence[HeldOut], limits: Limits) -> Figures:
+def _compared(both: Sequence[HeldOut], limits: GateLimits) -> Figures:
     by_task = defaultdict[str, list[HeldOut]](list)
     for one in both:
         by_task[one.task].append(one)
@@ -150,19 +150,21 @@ def _compared(both: Sequence[HeldOut], limits: Limits) -> Figures:
     return Figures(int(weights.sum()), _pooled(both), low, high, tasks)
 
 
-def _of_task(task: str, sets: Sequence[HeldOut], limits: Limits) -> TaskFigures:
+def _of_task(task: str, sets: Sequence[HeldOut], limits: GateLimits) -> TaskFigures:
     old = [_take(one, one.before) for one in sets]
     old = [one for one in old if len(one.values) >= limits.fewest]
     tested, before = (sum(len(one.values) for one in some) for some in (sets, old))
     error = _error([one.champion for one in sets], sets), _error([one.candidate for one in sets], sets)
-    return TaskFigures(task, tested, _pooled(sets), Pair(*error), before, _pooled(old) if old else Pair(0.0, 0.0))
+    return TaskFigures(
+        task, tested, _pooled(sets), ScorePair(*error), before, _pooled(old) if old else ScorePair(0.0, 0.0)
+    )
 
 
-def _pooled(sets: Sequence[HeldOut]) -> Pair:
+def _pooled(sets: Sequence[HeldOut]) -> ScorePair:
     weights = [len(one.values) for one in sets]
     told = [(spearman(_known(one), one.values), spearman(one.candidate, one.values)) for one in sets]
     champion, candidate = np.average(np.array(told), axis=0, weights=weights)
-    return Pair(float(champion), float(candidate))
+    return ScorePair(float(champion), float(candidate))
 
 
 def _error(predicted: Sequence[Floats | None], sets: Sequence[HeldOut]) -> float:

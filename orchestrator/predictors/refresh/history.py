@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ConfigError
-from orchestrator.predictors.decisions import PROMOTE, Record, read_records
+from orchestrator.predictors.decisions import PROMOTE, RefreshRecord, read_records
 from orchestrator.predictors.generations import champion, generation_numbers, place_of, pooled_score
 from predictor.generation import GenerationError, read_about
 
@@ -63,13 +63,13 @@ def hold_out_of(folder: Path, number: int) -> float | None:
         return None
 
 
-def last_decision(folder: Path) -> Record | None:
+def last_decision(folder: Path) -> RefreshRecord | None:
     """The newest."""
     records = read_records(folder)
     return records[-1] if records else None
 
 
-def _of_record(record: Record) -> dict[str, Any]:
+def _of_record(record: RefreshRecord) -> dict[str, Any]:
     return {
         "made": record.made,
         "version": record.version,

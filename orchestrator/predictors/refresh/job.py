@@ -29,7 +29,7 @@ _PER_LABEL = [name for name, _ in _COLUMNS[2:]]
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class RefreshJob:
     """champion: folder of the generation to start from. version: of the store's labels to learn from."""
 
     store: str

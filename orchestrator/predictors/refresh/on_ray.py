@@ -10,32 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import RefreshError
-from orchestrator.predictors.refresh.job import COMPARED, Lesson
-from orchestrator.predictors.refresh.run import Means
+from orchestrator.predictors.refresh.job import COMPARED, RefreshJob
+from orchestrator.predictors.refresh.run import Trainers
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.train_job import Share, Showing, run_train_job
-from workers.execution.computing import compute_on
+from orchestrator.ray_runtime.train_job import ProgressCallback, ResourceRequest, run_train_job
+from workers.execution.threads import compute_on
 
 _MODEL, _SEED = "default", 0  # of a first generation
 
 
-def on_ray(share: Share) -> Means:
+def on_ray(share: ResourceRequest) -> Trainers:
     """Each lesson in a session of its own: between two of them a watching refresh holds nothing."""
 
-    def first(store: str, version: int, folder: Path, show: Showing) -> tuple[Path, dict[str, Any]]:
+    def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
         from orchestrator.predictors.training import Training, train_alone
 
         training = Training(store, version, _MODEL, _SEED, share.workers, share.gpus, share.cpus)
         with _on_a_cluster():
             return train_alone(training, folder, show)
 
-    def more(lesson: Lesson, folder: Path, show: Showing) -> None:
+    def more(job: RefreshJob, folder: Path, show: ProgressCallback) -> None:
         if (folder / COMPARED).exists():  # one that was killed before it could decide
             return
         with _on_a_cluster():
-            run_train_job(_learn, {"lesson": asdict(lesson), "folder": str(folder)}, share, folder, show)
+            run_train_job(_learn, {"lesson": asdict(job), "folder": str(folder)}, share, folder, show)
 
-    return Means(first, more)
+    return Trainers(first, more)
 
 
 @contextmanager
@@ -56,9 +56,9 @@ def _learn(config: dict[str, Any]) -> None:
     from ray.train import get_context
 
     from orchestrator.predictors.refresh.candidate import make_candidate
-    from predictor.networks.journal import FolderJournal
+    from predictor.networks.checkpoints import FolderCheckpointer
 
     compute_on(config["cpus"])
     folder = Path(config["folder"])
     writes = get_context().get_world_rank() == 0
-    make_candidate(Lesson(**config["lesson"]), folder, FolderJournal(folder), writes)
+    make_candidate(RefreshJob(**config["lesson"]), folder, FolderCheckpointer(folder), writes)

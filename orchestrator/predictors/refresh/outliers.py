@@ -17,14 +17,14 @@ _TO_DEVIATION = 1.4826
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class OutlierCheck:
     """values: (n,) to learn from. suspect: (n,) which of them were moved."""
 
     values: Floats
     suspect: NDArray[np.bool_]
 
 
-def judge(expected: Prediction, values: Floats, fresh: NDArray[np.bool_]) -> Judged:
+def judge(expected: Prediction, values: Floats, fresh: NDArray[np.bool_]) -> OutlierCheck:
     """What is to be learnt from labels of one set, (n,), and what the champion had said of them.
 
     fresh: those that are new; the others were suspect before, and are asked about again. Deviations are the champion's
@@ -33,9 +33,11 @@ def judge(expected: Prediction, values: Floats, fresh: NDArray[np.bool_]) -> Jud
     and one that is noise does little harm.
     """
     if not np.isfinite(expected.deviation).all():
-        return Judged(values, np.zeros(len(values), np.bool_))
+        return OutlierCheck(values, np.zeros(len(values), np.bool_))
     missed, enough = np.abs(values - expected.mean) / expected.deviation, fresh.sum() >= _FEWEST
     unit = max(1.0, _TO_DEVIATION * float(np.median(missed[fresh]))) if enough else 1.0
     suspect = (missed > _FAR * unit) & (enough | ~fresh)
     reach = _HELD * unit * expected.deviation
-    return Judged(np.where(suspect, np.clip(values, expected.mean - reach, expected.mean + reach), values), suspect)
+    return OutlierCheck(
+        np.where(suspect, np.clip(values, expected.mean - reach, expected.mean + reach), values), suspect
+    )

@@ -10,23 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.predictors.decisions import KEEP, PROMOTE, Record, write_record
-from orchestrator.predictors.generations import TRAINING, drop_other_journals, next_generation, place_of, writing
+from orchestrator.predictors.decisions import KEEP, PROMOTE, RefreshRecord, write_record
+from orchestrator.predictors.generations import TRAINING, drop_other_checkpoints, next_generation, place_of, writing
 from orchestrator.predictors.promotion import GENERATION, finish_promotion, unfinished
 from orchestrator.predictors.refresh.changes import NewLabels, NoChampion, NothingToDo, look
-from orchestrator.predictors.refresh.gate import Decision, Promote, decide
-from orchestrator.predictors.refresh.job import Lesson, read_compared
-from orchestrator.ray_runtime.train_job import Showing
+from orchestrator.predictors.refresh.gate import GateDecision, Promote, decide
+from orchestrator.predictors.refresh.job import RefreshJob, read_compared
+from orchestrator.ray_runtime.train_job import ProgressCallback
 from orchestrator.store.layout import located
 from predictor.generation import read_about, read_generation
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Trainers:
     """How lessons are given. first: a generation in a folder from a store's version. more: a candidate in a folder."""
 
-    first: Callable[[str, int, Path, Showing], tuple[Path, dict[str, Any]]]
-    more: Callable[[Lesson, Path, Showing], None]
+    first: Callable[[str, int, Path, ProgressCallback], tuple[Path, dict[str, Any]]]
+    more: Callable[[RefreshJob, Path, ProgressCallback], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ class Trained:
     about: dict[str, Any]
 
 
-Outcome = NothingToDo | Trained | Record
+RefreshOutcome = NothingToDo | Trained | RefreshRecord
 
 
-def refresh(store: str, folder: Path, means: Means, show: Showing, say: Callable[[str], None]) -> Outcome:
+def refresh(
+    store: str, folder: Path, means: Trainers, show: ProgressCallback, say: Callable[[str], None]
+) -> RefreshOutcome:
     """Let the champion of `folder` learn what `store` has of new labels, if that does it good.
 
     Raises ConfigError where another one writes to the folder or the store is not the champion's, and what `means` do.
@@ -62,24 +64,24 @@ def refresh(store: str, folder: Path, means: Means, show: Showing, say: Callable
                 read_generation(place_of(folder, champion))  # a damaged one is told here, not by a worker
                 count = "all labels" if labels is None else f"{labels} new labels"
                 say(f"{count} for generation {champion}")
-                lesson = Lesson(store, until, str(place_of(folder, champion)))
-                work = folder / TRAINING / lesson.name
-                drop_other_journals(work)
-                means.more(lesson, work, show)
-                return _settle(lesson, work, folder, standing, began)
+                job = RefreshJob(store, until, str(place_of(folder, champion)))
+                work = folder / TRAINING / job.name
+                drop_other_checkpoints(work)
+                means.more(job, work, show)
+                return _settle(job, work, folder, standing, began)
 
 
-def _settle(lesson: Lesson, work: Path, folder: Path, standing: NewLabels, began: float) -> Record:
+def _settle(job: RefreshJob, work: Path, folder: Path, standing: NewLabels, began: float) -> RefreshRecord:
     """Decide, note it, and only then do it."""
     decision, about = decide(read_compared(work)), read_about(work / GENERATION)
-    record = Record(
+    record = RefreshRecord(
         number=int(next_generation(folder).name),
         champion=standing.champion,
         decision=PROMOTE if isinstance(decision, Promote) else KEEP,
         reason=decision.reason,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        store=lesson.store,
-        version=lesson.version,
+        store=job.store,
+        version=job.version,
         labels=about["refreshed"]["new"],
         suspects=about["suspects"],
         figures=_figures(decision),
@@ -94,5 +96,5 @@ def _settle(lesson: Lesson, work: Path, folder: Path, standing: NewLabels, began
     return record
 
 
-def _figures(decision: Decision) -> dict[str, Any] | None:
+def _figures(decision: GateDecision) -> dict[str, Any] | None:
     return None if decision.figures is None else asdict(decision.figures)

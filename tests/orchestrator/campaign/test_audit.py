@@ -5,18 +5,18 @@ import random
 import pytest
 from scipy.stats import spearmanr
 
-from orchestrator.campaign.audit import Pair, audit, rank_correlations
+from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.summary import audited
 
 
-def pairs(count: int, noise: float, seed: int = 0) -> list[Pair]:
+def pairs(count: int, noise: float, seed: int = 0) -> list[AuditPair]:
     rng = random.Random(seed)
     truths = [rng.random() for _ in range(count)]
-    return [Pair(value + noise * rng.gauss(0, 1), value, 2 + rng.random(), 30.0) for value in truths]
+    return [AuditPair(value + noise * rng.gauss(0, 1), value, 2 + rng.random(), 30.0) for value in truths]
 
 
 def test_equal_rankings_correlate_fully() -> None:
-    found = audit([Pair(0.1 * i, 0.5 + 0.01 * i**2, 2.0, 30.0) for i in range(8)])
+    found = audit([AuditPair(0.1 * i, 0.5 + 0.01 * i**2, 2.0, 30.0) for i in range(8)])
     assert found is not None
     assert (found.architectures, found.correlation, found.cost_ratio) == (8, pytest.approx(1), pytest.approx(15))
     assert found.cost_ratio_low == found.cost_ratio_high == pytest.approx(15)
@@ -26,18 +26,18 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     large = audit(pairs(2000, 0.3))
     assert large is not None
     assert large.correlation is not None
-    held = 0
+    reserved = 0
     for seed in range(14):
         small = audit(pairs(24, 0.3, seed + 1))
         assert small is not None
         assert small.correlation_low is not None
         assert small.correlation_high is not None
-        held += small.correlation_low <= large.correlation <= small.correlation_high
-    assert 11 <= held <= 14  # 12.6 expected
+        reserved += small.correlation_low <= large.correlation <= small.correlation_high
+    assert 11 <= reserved <= 14  # 12.6 expected
 
 
 def test_the_correlation_is_spearmans_with_ties() -> None:
-    tied = [Pair(round(p.cheap, 1), round(p.full, 1), 1.0, 9.0) for p in pairs(30, 0.3)]
+    tied = [AuditPair(round(p.cheap, 1), round(p.full, 1), 1.0, 9.0) for p in pairs(30, 0.3)]
     found = audit(tied)
     assert found is not None
     wanted = spearmanr([p.cheap for p in tied], [p.full for p in tied]).statistic
@@ -58,7 +58,7 @@ def test_more_architectures_narrow_it_and_the_same_seed_repeats_it() -> None:
 
 def test_what_cannot_be_ranked_has_no_correlation() -> None:
     assert audit([]) is None
-    for same in ([Pair(0.1, 0.2, 1.0, 9.0)] * 2, [Pair(0.5, 0.1 * i, 1.0, 9.0) for i in range(6)]):
+    for same in ([AuditPair(0.1, 0.2, 1.0, 9.0)] * 2, [AuditPair(0.5, 0.1 * i, 1.0, 9.0) for i in range(6)]):
         found = audit(same)
         assert found is not None
         assert (found.correlation, found.correlation_low, found.cost_ratio) == (None, None, pytest.approx(9))

@@ -7,11 +7,11 @@ from collections import defaultdict
 
 import pytest
 
-from orchestrator.campaign.actions import Dispatch, Finish, Kill, Record, Spawn
+from orchestrator.campaign.actions import Dispatch, Finish, Kill, SaveReport, Spawn
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import AttemptEnded, Drain, Event, Stop, Tick, WorkerLost, WorkerReady
 from orchestrator.campaign.failure import FailureHistory, FailurePolicy, GiveUp, Requeue, Retry
-from orchestrator.campaign.progress import Progress, State
+from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.campaign.simulated import Behaviour, Script, SimulatedClock, SimulatedExecutor
@@ -32,7 +32,7 @@ class Rig:
         self.records: list[Report] = []
         self.commits = 0
 
-    def run(self) -> Progress:
+    def run(self) -> CampaignProgress:
         def commit() -> None:
             self.commits += 1
 
@@ -53,7 +53,7 @@ def report(job: LabelJob, outcome: Outcome = O.OK, seconds: float = 1.0) -> Repo
 def test_all_succeed_and_workers_are_never_more_than_jobs() -> None:
     rig = Rig([request(n) for n in range(3)], always(), workers=8)
     end = rig.run()
-    assert (end.state, end.todo, end.in_flight, end.done, end.failed) == (State.FINISHED, 0, 0, 3, 0)
+    assert (end.state, end.todo, end.in_flight, end.done, end.failed) == (CampaignState.FINISHED, 0, 0, 3, 0)
     assert len(rig.controller.times) == 3
     assert end.utilisation == pytest.approx(1.0)
     assert not rig.records
@@ -163,7 +163,7 @@ def test_a_late_success_ends_the_second_attempt_in_flight() -> None:
     drive(controller, Tick(0), WorkerReady(0, 0), Tick(60), WorkerReady(1, 61))
     assert controller.progress.in_flight == 1
     actions = drive(controller, AttemptEnded(0, report(job), 62))
-    assert [type(a) for a in actions] == [Record, Kill, Record, Finish]
+    assert [type(a) for a in actions] == [SaveReport, Kill, SaveReport, Finish]
     assert (controller.progress.done, controller.progress.failed) == (1, 0)
 
 
@@ -191,7 +191,7 @@ def test_drain_waits_for_what_is_in_flight_and_starts_nothing() -> None:
     (dispatch,) = drive(controller, WorkerReady(0, 1))
     assert isinstance(dispatch, Dispatch)
     assert drive(controller, Drain()) == [Kill(1)]
-    assert controller.state is State.DRAINING
+    assert controller.state is CampaignState.DRAINING
     assert drive(controller, AttemptEnded(0, report(dispatch.job), 2)) == [Kill(0), Finish()]
     assert (controller.progress.done, controller.progress.todo) == (1, 4)
 
@@ -200,7 +200,7 @@ def test_drain_then_loss_does_not_run_again() -> None:
     controller = CampaignController([request(0)], "c", FixedWorkers(1))
     drive(controller, Tick(0), WorkerReady(0, 0), Drain())
     actions = drive(controller, WorkerLost(0, O.CRASH, "x", "n", 1))
-    assert [type(a) for a in actions] == [Record, Finish]
+    assert [type(a) for a in actions] == [SaveReport, Finish]
     assert controller.progress.todo == 1
 
 
@@ -210,9 +210,9 @@ def test_stop_kills_records_and_finishes_at_the_next_tick() -> None:
     assert isinstance(dispatch, Dispatch)
     kill, record, kill_starting = drive(controller, Stop())
     assert (kill, kill_starting) == (Kill(0), Kill(1))
-    assert isinstance(record, Record)
+    assert isinstance(record, SaveReport)
     assert (record.report.outcome, record.report.final) == (O.STOPPED, False)
-    assert controller.state is State.STOPPING
+    assert controller.state is CampaignState.STOPPING
     drive(controller, AttemptEnded(0, report(dispatch.job), 2))  # it crossed the kill
     assert drive(controller, Tick(3)) == [Finish()]
     assert (controller.progress.done, controller.progress.todo) == (1, 4)
@@ -222,7 +222,7 @@ def test_stop_kills_records_and_finishes_at_the_next_tick() -> None:
 def test_workers_that_cannot_be_born_stop_the_campaign() -> None:
     controller = CampaignController([request(0)], "c", FixedWorkers(2))
     drive(controller, Tick(0), *(WorkerLost(n, O.CRASH, "no module", "", n) for n in range(3)), Tick(9))
-    assert controller.state is State.FINISHED
+    assert controller.state is CampaignState.FINISHED
     assert "no module" in (controller.progress.problem or "")
 
 

@@ -15,7 +15,7 @@ from orchestrator.campaign.scaling import FixedWorkers
 from tests.support.fake_evaluator import evaluate, request
 from workers.execution.attempt import run_attempt
 from workers.messages.label import LabelJob, Measurement, Outcome
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ from workers.storage.spool import Spool
     ],
 )
 def test_attempt_names_the_outcome_and_spools_it(tmp_path: Path, do: str, outcome: Outcome, final: bool) -> None:
-    report = run_attempt(evaluate, LabelJob(request(0, do), "c"), Spool(tmp_path))
+    report = run_attempt(evaluate, LabelJob(request(0, do), "c"), FolderSpool(tmp_path))
     assert (report.outcome, report.final, report.measurement is None) == (outcome, final, outcome is not Outcome.OK)
-    assert Spool(tmp_path).read() == [report]
+    assert FolderSpool(tmp_path).read() == [report]
 
 
 def test_campaign_in_process(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     requests = [request(0), request(1, "raise"), request(2, "oom"), request(3, "oom_unless_split"), request(4, "nan")]
     controller = CampaignController(requests, "c", FixedWorkers(2))
     end = run_campaign(controller, InProcessExecutor(evaluate, spool), record=spool.put)
@@ -53,7 +53,7 @@ def test_interrupts_drain_and_stop(tmp_path: Path, presses: int) -> None:
             os.kill(os.getpid(), signal.SIGINT)
         return evaluate(job)
 
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     before = signal.getsignal(signal.SIGINT)
     controller = CampaignController([request(n) for n in range(9)], "c", FixedWorkers(1))
     end = run_campaign(controller, InProcessExecutor(interrupting, spool), record=spool.put)
@@ -67,7 +67,7 @@ def test_a_failing_commit_is_heard(tmp_path: Path) -> None:
     def commit() -> None:
         raise OSError("disk full")
 
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     controller = CampaignController([request(0)], "c", FixedWorkers(1))
     with pytest.raises(OSError, match="disk full"):
         run_campaign(controller, InProcessExecutor(evaluate, spool), record=spool.put, commit=commit)

@@ -83,9 +83,9 @@ def test_kills_of_the_driver(kills: int, count: int, tmp_path: Path) -> None:
         assert driver.poll() is None, "the campaign ended before its driver could be killed: give it more labels"
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        held = set(DeltaLabelStore(str(tmp_path)).keys())
-        assert acknowledged <= held  # what was once stored stays
-        acknowledged = held
+        reserved = set(DeltaLabelStore(str(tmp_path)).keys())
+        assert acknowledged <= reserved  # what was once stored stays
+        acknowledged = reserved
     assert len(acknowledged) >= kills
     finish(start(tmp_path, count))
     check(tmp_path, count)

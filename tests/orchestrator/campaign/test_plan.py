@@ -55,14 +55,14 @@ def test_weights_learn_from_the_images_of_the_labels_where_the_same_task_teaches
 
 def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(photographs: str) -> None:
     other = {"supernet": "cls.laptop"}
-    doubt = _plan(data=photographs, set=other, audit=0).doubt
-    assert doubt is not None
-    assert f"labels of {photographs} start from weights that learnt from shapes" in doubt
-    assert _plan(data=photographs, set=other, audit=2).doubt is None
-    assert _plan(data=photographs, audit=0).doubt is None
-    assert _plan(data=photographs, audit=0, fidelity="full").doubt is None
-    assert _plan(data="shapes:train=9", set=other, audit=0).doubt is None
-    assert _plan(data="shapes", set=other, audit=0).doubt is None
+    warning = _plan(data=photographs, set=other, audit=0).warning
+    assert warning is not None
+    assert f"labels of {photographs} start from weights that learnt from shapes" in warning
+    assert _plan(data=photographs, set=other, audit=2).warning is None
+    assert _plan(data=photographs, audit=0).warning is None
+    assert _plan(data=photographs, audit=0, fidelity="full").warning is None
+    assert _plan(data="shapes:train=9", set=other, audit=0).warning is None
+    assert _plan(data="shapes", set=other, audit=0).warning is None
 
 
 def test_weights_that_several_workers_train_need_a_folder() -> None:

@@ -17,7 +17,7 @@ import pytest
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import RoomChanged, WorkerReady
 from orchestrator.campaign.failure import FailurePolicy
-from orchestrator.campaign.progress import Progress, utilisation
+from orchestrator.campaign.progress import CampaignProgress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
@@ -27,22 +27,24 @@ from orchestrator.store.delta import DeltaLabelStore
 from tests.support.fake_evaluator import RECIPE, request
 from workers.execution.node_check import NodeNeeds
 from workers.messages.label import Outcome, Report
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def executor(spool: Spool, evaluator: str = "tests.support.fake_evaluator:build", cpus: float = 0.5) -> RayExecutor:
+def executor(
+    spool: FolderSpool, evaluator: str = "tests.support.fake_evaluator:build", cpus: float = 0.5
+) -> RayExecutor:
     return RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), resources={"CPU": cpus}))
 
 
-def last_reports(spool: Spool) -> dict[str, Report]:
+def last_reports(spool: FolderSpool) -> dict[str, Report]:
     reports = sorted(spool.read(), key=lambda report: report.job.attempt)
     return {report.job.request.key: report for report in reports}
 
 
 def test_every_request_ends_with_the_right_outcome(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     hurried = RECIPE.model_copy(update={"time_limit_s": 1.5})
     expected = [
         (request(0, "hang", recipe=hurried), Outcome.TIMEOUT),
@@ -65,7 +67,7 @@ def test_every_request_ends_with_the_right_outcome(tmp_path: Path) -> None:
 
 
 def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     controller = CampaignController([request(0)], "c", FixedWorkers(1))
     end = run_campaign(controller, executor(spool, "tests.support.fake_evaluator:broken"), record=spool.put)
     assert "no such thing" in (end.problem or "")
@@ -73,7 +75,7 @@ def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
 
 
 def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     needs = NodeNeeds(code="old")
     runner = RayExecutor(
         ActorSpec(
@@ -86,7 +88,7 @@ def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Pa
 
 
 def test_workers_are_not_started_on_unfit_nodes(tmp_path: Path) -> None:
-    runner = executor(Spool(tmp_path))
+    runner = executor(FolderSpool(tmp_path))
     (room,) = runner.poll(0)
     assert isinstance(room, RoomChanged)
     assert room.workers == 8
@@ -103,7 +105,7 @@ def test_workers_are_not_started_on_unfit_nodes(tmp_path: Path) -> None:
 
 
 def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     requests = [request(n, seconds=0.2) for n in range(150)]
     runner = executor(spool)
     finished, kills, choose = threading.Event(), [], random.Random(7)
@@ -132,13 +134,13 @@ def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_thousand_labels(tmp_path: Path) -> None:
     """Eight actors stay busy; the driver's memory and the commits' latency do not grow with the labels."""
-    spool = Spool(tmp_path / "_spool")
+    spool = FolderSpool(tmp_path / "_spool")
     committer = CommitterProcess(str(tmp_path), spool.place)
     requests = [request(n, seconds=0.25) for n in range(2000)]
     controller = CampaignController(requests, "c", FixedWorkers(8))
     driver, latencies, memory = psutil.Process(), list[float](), list[tuple[int, int]]()
 
-    def observe(progress: Progress) -> None:
+    def observe(progress: CampaignProgress) -> None:
         memory.append((progress.done, driver.memory_info().rss))
 
     def commit() -> None:

@@ -7,9 +7,9 @@ import pytest
 from orchestrator.campaign.actions import Dispatch, Kill, Spawn
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import RoomChanged, Tick, WorkerReady
-from orchestrator.campaign.progress import Progress, WorkerTime
+from orchestrator.campaign.progress import CampaignProgress, WorkerTime
 from orchestrator.campaign.run import run_campaign
-from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Keep, Pool, Resize, ScalingPolicy, Shrink
+from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Hold, Pool, Resize, ScalingPolicy, Shrink
 from orchestrator.campaign.simulated import Behaviour, SimulatedClock, SimulatedExecutor
 from tests.support.fake_evaluator import request
 
@@ -18,12 +18,12 @@ from tests.support.fake_evaluator import request
     ("policy", "pool", "decision"),
     [
         (FixedWorkers(4), Pool(0, 9), Grow(4)),
-        (FixedWorkers(4), Pool(4, 9, room=1), Keep()),
+        (FixedWorkers(4), Pool(4, 9, room=1), Hold()),
         (FixedWorkers(4), Pool(4, 3), Shrink(1)),
-        (ClusterWorkers(), Pool(0, 9), Keep()),  # nobody has said what there is room for
+        (ClusterWorkers(), Pool(0, 9), Hold()),  # nobody has said what there is room for
         (ClusterWorkers(), Pool(0, 9, room=0), Grow(1)),  # an autoscaler that starts from nothing sees one that waits
         (ClusterWorkers(), Pool(0, 9, room=2), Grow(4)),
-        (ClusterWorkers(), Pool(4, 9, room=2), Keep()),
+        (ClusterWorkers(), Pool(4, 9, room=2), Hold()),
         (ClusterWorkers(), Pool(4, 3, room=2), Shrink(1)),
         (ClusterWorkers(), Pool(8, 99, room=2), Shrink(4)),
     ],
@@ -44,7 +44,9 @@ def test_when_nodes_leave_those_that_wait_go_and_those_at_work_stay() -> None:
     assert controller.progress.in_flight == 2
 
 
-def simulated(executor: SimulatedExecutor, clock: SimulatedClock, count: int) -> tuple[Progress, dict[int, WorkerTime]]:
+def simulated(
+    executor: SimulatedExecutor, clock: SimulatedClock, count: int
+) -> tuple[CampaignProgress, dict[int, WorkerTime]]:
     controller = CampaignController([request(n) for n in range(count)], "c", ClusterWorkers())
     end = run_campaign(controller, executor, record=lambda report: None, clock=clock)
     return end, dict(controller.times)

@@ -18,7 +18,7 @@ from workers.data import open_data
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 from workers.spaces import get_space
-from workers.supernet.progress import Step
+from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.training.loading import CachedSplit
@@ -66,10 +66,10 @@ def test_workers_stay_equal_and_see_other_images_than_one_alone() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_train_together_and_survive_the_death_of_one(tmp_path: Path) -> None:
-    request, said = asked(workers=2, cpus=1), list[Step]()
+    request, said = asked(workers=2, cpus=1), list[PreparationStep]()
     killed = list[int]()
 
-    def watch(step: Step) -> None:
+    def watch(step: PreparationStep) -> None:
         said.append(step)
         if step.step >= 12 and not killed:
             killed.append(kill_a_training_worker())

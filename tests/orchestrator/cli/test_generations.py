@@ -15,7 +15,7 @@ import pytest
 from orchestrator.cli.app import main
 from orchestrator.cli.refresh import described
 from orchestrator.cli.status import describe
-from orchestrator.predictors.decisions import Record, write_record
+from orchestrator.predictors.decisions import RefreshRecord, write_record
 from orchestrator.predictors.generations import publish
 from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.store.delta import DeltaLabelStore
@@ -23,7 +23,7 @@ from predictor.generation import write_generation
 
 Program = Callable[..., tuple[int, Any, str]]
 
-RECORD = Record(
+RECORD = RefreshRecord(
     number=2,
     champion=1,
     decision="promote",

@@ -2,12 +2,12 @@
 
 import pytest
 
-from orchestrator.campaign.progress import Progress, State
+from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.cli import output
 
 
-def progress(done: int = 0, in_flight: int = 0, starting: int = 0) -> Progress:
-    return Progress(State.RUNNING, 8 - done - in_flight, in_flight, done, 0, starting, 0, {}, 0.5)
+def progress(done: int = 0, in_flight: int = 0, starting: int = 0) -> CampaignProgress:
+    return CampaignProgress(CampaignState.RUNNING, 8 - done - in_flight, in_flight, done, 0, starting, 0, {}, 0.5)
 
 
 def test_plain_lines_are_few_but_never_stop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ from predictor.features.graph_pool import GraphPool
 from predictor.graph import Graph, Node, trace
 from predictor.graph.vocabulary import OPS
 from predictor.label_set import Floats, LabelSet
-from predictor.models.stacked import Stacked
+from predictor.models.transfer import TransferModel
+from predictor.networks.aiop_network import Backbone
 from predictor.networks.batch import GraphBatch
-from predictor.networks.joint import Joint
-from predictor.networks.published import Backbone
+from predictor.networks.multi_head import MultiHeadPredictor
 from workers.spaces import get_space
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -34,7 +34,7 @@ def graphs() -> list[Graph]:
     space, found = get_space("mobilenetv3"), list[Graph]()
     for architecture in itertools.islice(space.sequence(0), DISTINCT):
         with torch.device("meta"):
-            body = space.build(architecture, space.published_body)
+            body = space.build(architecture, space.published_backbone)
             found.append(trace(Classifier(body, body.channels[-1]), (3, 224, 224)))
     return found
 
@@ -113,17 +113,17 @@ def batches(asked: int, together: int = 32) -> list[slice]:
 
 
 def test_graphs_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("predictor.networks.joint.learn_jointly", untrained)
+    monkeypatch.setattr("predictor.networks.multi_head.learn_jointly", untrained)
     monkeypatch.setattr("predictor.models.gaussian_process.GaussianProcessRegressor", unfitted)
     made = graphs()
     pool = GraphPool.of(made)
-    model = Stacked(0)
-    model.learn([labels(pool, task, LABELS) for task in TASKS])
+    model = TransferModel(0)
+    model.fit([labels(pool, task, LABELS) for task in TASKS])
     asked = labels(pool, "depth", ASKED)
     told = {"network on graphs": rates(lambda: model._network.scores(asked, len(TASKS)), ASKED)}
-    for few in (0, 20, 100):
-        model.adapt(asked.take(np.arange(few)) if few else labels(pool, "seg", 0))
-        told[f"default, {few} labels"] = rates(lambda: model.predict(asked), ASKED)
+    for support in (0, 20, 100):
+        model.adapt(asked.take(np.arange(support)) if support else labels(pool, "seg", 0))
+        told[f"default, {support} labels"] = rates(lambda: model.predict(asked), ASKED)
     one_by_one, collated = published(made, asked, Backbone())
     told["published, graph by graph"] = rates(lambda: predicted(one_by_one, PUBLISHED), PUBLISHED)
     told["published, collated"] = rates(lambda: predicted(collated, PUBLISHED), PUBLISHED)
@@ -169,9 +169,9 @@ def show(told: dict[str, tuple[float, float]], made: Sequence[Graph]) -> None:
     print(*(f"{name}: {wall:.0f}, {core:.0f}" for name, (wall, core) in told.items()), sep="\n")
 
 
-def untrained(sets: Sequence[LabelSet], *_: object) -> tuple[Joint, Floats]:
+def untrained(sets: Sequence[LabelSet], *_: object) -> tuple[MultiHeadPredictor, Floats]:
     """Weights matter to what is said, not to how long it takes."""
-    return Joint(len(sets)).eval(), np.full(len(sets), 0.3)
+    return MultiHeadPredictor(len(sets)).eval(), np.full(len(sets), 0.3)
 
 
 def unfitted(kernel: object, **settings: object) -> object:

@@ -12,15 +12,15 @@ from filelock import FileLock
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import next_generation, publish
-from orchestrator.predictors.snapshot import Replay
-from orchestrator.predictors.snapshot_file import read_replay
-from orchestrator.predictors.training import Training, hold_out_report, learn_and_test, train_alone, train_predictor
+from orchestrator.predictors.snapshot import Snapshot
+from orchestrator.predictors.snapshot_file import read_snapshot
+from orchestrator.predictors.training import Training, fit_and_test, hold_out_report, train_alone, train_predictor
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.graph import Graph
 from predictor.models import ModelError
-from predictor.models.stacked import Stacked
-from predictor.networks.fitting import Settings, Unwatched
+from predictor.models.transfer import TransferModel
+from predictor.networks.fitting import NoCheckpointer, TrainingSettings
 from tests.support.store_reports import report
 from tests.support.synthetic_sets import random_graph
 from workers.messages.architecture import Architecture
@@ -52,8 +52,8 @@ def training(tmp_path: Path, version: int = 2, model: str = "default") -> Traini
 def test_a_version_is_learnt_without_the_architectures_it_is_tested_on(
     store: DeltaLabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Stacked, "settings", Settings(2, 32, 3e-3))
-    predictor, tested = learn_and_test(training(tmp_path), Replay.nothing().grown(store, 1), Unwatched())
+    monkeypatch.setattr(TransferModel, "settings", TrainingSettings(2, 32, 3e-3))
+    predictor, tested = fit_and_test(training(tmp_path), Snapshot.nothing().grown(store, 1), NoCheckpointer())
     assert predictor.about["labels"] + len(tested[0]) == 120
     (row,) = hold_out_report(predictor, tested)
     assert (row["set"], row["tested"]) == ("cells/seg/folder:/data", len(tested[0]))
@@ -76,7 +76,7 @@ def test_a_generation_on_ray(
     assert (about["version"], about["model"], about["labels"] < 140) == (2, "default", True)
     assert sorted(path.name for path in out.iterdir()) == ["000001", "_replay", "_training", "latest"]
     assert list((out / "_training").iterdir()) == []
-    assert read_replay(out / "_replay" / "000001").rows.num_rows == 140
+    assert read_snapshot(out / "_replay" / "000001").rows.num_rows == 140
     mean = Predictor.load(out / "latest").predict(GRAPHS, "seg").mean
     assert np.corrcoef(mean, [np.log2(graph.flops) for graph in GRAPHS])[0, 1] > 0.8
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.store.memory import MemoryLabelStore
 from tests.support.store_reports import report as report_of
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 
 def test_companions_are_rows_of_their_own(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_companions_are_rows_of_their_own(tmp_path: Path) -> None:
         job=replace(report.job, request=request),
         measurement=replace(measured, also={"det": other, "seg": other}),
     )
-    spool, store = Spool(tmp_path), MemoryLabelStore()
+    spool, store = FolderSpool(tmp_path), MemoryLabelStore()
     spool.put(report)
     assert spool.read() == [report]
     store.commit(spool.read())

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli.app import main
 from orchestrator.store import DeltaLabelStore, MemoryLabelStore
 from orchestrator.store import copy_labels as merging
-from orchestrator.store.copy_labels import Merged, merge
+from orchestrator.store.copy_labels import CopyResult, copy_labels
 from tests.support.store_reports import report
 from workers.messages.label import Outcome
 
@@ -22,13 +22,13 @@ def test_labels_graphs_and_attempts_are_copied_once(monkeypatch: pytest.MonkeyPa
     source.commit([report(seed) for seed in range(5)])
     source.commit([report(9, outcome=Outcome.DIVERGED, final=True)])
     target.commit([report(0, value=0.9, campaign="mine")])
-    assert merge(source, target, lambda *count: seen.append(count)) == Merged(5, 4, 1, 6)
+    assert copy_labels(source, target, lambda *count: seen.append(count)) == CopyResult(5, 4, 1, 6)
     assert seen == [(2, 4), (4, 4)]
     assert target.keys() == source.keys()
     assert target.finally_failed() == source.finally_failed() != set()
     assert sorted(target.labels()["value"].to_pylist()) == [0.5, 0.5, 0.5, 0.5, 0.9]
     before = target.version()
-    assert merge(source, target) == Merged(5, 0, 5, 0)
+    assert copy_labels(source, target) == CopyResult(5, 0, 5, 0)
     assert target.version() == before
 
 

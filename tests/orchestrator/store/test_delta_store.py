@@ -12,17 +12,17 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
-from orchestrator.store import Committer, DeltaLabelStore, keyed_table, merge
+from orchestrator.store import Committer, DeltaLabelStore, compaction, keyed_table
 from orchestrator.store.schema import LABELS, describe
 from predictor.graph import Graph, Node
 from tests.support.store_reports import report
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 FIXTURE = Path(__file__).parent / "fixtures" / "v1"
 
 
 def _drain(store, spool, ready):
-    committer = Committer(DeltaLabelStore(store), Spool(Path(spool)), batch=3)
+    committer = Committer(DeltaLabelStore(store), FolderSpool(Path(spool)), batch=3)
     ready.wait()
     while committer.run_once() is not None:
         pass
@@ -33,7 +33,7 @@ def test_two_processes_never_double_a_key(tmp_path):
     ready, store = context.Barrier(2), str(tmp_path / "store")
     committers = []
     for number in range(2):
-        spool = Spool(tmp_path / f"spool{number}")
+        spool = FolderSpool(tmp_path / f"spool{number}")
         for seed in range(number * 10, number * 10 + 30):  # 20 keys in common
             spool.put(report(seed, campaign=f"c{number}"))
         committers.append(context.Process(target=_drain, args=(store, str(spool.directory), ready)))
@@ -132,7 +132,7 @@ def test_two_merges_at_once_never_double_a_row(tmp_path):
     tables = [store._labels for store in stores]
     handles = [table._opened_or_made() for table in tables]  # both at the same version
     for table, handle in zip(tables, handles, strict=True):
-        table._merge(handle)
+        table._compact(handle)
     assert sorted(stores[0].labels().column("seed").to_pylist()) == list(range(6))
     assert len(DeltaTable(tmp_path / "labels").file_uris()) == 1
 
@@ -143,7 +143,7 @@ def test_a_merge_leaves_large_files_alone(tmp_path, monkeypatch):
     (large,) = DeltaTable(tmp_path / "labels").file_uris()
     for seed in range(300, 306):
         store.commit([report(seed)])
-    monkeypatch.setattr(merge, "MERGED_BYTES", Path(large).stat().st_size)
+    monkeypatch.setattr(compaction, "MERGED_BYTES", Path(large).stat().st_size)
     store.compact()
     uris = DeltaTable(tmp_path / "labels").file_uris()
     assert len(uris) == 2
@@ -157,7 +157,7 @@ def test_a_merge_also_takes_what_a_large_file_has_of_the_time_of_the_small_ones(
     (large,) = DeltaTable(tmp_path / "labels").file_uris()
     for seed in range(300, 304):
         store.commit([report(seed, started=seed - 50.5)])  # half of the large file's rows started later
-    monkeypatch.setattr(merge, "MERGED_BYTES", Path(large).stat().st_size)
+    monkeypatch.setattr(compaction, "MERGED_BYTES", Path(large).stat().st_size)
     store.compact()
     assert sorted(store.labels().column("seed").to_pylist()) == list(range(304))
     assert len(DeltaLabelStore(tmp_path).keys()) == 304
@@ -175,7 +175,7 @@ def test_graphs_which_have_no_time_are_merged_by_their_keys(tmp_path, monkeypatc
     (large,) = DeltaTable(tmp_path / "graphs").file_uris()
     for n in range(60, 66):
         store.commit(graphs(n, n + 1))
-    monkeypatch.setattr(merge, "MERGED_BYTES", Path(large).stat().st_size)
+    monkeypatch.setattr(compaction, "MERGED_BYTES", Path(large).stat().st_size)
     store.compact()
     uris = DeltaTable(tmp_path / "graphs").file_uris()
     assert large in uris

@@ -10,7 +10,7 @@ from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS
 from predictor.graph import Graph, Node
 from tests.support.store_reports import report
 from workers.messages.label import Outcome
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 
 GRAPH = Graph((Node("input", (), 3, 3, 64, 64), Node("output", (0,), 3, 3, 64, 64)), (3, 8, 8))
 
@@ -204,7 +204,7 @@ class TestLabelStore:
         assert store.labels().num_rows == len(store.keys()) == 6
 
     def test_committer_drains_the_spool(self, store, tmp_path):
-        spool = Spool(tmp_path / "spool")
+        spool = FolderSpool(tmp_path / "spool")
         for seed in range(5):
             spool.put(report(seed))
         committer = Committer(store, spool, batch=3)
@@ -215,7 +215,7 @@ class TestLabelStore:
 
     @pytest.mark.parametrize("where", ["before labels", "before attempts", "before removal", "during removal"])
     def test_committer_killed_anywhere_loses_and_doubles_nothing(self, store, tmp_path, monkeypatch, where):
-        spool = Spool(tmp_path / "spool")
+        spool = FolderSpool(tmp_path / "spool")
         reports = [report(1), report(2), report(3, outcome=Outcome.ERROR, final=True)]
         for made in reports:
             spool.put(made)
@@ -233,7 +233,7 @@ class TestLabelStore:
             elif where == "before removal":
                 patch.setattr(spool, "remove", die)
             else:
-                patch.setattr(spool, "remove", lambda done: (Spool.remove(spool, done[:1]), die()))
+                patch.setattr(spool, "remove", lambda done: (FolderSpool.remove(spool, done[:1]), die()))
             with pytest.raises(KeyboardInterrupt):
                 Committer(store, spool).run_once()
         assert spool.pending()

@@ -50,7 +50,7 @@ def test_a_question_gives_nothing_away(split: str) -> None:
     assert [(q.labels, q.seed) for q in found] == [(0, 0), (20, 0), (0, 1), (20, 1)]
     for question in found:
         asked = set(question.asked.architectures)
-        assert not asked & set(question.few.architectures)
+        assert not asked & set(question.support.architectures)
         assert len(asked) == 70
         names = {source.name for source in question.sources}
         assert "a/det/x" not in names
@@ -65,13 +65,13 @@ def test_a_question_gives_nothing_away(split: str) -> None:
 def test_each_network_may_be_asked_about_with_all_others_known() -> None:
     (question,) = questions(SETS, ["b/det/y"], ["space"], ["others"], 5)
     assert (question.labels, question.seed, question.in_turn) == ("others", 0, True)
-    assert len(question.few) == len(question.asked) == 25
+    assert len(question.support) == len(question.asked) == 25
     assert list(questions(SETS, ["b/det/y"], ["space"], ["others", 0], 2))[1:]  # the others of the numbers stay
     (played,) = rounds([question])
     (found,) = answers(played, "gp")
     assert (found.labels, found.asked) == ("others", 25)
     assert found.scores.spearman > 0.8  # and not the -1 of a mean of all others
-    kept = replace(question, few=replace(question.few, values=np.zeros(25)))
+    kept = replace(question, support=replace(question.support, values=np.zeros(25)))
     (blind,) = answers(Round(played.sources, (kept,)), "gp")
     assert blind.scores.spearman == 0  # the label asked about is not known
 

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import nn
 
-from predictor.features.nodes import NODE_FEATURES, Collated, arrays, depths
+from predictor.features.nodes import NODE_FEATURES, PackedGraphs, depths, encode_graph
 from predictor.features.statistics import STATISTICS, statistics, statistics_table
 from predictor.graph import Graph, Node, trace
 from predictor.graph.vocabulary import OPS
@@ -29,7 +29,7 @@ BRANCHED = Graph(
 
 
 def test_numbers_of_nodes() -> None:
-    found = arrays(BRANCHED)
+    found = encode_graph(BRANCHED)
     assert [OPS[place] for place in found.ops] == ["input", "conv", "relu", "add", "output"]
     assert found.edges.tolist() == [[0, 1, 2, 1, 3], [1, 2, 3, 3, 4]]
     row = dict(zip(NODE_FEATURES, found.nodes[1].tolist(), strict=True))
@@ -43,7 +43,7 @@ def test_numbers_of_nodes() -> None:
 def test_numbers_stay_small(name: str) -> None:
     with torch.device("meta"):
         model = timm.create_model(name)
-    found = arrays(trace(model))
+    found = encode_graph(trace(model))
     assert np.isfinite(found.nodes).all()
     assert 0 <= found.nodes.min() <= found.nodes.max() < 4.5
     assert (found.edges[0] < found.edges[1]).all()
@@ -66,8 +66,8 @@ def test_statistics_of_a_level_are_those_of_its_resolution() -> None:
 
 
 def test_a_batch_holds_the_same_graphs() -> None:
-    single = [arrays(SMALL), arrays(BRANCHED), arrays(SMALL)]
-    collated = Collated.of(single)
+    single = [encode_graph(SMALL), encode_graph(BRANCHED), encode_graph(SMALL)]
+    collated = PackedGraphs.of(single)
     assert len(collated) == 3
     for size in (1, 2, 3):
         for chosen in itertools.permutations(range(3), size):

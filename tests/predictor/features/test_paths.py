@@ -4,7 +4,7 @@ from math import log2
 
 import pytest
 
-from predictor.features.paths import ways
+from predictor.features.paths import path_statistics
 from predictor.features.statistics import statistics
 from predictor.graph import Graph, Node
 
@@ -39,7 +39,7 @@ WIRED = Graph(
 
 
 def test_ways_of_a_small_network() -> None:
-    found = ways(WIRED)
+    found = path_statistics(WIRED)
     assert found.number == 4
     assert [number for number, lives in enumerate(found.live) if not lives] == [5]
     assert found.share == [1, 0.5, 0.5, 0.5, 1, 0, 1, 0.5, 0.5, 1, 1]
@@ -67,7 +67,7 @@ def test_what_is_switched_off_counts_in_cost_alone() -> None:
 
 def test_a_network_without_any_way_has_statistics() -> None:
     none = Graph((node("input"), node("zero", 0), node("output", 1)), (1, 8, 8))
-    found = ways(none)
+    found = path_statistics(none)
     assert (found.number, found.live, found.least) == (0, [False] * 3, (0, 0, 0))
     assert statistics(none)["log_ways"] == 0
 
@@ -77,7 +77,7 @@ def test_very_deep_networks_stay_finite() -> None:
     for _ in range(1500):  # 2 ** 1500 ways
         nodes += [conv(last, 3), node("add", len(nodes), last)]
         last = len(nodes) - 1
-    found = ways(Graph((*nodes, node("output", last)), (1, 8, 8)))
+    found = path_statistics(Graph((*nodes, node("output", last)), (1, 8, 8)))
     assert found.number == 2**1500
     assert found.share[1] == pytest.approx(0.5)
     assert 0 < found.log_signal < 700

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from predictor.label_set import Floats
-from predictor.models.gaussian_process import Corrected, Process, linear, smooth
+from predictor.models.gaussian_process import Process, ResidualProcess, linear, rbf
 from predictor.models.mixture import Mixture
 
 DRAW = np.random.default_rng(0)
 TABLE, ASKED = DRAW.normal(size=(20, 3)), DRAW.normal(size=(2000, 3))
 ONE_VOTE = np.ones(1)
-KERNEL = linear(0, 3, 1.0) + smooth(0, 3, 1.0, 1.5)
+KERNEL = linear(0, 3, 1.0) + rbf(0, 3, 1.0, 1.5)
 
 
 def told(table: Floats) -> Floats:
@@ -27,7 +27,7 @@ def test_leaving_out_is_what_it_says() -> None:
     values -= values.mean()
     values /= values.std()
     process = Process(KERNEL, TABLE, values, 0)
-    mean, deviation = process.left_out()
+    mean, deviation = process.loo_predictions()
     for number in range(0, 20, 5):
         kept = np.arange(20) != number
         fitted = without(process, kept, values)._fitted
@@ -41,8 +41,8 @@ def test_leaving_out_is_what_it_says() -> None:
 
 def test_what_is_believed_of_a_column_is_believed_of_labels_left_out() -> None:
     values = 3 * TABLE[:, 2] + 0.1 * DRAW.normal(size=20)
-    process = Corrected(smooth(0, 2, 0.1, 2.0), TABLE, values, 0, column=2, belief=1.0)
-    assert np.corrcoef(process.left_out()[0], values)[0, 1] > 0.95
+    process = ResidualProcess(rbf(0, 2, 0.1, 2.0), TABLE, values, 0, column=2, belief=1.0)
+    assert np.corrcoef(process.loo_predictions()[0], values)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("surprise", [0.25, 4.0])
@@ -50,8 +50,8 @@ def test_intervals_are_as_wide_as_labels_left_out_ask_for(surprise: float) -> No
     """A process whose settings are wrong, by its doubt alone, is held to what it misses."""
 
     class Wrong(Process):
-        def left_out(self) -> tuple[Floats, Floats]:
-            mean, deviation = super().left_out()
+        def loo_predictions(self) -> tuple[Floats, Floats]:
+            mean, deviation = super().loo_predictions()
             return mean, deviation / surprise
 
     values = told(TABLE) + 0.3 * DRAW.normal(size=20)

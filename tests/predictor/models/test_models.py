@@ -7,59 +7,59 @@ import pytest
 from scipy.stats import spearmanr
 
 from predictor.features.graph_pool import GraphPool
-from predictor.features.nodes import Collated
+from predictor.features.nodes import PackedGraphs
 from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import Published
-from predictor.models.small_sets import worth_learning
-from predictor.models.stacked import Stacked
-from predictor.networks.fitting import Settings
+from predictor.models.small_tasks import merge_small_tasks
+from predictor.models.transfer import TransferModel
+from predictor.networks.fitting import TrainingSettings
 from tests.support.synthetic_sets import label_set, random_graph
 
 WEIGHTS = [1.0, 0.3, -0.5, 0.2, 0.4]
 KNOWN = label_set("a/seg/x", 150, [0.9, 0.4, -0.6, 0.1, 0.5], first=1000)
-FEW, ASKED = label_set("a/det/x", 40, WEIGHTS), label_set("a/det/x", 200, WEIGHTS, seed=1, first=500)
-NONE = FEW.take(np.arange(0))
+MIN_SUPPORT, ASKED = label_set("a/det/x", 40, WEIGHTS), label_set("a/det/x", 200, WEIGHTS, seed=1, first=500)
+NONE = MIN_SUPPORT.take(np.arange(0))
 PUBLISHED = [name for name in model_names() if issubclass(get_model(name), Published)]
 
 
 @pytest.fixture(autouse=True)
 def _quick_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published numbers of epochs are for thousands of labels."""
-    monkeypatch.setattr(Published, "pretraining", Settings(30, 32, 5e-3))
-    monkeypatch.setattr(Published, "infusion", Settings(15, 32, 5e-3))
-    monkeypatch.setattr(Published, "tuning", Settings(2, 1, 3e-4))
-    monkeypatch.setattr(Stacked, "settings", Settings(10, 32, 4e-3, decays=True))
+    monkeypatch.setattr(Published, "pretraining", TrainingSettings(30, 32, 5e-3))
+    monkeypatch.setattr(Published, "infusion", TrainingSettings(15, 32, 5e-3))
+    monkeypatch.setattr(Published, "tuning", TrainingSettings(2, 1, 3e-4))
+    monkeypatch.setattr(TransferModel, "settings", TrainingSettings(10, 32, 4e-3, decays=True))
 
 
-def correlation(model: str, sources: list[LabelSet], few: LabelSet, asked: LabelSet = ASKED) -> float:
+def correlation(model: str, sources: list[LabelSet], support: LabelSet, asked: LabelSet = ASKED) -> float:
     fitted = get_model(model)(0)
-    fitted.learn(sources)
-    fitted.adapt(few)
+    fitted.fit(sources)
+    fitted.adapt(support)
     return float(spearmanr(fitted.predict(asked).mean, asked.values)[0])
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_a_model_learns_from_few_labels(name: str) -> None:
     model = get_model(name)(0)
-    model.learn([KNOWN])
-    model.adapt(FEW)
+    model.fit([KNOWN])
+    model.adapt(MIN_SUPPORT)
     found = model.predict(ASKED)
     assert found.mean.shape == found.deviation.shape == (200,)
     assert (found.deviation > 0).all()
     assert spearmanr(found.mean, ASKED.values)[0] > (0.05 if name == "params" else 0.4 if name in PUBLISHED else 0.6)
     assert abs(found.mean.mean() - ASKED.values.mean()) < (0.1 if name in PUBLISHED else 0.05)
     again = get_model(name)(0)
-    again.learn([KNOWN])
-    again.adapt(FEW)
+    again.fit([KNOWN])
+    again.adapt(MIN_SUPPORT)
     assert np.array_equal(again.predict(ASKED).mean, found.mean)
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_values_of_the_asked_are_not_read(name: str) -> None:
     model = get_model(name)(0)
-    model.learn([KNOWN])
-    model.adapt(FEW)
+    model.fit([KNOWN])
+    model.adapt(MIN_SUPPORT)
     hidden = replace(ASKED, values=np.zeros(len(ASKED)))
     assert np.array_equal(model.predict(hidden).mean, model.predict(ASKED).mean)
 
@@ -67,16 +67,16 @@ def test_values_of_the_asked_are_not_read(name: str) -> None:
 @pytest.mark.parametrize("name", ["trees", "gp", *PUBLISHED, "default"])
 def test_without_anything_to_learn_from_a_model_says_so(name: str) -> None:
     model = get_model(name)(0)
-    model.learn([])
+    model.fit([])
     with pytest.raises(NothingKnownError, match="nothing is known that tells of a/det/x: label or import more"):
         model.adapt(NONE)
 
 
 def test_known_sets_help_and_misleading_ones_do_not_harm() -> None:
-    few = FEW.take(np.arange(5))
-    assert correlation("default", [KNOWN], few) > max(correlation("gp", [KNOWN], few), 0.9)
+    support = MIN_SUPPORT.take(np.arange(5))
+    assert correlation("default", [KNOWN], support) > max(correlation("gp", [KNOWN], support), 0.9)
     misleading = label_set("b/seg/x", 300, [-0.3, 1.0, 0.8, -1.0, 0.0], first=2000)
-    assert correlation("default", [misleading], FEW) > correlation("gp", [misleading], FEW) - 0.02
+    assert correlation("default", [misleading], MIN_SUPPORT) > correlation("gp", [misleading], MIN_SUPPORT) - 0.02
 
 
 def test_small_sets_are_learnt_from_together() -> None:
@@ -84,17 +84,17 @@ def test_small_sets_are_learnt_from_together() -> None:
     families = [replace(one, values=one.values + 0.3 * n) for n, one in enumerate(families)]  # each has its own mean
     assert len({id(one.pool) for one in families}) == 8
     shared = _one_pool(families)
-    (together,) = worth_learning(shared)
+    (together,) = merge_small_tasks(shared)
     assert len(together) == 96
     assert together.values.std() < 0.25
     assert together.values.mean() == pytest.approx(np.mean([one.values.mean() for one in families]))
     assert correlation("default", shared, NONE) > 0.8
-    assert [one.name for one in worth_learning([*shared[:1], KNOWN])] == ["a/seg/x", "f0/seg/x"]
+    assert [one.name for one in merge_small_tasks([*shared[:1], KNOWN])] == ["a/seg/x", "f0/seg/x"]
 
 
 def _one_pool(sets: list[LabelSet]) -> list[LabelSet]:
     pool = GraphPool(
-        Collated.join([one.pool.nodes for one in sets]), np.concatenate([one.pool.statistics for one in sets])
+        PackedGraphs.join([one.pool.nodes for one in sets]), np.concatenate([one.pool.statistics for one in sets])
     )
     first = np.cumsum([0, *(len(one.pool) for one in sets)])
     return [replace(one, pool=pool, graphs=one.graphs + start) for one, start in zip(sets, first, strict=False)]
@@ -103,14 +103,14 @@ def _one_pool(sets: list[LabelSet]) -> list[LabelSet]:
 def test_without_labels_the_default_keeps_the_unit_of_sets_of_the_same_task_and_data() -> None:
     same = label_set("b/det/x", 300, WEIGHTS, first=3000)
     model = get_model("default")(0)
-    model.learn([KNOWN, same])
+    model.fit([KNOWN, same])
     model.adapt(NONE)
     found = model.predict(ASKED)
     assert spearmanr(found.mean, ASKED.values)[0] > 0.9
     assert np.abs(found.mean - ASKED.values).mean() < 0.03
     held = (np.abs(found.mean - ASKED.values) < 1.645 * found.deviation).mean()
     assert held > 0.85
-    model.learn([KNOWN, label_set("b/det/y", 300, WEIGHTS, first=3000)])
+    model.fit([KNOWN, label_set("b/det/y", 300, WEIGHTS, first=3000)])
     model.adapt(NONE)
     assert np.isnan(model.predict(ASKED).deviation).all()  # ranks only
     assert spearmanr(model.predict(ASKED).mean, ASKED.values)[0] > 0.9
@@ -125,7 +125,7 @@ def test_many_others_do_not_outvote_the_set_that_is_known(names: list[str]) -> N
     known = replace(label_set("a/det/x", 150, WEIGHTS, first=1000), recipes=("long",))
     others = [replace(label_set(n, 150, list(draw.normal(size=5)), first=1000), recipes=("short",)) for n in names]
     model = get_model("default")(0)
-    model.learn([known, *others])
+    model.fit([known, *others])
     model.adapt(replace(NONE, recipes=("long",)))
     found = model.predict(ASKED)
     missed = np.abs(found.mean - ASKED.values)
@@ -139,7 +139,7 @@ def test_without_labels_the_unit_of_another_recipe_is_not_told() -> None:
     )
     short = replace(short, name="c/det/x", values=short.values - 0.2)
     model = get_model("default")(0)
-    model.learn([long, short])
+    model.fit([long, short])
     for recipe, offset in (("long", 0.0), ("short", -0.2)):
         model.adapt(replace(NONE, recipes=(recipe,)))
         assert np.abs(model.predict(ASKED).mean - offset - ASKED.values).mean() < 0.03
@@ -149,17 +149,17 @@ def test_without_labels_the_unit_of_another_recipe_is_not_told() -> None:
     assert spearmanr(other.mean, ASKED.values)[0] > 0.9
     model.adapt(NONE)  # no recipe told: in the unit of either
     assert np.isfinite(model.predict(ASKED).deviation).all()
-    kept = Stacked.restore(*model.state())
+    kept = TransferModel.restore(*model.state())
     kept.adapt(replace(NONE, recipes=("another",)))
     assert np.array_equal(kept.predict(ASKED).mean, other.mean)
 
 
 def test_five_labels_leave_what_is_said_without_any() -> None:
     model = get_model("default")(0)
-    model.learn([KNOWN])
+    model.fit([KNOWN])
 
-    def ranks(few: LabelSet) -> float:
-        model.adapt(few)
+    def ranks(support: LabelSet) -> float:
+        model.adapt(support)
         return float(spearmanr(model.predict(ASKED).mean, ASKED.values)[0])
 
     noisy, without = label_set("a/det/x", 40, WEIGHTS, noise=0.3), ranks(NONE)
@@ -182,11 +182,11 @@ def with_head(of: LabelSet, first: int = 0) -> LabelSet:
 
 def test_what_all_networks_share_makes_no_opinion_doubtful() -> None:
     model = get_model("default")(0)
-    model.learn([KNOWN])
+    model.fit([KNOWN])
     asked, noisy = with_head(ASKED, 500), with_head(label_set("a/det/x", 40, WEIGHTS, noise=1.0))
 
-    def ranks(few: LabelSet) -> float:
-        model.adapt(few)
+    def ranks(support: LabelSet) -> float:
+        model.adapt(support)
         return float(spearmanr(model.predict(asked).mean, asked.values)[0])
 
     without = ranks(noisy.take(np.arange(0)))
@@ -195,11 +195,11 @@ def test_what_all_networks_share_makes_no_opinion_doubtful() -> None:
 
 
 def test_intervals_hold_what_they_promise() -> None:
-    few, asked = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
+    support, asked = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
     for name in ("gp", "trees", "default"):
         model = get_model(name)(0)
-        model.learn([KNOWN])
-        model.adapt(few)
+        model.fit([KNOWN])
+        model.adapt(support)
         found = model.predict(asked)
         held = (np.abs(found.mean - asked.values) < 1.645 * found.deviation).mean()
         assert 0.82 <= held <= 0.97, name
@@ -213,10 +213,10 @@ def test_proxies_tell_what_graphs_do_not(name: str) -> None:
         return replace(known, values=told, proxies=proxies)
 
     draw = np.random.default_rng(0)
-    few, asked = (scored(one, draw.normal(size=len(one))) for one in (FEW, ASKED))
+    support, asked = (scored(one, draw.normal(size=len(one))) for one in (MIN_SUPPORT, ASKED))
     model = get_model(name)(0)
-    model.learn([KNOWN])
-    model.adapt(few)
+    model.fit([KNOWN])
+    model.adapt(support)
     found = model.predict(asked).mean
     assert spearmanr(found[::2], asked.values[::2])[0] > 0.7
     assert abs(spearmanr(found[1::2], asked.values[1::2])[0]) < 0.3

@@ -37,10 +37,10 @@ def test_instances_masks_by_predicted_kernels_are_in_the_graph_and_in_the_cost()
     size, kept, places = (3, 96, 128), head.detector.test_cfg["max_per_img"], 12 * 16
     found, without = trace(whole, size), trace(boxes, size)
     # Of 8 channels and a place's two coordinates, by layers of 8, 8 and 1 channels.
-    kernels = 2 * (10 * 8 + 8 * 8 + 8) * places * kept
+    mmcv_ops = 2 * (10 * 8 + 8 * 8 + 8) * places * kept
     dynamic = [n for n in found.nodes if n.op == "conv" and n.groups == kept]
-    assert sum(n.flops for n in dynamic) == kernels
-    assert found.flops == measure_cost(whole, size).flops > without.flops + kernels
+    assert sum(n.flops for n in dynamic) == mmcv_ops
+    assert found.flops == measure_cost(whole, size).flops > without.flops + mmcv_ops
     assert found.params == sum(p.numel() for p in whole.parameters())
     # Kernels come from the box head, so the masks depend on it.
     assert all(len(n.inputs) > 1 for n in dynamic)

@@ -28,7 +28,7 @@ def test_lines_name_task_architecture_and_attempt(capsys: pytest.CaptureFixture[
     with attempt(good.job):
         logging.getLogger("mmdet").warning("odd weights")
         log_end(good)
-    logging.getLogger("workers.storage.spool").warning("disk is slow")
+    logging.getLogger("workers.storage.folder_spool").warning("disk is slow")
     with attempt(bad.job):
         log_end(bad)
     lines = [line.split(" ", 2)[2] for line in capsys.readouterr().err.splitlines()]

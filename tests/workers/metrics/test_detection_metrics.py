@@ -10,10 +10,10 @@ from PIL import Image
 
 from workers.data import Vocabulary, open_data
 from workers.data.panoptic_ids import id2rgb
-from workers.detectors import engine
+from workers.detectors import mmdet_loading
 from workers.errors import BadDataFailure
 from workers.metrics.panoptic_quality import match
-from workers.targets.scenes import Found, Scene, Scenes, encode, scene_of
+from workers.targets.objects import Found, Scene, Scenes, encode, scene_of
 from workers.tasks import get_task
 
 IMAGES = 12
@@ -57,9 +57,9 @@ def test_average_precision_equals_mmdets(
     batch: tuple[Scenes, list[Found], Vocabulary], task: str, kind: str, ours: str
 ) -> None:
     scenes, found, words = batch
-    meter = get_task(task).meter(words)
-    meter.update(found, scenes)
-    metrics = meter.compute()
+    build_metric = get_task(task).build_metric(words)
+    build_metric.update(found, scenes)
+    metrics = build_metric.compute()
     theirs = _mmdet_average_precision(scenes, found, words, kind)
     assert 0.05 < metrics[ours] < 0.95
     # mmdet rounds to three digits.
@@ -68,7 +68,7 @@ def test_average_precision_equals_mmdets(
 
 
 def _mmdet_average_precision(scenes: Scenes, found: list[Found], words: Vocabulary, kind: str) -> dict[str, float]:
-    engine.load()
+    mmdet_loading.load()
     from mmdet.evaluation import CocoMetric
 
     metric = CocoMetric(metric=[kind])
@@ -95,9 +95,9 @@ def _mmdet_average_precision(scenes: Scenes, found: list[Found], words: Vocabula
 
 def test_panoptic_quality_equals_mmdets(batch: tuple[Scenes, list[Found], Vocabulary], tmp_path: Path) -> None:
     scenes, found, words = batch
-    meter = get_task("pano").meter(words)
-    meter.update(found, scenes)
-    metrics = meter.compute()
+    build_metric = get_task("pano").build_metric(words)
+    build_metric.update(found, scenes)
+    metrics = build_metric.compute()
     theirs = _mmdet_panoptic_quality(scenes, found, words, tmp_path)
     assert 0.2 < metrics["pq"] < 0.99
     for ours, name in (("pq", "PQ"), ("sq", "SQ"), ("rq", "RQ"), ("pq_things", "PQ_th"), ("pq_stuff", "PQ_st")):
@@ -105,7 +105,7 @@ def test_panoptic_quality_equals_mmdets(batch: tuple[Scenes, list[Found], Vocabu
 
 
 def _mmdet_panoptic_quality(scenes: Scenes, found: list[Found], words: Vocabulary, folder: Path) -> dict[str, float]:
-    engine.load()
+    mmdet_loading.load()
     from mmdet.evaluation import CocoPanopticMetric
 
     images, annotations, samples = [], [], []
@@ -146,9 +146,9 @@ def test_right_answers_score_one(batch: tuple[Scenes, list[Found], Vocabulary]) 
         for s in scenes.scenes
     ]
     pano = get_task("pano")
-    for meter in (pano.meter(words), *(pano.meter_also(task, words) for task in pano.also)):
-        meter.update(right, scenes)
-        metrics = meter.compute()
+    for build_metric in (pano.build_metric(words), *(pano.companion_metrics(task, words) for task in pano.also)):
+        build_metric.update(right, scenes)
+        metrics = build_metric.compute()
         assert min(metrics.values()) == pytest.approx(1.0)
 
 
@@ -165,4 +165,4 @@ def test_panoptic_matching_by_hand() -> None:
 
 def test_no_objects_to_find_is_bad_data() -> None:
     with pytest.raises(BadDataFailure, match="no objects"):
-        get_task("det").meter(Vocabulary(("a",), 1)).compute()
+        get_task("det").build_metric(Vocabulary(("a",), 1)).compute()

@@ -33,12 +33,12 @@ def people(joints: torch.Tensor, images: list[int], side: float = 100.0) -> Crop
 
 def score(said: torch.Tensor, crops: Crops, vocabulary: Vocabulary) -> dict[str, float]:
     """said: (N, J, 3) x, y, score."""
-    meter = TASK.meter(vocabulary)
+    build_metric = TASK.build_metric(vocabulary)
     for part in (slice(0, 1), slice(1, None)):  # in two batches
         tensors = {n: getattr(crops, n)[part] for n in ("joints", "scale", "offset", "size", "box", "area", "image")}
         if len(tensors["joints"]):
-            meter.update(torch.cat([said[part, :, :2], said[part]], -1), Crops(**tensors))
-    return meter.compute()
+            build_metric.update(torch.cat([said[part, :, :2], said[part]], -1), Crops(**tensors))
+    return build_metric.compute()
 
 
 def moved(joints: torch.Tensor, by: list[list[float]]) -> torch.Tensor:
@@ -128,14 +128,14 @@ def test_perfect_predictions() -> None:
     inside = ((crops.joints[..., :2] >= 0) & (crops.joints[..., :2] < 128)).all(-1)  # others cannot be predicted
     crops.joints[..., 2] *= inside
     points, scores = decode(render(crops.joints, (32, 32), 4, 2.0), 4)
-    meter = TASK.meter(data.vocabulary("pose"))
-    meter.update(torch.cat([points, crops.in_image(points), scores[..., None]], -1), crops)
-    metrics = meter.compute()
+    build_metric = TASK.build_metric(data.vocabulary("pose"))
+    build_metric.update(torch.cat([points, crops.in_image(points), scores[..., None]], -1), crops)
+    metrics = build_metric.compute()
     assert metrics["pck"] >= 0.99
     assert metrics["pckh"] >= 0.99
     assert metrics["oks_ap"] >= 0.95
     assert metrics["oks_ap50"] >= metrics["oks_ap"]
     shifted = replace(crops, offset=crops.offset + 1000)
-    meter = TASK.meter(data.vocabulary("pose"))
-    meter.update(torch.cat([points, crops.in_image(points), scores[..., None]], -1), shifted)
-    assert meter.compute()["pck"] == 0.0
+    build_metric = TASK.build_metric(data.vocabulary("pose"))
+    build_metric.update(torch.cat([points, crops.in_image(points), scores[..., None]], -1), shifted)
+    assert build_metric.compute()["pck"] == 0.0

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
-from workers.spaces import Body, get_space
+from workers.spaces import Backbone, get_space
 from workers.spaces.zoo import MODELS
 
 SIZE = 64, 96
@@ -19,12 +19,12 @@ def named(model: str) -> Architecture:
     return Architecture.of("zoo", {"model": model})
 
 
-def on_meta(model: str) -> Body:
+def on_meta(model: str) -> Backbone:
     with torch.device("meta"):
         return get_space("zoo").build(named(model))
 
 
-def shapes_are_promised(body: Body) -> bool:
+def shapes_are_promised(body: Backbone) -> bool:
     # In training mode with one image: `split` may leave no more to a part of a batch.
     maps = body.train()(torch.empty(1, 3, *SIZE, device="meta"))
     promised = [(1, c, SIZE[0] // s, SIZE[1] // s) for c, s in zip(body.channels, body.strides, strict=True)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from orchestrator.predictors.ranking import rank_correlation
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SupernetRecipe, load_shared_recipe
@@ -39,7 +39,7 @@ class Rivals:
         self.images.batch(list(range(len(self.images))))  # decoded before any clock runs
 
     def accuracy(self, network: Network) -> float:
-        meters = {self.task.name: self.task.meter(self.vocabulary)}
+        meters = {self.task.name: self.task.build_metric(self.vocabulary)}
         return evaluate_network(network, self.task, self.held_out, meters, self.recipe)[self.task.name][
             self.task.metric
         ]

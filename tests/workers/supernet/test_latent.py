@@ -8,14 +8,14 @@ from torch import Tensor
 
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
-from workers.spaces.base import Body
-from workers.supernet.latent import BodySwapping, LatentSampling, _sampled
+from workers.spaces.base import Backbone
+from workers.supernet.latent import BackboneSwapping, LatentSampling, _sampled
 from workers.supernet.strata import DepthStrata
 
 IMAGES = torch.zeros(2, 3, 8, 8)
 
 
-class _Constant(Body):
+class _Constant(Backbone):
     """A pyramid of one level that holds the body's number."""
 
     def __init__(self, number: int, width: int = 4) -> None:
@@ -32,7 +32,7 @@ class _Maker:
     def __init__(self, strata: DepthStrata) -> None:
         self.strata, self.made = strata, list[int]()
 
-    def __call__(self, architecture: Architecture) -> Body:
+    def __call__(self, architecture: Architecture) -> Backbone:
         self.made.append(self.strata.of(self.strata.depth(architecture)))
         return _Constant(len(self.made) - 1)
 
@@ -86,7 +86,7 @@ def test_channels_that_only_wide_bodies_have_are_theirs() -> None:
 
 def test_swapping_keeps_a_body_for_some_batches(strata: DepthStrata) -> None:
     maker = _Maker(strata)
-    source, generator = BodySwapping(strata, maker, batches=3), torch.Generator()
+    source, generator = BackboneSwapping(strata, maker, batches=3), torch.Generator()
     seen = [int(source.pyramid(IMAGES, generator)[0][0, 0, 0, 0]) for _ in range(15)]
     assert seen == [i // 3 for i in range(15)]
     assert maker.made == [0, 1, 2, 3, 4]

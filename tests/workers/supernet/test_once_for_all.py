@@ -18,10 +18,10 @@ from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import load_shared_recipe
 from workers.spaces import get_space
 from workers.storage.artifacts import ArtifactFolder
-from workers.supernet.bodies import bare_network
+from workers.supernet.backbones import bare_network
 from workers.supernet.once_for_all import load_published, published_fingerprint
+from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
-from workers.supernet.progress import Step
 from workers.supernet.weights import SharedWeights
 
 Tensors = dict[str, Tensor]
@@ -119,7 +119,7 @@ def norm(t: Tensors, name: str, x: Tensor, eps: float) -> Tensor:
     return F.batch_norm(x, *parts, eps=eps)
 
 
-def kernels(t: Tensors, name: str, channels: int, size: int) -> Tensor:
+def mmcv_ops(t: Tensors, name: str, channels: int, size: int) -> Tensor:
     """Centre by centre, each through its matrix."""
     weight = t[f"{name}.conv.weight"][:channels]
     for source in (7, 5):
@@ -159,7 +159,7 @@ def run_inverted(
                     eps,
                 )
             )
-            weight = kernels(t, f"{name}.depth_conv.conv", mid, genotype["kernel"][slot])
+            weight = mmcv_ops(t, f"{name}.depth_conv.conv", mid, genotype["kernel"][slot])
             y = F.conv2d(y, weight, stride=stride if i == 0 else 1, padding=weight.shape[-1] // 2, groups=mid)
             y = act(norm(t, f"{name}.depth_conv.bn.bn", y, eps))
             if se[stage]:
@@ -262,7 +262,7 @@ def test_they_are_prepared_without_training(files: dict[str, Path], tmp_path: Pa
     space = get_space("mobilenetv3")
     asked = LabelRequest(next(space.sequence(0)), "seg", "shapes", "f", "shared", recipe, 0)
     headless = recipe.model_copy(update={"shared_head": recipe.shared_head.model_copy(update={"method": "none"})})
-    prepared, said = Preparation(ArtifactFolder(tmp_path), asked, headless), list[Step]()
+    prepared, said = Preparation(ArtifactFolder(tmp_path), asked, headless), list[PreparationStep]()
     prepared.make(said.append)
     made = load_file(tmp_path / prepared.supernet / "weights.safetensors")
     wanted = loaded(files, "mobilenetv3").state_dict()

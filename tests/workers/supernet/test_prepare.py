@@ -18,8 +18,8 @@ from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 from workers.spaces import get_space
 from workers.storage.artifacts import ArtifactFolder
 from workers.supernet.evaluator import SharedEvaluator
+from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
-from workers.supernet.progress import Step
 from workers.tasks import get_task
 from workers.training.loading import SplitCache
 
@@ -59,7 +59,7 @@ def preparation(folder: Path, asked: LabelRequest) -> Preparation:
 def prepare(folder: Path, die_at: int = 0) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
 
-    def report(step: Step) -> None:
+    def report(step: PreparationStep) -> None:
         if step.step == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -117,7 +117,7 @@ def test_labels_need_what_they_start_from(tmp_path: Path) -> None:
 def test_every_task_gets_labels_that_repeat(task: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     asked = request(task)
-    prepared, said = preparation(tmp_path, asked), list[Step]()
+    prepared, said = preparation(tmp_path, asked), list[PreparationStep]()
     prepared.make(said.append)
     assert {(step.part, step.steps) for step in said} == {("shared weights", 12), ("shared head", 6)}
     assert prepared.missing == []

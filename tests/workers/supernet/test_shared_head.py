@@ -8,8 +8,8 @@ import torch
 from workers.data import open_data
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces import get_space
-from workers.supernet.bodies import SharedBodies, bare_network
-from workers.supernet.latent import BodySwapping, FeatureSource, LatentSampling
+from workers.supernet.backbones import SharedBackbones, bare_network
+from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampling
 from workers.supernet.shared_head import fitted, train_head, widest_levels
 from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
@@ -24,22 +24,22 @@ RECIPE = HeadRecipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batc
 
 
 @pytest.fixture(scope="module")
-def bodies() -> SharedBodies:
+def bodies() -> SharedBackbones:
     torch.set_num_threads(1)
     networks = [(architecture, bare_network(architecture, SETTINGS)) for architecture in SPACE.covering()]
     for _, network in networks:
         initialise(network, 0)
     images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
-    return SharedBodies(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4, torch.channels_last)
+    return SharedBackbones(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4, torch.channels_last)
 
 
-def source(kind: str, bodies: SharedBodies) -> FeatureSource:
+def source(kind: str, bodies: SharedBackbones) -> FeatureSource:
     strata = DepthStrata(SPACE, 2, 0, SETTINGS)
-    return LatentSampling(strata, bodies, per_stratum=1) if kind == "latent" else BodySwapping(strata, bodies, 3)
+    return LatentSampling(strata, bodies, per_stratum=1) if kind == "latent" else BackboneSwapping(strata, bodies, 3)
 
 
 @pytest.mark.parametrize("kind", ["latent", "swapping"])
-def test_a_head_learns_and_is_repeatable(kind: str, bodies: SharedBodies) -> None:
+def test_a_head_learns_and_is_repeatable(kind: str, bodies: SharedBackbones) -> None:
     ends, losses = [], list[float]()
     for _ in range(2):
         data = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
@@ -52,7 +52,7 @@ def test_a_head_learns_and_is_repeatable(kind: str, bodies: SharedBodies) -> Non
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_bodies_are_frozen_and_calibrated(bodies: SharedBodies) -> None:
+def test_bodies_are_frozen_and_calibrated(bodies: SharedBackbones) -> None:
     body = bodies(SPACE.covering()[1])
     assert not any(parameter.requires_grad for parameter in body.parameters())
     assert not body.training

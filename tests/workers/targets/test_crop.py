@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from workers.data import open_data
-from workers.targets.crop import Window, draw_window
+from workers.targets.crop import CropWindow, sample_crop
+from workers.targets.objects import Scene
 from workers.targets.people import Crops
-from workers.targets.scenes import Scene
 from workers.tasks import get_task, task_names
 from workers.training.loading import CachedSplit
 
 SIZE = (96, 128)
-WHOLE, PART = Window(0, 0, 128, 96), Window(32, 24, 64, 48)
+WHOLE, PART = CropWindow(0, 0, 128, 96), CropWindow(32, 24, 64, 48)
 DATA = "shapes:train=12,held_out=6"
 
 
@@ -42,7 +42,7 @@ def test_batches_are_cut_image_by_image(task: str) -> None:
 
 def test_windows_lie_inside_and_cover_all_sizes() -> None:
     generator = torch.Generator().manual_seed(0)
-    drawn = [draw_window(generator, SIZE, 0.5) for _ in range(300)]
+    drawn = [sample_crop(generator, SIZE, 0.5) for _ in range(300)]
     assert all(0 <= w.x <= 128 - w.width and 0 <= w.y <= 96 - w.height for w in drawn)
     assert min(w.width for w in drawn) in range(64, 67)
     assert max(w.width for w in drawn) in range(126, 129)

@@ -9,7 +9,7 @@ import torch
 
 from workers.data import Instance, Sample, Vocabulary, open_data
 from workers.data.joint_names import head_segment, mirror_order, torso
-from workers.data.outlines import JOINTS
+from workers.data.shape_outlines import JOINTS
 from workers.errors import BadDataFailure, RecipeError
 from workers.targets.people import Crops, cut
 from workers.tasks import get_task

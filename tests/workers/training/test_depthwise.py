@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workers.training.depthwise import DepthwiseConv2d, hasten_depthwise
+from workers.training.depthwise import DepthwiseConv2d, use_fast_depthwise_backward
 
 
 def gradients(layer: nn.Conv2d, x: Tensor) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ def test_gradients_of_a_wide_depthwise_layer_stay(
     x = torch.randn(3, 6, *size, dtype=torch.double).to(memory_format=layout)
     wanted = gradients(layer, x)  # in double precision, so a difference is that of single precision alone
     layer = layer.float().to(memory_format=layout)
-    hasten_depthwise(layer)
+    use_fast_depthwise_backward(layer)
     assert type(layer) is DepthwiseConv2d
     found = gradients(layer, x.float())
     assert found.keys() == wanted.keys() == {"output", "input", "weight", "bias"}
@@ -63,14 +63,14 @@ def test_gradients_of_a_wide_depthwise_layer_stay(
 )
 def test_other_layers_are_left_alone(layer: nn.Conv2d) -> None:
     network = nn.Sequential(layer)
-    hasten_depthwise(network)
+    use_fast_depthwise_backward(network)
     assert type(network[0]) is nn.Conv2d
 
 
 def test_names_copies_and_frozen_weights() -> None:
     layer = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False)
     names = list(layer.state_dict())
-    hasten_depthwise(layer)
+    use_fast_depthwise_backward(layer)
     again = copy.deepcopy(layer)
     assert list(again.state_dict()) == names
     layer.weight.requires_grad_(False)
@@ -82,7 +82,7 @@ def test_names_copies_and_frozen_weights() -> None:
 
 def test_half_precision_trains_as_before() -> None:
     layer = nn.Conv2d(4, 4, 5, padding=2, groups=4)
-    hasten_depthwise(layer)
+    use_fast_depthwise_backward(layer)
     with torch.autocast("cpu", torch.bfloat16):
         output = layer(torch.randn(2, 4, 6, 6))
     assert output.dtype == torch.bfloat16

@@ -108,11 +108,11 @@ def test_divergence_is_a_failure_with_a_remedy() -> None:
 
 
 def test_overlap_metric_against_a_count_by_hand() -> None:
-    meter = get_task("seg").meter(words(3))
+    build_metric = get_task("seg").build_metric(words(3))
     target = torch.tensor([[[0, 0, 1, 1], [0, VOID, 1, 1]]], dtype=torch.uint8)
     said = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
-    meter.update(nn.functional.one_hot(said, 3).permute(0, 3, 1, 2).float(), target)
-    metrics = meter.compute()
+    build_metric.update(nn.functional.one_hot(said, 3).permute(0, 3, 1, 2).float(), target)
+    metrics = build_metric.compute()
     # Class 0: 2 of 4 in the union; class 1: 3 of 5; class 2 is not in the targets.
     assert metrics["miou"] == pytest.approx((2 / 4 + 3 / 5) / 2)
     assert metrics["pixel_accuracy"] == pytest.approx(5 / 7)

@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from workers.execution.attempt import run_attempt
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 from workers.messages.label import LabelJob, LabelRequest
 from workers.messages.recipe import load_recipe
 from workers.spaces import get_space
-from workers.storage.spool import Spool
+from workers.storage.folder_spool import FolderSpool
 from workers.tasks import task_names
 from workers.training.full import FullEvaluator
 
@@ -26,7 +26,7 @@ def _label(task: str, space: str, count: int, folder: Path, pipe: Connection) ->
     compute_on(1)  # as an actor does
     few = {"steps": 6, "ema": 0.5, "train_images": 64, "eval_images": 32}
     recipe, evaluator = load_recipe("laptop", task, space, few), FullEvaluator()
-    held, spool = [], Spool(folder)
+    held, spool = [], FolderSpool(folder)
     for architecture in itertools.islice(get_space(space).sequence(0), count):
         job = LabelJob(LabelRequest(architecture, task, "shapes", "f", "full", recipe, 0), "c")
         assert run_attempt(evaluator, job, spool).measurement

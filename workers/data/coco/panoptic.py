@@ -24,7 +24,7 @@ _RGB = 2  # colour type in the header of a PNG
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PanopticMap:
     """What the PNG of one image says, in the ids of Sample. lost: segments of the JSON file without a pixel."""
 
     semantic: NDArray[np.uint8]
@@ -47,7 +47,7 @@ class Segments:
     crowds: NDArray[np.bool_]
     areas: NDArray[np.float64]
 
-    def read(self, image: int, width: int, height: int, masks: bool) -> Scene:
+    def read(self, image: int, width: int, height: int, masks: bool) -> PanopticMap:
         """Decode one image's PNG; masks: with its things as instances. Raises DataError if it does not fit."""
         png = self.pngs[image]
         rows = slice(int(self.first[image]), int(self.first[image + 1]))
@@ -62,7 +62,7 @@ class Segments:
                 )
         return self._compose(stored, rows, png, masks)
 
-    def _compose(self, stored: NDArray[np.int64], rows: slice, png: Path | None, masks: bool) -> Scene:
+    def _compose(self, stored: NDArray[np.int64], rows: slice, png: Path | None, masks: bool) -> PanopticMap:
         # A position behind every colour: 0 is void, i + 1 is segment i.
         order = np.argsort(self.ids[rows])
         known = np.concatenate([[0], self.ids[rows][order]])
@@ -78,7 +78,7 @@ class Segments:
         classes, things = self.classes[rows], self.things[rows]
         visible = things & (pixels > 0)
         labels = classes * 1000 + np.where(visible, np.cumsum(visible), 0)
-        return Scene(
+        return PanopticMap(
             np.concatenate([[VOID], classes]).astype(np.uint8)[position],
             np.concatenate([[-1], labels]).astype(np.int32)[position],
             frozenset(labels[self.crowds[rows] & (pixels > 0)].tolist()),

@@ -12,9 +12,9 @@ import pytest
 from orchestrator.campaign.actions import Dispatch, Kill, Spawn
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import AttemptEnded, RoomChanged, Tick, WorkerReady
-from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Keep, LeavesRoom, Pool, Shrink
-from orchestrator.predictors.refresh import beside
-from orchestrator.predictors.refresh.background import Command, RefreshBeside, refresh_command, told_in_words
+from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Hold, Pool, ReservingPolicy, Shrink
+from orchestrator.predictors.refresh import background
+from orchestrator.predictors.refresh.background import BackgroundRefresher, Command, refresh_command, told_in_words
 from orchestrator.ray_runtime.session import actors_in_the_way
 from tests.support.fake_evaluator import request
 from workers.messages.label import LabelJob, Measurement, Outcome, Report
@@ -25,10 +25,10 @@ Program = Callable[[str], None]
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> Program:
     """Sets what a refresh's process does."""
-    return lambda text: monkeypatch.setattr(beside, "_PROGRAM", text)
+    return lambda text: monkeypatch.setattr(background, "_PROGRAM", text)
 
 
-def wait(refreshes: RefreshBeside, told: list[dict[str, Any]], count: int) -> None:
+def wait(refreshes: BackgroundRefresher, told: list[dict[str, Any]], count: int) -> None:
     deadline = time.monotonic() + 20
     while len(told) < count and time.monotonic() < deadline:
         refreshes.tick()
@@ -40,7 +40,7 @@ def test_one_at_a_time_every_so_many_labels(program: Program) -> None:
     document = {"decision": "promote", "reason": "better", "generation": 2}
     program(f"import sys, os; print('x'); print({json.dumps(document)!r}); assert os.environ['A'] == 'b'")
     told = list[dict[str, Any]]()
-    refreshes = RefreshBeside(5, Command(["refresh"], {"A": "b"}), lambda: 1, told.append)
+    refreshes = BackgroundRefresher(5, Command(["refresh"], {"A": "b"}), lambda: 1, told.append)
     refreshes.committed(4)
     refreshes.tick()
     assert refreshes.held == 0
@@ -70,7 +70,7 @@ def test_one_at_a_time_every_so_many_labels(program: Program) -> None:
 def test_what_goes_wrong_is_told(program: Program, text: str, reason: str) -> None:
     program(text)
     told = list[dict[str, Any]]()
-    refreshes = RefreshBeside(1, Command([], {}), lambda: 1, told.append)
+    refreshes = BackgroundRefresher(1, Command([], {}), lambda: 1, told.append)
     refreshes.committed(1)
     wait(refreshes, told, 1)
     assert told == [{"decision": "failed", "reason": reason}]
@@ -81,14 +81,14 @@ def test_what_goes_wrong_is_told(program: Program, text: str, reason: str) -> No
 def test_one_that_cannot_start_or_hangs_is_told(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     program("import time; time.sleep(60)")
     told = list[dict[str, Any]]()
-    refreshes = RefreshBeside(1, Command([], {}), lambda: 1, told.append)
+    refreshes = BackgroundRefresher(1, Command([], {}), lambda: 1, told.append)
     refreshes.committed(1)
     refreshes.tick()
-    monkeypatch.setattr(beside, "_LIMIT_S", 0.0)
+    monkeypatch.setattr(background, "_LIMIT_S", 0.0)
     time.sleep(0.01)
     refreshes.tick()
     assert told == [{"decision": "failed", "reason": "no end within 0 s"}]
-    monkeypatch.setattr(beside.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(background.sys, "executable", "/nowhere/python")
     refreshes.committed(1)
     refreshes.tick()
     assert told[1]["reason"] == "could not be started: No such file or directory"
@@ -98,7 +98,7 @@ def test_one_that_cannot_start_or_hangs_is_told(program: Program, monkeypatch: p
 def test_an_unfinished_campaign_ends_its_refresh(program: Program) -> None:
     program("import time; time.sleep(60)")
     told = list[dict[str, Any]]()
-    refreshes = RefreshBeside(1, Command([], {}), lambda: 1, told.append)
+    refreshes = BackgroundRefresher(1, Command([], {}), lambda: 1, told.append)
     refreshes.committed(1)
     refreshes.tick()
     process = refreshes._process
@@ -137,20 +137,20 @@ def test_how_many_workers_are_in_the_way(
 @pytest.mark.parametrize(
     ("policy", "held", "pool", "choice"),
     [
-        (FixedWorkers(2), 0, Pool(2, 50, 2), Keep()),
+        (FixedWorkers(2), 0, Pool(2, 50, 2), Hold()),
         (FixedWorkers(2), 1, Pool(2, 50, 2), Shrink(1)),
-        (FixedWorkers(2), 1, Pool(1, 50, 2), Keep()),
+        (FixedWorkers(2), 1, Pool(1, 50, 2), Hold()),
         (FixedWorkers(2), 0, Pool(1, 50, 2), Grow(1)),
-        (FixedWorkers(1), 1, Pool(1, 50, 2), Keep()),
+        (FixedWorkers(1), 1, Pool(1, 50, 2), Hold()),
         (FixedWorkers(1), 1, Pool(1, 50, 1), Shrink(1)),
-        (FixedWorkers(2), 1, Pool(2, 50, None), Keep()),
+        (FixedWorkers(2), 1, Pool(2, 50, None), Hold()),
         (ClusterWorkers(), 1, Pool(8, 50, 4), Shrink(5)),  # none is left that waits for the room
         (ClusterWorkers(), 0, Pool(3, 50, 4), Grow(5)),
         (FixedWorkers(3), 9, Pool(3, 50, 4), Shrink(3)),
     ],
 )
 def test_workers_leave_room(policy: Any, held: int, pool: Pool, choice: Any) -> None:
-    assert LeavesRoom(policy, lambda: held).decide(pool) == choice
+    assert ReservingPolicy(policy, lambda: held).decide(pool) == choice
 
 
 def done(job: LabelJob) -> Report:
@@ -159,7 +159,7 @@ def done(job: LabelJob) -> Report:
 
 def test_a_worker_ends_its_label_and_then_goes_until_the_refresh_is_over() -> None:
     held = 0
-    controller = CampaignController([request(n) for n in range(6)], "c", LeavesRoom(FixedWorkers(2), lambda: held))
+    controller = CampaignController([request(n) for n in range(6)], "c", ReservingPolicy(FixedWorkers(2), lambda: held))
     assert controller.handle(Tick(0)) == [Spawn(0), Spawn(1)]
     jobs = {}
     for event in (RoomChanged(2, 0), WorkerReady(0, 1, "n"), WorkerReady(1, 1, "n")):

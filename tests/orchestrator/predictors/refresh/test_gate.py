@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from orchestrator.predictors.refresh.gate import HeldOut, Keep, Limits, Promote, decide, spearman
+from orchestrator.predictors.refresh.gate import GateLimits, HeldOut, KeepChampion, Promote, decide, spearman
 
 DRAW = np.random.default_rng(0)
 VALUES = DRAW.uniform(0.3, 0.7, 80)
@@ -37,10 +37,10 @@ SAME = told(0.05, 1)
         (told(0.3, 1), told(0.03, 2), Promote, "better"),
         (SAME, SAME, Promote, "as good within noise"),
         (SAME, told(0.01, 7, SAME), Promote, "as good within noise"),
-        (told(0.03, 1), told(0.3, 2), Keep, "worse, and not by chance"),
-        (SAME, -SAME, Keep, "worse, and not by chance"),
-        (SAME, np.zeros(80), Keep, "worse, and not by chance"),
-        (SAME, SAME + 0.5, Keep, "task seg errs by 0.18 -> .* deviations"),
+        (told(0.03, 1), told(0.3, 2), KeepChampion, "worse, and not by chance"),
+        (SAME, -SAME, KeepChampion, "worse, and not by chance"),
+        (SAME, np.zeros(80), KeepChampion, "worse, and not by chance"),
+        (SAME, SAME + 0.5, KeepChampion, "task seg errs by 0.18 -> .* deviations"),
     ],
 )
 def test_one_task(champion: np.ndarray, candidate: np.ndarray, kind: type, says: str) -> None:
@@ -57,7 +57,7 @@ def test_a_task_that_loses_forbids_what_others_gain() -> None:
     lost = held_out("pose", told(0.05, 1), told(0.12, 2))
     assert isinstance(decide(gained), Promote)
     decision = decide([*gained, lost])
-    assert isinstance(decision, Keep)
+    assert isinstance(decision, KeepChampion)
     assert "but task pose 0.9" in decision.reason
     assert "more than 0.05" in decision.reason
     # With few labels a task's score is chance, and it counts in the pool alone.
@@ -72,7 +72,7 @@ def test_new_labels_cannot_outvote_those_known_before() -> None:
     one = held_out("seg", told(0.02, 1), candidate, values)
     assert spearman(candidate, values) > spearman(one.champion, values) + 0.3
     decision = decide([one])
-    assert isinstance(decision, Keep)
+    assert isinstance(decision, KeepChampion)
     assert "on labels known before" in decision.reason
 
 
@@ -80,7 +80,7 @@ def test_wild_labels_in_the_hold_out_favour_nobody() -> None:
     wild = VALUES.copy()
     wild[::10] = 100.0
     assert isinstance(decide([held_out("seg", told(0.3, 1), told(0.03, 2), wild)]), Promote)
-    assert isinstance(decide([held_out("seg", told(0.03, 1), told(0.3, 2), wild)]), Keep)
+    assert isinstance(decide([held_out("seg", told(0.03, 1), told(0.3, 2), wild)]), KeepChampion)
 
 
 def test_a_new_task_is_not_compared_and_without_labels_the_newest_is_taken() -> None:
@@ -95,9 +95,9 @@ def test_a_new_task_is_not_compared_and_without_labels_the_newest_is_taken() -> 
 
 def test_the_margins_can_be_set() -> None:
     one = held_out("seg", told(0.05, 1), told(0.12, 2))
-    assert isinstance(decide([one]), Keep)
-    lenient = Limits(pooled=1.0, task=1.0, error=10.0)
-    assert isinstance(decide([one], lenient), Keep)  # significantly worse is refused whatever the margin
+    assert isinstance(decide([one]), KeepChampion)
+    lenient = GateLimits(pooled=1.0, task=1.0, error=10.0)
+    assert isinstance(decide([one], lenient), KeepChampion)  # significantly worse is refused whatever the margin
     assert isinstance(decide([held_out("seg", SAME, SAME + 0.5)], lenient), Promote)
 
 

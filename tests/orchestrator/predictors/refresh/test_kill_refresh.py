@@ -27,8 +27,8 @@ ASKED = [network(number) for number in range(300, 305)]
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.timeout(900)
 def test_kills_of_a_refresh(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("predictor.models.stacked.Stacked.settings", None)
-    monkeypatch.setattr("predictor.models.stacked.Stacked.settings_more", None)
+    monkeypatch.setattr("predictor.models.transfer.TransferModel.settings", None)
+    monkeypatch.setattr("predictor.models.transfer.TransferModel.settings_more", None)
     store, out = DeltaLabelStore(tmp_path / "labels"), tmp_path / "predictors"
     store.commit([labelled(number) for number in range(40)])
     assert isinstance(work(str(tmp_path)), Trained)

@@ -13,20 +13,20 @@ import pytest
 from filelock import FileLock
 
 from orchestrator.errors import ConfigError
+from orchestrator.predictors import promotion
 from orchestrator.predictors import snapshot as replay_module
-from orchestrator.predictors.decisions import Record, read_records
+from orchestrator.predictors.decisions import RefreshRecord, read_records
 from orchestrator.predictors.generations import champion, pin, pinned, place_of, pooled_score, unpin
-from orchestrator.predictors.refresh import promotion
 from orchestrator.predictors.refresh.changes import NewLabels, NoChampion, NothingToDo, look
 from orchestrator.predictors.refresh.history import history, predecessor
-from orchestrator.predictors.refresh.run import Means, Trained, refresh
+from orchestrator.predictors.refresh.run import Trained, Trainers, refresh
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.generation import GenerationError
 from predictor.graph import Graph
-from predictor.models.stacked import Stacked
+from predictor.models.transfer import TransferModel
 from tests.support import in_process_training as in_process
-from tests.support.in_process_training import MEANS
+from tests.support.in_process_training import TRAINERS
 from tests.support.labelled_networks import labelled, network
 
 GRAPHS = [network(number) for number in range(300, 330)]
@@ -34,10 +34,10 @@ GRAPHS = [network(number) for number in range(300, 330)]
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
-    before = Stacked.settings, Stacked.settings_more
+    before = TransferModel.settings, TransferModel.settings_more
     in_process.be_quick()
     yield
-    Stacked.settings, Stacked.settings_more = before
+    TransferModel.settings, TransferModel.settings_more = before
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def place(begun: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-def again(place: Path, means: Means = MEANS) -> object:
+def again(place: Path, means: Trainers = TRAINERS) -> object:
     """One refresh. The store's name must stay: it is on record."""
     return refresh(str(place / "labels"), place / "predictors", means, lambda *_: None, lambda _: None)
 
@@ -75,11 +75,11 @@ def test_without_new_labels_nothing_is_done(place: Path) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("it learnt")
 
-    outcome = again(place, Means(refuse, refuse))  # type: ignore[arg-type]
+    outcome = again(place, Trainers(refuse, refuse))  # type: ignore[arg-type]
     assert outcome == NothingToDo("no label is newer than generation 1 (version 1 of the store)", 1)
     DeltaLabelStore(place / "labels").compact()
     DeltaLabelStore(place / "labels").commit([labelled(3)])
-    assert isinstance(again(place, Means(refuse, refuse)), NothingToDo)  # type: ignore[arg-type]
+    assert isinstance(again(place, Trainers(refuse, refuse)), NothingToDo)  # type: ignore[arg-type]
 
 
 def test_new_labels_make_a_generation_from_the_champion(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_new_labels_make_a_generation_from_the_champion(place: Path, monkeypatch
     )
     assert look(place / "predictors", str(place / "labels")) == NewLabels(1, 1, 2, 40)
     outcome = again(place)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     assert (outcome.number, outcome.champion, outcome.decision, outcome.labels) == (2, 1, "promote", 40)
     assert len(read) == 40  # the champion's graphs are not read again
     assert outcome.figures is not None
@@ -113,7 +113,7 @@ def test_a_new_task_leaves_the_others_as_they_were(place: Path) -> None:
     before = says(place)
     commit(place, 0, 60, "det")
     outcome = again(place)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     assert outcome.decision == "promote"
     assert np.array_equal(says(place), before)
     assert np.corrcoef(says(place, "det"), [np.log2(graph.flops) for graph in GRAPHS])[0, 1] > 0.7
@@ -127,9 +127,9 @@ def test_a_second_recipe_changes_no_name(place: Path) -> None:
         request = dataclasses.replace(one.job.request, recipe=recipe)
         other[number] = dataclasses.replace(one, job=dataclasses.replace(one.job, request=request))
     DeltaLabelStore(place / "labels").commit(other)
-    assert isinstance(again(place), Record)
+    assert isinstance(again(place), RefreshRecord)
     commit(place, 100, 130)
-    assert isinstance(again(place), Record)
+    assert isinstance(again(place), RefreshRecord)
     names = [one["name"] for one in Predictor.load(place / "predictors" / "latest").about["sets"]]
     assert "cells/seg/folder:/data" in names
     assert len(names) == 2
@@ -140,7 +140,7 @@ def test_labels_turned_upside_down_are_refused_and_not_tried_twice(place: Path) 
     flipped = [labelled(n, value=1.2 - float(np.log2(network(n).flops) / 40)) for n in range(100, 260)]
     DeltaLabelStore(place / "labels").commit(flipped)
     outcome = again(place)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     assert outcome.decision == "keep", outcome.reason
     assert champion(place / "predictors") == 1
     assert np.array_equal(says(place), before)
@@ -161,7 +161,7 @@ def test_wild_labels_are_told_and_do_no_harm(place: Path) -> None:
     slice_ = [labelled(n, value=float(draw.uniform(3, 9)) if n % 10 == 0 else None) for n in range(100, 150)]
     DeltaLabelStore(place / "labels").commit(slice_)
     outcome = again(place)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     (found,) = outcome.suspects.values()
     assert set(found) == {one.job.request.architecture.id for one in slice_[::10]}
     wanted = np.array([np.log2(graph.flops) / 40 for graph in GRAPHS])
@@ -181,7 +181,7 @@ def test_a_pinned_generation_stays(place: Path) -> None:
     assert isinstance(outcome, NothingToDo)
     assert "generation 1 is pinned" in outcome.reason
     unpin(out)
-    assert isinstance(again(place), Record)
+    assert isinstance(again(place), RefreshRecord)
     assert champion(out) == 2
     pin(place_of(out, predecessor(out)))
     assert (champion(out), pinned(out)) == (1, 1)
@@ -192,11 +192,11 @@ def test_one_pinned_meanwhile_stays_too(place: Path) -> None:
     commit(place, 100, 120)
 
     def more(*arguments: object) -> None:
-        MEANS.more(*arguments)  # type: ignore[arg-type]
+        TRAINERS.more(*arguments)  # type: ignore[arg-type]
         pin(place_of(out, 1))
 
-    outcome = again(place, Means(MEANS.first, more))
-    assert isinstance(outcome, Record)
+    outcome = again(place, Trainers(TRAINERS.first, more))
+    assert isinstance(outcome, RefreshRecord)
     assert outcome.decision == "promote"
     assert champion(out) == 1
     assert place_of(out, 2).is_dir()
@@ -209,7 +209,7 @@ def test_of_two_refreshers_one_says_so(place: Path) -> None:
         pytest.raises(ConfigError, match="another training or refresh writes to it: wait for it, or name another"),
     ):
         again(place)
-    assert isinstance(again(place), Record)
+    assert isinstance(again(place), RefreshRecord)
 
 
 class Killed(BaseException):
@@ -246,20 +246,20 @@ def test_a_lesson_that_was_learnt_is_not_learnt_again(place: Path, monkeypatch: 
         with pytest.raises(Killed):
             again(place)
     monkeypatch.setattr("orchestrator.predictors.refresh.candidate.Predictor", None)
-    assert isinstance(again(place), Record)
+    assert isinstance(again(place), RefreshRecord)
 
 
 @pytest.mark.parametrize("damage", ["gone", "flipped"])
 def test_without_its_replay_the_store_is_read(place: Path, damage: str) -> None:
-    replay = place / "predictors" / "_replay" / "000001"
+    snapshot = place / "predictors" / "_replay" / "000001"
     if damage == "gone":
-        shutil.rmtree(replay)
+        shutil.rmtree(snapshot)
     else:
-        content = (replay / "graphs.safetensors").read_bytes()
-        (replay / "graphs.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        content = (snapshot / "graphs.safetensors").read_bytes()
+        (snapshot / "graphs.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     commit(place, 100, 120)
     outcome = again(place)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     assert outcome.labels == 20
     told = Predictor.load(place / "predictors" / "latest").about["refreshed"]["replay"]
     assert ("there is none" if damage == "gone" else "graphs.safetensors is not as it was written") in told

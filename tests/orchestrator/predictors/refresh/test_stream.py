@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from orchestrator.predictors.decisions import Record
+from orchestrator.predictors.decisions import RefreshRecord
 from orchestrator.predictors.generations import champion
-from orchestrator.predictors.refresh.run import Outcome, refresh
+from orchestrator.predictors.refresh.run import RefreshOutcome, refresh
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from tests.support import in_process_training as in_process
-from tests.support.in_process_training import MEANS
+from tests.support.in_process_training import TRAINERS
 from tests.support.published_labels import Published, score
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -35,10 +35,10 @@ def published() -> Published:
     return Published()
 
 
-def again(place: Path) -> tuple[Outcome, float]:
+def again(place: Path) -> tuple[RefreshOutcome, float]:
     """One refresh, and the CPU seconds it took."""
     began = time.process_time()
-    outcome = refresh(str(place / "labels"), place / "predictors", MEANS, lambda *_: None, lambda _: None)
+    outcome = refresh(str(place / "labels"), place / "predictors", TRAINERS, lambda *_: None, lambda _: None)
     return outcome, time.process_time() - began
 
 
@@ -56,7 +56,7 @@ def test_twenty_slices(published: Published, tmp_path: Path) -> None:
         spent += cost if number else 0.0
         mean, _ = score(latest(tmp_path), tested)
         scores.append(mean)
-        told = outcome.reason if isinstance(outcome, Record) else "trained"
+        told = outcome.reason if isinstance(outcome, RefreshRecord) else "trained"
         used = champion(tmp_path / "predictors")
         print(f"slice {number + 1}: generation {used}, {mean:.3f}, CPU {cost:.1f} s: {told}")
     began = time.process_time()
@@ -82,7 +82,7 @@ def test_task_after_task(published: Published, tmp_path: Path) -> None:
         for one, was, now in zip(older, before, after, strict=True):
             assert np.array_equal(was.mean, now.mean), one.name
             assert np.array_equal(was.deviation, now.deviation), one.name
-        told = outcome.reason if isinstance(outcome, Record) else "trained"
+        told = outcome.reason if isinstance(outcome, RefreshRecord) else "trained"
         mean, found = score(latest(tmp_path), tested)
         print(f"{kind[0]}: {found['/'.join(kind)]:.3f}, mean {mean:.3f}, CPU {cost:.1f} s: {told}")
     assert mean > 0.6
@@ -102,7 +102,7 @@ def test_a_poisoned_slice(published: Published, tmp_path: Path, kind: str) -> No
         poisoned[number]["value"] = float(draw.uniform() if kind == "uniform" else draw.choice(others))
     published.feed(tmp_path, poisoned)
     outcome, _ = again(tmp_path)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     after, _ = score(latest(tmp_path), tested)
     names = {poisoned[number]["architecture"] for number in wrong}
     found = {name for some in outcome.suspects.values() for name in some}
@@ -119,7 +119,7 @@ def test_going_on_costs_a_fraction_of_training_anew(published: Published, tmp_pa
     before, _ = score(latest(tmp_path), tested)
     published.feed(tmp_path, published.rows[1950:2000])
     outcome, cost = again(tmp_path)
-    assert isinstance(outcome, Record)
+    assert isinstance(outcome, RefreshRecord)
     after, _ = score(latest(tmp_path), tested)
     began = time.process_time()
     in_process.first(str(tmp_path / "labels"), _version(tmp_path), tmp_path / "anew", lambda *_: None)

@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from workers.data import Vocabulary
-from workers.detectors import engine, kernels
+from workers.detectors import mmcv_ops, mmdet_loading
 from workers.detectors.config import detector_config
 from workers.errors import RecipeError
 from workers.messages.architecture import Architecture
@@ -16,7 +16,7 @@ MASK_RCNN = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
 
 
 def test_focal_loss_and_its_gradient_equal_mmdets_python_version() -> None:
-    engine.load()
+    mmdet_loading.load()
     from mmcv.ops import sigmoid_focal_loss
     from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 
@@ -33,12 +33,12 @@ def test_focal_loss_and_its_gradient_equal_mmdets_python_version() -> None:
 
 def test_nms_keeps_the_best_of_overlapping_boxes() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
-    kept = kernels.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), iou_threshold=0.5, offset=0)
+    kept = mmcv_ops.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), iou_threshold=0.5, offset=0)
     assert kept.tolist() == [1, 2]
 
 
 def test_roi_align_takes_half_precision_and_gives_a_gradient() -> None:
-    engine.load()
+    mmdet_loading.load()
     from mmcv.ops import roi_align
 
     features = torch.arange(64.0).reshape(1, 1, 8, 8).requires_grad_()
@@ -54,7 +54,7 @@ def test_roi_align_takes_half_precision_and_gives_a_gradient() -> None:
 
 
 def test_an_operation_that_is_not_served_says_what_to_do() -> None:
-    engine.load()
+    mmdet_loading.load()
     import mmcv._ext
 
     with pytest.raises(NotImplementedError, match="'carafe_forward' needs a compiled mmcv"):
@@ -63,7 +63,7 @@ def test_an_operation_that_is_not_served_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("modulated", [False, True])
 def test_deformable_convolutions_and_their_gradients_equal_torchvisions(modulated: bool) -> None:
-    engine.load()
+    mmdet_loading.load()
     from mmcv.ops import deform_conv2d, modulated_deform_conv2d
 
     torch.manual_seed(0)
@@ -86,7 +86,7 @@ def test_deformable_convolutions_and_their_gradients_equal_torchvisions(modulate
 
 
 def test_a_deformable_convolution_of_unmoved_places_is_a_convolution() -> None:
-    engine.load()
+    mmdet_loading.load()
     from mmcv.ops import deform_conv2d
 
     images, weight = torch.randn(1, 4, 9, 7), torch.randn(6, 4, 3, 5)
@@ -98,7 +98,7 @@ def test_a_deformable_convolution_of_unmoved_places_is_a_convolution() -> None:
 
 
 def test_a_body_serves_as_backbone_of_any_mmdet_configuration() -> None:
-    models = engine.load()
+    models = mmdet_loading.load()
     ops = ["nor_conv_3x3", "skip_connect", "skip_connect", "none", "none", "nor_conv_1x1"]
     backbone = models.build({"type": "SpaceBody", "space": "nasbench201", "genotype": {"ops": ops}}).eval()
     body = get_space("nasbench201").build(Architecture.of("nasbench201", {"ops": ops})).eval()

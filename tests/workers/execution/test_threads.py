@@ -9,11 +9,11 @@ import sys
 import pytest
 import torch
 
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 
 _FAULTS = """
 import random, resource, torch
-from workers.execution.computing import compute_on
+from workers.execution.threads import compute_on
 torch.set_num_threads(1)
 sizes = [random.Random(0).choices((2**15, 2**18, 2**20, 2**21), k=20 + 10 * i) for i in range(5)]
 def step():  # what is kept for the backward pass is freed all at once
@@ -54,7 +54,7 @@ def test_threads_are_the_reserved_cores() -> None:
 
 _RETURNED = """
 import psutil, torch
-from workers.execution.computing import compute_on, return_freed_memory
+from workers.execution.threads import compute_on, return_freed_memory
 compute_on(1)
 held = [torch.ones(2**20 + 2**10 * i) for i in range(40)]
 kept = held[1::2]

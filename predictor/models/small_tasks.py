@@ -9,27 +9,27 @@ from dataclasses import replace
 import numpy as np
 
 from predictor.label_set import PROXIES, LabelSet
-from predictor.models.base import FEW
+from predictor.models.base import MIN_SUPPORT
 
 SMALL = "small sets of"  # how the name of several that are learnt as one begins
 _FEWEST = 30  # labels of a set that is learnt from
 
 
-def worth_learning(sources: Sequence[LabelSet]) -> list[LabelSet]:
+def merge_small_tasks(sources: Sequence[LabelSet]) -> list[LabelSet]:
     """Sets with enough labels; those with fewer as one for each task and data set."""
-    return [joined(sources, part) for part in parts_of(sources)]
+    return [merge_group(sources, part) for part in group_indices(sources)]
 
 
-def parts_of(sources: Sequence[LabelSet]) -> list[list[int]]:
-    """Numbers of the sets that are learnt as one; sets of fewer than `FEW` labels are in none."""
+def group_indices(sources: Sequence[LabelSet]) -> list[list[int]]:
+    """Numbers of the sets that are learnt as one; sets of fewer than `MIN_SUPPORT` labels are in none."""
     small: dict[tuple[str, str, int], list[int]] = defaultdict(list)
     for number, known in enumerate(sources):
-        if FEW <= len(known) < _FEWEST:
+        if MIN_SUPPORT <= len(known) < _FEWEST:
             small[known.task, known.data, id(known.pool)].append(number)
     return [[number] for number, one in enumerate(sources) if len(one) >= _FEWEST] + list(small.values())
 
 
-def joined(sources: Sequence[LabelSet], part: Sequence[int]) -> LabelSet:
+def merge_group(sources: Sequence[LabelSet], part: Sequence[int]) -> LabelSet:
     """The sets of these numbers as one."""
     sets = [sources[number] for number in part]
     return sets[0] if len(sets[0]) >= _FEWEST else _together(sets)

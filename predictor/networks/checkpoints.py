@@ -13,29 +13,29 @@ import torch.distributed as dist
 from safetensors.torch import load, save
 from torch import Tensor
 
-from predictor.networks.fitting import Progress
+from predictor.networks.fitting import TrainingProgress
 
 _NOW = "progress.json"
 
 
-class FolderJournal:
+class FolderCheckpointer:
     """A file a stage, replaced after every epoch by the worker of rank 0; its header holds the progress."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def restore(self, stage: str) -> tuple[Progress, dict[str, Tensor]] | None:
-        """See `Journal.restore`."""
+    def restore(self, stage: str) -> tuple[TrainingProgress, dict[str, Tensor]] | None:
+        """See `Checkpointer.restore`."""
         try:
             told = json.loads((self._folder / f"{_safe(stage)}.json").read_text())
             weights = (self._folder / told.pop("weights")).read_bytes()
         except FileNotFoundError:
             return None
-        return Progress(**told), load(weights)
+        return TrainingProgress(**told), load(weights)
 
-    def note(self, stage: str, progress: Progress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
-        """See `Journal.note`. The state goes first, so that a progress always has its own."""
+    def note(self, stage: str, progress: TrainingProgress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+        """See `Checkpointer.note`. The state goes first, so that a progress always has its own."""
         if dist.is_initialized() and dist.get_rank():
             return
         weights = f"{_safe(stage)}.{progress.epoch % 2}.safetensors"

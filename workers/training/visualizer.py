@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _GAP = 4  # white pixels between the two halves
 
 
-class Album:
+class PredictionVisualizer:
     """The first `count` held-out examples of one label as FOLDER/0.png and so on: annotated left, predicted right."""
 
     def __init__(self, folder: Path, count: int, task: Task, vocabulary: Vocabulary) -> None:

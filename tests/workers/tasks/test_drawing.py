@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from workers.tasks.pictures import with_masks
+from workers.tasks.drawing import with_masks
 
 
 def test_a_pixel_of_several_masks_has_the_first_ones_colour() -> None:

@@ -22,23 +22,33 @@ from numpy.typing import NDArray
 
 from predictor.features.statistics import STATISTICS
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import FEW, Arrays, Model, ModelError, NothingKnownError, Prediction, State, below, register
+from predictor.models.base import (
+    MIN_SUPPORT,
+    Arrays,
+    Model,
+    ModelError,
+    NothingKnownError,
+    Prediction,
+    State,
+    register,
+    strip_prefix,
+)
 from predictor.models.gaussian_process import (
-    Corrected,
     Process,
+    ResidualProcess,
     linear,
     linear_in_graphs,
-    rough_in_graphs,
-    smooth,
-    smooth_in_graphs,
+    matern32_in_graphs,
+    rbf,
+    rbf_in_graphs,
 )
-from predictor.models.known_set import KnownSet
 from predictor.models.mixture import Mixture
-from predictor.models.scaling import Standardiser, Warp
-from predictor.models.small_sets import SMALL, joined, parts_of, worth_learning
+from predictor.models.scaling import PowerTransform, Standardiser
+from predictor.models.small_tasks import SMALL, group_indices, merge_group, merge_small_tasks
+from predictor.models.source_task import SourceTask
 
 if TYPE_CHECKING:
-    from predictor.networks.fitting import Journal, Settings
+    from predictor.networks.fitting import Checkpointer, TrainingSettings
 
 _STRANGE = 30.0  # variance that one spread outside adds to a process, in standard scores
 _STRANGE_TO_NETWORK = 300.0  # it says anything of graphs unlike those it has seen
@@ -53,37 +63,39 @@ _TINY = 1e-12
 
 
 @register
-class Stacked(Model):
+class TransferModel(Model):
     """See the module."""
 
     name = "default"
-    settings: ClassVar[Settings | None] = None  # of the network's training; None: those of `predictor.networks.joint`
-    settings_more: ClassVar[Settings | None] = None  # of going on with it
+    settings: ClassVar[TrainingSettings | None] = (
+        None  # of the network's training; None: those of `predictor.networks.multi_head`
+    )
+    settings_more: ClassVar[TrainingSettings | None] = None  # of going on with it
 
-    def learn(self, sources: Sequence[LabelSet], journal: Journal | None = None) -> None:
-        """See `Model.learn`."""
-        from predictor.networks.fitting import Unwatched
-        from predictor.networks.joint import SETTINGS, learn_jointly
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
+        """See `Model.fit`."""
+        from predictor.networks.fitting import NoCheckpointer
+        from predictor.networks.multi_head import SETTINGS, fit_jointly
 
-        learnt = worth_learning(sources)
-        self._known = [KnownSet(known, self._seed) for known in learnt]
+        learnt = merge_small_tasks(sources)
+        self._known = [SourceTask(known, self._seed) for known in learnt]
         self._heard = [len(learnt)] * len(learnt)  # of each, how many of the first sets its task listens to
         if not learnt:
             return
         scores = [of.scores(known) for of, known in zip(self._known, learnt, strict=True)]
         chosen = self.settings or SETTINGS
-        self._network, self._missed = learn_jointly(learnt, scores, self._seed, journal or Unwatched(), chosen)
+        self._network, self._missed = fit_jointly(learnt, scores, self._seed, checkpointer or NoCheckpointer(), chosen)
         self._spread = _spread(sources)
 
-    def learn_more(
-        self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], journal: Journal | None = None
+    def update(
+        self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], checkpointer: Checkpointer | None = None
     ) -> None:
-        """See `Model.learn_more`."""
+        """See `Model.update`."""
         if not self._known:
-            self.learn(sources, journal)
+            self.fit(sources, checkpointer)
             return
-        parts = parts_of(sources)
-        worth = [(joined(sources, part), np.concatenate([fresh[n] for n in part])) for part in parts]
+        parts = group_indices(sources)
+        worth = [(merge_group(sources, part), np.concatenate([fresh[n] for n in part])) for part in parts]
         by_name = {one.name: (one, mask) for one, mask in [*zip(sources, fresh, strict=True), *worth]}
         names = [known.name for known in self._known]
         nothing = sources[0].take(np.arange(0)), np.zeros(0, np.bool_)
@@ -92,66 +104,66 @@ class Stacked(Model):
         if missing := [name for name in names if name not in by_name]:
             raise ModelError(f"set {missing[0]}: known, but not among the labels: train anew, or name its store")
         if any(by_name[name][1].any() for name in names):
-            self._go_on([by_name[name] for name in names], journal)
+            self._go_on([by_name[name] for name in names], checkpointer)
         added = [one for one, _ in worth if one.name not in names]
         for one in added:
-            new = KnownSet(one, self._seed)
+            new = SourceTask(one, self._seed)
             self._network, missed = self._network.with_head(one, new.scores(one))
             self._known.append(new)
             self._missed = np.append(self._missed, missed)
         self._heard += [len(self._known)] * len(added)
 
-    def _go_on(self, sets: Sequence[tuple[LabelSet, NDArray[np.bool_]]], journal: Journal | None) -> None:
+    def _go_on(self, sets: Sequence[tuple[LabelSet, NDArray[np.bool_]]], checkpointer: Checkpointer | None) -> None:
         """With known sets, in their order, and which of their labels are new."""
-        from predictor.networks.fitting import Unwatched
-        from predictor.networks.joint import MORE, learn_more_jointly
+        from predictor.networks.fitting import NoCheckpointer
+        from predictor.networks.multi_head import MORE, update_jointly
 
         for number, (one, mask) in enumerate(sets):
             if mask.any():
                 before = self._known[number]
-                now = self._known[number] = KnownSet(one, self._seed, before)
+                now = self._known[number] = SourceTask(one, self._seed, before)
                 self._network.rescale(number, *_line(before.warp, now.warp))
                 self._heard[number] = len(self._known)
         known, fresh = zip(*sets, strict=True)
         scores = [of.scores(one) for of, one in zip(self._known, known, strict=True)]
         chosen = self.settings_more or MORE
-        self._missed = learn_more_jointly(
-            self._network, known, scores, fresh, self._seed, journal or Unwatched(), chosen
+        self._missed = update_jointly(
+            self._network, known, scores, fresh, self._seed, checkpointer or NoCheckpointer(), chosen
         )
         self._spread = _spread(known)
 
-    def adapt(self, few: LabelSet) -> None:
+    def adapt(self, support: LabelSet) -> None:
         """See `Model.adapt`."""
         self._explained: Mixture | None = None
-        self._listen_to(few)
-        if len(few) >= FEW:
-            self._explain(few)
+        self._listen_to(support)
+        if len(support) >= MIN_SUPPORT:
+            self._explain(support)
         elif not self._known:
-            raise NothingKnownError(few.name)
+            raise NothingKnownError(support.name)
 
-    def _listen_to(self, few: LabelSet) -> None:
+    def _listen_to(self, support: LabelSet) -> None:
         """Say which sets are heard, and which are like the one asked about."""
-        alike = np.array([one.alike(few) for one in self._known], np.bool_)
+        alike = np.array([one.alike(support) for one in self._known], np.bool_)
         self._hears = len(self._known)
-        if len(few) < FEW and alike.any():
+        if len(support) < MIN_SUPPORT and alike.any():
             # A task does not listen to sets that were added after it was last learnt: they must not change it.
             self._hears = max(n for n, yes in zip(self._heard, alike, strict=True) if yes)
-        self._in_unit = np.array([one.in_unit_of(few) for one in self._known[: self._hears]], np.bool_)
+        self._in_unit = np.array([one.in_unit_of(support) for one in self._known[: self._hears]], np.bool_)
         # Where labels of the very recipe are known, those of another are like other data.
         self._alike = self._in_unit if self._in_unit.any() else alike[: self._hears]
 
-    def _explain(self, few: LabelSet) -> None:
-        self._scale = Standardiser.of(few.table)
-        opinions, variance = self._opinions(few)
+    def _explain(self, support: LabelSet) -> None:
+        self._scale = Standardiser.of(support.table)
+        opinions, variance = self._opinions(support)
         heard = self._heard_of(opinions, variance)
         self._opinion_scale = Standardiser.of(heard)
-        self._warp = Warp.of(few.values)
-        wanted = self._warp(few.values)
-        processes = self._processes(self._table(few, heard), wanted)
+        self._warp = PowerTransform.of(support.values)
+        wanted = self._warp(support.values)
+        processes = self._processes(self._table(support, heard), wanted)
         votes = _VOTES[: len(processes)].copy()
         if self._known:
-            votes[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(few))
-            votes[-1] *= (_FAVOUR / len(few)) ** 2
+            votes[_WITHOUT_OPINIONS:] *= _SURE / (_SURE + self._doubt(support))
+            votes[-1] *= (_FAVOUR / len(support)) ** 2
         self._explained = Mixture(processes, votes, wanted)
 
     def predict(self, asked: LabelSet) -> Prediction:
@@ -168,16 +180,16 @@ class Stacked(Model):
         graphs = opinions + 1 if opinions else 0
         flops = graphs + STATISTICS.index("log_flops")
         kernels = [
-            linear_in_graphs(table, graphs, 1.0) + smooth_in_graphs(table, graphs, 1.0),
-            rough_in_graphs(table, graphs, 1.0),
+            linear_in_graphs(table, graphs, 1.0) + rbf_in_graphs(table, graphs, 1.0),
+            matern32_in_graphs(table, graphs, 1.0),
             linear(flops, flops + 1, 1.0),
         ]
         if not opinions:
             return [Process(kernel, table, values, self._seed) for kernel in kernels]
         heard = linear(0, opinions, 0.5)
-        kernels += [heard, heard + smooth(0, opinions, 0.1, 2.0) + smooth_in_graphs(table, graphs, 0.3)]
-        missed = linear(opinions, graphs, 0.1) + smooth_in_graphs(table, graphs, 0.1)
-        last = Corrected(missed, table, values, self._seed, opinions, _BELIEF)
+        kernels += [heard, heard + rbf(0, opinions, 0.1, 2.0) + rbf_in_graphs(table, graphs, 0.3)]
+        missed = linear(opinions, graphs, 0.1) + rbf_in_graphs(table, graphs, 0.1)
+        last = ResidualProcess(missed, table, values, self._seed, opinions, _BELIEF)
         return [*(Process(kernel, table, values, self._seed) for kernel in kernels), last]
 
     def _without_labels(self, scores: Floats, variance: Floats) -> Prediction:
@@ -209,15 +221,15 @@ class Stacked(Model):
         return arrays, {"seed": self._seed, "known": sets, "heard": self._heard if sets else []}
 
     @classmethod
-    def restore(cls, arrays: Arrays, told: dict[str, Any]) -> Stacked:
+    def restore(cls, arrays: Arrays, told: dict[str, Any]) -> TransferModel:
         """See `Model.restore`."""
         model = cls(told["seed"])
         sets = enumerate(told["known"])
-        model._known = [KnownSet.restore(below(arrays, f"known.{number}."), one) for number, one in sets]
+        model._known = [SourceTask.restore(strip_prefix(arrays, f"known.{number}."), one) for number, one in sets]
         if model._known:
-            from predictor.networks.joint import Joint
+            from predictor.networks.multi_head import MultiHeadPredictor
 
-            model._network = Joint.restore(below(arrays, "network."), len(model._known))
+            model._network = MultiHeadPredictor.restore(strip_prefix(arrays, "network."), len(model._known))
             model._missed, model._spread = arrays["missed"], arrays["spread"]
         model._heard = list(told.get("heard", [len(model._known)] * len(model._known)))
         return model
@@ -229,17 +241,17 @@ class Stacked(Model):
             return np.zeros((len(asked), 0)), np.zeros((len(asked), 0))
         statistics = asked.statistics
         by_process, unsure = self._by_processes(asked)
-        strange = np.array([known.strangeness(statistics, self._spread) for known in heard]).T
-        of_process, of_network = self._variances(unsure, strange)
+        ood = np.array([known.ood_distance(statistics, self._spread) for known in heard]).T
+        of_process, of_network = self._variances(unsure, ood)
         by_network = self._network.scores(asked, len(heard))
         listened = of_process / (of_process + of_network)  # the surer the more
         return by_process + listened * (by_network - by_process), _of_mean(of_process, of_network)
 
-    def _doubt(self, few: LabelSet) -> float:
+    def _doubt(self, support: LabelSet) -> float:
         """Variance of the surest opinion, a mean over networks, apart from what makes all of them strange alike."""
-        statistics, heard = few.statistics, self._known[: self._hears]
-        strange = [known.strangeness(known.drawn_near(statistics), self._spread) for known in heard]
-        of_process, of_network = self._variances(self._by_processes(few)[1], np.array(strange).T)
+        statistics, heard = support.statistics, self._known[: self._hears]
+        ood = [known.ood_distance(known.shift_into_range(statistics), self._spread) for known in heard]
+        of_process, of_network = self._variances(self._by_processes(support)[1], np.array(ood).T)
         return float(_of_mean(of_process, of_network).min(axis=1).mean())
 
     def _by_processes(self, asked: LabelSet) -> tuple[Floats, Floats]:
@@ -249,10 +261,10 @@ class Stacked(Model):
         scores, unsure = (np.array(part).T for part in zip(*told, strict=True))
         return scores, unsure
 
-    def _variances(self, unsure: Floats, strange: Floats) -> tuple[Floats, Floats]:
+    def _variances(self, unsure: Floats, ood: Floats) -> tuple[Floats, Floats]:
         """(n, sets listened to) of what processes and the network miss of networks so strange."""
         missed = self._missed[: unsure.shape[1]]
-        return unsure**2 + _STRANGE * strange**2, missed + _STRANGE_TO_NETWORK * strange**2
+        return unsure**2 + _STRANGE * ood**2, missed + _STRANGE_TO_NETWORK * ood**2
 
     def _trusted(self, opinions: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """(n, sets) shares of trust, and (n,) the mean opinion by them."""
@@ -275,10 +287,10 @@ class Stacked(Model):
         return np.hstack([self._opinion_scale(heard), self._scale(asked.table)])
 
 
-def _line(before: Warp, now: Warp) -> tuple[float, float]:
+def _line(before: PowerTransform, now: PowerTransform) -> tuple[float, float]:
     """Slope and offset of the line next to what turns one warp's standard scores into the other's."""
     scores = np.linspace(-2.0, 2.0, 41)
-    slope, offset = np.polyfit(scores, now(before.back(scores)), 1)
+    slope, offset = np.polyfit(scores, now(before.inverse(scores)), 1)
     return float(slope), float(offset)
 
 

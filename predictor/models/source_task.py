@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from predictor.label_set import Floats, LabelSet
 from predictor.models.gaussian_process import Process, statistics_hyperparameters, statistics_kernel, statistics_process
-from predictor.models.scaling import Standardiser, Warp
+from predictor.models.scaling import PowerTransform, Standardiser
 
 _MOST = 400  # labels that the process learns from: its time grows with their cube
 _GROWN = 1.5  # times as many labels as its hyper-parameters were found from, then they are found anew
@@ -18,16 +18,16 @@ _TOLD = ("name", "task", "data", "labels", "tuned")
 _FAR = 3.0  # spreads outside, beyond which it makes no difference
 
 
-class KnownSet:
+class SourceTask:
     """A Gaussian process on some of a set's labels, and where in the space of graphs they lie."""
 
     _process: Process
 
-    def __init__(self, known: LabelSet, seed: int, before: KnownSet | None = None) -> None:
+    def __init__(self, known: LabelSet, seed: int, before: SourceTask | None = None) -> None:
         """known: at least one label. before: from fewer labels of the set; its hyper-parameters save finding them."""
         self.name, self.task, self.data, self.labels = known.name, known.task, known.data, len(known)
         self.recipes = known.recipes
-        self.warp = Warp.of(known.values)
+        self.warp = PowerTransform.of(known.values)
         self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
         some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
         table = known.table[some]
@@ -67,7 +67,7 @@ class KnownSet:
         """
         return self._process(self._scale(table))
 
-    def strangeness(self, statistics: Floats, spread: Floats) -> Floats:
+    def ood_distance(self, statistics: Floats, spread: Floats) -> Floats:
         """(n,) how far networks lie outside of what was learnt from: root mean square over statistics, in `spread`s.
 
         A process alone does not tell: a statistic that never varied is nothing to it.
@@ -76,11 +76,11 @@ class KnownSet:
         distance: Floats = np.sqrt((np.minimum(outside / spread, _FAR) ** 2).mean(axis=1))
         return distance
 
-    def drawn_near(self, statistics: Floats) -> Floats:
+    def shift_into_range(self, statistics: Floats) -> Floats:
         """(n, statistics) of networks moved together, each statistic by as much as all of them lie outside."""
         above = np.maximum(statistics.min(axis=0) - self._high, 0.0)
-        below = np.maximum(self._low - statistics.max(axis=0), 0.0)
-        moved: Floats = statistics - above + below
+        strip_prefix = np.maximum(self._low - statistics.max(axis=0), 0.0)
+        moved: Floats = statistics - above + strip_prefix
         return moved
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -91,13 +91,13 @@ class KnownSet:
         return arrays | self._process.state(), told
 
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> KnownSet:
+    def restore(cls, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> SourceTask:
         """Inverse of `state`."""
         known = cls.__new__(cls)
         for name in _TOLD:
             setattr(known, name, told[name])
         known.recipes = tuple(told.get("recipes", ()))  # generations of old do not tell
-        known.warp = Warp(told["warp"]["power"], tuple(told["warp"]["before"]), tuple(told["warp"]["after"]))
+        known.warp = PowerTransform(told["warp"]["power"], tuple(told["warp"]["before"]), tuple(told["warp"]["after"]))
         known._low, known._high = arrays["low"], arrays["high"]
         known._scale = Standardiser(arrays["centre"], arrays["factor"])
         known._process = Process.restore(statistics_kernel(arrays["table"]), arrays)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from workers.spaces.base import Body
+from workers.spaces.base import Backbone
 
 # (channels in, channels out, stride, stage, number of the block counted over the network) to a block.
 MakeBlock = Callable[[int, int, int, int, int], nn.Module]
 
 
-class StagedBody(Body):
+class StagedBackbone(Backbone):
     """Stem, then stages. `levels` are the indices of the stages whose output is the last at its stride."""
 
     def __init__(

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from workers.detectors import kernels, panoptic_api
+from workers.detectors import mmcv_ops, panoptic_api
 
 
 @functools.cache
 def load() -> Any:
     """mmdet's registry of models. Importing mmdet takes seconds, so nothing else does it."""
-    kernels.serve()
+    mmcv_ops.serve()
     panoptic_api.serve()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from torch import nn
 
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
-from workers.spaces.base import Body
+from workers.spaces.base import Backbone
 from workers.supernet.calibration import calibrate
 from workers.supernet.weights import SharedWeights
 from workers.training.full import Network, normalised
@@ -22,7 +22,7 @@ def bare_network(architecture: Architecture, settings: Mapping[str, Any]) -> Net
     return Network(get_space(architecture.space).build(architecture, settings), nn.Identity())
 
 
-class SharedBodies:
+class SharedBackbones:
     """Makes bodies with shared weights, batch norms measured on images of the task at hand."""
 
     def __init__(
@@ -48,10 +48,10 @@ class SharedBodies:
         device = next(body.parameters()).device
         calibrate(body, (normalised(images.to(device)) for images in self._images))
 
-    def __call__(self, architecture: Architecture) -> Body:
+    def __call__(self, architecture: Architecture) -> Backbone:
         """A frozen body in evaluation mode."""
         body = bare_network(architecture, self._settings).body
-        assert isinstance(body, Body)
+        assert isinstance(body, Backbone)
         body = body.to(next(self._shared.parameters()).device)
         self.start(architecture, body)
         return body.eval().requires_grad_(False)

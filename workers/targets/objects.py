@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workers.data.base import Sample
 from workers.errors import BadDataFailure
-from workers.targets.crop import Window
+from workers.targets.crop import CropWindow
 
 _LEAST_LEFT = 0.3  # share of a box inside a window below which it is ignored
 
@@ -75,7 +75,7 @@ class Scene:
         masks, semantic = (m if m is None else m.flip(-1) for m in (self.masks, self.semantic))
         return replace(self, boxes=boxes, masks=masks, semantic=semantic)
 
-    def zoom(self, window: Window) -> Scene:
+    def zoom(self, window: CropWindow) -> Scene:
         """Cut to a window and enlarged; what is mostly cut off is neither learnt nor taken for ground."""
         boxes, left = window.boxes(self.boxes, self.size)
         there = left > 0

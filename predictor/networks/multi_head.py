@@ -13,27 +13,29 @@ from torch import Tensor, nn
 from predictor.label_set import Floats, LabelSet
 from predictor.networks.batch import GraphBatch, best_device
 from predictor.networks.examples import STOPPING, Examples, folds
-from predictor.networks.fitting import Journal, Lesson, Settings, fit, mean_squared
-from predictor.networks.reader import Reader
+from predictor.networks.fitting import Checkpointer, TrainingSettings, TrainingTask, mean_squared, train_network
+from predictor.networks.graph_encoder import GraphEncoder
 
-SETTINGS = Settings(epochs=30, batch=32, rate=4e-3, decays=True, patience=8, most=4000)
-MORE = Settings(epochs=5, batch=32, rate=1e-3, decays=True, patience=3, most=600, from_known=True)  # on top of that
+SETTINGS = TrainingSettings(epochs=30, batch=32, rate=4e-3, decays=True, patience=8, most=4000)
+MORE = TrainingSettings(
+    epochs=5, batch=32, rate=1e-3, decays=True, patience=3, most=600, from_known=True
+)  # on top of that
 _TOGETHER = 32  # graphs that are read at once: more of them do not fit a core's cache, and are slower
 _CLOSE = 0.1  # standard scores: labels nearer than this are not asked to be ranked
 _FEWEST = 5  # held-out labels of a set from which its error is told
 _RIDGE = 3.0  # labels' worth of doubt in a head that is added to a reader which is done
 
 
-class Joint(nn.Module):
+class MultiHeadPredictor(nn.Module):
     """(count, sets) standard scores of graphs."""
 
     def __init__(self, sets: int) -> None:
         super().__init__()
-        self.reader = Reader()
+        self.reader = GraphEncoder()
         self.heads = nn.Linear(self.reader.width, sets)
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, NDArray[Any]], sets: int) -> Joint:
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], sets: int) -> MultiHeadPredictor:
         """With the weights of `arrays`, by their names in `state_dict`."""
         network = cls(sets)
         network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
@@ -53,8 +55,8 @@ class Joint(nn.Module):
         columns: Floats = torch.stack(found, 1).cpu().numpy().astype(np.float64)
         return columns
 
-    def with_head(self, learnt: LabelSet, scores: Floats) -> tuple[Joint, float]:
-        """The same with one head more, and the variance of what it misses, as `learn_jointly` tells it.
+    def with_head(self, learnt: LabelSet, scores: Floats) -> tuple[MultiHeadPredictor, float]:
+        """The same with one head more, and the variance of what it misses, as `fit_jointly` tells it.
 
         Ridge regression on what the reader says: neither reader nor other heads change.
         """
@@ -68,7 +70,7 @@ class Joint(nn.Module):
             inputs.T @ inputs + _RIDGE * spread * np.eye(self.reader.width), inputs.T @ (wanted - level)
         )
         bias = level - weight @ centre
-        grown = Joint(self.heads.out_features + 1)
+        grown = MultiHeadPredictor(self.heads.out_features + 1)
         state = self.state_dict()
         for name, part in {"heads.weight": weight[None], "heads.bias": np.array([bias])}.items():
             state[name] = torch.cat([state[name], torch.from_numpy(part).to(state[name])])
@@ -93,37 +95,41 @@ class Joint(nn.Module):
         return torch.cat(found) if found else torch.zeros(0, self.reader.width, device=device)
 
 
-def learn_jointly(
-    sets: Sequence[LabelSet], scores: Sequence[Floats], seed: int, journal: Journal, settings: Settings
-) -> tuple[Joint, Floats]:
+def fit_jointly(
+    sets: Sequence[LabelSet],
+    scores: Sequence[Floats],
+    seed: int,
+    checkpointer: Checkpointer,
+    settings: TrainingSettings,
+) -> tuple[MultiHeadPredictor, Floats]:
     """The network, and (sets,) the variance of what it misses of each set's held-out labels; 1 where there are few.
 
     scores: a set, (n,) its labels as standard scores.
     """
     torch.manual_seed(seed)
-    network = Joint(len(sets)).to(best_device())
+    network = MultiHeadPredictor(len(sets)).to(best_device())
     learnt, tested = _parted(sets, scores)
-    fit(Lesson("joint", network, network, _loss, learnt, tested), settings, seed, journal)
+    train_network(TrainingTask("joint", network, network, _loss, learnt, tested), settings, seed, checkpointer)
     return network, _missed(network, tested)
 
 
-def learn_more_jointly(
-    network: Joint,
+def update_jointly(
+    network: MultiHeadPredictor,
     sets: Sequence[LabelSet],
     scores: Sequence[Floats],
     fresh: Sequence[NDArray[np.bool_]],
     seed: int,
-    journal: Journal,
-    settings: Settings,
+    checkpointer: Checkpointer,
+    settings: TrainingSettings,
 ) -> Floats:
-    """Go on with a network, a head a set; (sets,) the variances, as `learn_jointly` tells them.
+    """Go on with a network, a head a set; (sets,) the variances, as `fit_jointly` tells them.
 
     fresh: a set, (n,) which of its labels are new. Their graphs come in every epoch, the others by lot.
     """
     learnt, tested = _parted(sets, scores)
     new, _ = _parted(sets, [mask.astype(np.float64) for mask in fresh])
     always = np.flatnonzero(np.nan_to_num(new.scores).any(axis=1))
-    fit(Lesson("more", network, network, _loss, learnt, tested, always), settings, seed, journal)
+    train_network(TrainingTask("more", network, network, _loss, learnt, tested, always), settings, seed, checkpointer)
     return _missed(network, tested)
 
 
@@ -150,7 +156,7 @@ def _loss(scores: Tensor, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _missed(network: Joint, tested: Examples) -> Floats:
+def _missed(network: MultiHeadPredictor, tested: Examples) -> Floats:
     sets = tested.scores.shape[1]
     if not len(tested):
         return np.ones(sets)

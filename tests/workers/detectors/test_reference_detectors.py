@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from predictor import measure_cost, trace
-from workers.detectors.published import published_detector
+from workers.detectors.reference_detectors import published_detector
 from workers.errors import RecipeError
 
 

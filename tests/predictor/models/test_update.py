@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 from predictor import Predictor
 from predictor.label_set import LabelSet
 from predictor.models import ModelError, get_model
-from predictor.models.stacked import Stacked
-from predictor.networks.fitting import Settings
+from predictor.models.transfer import TransferModel
+from predictor.networks.fitting import TrainingSettings
 from tests.support.synthetic_sets import label_set
 
 WEIGHTS = {"seg": [1.0, 0.3, -0.5, 0.2, 0.4], "cls": [0.3, 0.8, 0.1, -0.4, 0.0], "det": [-0.6, 0.5, 0.4, 0.0, 0.7]}
@@ -25,8 +25,10 @@ ASKED = {f"a/{task}/x": label_set(f"a/{task}/x", 80, weights, first=3000) for ta
 @pytest.fixture(autouse=True, scope="module")
 def _quick_lessons() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Stacked, "settings", Settings(5, 32, 4e-3, decays=True))
-        patch.setattr(Stacked, "settings_more", Settings(3, 32, 1e-3, decays=True, most=100, from_known=True))
+        patch.setattr(TransferModel, "settings", TrainingSettings(5, 32, 4e-3, decays=True))
+        patch.setattr(
+            TransferModel, "settings_more", TrainingSettings(3, 32, 1e-3, decays=True, most=100, from_known=True)
+        )
         yield
 
 
@@ -35,7 +37,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of 80 labels of seg and of cls."""
     model = get_model("default")(0)
     sets = [SEG.take(np.arange(80)), CLS.take(np.arange(80))]
-    model.learn(sets)
+    model.fit(sets)
     return saved(model, sets, tmp_path_factory.mktemp("predictors") / "000001")
 
 
@@ -47,7 +49,7 @@ def saved(model: object, sets: list[LabelSet], folder: Path) -> Path:
 
 def more(folder: Path, sets: list[LabelSet], fresh: list[np.ndarray], made: Path) -> Predictor:
     model = Predictor.load(folder)._model
-    model.learn_more(sets, fresh)
+    model.update(sets, fresh)
     return Predictor.load(saved(model, sets, made))
 
 
@@ -85,7 +87,7 @@ def test_new_labels_of_known_tasks_are_learnt_and_the_others_not_forgotten(champ
 
 def test_a_set_in_other_units_starts_from_what_it_knew(champion: Path) -> None:
     model = Predictor.load(champion)._model
-    assert isinstance(model, Stacked)
+    assert isinstance(model, TransferModel)
     before, slope_and_offset = model._network.scores(ASKED["a/seg/x"], 2), (0.7, 0.2)
     model._network.rescale(0, *slope_and_offset)
     after = model._network.scores(ASKED["a/seg/x"], 2)
@@ -95,11 +97,11 @@ def test_a_set_in_other_units_starts_from_what_it_knew(champion: Path) -> None:
 
 def test_hyper_parameters_are_found_anew_when_the_labels_have_grown_by_half(champion: Path) -> None:
     model = Predictor.load(champion)._model
-    assert isinstance(model, Stacked)
+    assert isinstance(model, TransferModel)
     thetas = [model._known[0]._process.state()["theta"]]
     for count in (110, 125):
         one = SEG.take(np.arange(count))
-        model.learn_more([one, CLS.take(np.arange(80))], [new(one, 80), new(CLS, 80)[:80]])
+        model.update([one, CLS.take(np.arange(80))], [new(one, 80), new(CLS, 80)[:80]])
         thetas.append(model._known[0]._process.state()["theta"])
     assert np.array_equal(thetas[0], thetas[1])
     assert not np.array_equal(thetas[1], thetas[2])
@@ -108,9 +110,9 @@ def test_hyper_parameters_are_found_anew_when_the_labels_have_grown_by_half(cham
 
 def test_from_nothing_it_learns_as_if_anew() -> None:
     model, anew = get_model("default")(0), get_model("default")(0)
-    model.learn([])
-    model.learn_more([SEG.take(np.arange(60))], [new(SEG, 0)[:60]])
-    anew.learn([SEG.take(np.arange(60))])
+    model.fit([])
+    model.update([SEG.take(np.arange(60))], [new(SEG, 0)[:60]])
+    anew.fit([SEG.take(np.arange(60))])
     for one in (model, anew):
         one.adapt(ASKED["a/seg/x"].take(np.arange(0)))
     assert np.array_equal(model.predict(ASKED["a/seg/x"]).mean, anew.predict(ASKED["a/seg/x"]).mean)
@@ -118,9 +120,9 @@ def test_from_nothing_it_learns_as_if_anew() -> None:
 
 def test_what_cannot_be_done_is_one_line(champion: Path) -> None:
     with pytest.raises(ModelError, match="set a/cls/x: known, but not among the labels"):
-        Predictor.load(champion)._model.learn_more([SEG], [new(SEG, 80)])
+        Predictor.load(champion)._model.update([SEG], [new(SEG, 80)])
     with pytest.raises(ModelError, match="model gp cannot be refreshed: train it anew"):
-        get_model("gp")(0).learn_more([SEG], [new(SEG, 80)])
+        get_model("gp")(0).update([SEG], [new(SEG, 80)])
 
 
 def test_names_are_all_that_tells_sets_apart(champion: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from workers.detectors import engine
+from workers.detectors import mmdet_loading
 from workers.errors import RecipeError
 
 _DENSE = ("rpn_head", "bbox_head", "semantic_head", "mask_head")
@@ -26,12 +26,12 @@ def published_detector(config: str) -> nn.Module:
 
     Raises RecipeError for a configuration that does not exist, or that needs what is not installed.
     """
-    models = engine.load()
+    models = mmdet_loading.load()
     from mmengine.config import Config
 
-    path = engine.shipped_configs() / unquote(config).removeprefix("configs/")
+    path = mmdet_loading.shipped_configs() / unquote(config).removeprefix("configs/")
     if not path.is_file():
-        raise RecipeError(f"mmdet configuration '{config}': no such file below {engine.shipped_configs()}")
+        raise RecipeError(f"mmdet configuration '{config}': no such file below {mmdet_loading.shipped_configs()}")
     try:
         settings = Config.fromfile(str(path)).model
         _without_weights(settings)
@@ -56,7 +56,7 @@ def _built(models: Any, settings: Any) -> nn.Module:
 
 
 class DensePart(nn.Module):
-    """Body, neck and heads of a detector, without the choice of regions between them.
+    """Backbone, neck and heads of a detector, without the choice of regions between them.
 
     Images are padded as the detector's preprocessor pads them: some bodies take no others.
     """

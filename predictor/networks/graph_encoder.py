@@ -10,7 +10,7 @@ from predictor.graph.vocabulary import OPS
 from predictor.networks.batch import GraphBatch
 
 
-class Reader(nn.Module):
+class GraphEncoder(nn.Module):
     """Graphs to vectors of `width` numbers."""
 
     def __init__(self, width: int = 32, layers: int = 5) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.store_reports import report
 from workers.messages.label import Outcome
-from workers.storage.spool import Spool, report_from_dict, report_to_dict
+from workers.storage.folder_spool import FolderSpool, report_from_dict, report_to_dict
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
@@ -18,7 +18,7 @@ def test_a_report_survives_json(outcome):
 
 
 def test_puts_one_whole_file_an_attempt(tmp_path):
-    spool = Spool(tmp_path / "spool")
+    spool = FolderSpool(tmp_path / "spool")
     path = spool.put(report())
     spool.put(report())
     assert path.name == f"{report().job.attempt_id}.json"
@@ -26,7 +26,7 @@ def test_puts_one_whole_file_an_attempt(tmp_path):
 
 
 def test_reads_the_oldest_first_up_to_the_limit(tmp_path):
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     for seed, age in ((1, 10), (2, 30), (3, 20)):
         os.utime(spool.put(report(seed)), (1000 - age, 1000 - age))
     assert spool.read() == [report(2), report(3), report(1)]
@@ -36,7 +36,7 @@ def test_reads_the_oldest_first_up_to_the_limit(tmp_path):
 
 
 def test_a_campaign_named_like_a_path_stays_in_the_folder(tmp_path):
-    spool = Spool(tmp_path / "spool")
+    spool = FolderSpool(tmp_path / "spool")
     spool.put(report(campaign="../../out"))
     assert [entry.name for entry in tmp_path.iterdir()] == ["spool"]
     assert spool.read() == [report(campaign="../../out")]
@@ -44,7 +44,7 @@ def test_a_campaign_named_like_a_path_stays_in_the_folder(tmp_path):
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "binary", "list", "fields", "nested", "renamed", "fidelity"])
 def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage):
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     spool.put(report(1))
     path = spool.put(report(2))
     whole = path.read_bytes()
@@ -69,7 +69,7 @@ def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage
 
 
 def test_a_half_written_file_is_not_seen(tmp_path, monkeypatch):
-    spool = Spool(tmp_path)
+    spool = FolderSpool(tmp_path)
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         spool.put(report())

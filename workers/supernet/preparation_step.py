@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PreparationStep:
     """How far a preparation is. part: what is being made. loss: of the largest network, or of the head."""
 
     part: str
