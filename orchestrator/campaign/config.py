@@ -1,11 +1,11 @@
-"""What a campaign was asked for: typed, documented, checked field by field and together."""
+"""The configuration of a campaign: typed, documented, each field and their combinations checked."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import ConfigError
 from workers.storage.spool import in_object_store
@@ -13,51 +13,79 @@ from workers.yaml_file import read_mapping
 
 
 class CampaignConfig(BaseModel):
-    """What `orchestrator label` was asked for."""
+    """What `orchestrator label` is asked for. The command's options, their defaults and their help come from here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str = Field(description="What the network is to do.")
-    space: str = "nasbench201"
-    num: int = Field(default=8, ge=1, description="Architectures to label.")
-    data: str = "shapes"
-    fidelity: str = Field(
-        default="shared", description="shared: a short fine-tune; full: from scratch; proxy: no training at all."
+    task: str = Field(description="Task: cls, det, iseg, seg, pano or pose.")
+    also: tuple[str, ...] = Field(
+        default=(),
+        description="Further tasks labelled by the same training, with commas between them: --task pano --also "
+        "det,iseg,seg.",
     )
-    recipe: str = Field(default="laptop", description="A tier such as laptop, or a YAML file.")
-    set: dict[str, object] = Field(default_factory=dict, description="Recipe fields to override.")
-    seed: int = Field(default=0, ge=0, description="Of the sample, the initialisation and the order of the data.")
-    repeat: int = Field(default=1, ge=1, description="Seeds an architecture is labelled with.")
-    sample: Literal["stratified", "uniform"] = "stratified"
-    store: str = "labels"
-    workers: int | None = Field(default=None, ge=1, description="Actors; as many as the CPUs allow if unset.")
-    retry_failed: bool = False
-    also: tuple[str, ...] = Field(default=(), description="Further tasks that the same training answers.")
-    audit: int = Field(default=0, ge=0, description="Architectures labelled at fidelity full too, to compare.")
-    save_images: int = Field(default=0, ge=0, description="Pictures of predictions a label, beside the store.")
+    space: str = Field(default="nasbench201", description="Search space.")
+    num: int = Field(default=8, ge=1, description="Number of architectures to label.")
+    data: str = Field(default="shapes", description="Data set: shapes, coco:DIR, masks:DIR or imagefolder:DIR.")
+    fidelity: str = Field(
+        default="shared",
+        description="How a label is made: shared (a short fine-tune of shared weights), full (training from scratch) "
+        "or proxy (no training).",
+    )
+    recipe: str = Field(default="laptop", description="Recipe: a tier such as laptop, or a YAML file.")
+    set: dict[str, object] = Field(
+        default_factory=dict, description="Override a field of the recipe, with a YAML value; may be repeated."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of sampling, initialisation and data order.")
+    repeat: int = Field(default=1, ge=1, description="Number of seeds per architecture, to measure reliability.")
+    sample: Literal["stratified", "uniform"] = Field(
+        default="stratified", description="How architectures are sampled: stratified (by FLOPs) or uniform."
+    )
+    store: str = Field(default="labels", description="Label store: a folder or an object-store URI.")
+    workers: int | None = Field(
+        default=None, ge=1, description="Number of label workers (Ray actors); as many as fit if unset."
+    )
+    retry_failed: bool = Field(default=False, description="Retry labels that failed permanently in an earlier run.")
+    audit: int = Field(
+        default=0,
+        ge=0,
+        description="Number of architectures to label at fidelity full as well, to measure how well the labels rank.",
+    )
+    save_images: int = Field(
+        default=0, ge=0, description="Number of pictures of predictions to save per label, in STORE/_images."
+    )
+    refresh_every: int = Field(
+        default=0, ge=0, description="Refresh the predictor after so many new labels, in the background; 0: never."
+    )
+    predictors: str = Field(
+        default="predictors", description="Folder of the predictor's generations; all nodes must reach it."
+    )
 
-    refresh_every: int = Field(default=0, ge=0, description="New labels after which the predictor is refreshed.")
-    predictors: str = Field(default="predictors", description="Folder of the predictor's generations.")
+    @field_validator("also", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _named_things_exist(self) -> Self:
         if not self.store:
             raise ValueError("--store is empty: name a folder or an object-store URI")
         if self.save_images and in_object_store(self.store):
-            raise ValueError(f"--save-images: {self.store} is no folder to put pictures in: use a local --store")
+            raise ValueError(
+                f"--save-images: {self.store} is not a local folder, and pictures need one: name a folder with --store"
+            )
         if self.audit and self.fidelity == "full":
-            raise ValueError("--audit: compares a cheaper fidelity with full: add --fidelity shared or proxy")
+            raise ValueError("--audit compares a cheaper fidelity with full: add --fidelity shared or proxy")
         return self
 
     @classmethod
     def checked(cls, **fields: object) -> CampaignConfig:
-        """The configuration. Raises ConfigError in one line for the first wrong field."""
+        """The validated configuration. Raises ConfigError, in one line, for the first field that is wrong."""
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            if not first["loc"]:  # fields that do not go together
+            if not first["loc"]:  # a combination of fields
                 raise ConfigError(first["msg"].removeprefix("Value error, ")) from None
             if first["type"] == "missing":
                 from workers.tasks import task_names  # loads torch, which takes seconds
@@ -67,6 +95,6 @@ class CampaignConfig(BaseModel):
 
 
 def load_config(path: Path) -> dict[str, object]:
-    """Fields of a campaign from a YAML file, not yet checked. Raises ConfigError."""
+    """Fields of a campaign from a YAML file, not validated yet. Raises ConfigError."""
     fields = read_mapping(path, "--config", ConfigError, "a readable YAML file", "such as 'task: seg'")
     return {str(name): value for name, value in fields.items()}

@@ -1,4 +1,4 @@
-"""The `orchestrator` program: its commands, and how their errors reach the user."""
+"""The `orchestrator` program: its commands and its exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Label vision architectures on many tasks.",
+    help="Label vision architectures on many tasks, and predict the labels of architectures that were never trained.",
 )
 app.command("label")(label.label)
 app.command("prepare")(prepare.prepare)
@@ -41,7 +41,7 @@ app.command("evaluate")(evaluate.evaluate)
 
 
 def main() -> None:
-    """Run a command. Exit code 0: done; 1: ended with labels missing; 2: a mistake of the user, told in one line."""
+    """Run a command. Exit code 0: done; 1: labels are missing at the end; 2: a user error, reported in one line."""
     try:
         app()
     except AIOPError as error:

@@ -1,4 +1,4 @@
-"""A campaign from its configuration to the summary of what the store then holds."""
+"""Run a campaign from its configuration to the summary of its labels in the store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.driver import run_on_ray
 from orchestrator.campaign.plan import plan_campaign
 from orchestrator.campaign.summary import summarise
-from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.cli.output import emit, preparation_display, progress_display, say
+from orchestrator.cli.tables import flattened
 from orchestrator.errors import StoreError
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
@@ -17,18 +18,18 @@ from workers.storage.spool import Spool, open_spool
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
-    """Label what is missing. Raises AIOPError subclasses for what the user can mend, before any worker starts."""
+    """Label what is missing and summarise. Raises AIOPError subclasses for user errors, before any worker starts."""
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
-    labels.keys()  # a store that cannot be read is refused before anything is written beside it
+    labels.keys()  # an unreadable store is an error before anything is written next to it
     spool = _spool(config.store)
     committer = CommitterProcess(config.store, spool.place)
-    if spool.pending():  # what an earlier run finished but could not commit
+    if spool.pending():  # reports that an earlier run finished but did not commit
         committer.drain()
     every = [*plan.requests, *plan.audit]
     stored, failed = labels.keys(), labels.finally_failed()
     todo = [r for r in every if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
-    say(f"{len(every)} labels asked for, {len(every) - len(todo)} already settled, {len(todo)} to make")
+    say(f"{len(every)} labels requested: {len(every) - len(todo)} already there or failed, {len(todo)} to make")
     if todo and plan.warning:
         say(plan.warning)
     try:
@@ -42,9 +43,23 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     return summarise(config, plan, labels, progress, dashboard)
 
 
+def print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    """Print what `run_to_the_end` returned; nested results are tables of their own."""
+    if as_json:
+        emit(summary, as_json)
+        return
+    best, also = summary["best"], summary["also"]
+    parts = {"also": {task: flattened(labels) for task, labels in also.items()}}
+    emit({name: value for name, value in (summary | parts).items() if name != "best"} | _best(best), as_json)
+
+
+def _best(best: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if best is None else {"best architecture": best}
+
+
 def _spool(store: str) -> Spool:
     try:
         return open_spool(spool_of(store))
     except OSError as error:
         what = error.strerror or error
-        raise StoreError(f"label store {store}: cannot be made ({what}): name a place where you may write") from None
+        raise StoreError(f"label store {store}: cannot be created ({what}): choose a writable location") from None

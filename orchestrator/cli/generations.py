@@ -1,4 +1,4 @@
-"""`orchestrator generations`: which there are, what became of candidates, and which one is used."""
+"""`orchestrator generations`: list generations and refused candidates, compare, pin and roll back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.options import Json, OldOut, Predictors, renamed_option
 from orchestrator.cli.output import emit, emit_rows
+from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import champion, generation_numbers, pin, pinned, place_of, unpin
 from orchestrator.predictors.refresh.history import compare, history, predecessor
@@ -16,73 +18,88 @@ from orchestrator.predictors.refresh.history import compare, history, predecesso
 app = typer.Typer(
     help="List the predictor's generations and refused candidates; compare, pin and roll back.", add_completion=False
 )
-_OUT = "folder of generations"
-_JSON = "one JSON document on stdout"
-Out = Annotated[Path | None, typer.Option(help=_OUT)]
-Json = Annotated[bool, typer.Option("--json", help=_JSON)]
-Number = Annotated[int, typer.Argument(help="number of a generation")]
+Folder = Annotated[Path | None, typer.Option("--predictors", help="Folder of the predictor's generations.")]
+Number = Annotated[int, typer.Argument(help="Number of a generation.")]
+
+
+_COLUMNS = (
+    Column("generation"),
+    Column("used"),
+    Column("made", rank=2),
+    Column("version", "store version", rank=3),
+    Column("labels", rank=1),
+    Column("hold_out", "hold-out score"),
+    Column("decision"),
+    Column("reason", rank=4),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What stood before the sub-command."""
+    """Options written before the sub-command."""
 
-    out: Path
+    folder: Path
     json: bool
 
 
 @app.callback(invoke_without_command=True)
 def generations(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(help=_OUT)] = Path("predictors"),
+    predictors: Predictors = Path("predictors"),
+    old_out: OldOut = None,
     json: Json = False,
 ) -> None:
     """List the predictor's generations and refused candidates; compare, pin and roll back."""
-    ctx.obj = _Given(out, json)
+    folder = renamed_option("--out", old_out, "--predictors", predictors)
+    ctx.obj = _Given(folder, json)
     if ctx.invoked_subcommand is None:
-        _list(out, json)
+        _list(folder, json)
 
 
 @app.command("list")
-def list_(ctx: typer.Context, out: Out = None, json: Json = False) -> None:
-    """Number, time, store version, labels, hold-out score and what was decided."""
-    _list(*_given(ctx, out, json))
+def list_(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
+    """List number, time, store version, labels, hold-out score and decision of each generation."""
+    _list(*_given(ctx, folder, old_out, json))
 
 
 @app.command("compare")
-def compare_(ctx: typer.Context, one: Number, other: Number, out: Out = None, json: Json = False) -> None:
-    """Hold-out scores of two generations, set by set; each on the labels there were when it was made."""
-    folder, as_json = _given(ctx, out, json)
-    emit_rows(compare(_existing(folder, one), _existing(folder, other)), as_json)
+def compare_(
+    ctx: typer.Context, one: Number, other: Number, folder: Folder = None, old_out: OldOut = None, json: Json = False
+) -> None:
+    """Compare hold-out scores of two generations by label set; each was scored on the labels of its time."""
+    root, as_json = _given(ctx, folder, old_out, json)
+    emit_rows(compare(_existing(root, one), _existing(root, other)), as_json)
 
 
 @app.command("pin")
-def pin_(ctx: typer.Context, number: Number, out: Out = None, json: Json = False) -> None:
-    """Use this generation, and no newer one until `unpin`."""
-    folder, as_json = _given(ctx, out, json)
-    pin(_existing(folder, number))
+def pin_(ctx: typer.Context, number: Number, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
+    """Use this generation until `unpin`, whatever newer ones there are."""
+    root, as_json = _given(ctx, folder, old_out, json)
+    pin(_existing(root, number))
     emit({"champion": number, "pinned": number}, as_json)
 
 
 @app.command("unpin")
-def unpin_(ctx: typer.Context, out: Out = None, json: Json = False) -> None:
-    """Let the next good generation be used."""
-    folder, as_json = _given(ctx, out, json)
-    unpin(folder)
-    emit({"champion": champion(folder), "pinned": None}, as_json)
+def unpin_(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
+    """Allow newer generations to be used again."""
+    root, as_json = _given(ctx, folder, old_out, json)
+    unpin(root)
+    emit({"champion": champion(root), "pinned": None}, as_json)
 
 
 @app.command("rollback")
-def rollback(ctx: typer.Context, out: Out = None, json: Json = False) -> None:
-    """Use the champion before this one, pinned: else the next refresh would learn the same labels again."""
-    folder, as_json = _given(ctx, out, json)
-    number = predecessor(folder)
-    pin(_existing(folder, number))
+def rollback(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
+    """Use the previous champion and pin it; without the pin the next refresh would train on the same labels again."""
+    root, as_json = _given(ctx, folder, old_out, json)
+    number = predecessor(root)
+    pin(_existing(root, number))
     emit({"champion": number, "pinned": number}, as_json)
 
 
-def _given(ctx: typer.Context, out: Path | None, json: bool) -> tuple[Path, bool]:
-    return out or ctx.obj.out, json or ctx.obj.json
+def _given(ctx: typer.Context, folder: Path | None, old_out: Path | None, json: bool) -> tuple[Path, bool]:
+    """Options of the sub-command, by default those before it."""
+    default = folder or ctx.obj.folder
+    return renamed_option("--out", old_out, "--predictors", default), json or ctx.obj.json
 
 
 def _existing(folder: Path, number: int) -> Path:
@@ -95,12 +112,11 @@ def _existing(folder: Path, number: int) -> Path:
 
 def _list(folder: Path, json: bool) -> None:
     rows = history(folder, champion(folder), pinned(folder))
-    emit_rows(rows if json else [_short(row) for row in rows], json)
+    emit_rows(rows if json else [_short(row) for row in rows], json, _COLUMNS)
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """For a narrow terminal."""
+    """The columns of the table."""
     used = "pinned" if row["pinned"] else "yes" if row["champion"] else ""
     made = (row["made"] or "")[:16].replace("T", " ")
-    columns = {"no": row["generation"], "made": made, "used": used}
-    return columns | {name: row[name] for name in ("version", "labels", "hold_out", "decision", "reason")}
+    return row | {"made": made, "used": used}

@@ -8,49 +8,41 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import NETWORK_NAMES, InputSize, Json, parse_input_size
 from orchestrator.cli.output import emit, say
 from orchestrator.errors import ConfigError
-from orchestrator.published.image_size import IMAGE_SIZE, image_size
 
 
 def graph(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, package.module:function ..."
-        ),
-    ],
-    input_size: Annotated[str, typer.Option(help="pixels of the image, SIDE or HEIGHTxWIDTH")] = "224",
-    svg: Annotated[Path | None, typer.Option(help="draw it into this file")] = None,
-    out: Annotated[Path | None, typer.Option(help="write it as JSON into this file")] = None,
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+    model: Annotated[str, typer.Argument(help=f"Network: {NETWORK_NAMES}")],
+    size: InputSize = "224",
+    svg: Annotated[Path | None, typer.Option(help="Draw the graph into this SVG file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the graph into this JSON file.")] = None,
+    json: Json = False,
 ) -> None:
-    """Trace a network, without weights, and tell what it is made of."""
-    try:
-        size = image_size(input_size)
-    except ValueError:
-        raise ConfigError(f"--input-size {input_size}: write {IMAGE_SIZE} in pixels, such as 224 or 800x1333") from None
+    """Trace a network without its weights and count its operations."""
+    image = parse_input_size(size)
     # Torch takes seconds to load; --help and a wrong size do without.
     from orchestrator.published.named_networks import open_model
     from predictor.graph import trace
     from predictor.graph.drawing import to_svg
 
-    found = trace(open_model(model).build(), (3, *size))
+    traced = trace(open_model(model).build(), image)
     for path, text in ((svg, to_svg), (out, lambda g: g.to_json())):
         if path is not None:
-            _write(path, text(found))
-    kinds = Counter(node.op for node in found.nodes)
+            _write(path, text(traced))
+    operations = Counter(node.op for node in traced.nodes)
     emit(
         {
             "model": model,
-            "id": found.id,
-            "version": found.version,
-            "input_size": list(found.input_size),
-            "nodes": len(found.nodes),
-            "edges": len(found.edges),
-            "flops": found.flops,
-            "params": found.params,
-            "operations": dict(kinds.most_common()),
+            "id": traced.id,
+            "version": traced.version,
+            "input_size": list(traced.input_size),
+            "nodes": len(traced.nodes),
+            "edges": len(traced.edges),
+            "flops": traced.flops,
+            "params": traced.params,
+            "operations": dict(operations.most_common()),
         },
         json,
     )
@@ -60,5 +52,5 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}: name a file that can be written") from None
+        raise ConfigError(f"{path}: {error.strerror or error}: choose a writable file") from None
     say(f"{path} written")

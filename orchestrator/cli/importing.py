@@ -1,4 +1,4 @@
-"""`orchestrator import`: published results become labels, and labels made elsewhere join a store."""
+"""`orchestrator import`: add published results or the labels of another store."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import Json, Store
 from orchestrator.cli.output import counting_display, emit, say
 from orchestrator.errors import ConfigError
 from orchestrator.published.results_file import Refused, read_results
@@ -18,21 +19,24 @@ from orchestrator.store.copy_labels import copy_labels
 from orchestrator.store.delta import DeltaLabelStore
 from workers.storage.spool import in_object_store
 
-_SHOWN = 20  # refused lines
+_SHOWN = 20  # lines with an error
 
 
 def import_(
     source: Annotated[
         str,
-        typer.Argument(help="CSV with model, task, dataset, metric, value[, input_size, recipe]; or a label store"),
+        typer.Argument(
+            help="CSV file with model, task, dataset, metric, value[, input_size, recipe]; or a label store."
+        ),
     ],
-    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
-    jobs: Annotated[int | None, typer.Option(help="networks traced at once; 1: without Ray", min=1)] = None,
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+    store: Store = "labels",
+    jobs: Annotated[int | None, typer.Option(help="Number of networks traced at once; 1: without Ray.", min=1)] = None,
+    json: Json = False,
 ) -> None:
-    """Add results to the store: those of a file, whose networks are built and traced, or those of another store.
+    """Add published results from a CSV file to the store, or the labels of another store.
 
-    Lines that cannot be taken are told with the reason, and the others go in. The same again adds nothing.
+    The networks of a file are built and traced. Lines with an error are reported with the reason, all others are
+    added. Importing the same again adds nothing.
     """
     if in_object_store(source) or Path(source.removeprefix("file://")).is_dir():
         _import_store(source, store, json)
@@ -54,7 +58,7 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     began = time.monotonic()
     results, bad = read_results(file)
     labels = DeltaLabelStore(store)
-    labels.keys()  # a store that cannot be read is refused before anything is built
+    labels.keys()  # an unreadable store is an error before anything is built
     # Torch and Ray take seconds to load; a wrong file or store does without.
     from orchestrator.published.importing import import_results
     from orchestrator.published.tracing import trace_chunks
@@ -62,7 +66,7 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     with counting_display("networks traced") as show:
         outcome = import_results(results, labels, partial(trace_chunks, jobs=jobs), show)
     refused = sorted([*bad, *outcome.refused], key=lambda line: line.line)
-    _tell(refused, file)
+    _report_refused(refused, file)
     emit(
         {
             "file": str(file),
@@ -80,9 +84,9 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     raise typer.Exit(1 if refused else 0)
 
 
-def _tell(refused: list[Refused], file: Path) -> None:
+def _report_refused(refused: list[Refused], file: Path) -> None:
     for line in refused[:_SHOWN]:
-        say(f"{file}, line {line.line}: {line.model}: not taken: {line.reason}")
+        say(f"{file}, line {line.line}: {line.model}: skipped: {line.reason}")
     if len(refused) > _SHOWN:
         reasons = Counter(line.reason.split("(")[0].split("'")[0] for line in refused)
-        say(f"... and {len(refused) - _SHOWN} more, see --json. In all: {dict(reasons.most_common(5))}")
+        say(f"... and {len(refused) - _SHOWN} more (see --json). Most frequent reasons: {dict(reasons.most_common(5))}")

@@ -12,32 +12,48 @@ import pyarrow.csv
 import pyarrow.parquet
 import typer
 
+from orchestrator.cli.options import Json, Store
 from orchestrator.cli.output import emit_rows, say
+from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
 
-_SHOWN = ("architecture", "space", "task", "data", "recipe_name", "seed", "metric", "value", "flops", "params")
+_COLUMNS = (
+    Column("architecture"),
+    Column("space", rank=2),
+    Column("task", rank=1),
+    Column("data", rank=5),
+    Column("recipe_name", "recipe", rank=4),
+    Column("seed", rank=3),
+    Column("metric", rank=2),
+    Column("value"),
+    Column("flops", "FLOPs"),
+    Column("params", rank=1),
+)
 
 
 def labels(
-    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
-    task: Annotated[str | None, typer.Option(help="only this task")] = None,
-    space: Annotated[str | None, typer.Option(help="only this space")] = None,
-    data: Annotated[str | None, typer.Option(help="only this data set")] = None,
-    limit: Annotated[int, typer.Option(help="rows shown, best first", min=1)] = 20,
-    out: Annotated[Path | None, typer.Option(help="write all rows to FILE.csv or FILE.parquet")] = None,
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+    store: Store = "labels",
+    task: Annotated[str | None, typer.Option(help="Only labels of this task.")] = None,
+    space: Annotated[str | None, typer.Option(help="Only labels of this space.")] = None,
+    data: Annotated[str | None, typer.Option(help="Only labels on this data set.")] = None,
+    limit: Annotated[int, typer.Option(help="Number of rows to show, best first.", min=1)] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write all rows to FILE.csv or FILE.parquet.")] = None,
+    json: Json = False,
 ) -> None:
     """Show labels, best first, or write them to a file."""
     opened = DeltaLabelStore(store)
     if opened.version() < 0:
-        say(f"--store {store}: there is none yet")
+        say(f"--store {store}: does not exist yet")
     rows = opened.labels(task=task, space=space, data=data)
     rows = rows.take(pc.sort_indices(rows, sort_keys=[("value", "descending")]))
     if out is not None:
         _write(rows, out)
         say(f"{rows.num_rows} labels written to {out}")
-    emit_rows(rows.select(_SHOWN).slice(0, limit).to_pylist(), json)
+    shown = rows.select([column.key for column in _COLUMNS]).slice(0, limit).to_pylist()
+    emit_rows(shown, json, _COLUMNS)
+    if not json and rows.num_rows > limit:
+        say(f"{limit} of {rows.num_rows} labels shown: use --limit or --out for more")
 
 
 def _write(rows: pa.Table, out: Path) -> None:
@@ -45,15 +61,15 @@ def _write(rows: pa.Table, out: Path) -> None:
         if out.suffix == ".parquet":
             pyarrow.parquet.write_table(rows, out)
         elif out.suffix == ".csv":
-            pyarrow.csv.write_csv(_flat(rows), out)
+            pyarrow.csv.write_csv(_without_maps(rows), out)
         else:
             raise ConfigError(f"--out {out}: name a file that ends in .csv or .parquet")
     except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror or error}: name a file that can be written") from None
+        raise ConfigError(f"--out {out}: {error.strerror or error}: choose a writable file") from None
 
 
-def _flat(rows: pa.Table) -> pa.Table:
-    """CSV has no maps: they become JSON text."""
+def _without_maps(rows: pa.Table) -> pa.Table:
+    """The rows with maps as JSON text, because CSV has no maps."""
     for i, field in enumerate(rows.schema):
         if pa.types.is_map(field.type):
             text = [json_lib.dumps(dict(cell or [])) for cell in rows.column(i).to_pylist()]

@@ -1,14 +1,57 @@
-"""Options that several commands have."""
+"""Options that several commands share, each written once, and options that come from a configuration model."""
 
 from __future__ import annotations
 
-import yaml
+import inspect
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any, get_origin
 
+import typer
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from orchestrator.cli.output import say
 from orchestrator.errors import ConfigError
+from orchestrator.published.image_size import image_size
+
+IMAGE = "SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH"
+
+Store = Annotated[str, typer.Option(help="Label store: a folder or an object-store URI.")]
+Predictors = Annotated[Path, typer.Option(help="Folder of the predictor's generations; all nodes must reach it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")]
+InputSize = Annotated[str, typer.Option("--input-size", help=f"Image size in pixels: {IMAGE}.")]
+Workers = Annotated[int, typer.Option(help="Processes that share each batch.", min=1)]
+Gpus = Annotated[float, typer.Option(help="GPUs per worker; may be a fraction.", min=0)]
+# The spelling of version 0.1, for one release.
+OldOut = Annotated[Path | None, typer.Option("--out", hidden=True, help="Deprecated: use --predictors.")]
+
+NETWORK_NAMES = "timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, package.module:function ..."
+
+
+def renamed_option(old: str, given: Path | None, new: str, value: Path) -> Path:
+    """The value of option `new`, or the one given under its old name, with a warning."""
+    if given is None:
+        return value
+    say(f"{old} is deprecated and will be removed in version 0.3: use {new}")
+    return given
+
+
+def parse_input_size(text: str) -> tuple[int, int, int]:
+    """(channels, height, width) as `predictor.trace` takes them. Raises ConfigError."""
+    channels, _, rest = text.partition("x") if text.count("x") == 2 else ("3", "", text)
+    try:
+        if not channels.isdecimal() or int(channels) < 1:
+            raise ValueError(channels)
+        return (int(channels), *image_size(rest))
+    except ValueError:
+        raise ConfigError(f"--input-size {text}: write {IMAGE}, such as 224, 800x1333 or 1x28x28") from None
 
 
 def recipe_overrides(pairs: list[str]) -> dict[str, object]:
-    """FIELD=VALUE to a mapping; body.X=V, head.X=V and the like reach into those sections. Raises ConfigError."""
+    """FIELD=VALUE pairs as a mapping; body.X=V, head.X=V and the like set fields of a section. Raises ConfigError."""
     fields: dict[str, object] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -27,3 +70,71 @@ def recipe_overrides(pairs: list[str]) -> dict[str, object]:
         else:
             fields[name] = value
     return fields
+
+
+def options_from(model: type[BaseModel], names: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
+    """Give a command an option for each field of `model`, or for `names`, with the field's default and description.
+
+    The command is called with `fields`, a mapping of those that were given on the command line, and with its own
+    parameters. A mapping field is a repeatable FIELD=VALUE option.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        options = {name: _option(name, model.model_fields[name]) for name in names or model.model_fields}
+
+        def run(ctx: typer.Context, **values: Any) -> None:
+            fields = {name: values.pop(name) for name in options}
+            given = {name: value for name, value in fields.items() if was_given(ctx, name)}
+            command(fields=_parsed(model, given), **values)
+
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        others = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in own.items()
+            if name != "fields"
+        ]
+        parameters = [context, *options.values(), *others]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__doc__ = command.__doc__
+        return run
+
+    return decorate
+
+
+def was_given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option was written on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """The command-line option of a field. Pydantic checks its value, as it does for files."""
+    origin = get_origin(field.annotation)
+    if origin is dict:
+        kind: Any = list[str] | None
+        option = typer.Option(f"--{name}", metavar="FIELD=VALUE", help=field.description)
+        return _parameter(name, Annotated[kind, option], None)
+    if origin is tuple:
+        return _parameter(name, Annotated[str, typer.Option(help=field.description)], "")
+    if field.annotation is bool:
+        return _parameter(
+            name, Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", help=field.description)], False
+        )
+    if field.is_required():
+        return _parameter(name, Annotated[str | None, typer.Option(help=field.description)], None)
+    kind = str if isinstance(field.default, str) else int | None if field.default is None else type(field.default)
+    return _parameter(name, Annotated[kind, typer.Option(help=field.description)], field.default)
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _parsed(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
+    """FIELD=VALUE lists as mappings; the other values as they were given."""
+    return {
+        name: recipe_overrides(value) if get_origin(model.model_fields[name].annotation) is dict else value
+        for name, value in given.items()
+    }

@@ -1,4 +1,4 @@
-"""`orchestrator predict`: how good networks would be at a task, without training them."""
+"""`orchestrator predict`: the expected label of networks that were never trained."""
 
 from __future__ import annotations
 
@@ -7,50 +7,63 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import NETWORK_NAMES, InputSize, Json, Predictors, parse_input_size, renamed_option
 from orchestrator.cli.output import emit_rows
+from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
-from orchestrator.published.image_size import IMAGE_SIZE, image_size
+from orchestrator.predictors.generations import LATEST, generation_numbers, place_of
+
+_COLUMNS = (Column("model"), Column("mean"), Column("deviation"), Column("flops", "FLOPs"), Column("params"))
 
 
 def predict(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            help="timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, package.module:function ..."
-        ),
-    ],
-    task: Annotated[str, typer.Option(help="a task that the predictor has labels of")],
-    data: Annotated[str | None, typer.Option(help="whose labels are meant; by default the data with most")] = None,
-    input_size: Annotated[str, typer.Option(help="pixels of the image, SIDE or HEIGHTxWIDTH")] = "224",
-    predictor: Annotated[Path, typer.Option(help="folder of a generation")] = Path("predictors/latest"),
-    json: Annotated[bool, typer.Option("--json", help="one JSON list on stdout")] = False,
+    models: Annotated[list[str], typer.Argument(help=f"Networks: {NETWORK_NAMES}")],
+    task: Annotated[str, typer.Option(help="Task; the predictor must have seen labels of it.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data set of the labels; by default the one with most labels of the task.")
+    ] = None,
+    size: InputSize = "224",
+    predictors: Predictors = Path("predictors"),
+    generation: Annotated[
+        int | None, typer.Option(help="Number of the generation; by default the one in use.", min=1)
+    ] = None,
+    old_predictor: Annotated[Path | None, typer.Option("--predictor", hidden=True, help="Deprecated: use --predictors.")] = None,
+    json: Json = False,
 ) -> None:
-    """Mean and deviation of each network's label, in the task's metric, with its FLOPs and parameters."""
-    try:
-        size = image_size(input_size)
-    except ValueError:
-        raise ConfigError(f"--input-size {input_size}: write {IMAGE_SIZE} in pixels, such as 224 or 800x1333") from None
-    # Torch takes seconds to load; a missing predictor does without.
+    """Predict mean and standard deviation of each network's label, in the task's metric, with FLOPs and parameters."""
+    image = parse_input_size(size)
+    if old_predictor is None:
+        folder = _generation_folder(predictors, generation)
+    else:  # named the folder of one generation
+        folder = renamed_option("--predictor", old_predictor, "--predictors and --generation", predictors)
+    # Torch takes seconds to load; a missing predictor is reported without it.
     from predictor.generation import read_about
 
-    read_about(predictor)
+    read_about(folder)
     from orchestrator.published.named_networks import open_model
     from predictor import Predictor
     from predictor.graph import trace
 
-    loaded = Predictor.load(predictor)
-    graphs = [trace(open_model(model).build(), (3, *size)) for model in models]
-    found = loaded.predict(graphs, task, data)
-    emit_rows(
-        [
-            {
-                "model": model,
-                "mean": float(mean),
-                "deviation": None if deviation != deviation else float(deviation),  # NaN: it only ranks
-                "flops": graph.flops,
-                "params": graph.params,
-            }
-            for model, graph, mean, deviation in zip(models, graphs, found.mean, found.deviation, strict=True)
-        ],
-        json,
-    )
+    predictor = Predictor.load(folder)
+    graphs = [trace(open_model(model).build(), image) for model in models]
+    prediction = predictor.predict(graphs, task, data)
+    rows = [
+        {
+            "model": model,
+            "mean": float(mean),
+            "deviation": None if deviation != deviation else float(deviation),  # NaN: the mean only ranks
+            "flops": graph.flops,
+            "params": graph.params,
+        }
+        for model, graph, mean, deviation in zip(models, graphs, prediction.mean, prediction.deviation, strict=True)
+    ]
+    emit_rows(rows, json, _COLUMNS)
+
+
+def _generation_folder(predictors: Path, generation: int | None) -> Path:
+    if generation is None:
+        return predictors / LATEST
+    if generation not in (numbers := generation_numbers(predictors)):
+        known = ", ".join(map(str, numbers)) or "none"
+        raise ConfigError(f"--generation {generation}: {predictors} has no such generation: choose one of {known}")
+    return place_of(predictors, generation)

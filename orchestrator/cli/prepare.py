@@ -1,39 +1,22 @@
-"""`orchestrator prepare`: make the shared weights and the shared head that cheap labels start from."""
+"""`orchestrator prepare`: pre-train the shared weights and the shared head ahead of a campaign."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
-
-import typer
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.cli.options import recipe_overrides
+from orchestrator.cli.options import Json, options_from
 from orchestrator.cli.output import emit, preparation_display
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.store.layout import artifacts_of
 
 
-def prepare(
-    task: Annotated[str, typer.Option(help="cls, det, iseg, seg, pano or pose")],
-    space: Annotated[str, typer.Option(help="search space")] = "nasbench201",
-    data: Annotated[str, typer.Option(help="shapes, coco:DIR, masks:DIR or imagefolder:DIR")] = "shapes",
-    recipe: Annotated[str, typer.Option(help="a tier such as laptop, or a YAML file")] = "laptop",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, YAML")] = None,
-    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
-) -> None:
-    """Prepare what labels of fidelity shared start from; what is there already is kept."""
-    config = CampaignConfig.checked(
-        task=task,
-        space=space,
-        data=data,
-        recipe=recipe,
-        store=store,
-        set=recipe_overrides(set_ or []),
-        fidelity="shared",
-        num=1,
-    )
+@options_from(CampaignConfig, ("task", "space", "data", "recipe", "set", "store"))
+def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
+    """Pre-train the shared weights and the shared head that labels of fidelity shared need. Existing ones are kept."""
+    config = CampaignConfig.checked(**fields, fidelity="shared", num=1)
     # Torch and mmdet take seconds to load; --help and wrong options do without.
     from orchestrator.campaign.driver import prepare_missing
     from orchestrator.campaign.plan import plan_campaign
@@ -43,15 +26,15 @@ def prepare(
     with ray_session():
         from orchestrator.ray_runtime.check import check_cluster, node_needs  # Ray takes seconds to import
 
-        check_cluster(node_needs([artifacts_of(store)], config.data, task))
+        check_cluster(node_needs([artifacts_of(config.store)], config.data, config.task))
         made = prepare_missing(config.store, plan.requests, preparation_display)
     emit(
         {
-            "task": task,
-            "space": space,
+            "task": config.task,
+            "space": config.space,
             "made": made,
             "seconds": time.monotonic() - began,
-            "artifacts": artifacts_of(store),
+            "artifacts": artifacts_of(config.store),
         },
         json,
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.options import Gpus, Json, OldOut, Predictors, Store, Watch, Workers, renamed_option
 from orchestrator.cli.output import emit, say, stages_display
 from orchestrator.predictors.decisions import RefreshRecord
 from orchestrator.predictors.generations import pooled_score
@@ -24,20 +25,22 @@ _SHOWN = 5  # suspects of a set
 
 
 def refresh(
-    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
-    out: Annotated[Path, typer.Option(help="folder of generations, reached by all nodes")] = Path("predictors"),
-    watch: Annotated[bool, typer.Option("--watch", help="again and again, until Ctrl-C")] = False,
-    every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 15.0,
-    workers: Annotated[int, typer.Option(help="processes that share each batch", min=1)] = 1,
-    gpus: Annotated[float, typer.Option(help="GPUs a worker, or a part of one", min=0)] = 0.0,
-    cpus: Annotated[float, typer.Option(help="cores a worker; 0: all there are", min=0)] = 0.0,
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout, with --watch one a line")] = False,
+    store: Store = "labels",
+    predictors: Predictors = Path("predictors"),
+    watch: Watch = False,
+    every: Annotated[float, typer.Option(help="Seconds between two checks of --watch.", min=0.1)] = 15.0,
+    workers: Workers = 1,
+    gpus: Gpus = 0.0,
+    cpus: Annotated[float, typer.Option(help="CPU cores per worker; 0: all cores of the cluster.", min=0)] = 0.0,
+    old_out: OldOut = None,
+    json: Json = False,
 ) -> None:
-    """Learn the labels that came since the champion did; a hold-out decides which of the two is used from now on."""
+    """Train the predictor on labels it has not seen; the new generation is used if it is no worse on a hold-out."""
+    folder = renamed_option("--out", old_out, "--predictors", predictors)
 
     def look() -> RefreshOutcome:
         with stages_display("learning") as show:
-            return refresh_once(store, out, on_ray(ResourceRequest(workers, gpus, cpus)), show, say)
+            return refresh_once(store, folder, on_ray(ResourceRequest(workers, gpus, cpus)), show, say)
 
     if watch:
         with suppress(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""`orchestrator status`: what the store holds, and how attempts ended."""
+"""`orchestrator status`: labels, attempts, failures, the predictor in use and the cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.campaign.reliability import spread
-from orchestrator.cli.output import clear_screen, emit, say
+from orchestrator.cli.options import Json, Predictors, Store, Watch
+from orchestrator.cli.output import clear_screen, emit, emit_rows, say
+from orchestrator.cli.tables import Column, flattened
 from orchestrator.predictors.generations import champion, pinned
 from orchestrator.predictors.refresh.history import hold_out_of, last_decision
 from orchestrator.ray_runtime.view import cluster_now
@@ -20,27 +22,64 @@ from orchestrator.store.delta import DeltaLabelStore
 
 
 def status(
-    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
-    predictors: Annotated[Path, typer.Option(help="folder of the predictor's generations")] = Path("predictors"),
-    watch: Annotated[bool, typer.Option("--watch", help="again and again, until Ctrl-C")] = False,
-    every: Annotated[float, typer.Option(help="seconds between two looks of --watch", min=0.1)] = 5.0,
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+    store: Store = "labels",
+    predictors: Predictors = Path("predictors"),
+    watch: Watch = False,
+    every: Annotated[float, typer.Option(help="Seconds between two reports of --watch.", min=0.1)] = 5.0,
+    json: Json = False,
 ) -> None:
-    """Labels by task and space with their reliability, attempts, recent failures, the predictor and the Ray cluster."""
+    """Show labels by task and space with their reliability, attempts, failures, the predictor and the Ray cluster."""
     opened = DeltaLabelStore(store)
     if opened.version() < 0:
-        say(f"--store {store}: there is none yet")
-    emit(describe(opened, store, predictors), json)
+        say(f"--store {store}: does not exist yet")
+    _print(describe(opened, store, predictors), json)
     with suppress(KeyboardInterrupt):
         while watch:
             time.sleep(every)
             document = describe(opened, store, predictors)
             clear_screen()
-            emit(document, json)
+            _print(document, json)
+
+
+_GROUPS = (
+    Column("task"),
+    Column("space"),
+    Column("fidelity"),
+    Column("labels"),
+    Column("lowest", rank=1),
+    Column("highest", rank=1),
+    Column("reliability spearman", "rank correlation of seeds", rank=2),
+    Column("reliability variance_ratio", "variance ratio", rank=3),
+    Column("recipe", rank=4),
+    Column("data", rank=5),
+)
+
+
+def _print(document: dict[str, Any], json: bool) -> None:
+    """The JSON document, or a table for each of its parts."""
+    if json:
+        emit(document, json)
+        return
+    parts = ("groups", "attempts", "recent_failures", "predictor", "cluster")
+    emit({name: value for name, value in document.items() if name not in parts}, json)
+    groups = [_group_names(group) | flattened(numbers) for group, numbers in document["groups"].items()]
+    emit_rows(groups, json, _GROUPS, "Labels")
+    attempts = [{"outcome": outcome, "attempts": count} for outcome, count in document["attempts"].items()]
+    emit_rows(attempts, json, title="Attempts")
+    if document["recent_failures"]:
+        emit_rows([{"message": message} for message in document["recent_failures"]], json, title="Recent failures")
+    emit(document["predictor"] or {"predictor": "none yet: make one with `orchestrator train`"}, json, "Predictor")
+    emit(document["cluster"] or {"cluster": "no Ray cluster is running"}, json, "Cluster")
+
+
+def _group_names(group: str) -> dict[str, str]:
+    """The columns of TASK/SPACE/FIDELITY/DATA/RECIPE; names of published data may have slashes."""
+    task, space, fidelity, *data, recipe = group.split("/")
+    return {"task": task, "space": space, "fidelity": fidelity, "data": "/".join(data), "recipe": recipe}
 
 
 def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str, Any]:
-    """The document `status` prints."""
+    """The document that `status --json` prints."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
     for row in opened.labels().select(columns).to_pylist():
@@ -62,7 +101,7 @@ def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str,
 
 
 def _predictor(folder: Path) -> dict[str, Any]:
-    """The generation in use, and what was last decided of a candidate; empty where there is none."""
+    """The generation in use and the last decision on a candidate; empty without a generation."""
     number = champion(folder)
     if number is None:
         return {}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import Gpus, Json, OldOut, Predictors, Store, Workers, renamed_option
 from orchestrator.cli.output import emit, emit_rows, say, stages_display
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
@@ -16,24 +17,28 @@ _COLUMNS = ("set", "tested", "spearman", "mae", "coverage")
 
 
 def train(
-    store: Annotated[str, typer.Option(help="folder or object-store URI")] = "labels",
-    model: Annotated[str, typer.Option(help="default, aiop or another that learns from other sets")] = "default",
-    out: Annotated[Path, typer.Option(help="folder of generations, reached by all nodes")] = Path("predictors"),
-    workers: Annotated[int, typer.Option(help="processes that share each batch", min=1)] = 1,
-    gpus: Annotated[float, typer.Option(help="GPUs a worker, or a part of one", min=0)] = 0.0,
-    seed: Annotated[int, typer.Option(help="of the starting weights and the order of learning")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+    store: Store = "labels",
+    model: Annotated[str, typer.Option(help="Model: default, aiop or another that learns across label sets.")] = (
+        "default"
+    ),
+    predictors: Predictors = Path("predictors"),
+    workers: Workers = 1,
+    gpus: Gpus = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and the data order.")] = 0,
+    old_out: OldOut = None,
+    json: Json = False,
 ) -> None:
-    """Train a predictor on all labels of a store; a tenth of the architectures is kept back to test it on."""
+    """Train a predictor on the labels of a store; a fixed tenth of the architectures is held out to test it."""
+    folder = renamed_option("--out", old_out, "--predictors", predictors)
     version = DeltaLabelStore(store).version()
     if version < 0:
-        raise ConfigError(f"--store {store}: it has no labels: make some with `orchestrator label` or `import`")
+        raise ConfigError(f"--store {store}: has no labels: make some with `orchestrator label` or `import`")
     # Torch and Ray take seconds to load; a wrong store does without.
     from orchestrator.predictors.training import Training, train_predictor
 
     began = time.monotonic()
     with stages_display("training") as show:
-        made, about = train_predictor(Training(store, version, model, seed, workers, gpus), out, show)
+        made, about = train_predictor(Training(store, version, model, seed, workers, gpus), folder, show)
     document = {
         "generation": str(made),
         "model": about["model"],
@@ -48,6 +53,6 @@ def train(
         return
     emit(document, json)
     if not about["hold_out"]:
-        say("no set has enough labels to keep some back and test on them")
+        say("no label set is large enough to hold some labels out: the predictor was not tested")
         return
     emit_rows([{name: row[name] for name in _COLUMNS} for row in about["hold_out"]], json)

@@ -30,7 +30,7 @@ class Command:
 
 def refresh_command(store: str, predictors: str, address: str) -> Command:
     """On the Ray at `address`, where it waits for room as long as labels take to end."""
-    arguments = ["refresh", "--store", store, "--out", predictors, "--cpus", f"{CPUS:g}", "--json"]
+    arguments = ["refresh", "--store", store, "--predictors", predictors, "--cpus", f"{CPUS:g}", "--json"]
     patience = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": f"{_LIMIT_S:g}"}
     return Command(arguments, {"RAY_ADDRESS": address} | patience)
 

@@ -45,7 +45,7 @@ CASES = [
     (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mnasnet, mobilenetv3, nasbench201"),
     (["--task", "seg", "--also", "det"], "--also det: training for seg does not answer it: only pano has companions"),
     (["--task", "pano", "--also", "pose"], "--also pose: training for pano does not answer it: choose from det, iseg"),
-    (["--task", "seg", "--train-json", "x.json"], "--train-json and --val-json: are for --data coco:DIR"),
+    (["--task", "seg", "--train-json", "x.json"], "--train-json and --val-json work with --data coco:DIR only"),
     (["--task", "det", "--data", "coco:/nowhere"], "/nowhere does not exist"),
     (["--task", "det", "--set", "head.width=17"], "multiple of 16"),
     (["--task", "seg", "--data", "shpaes"], "unknown data format 'shpaes': choose one of"),
@@ -55,12 +55,12 @@ CASES = [
     (["--task", "seg", "--num", "-4"], "--num:"),
     (
         ["--task", "seg", "--sample", "uniform", "--store", "/proc/labels"],
-        "label store /proc/labels: cannot be made (No such file or directory)",
+        "label store /proc/labels: cannot be created (No such file or directory)",
     ),
     (["--task", "seg", "--num", "20000", "--sample", "uniform"], "has only 15284 architectures"),
     (["--task", "seg", "--repeat", "0"], "--repeat:"),
     (["--task", "seg", "--save-images", "-1"], "--save-images:"),
-    (["--task", "seg", "--save-images", "1", "--store", "s3://b/l"], "--save-images: s3://b/l is no folder"),
+    (["--task", "seg", "--save-images", "1", "--store", "s3://b/l"], "--save-images: s3://b/l is not a local folder"),
     (["--task", "seg", "--data", "masks:/nowhere,ignore=-1"], "ignore=-1 is no class id"),
     (["--task", "seg", "--seed", "-1"], "--seed:"),
     (["--task", "seg", "--workers", "0"], "--workers:"),
@@ -72,7 +72,7 @@ CASES = [
     (["--task", "seg", "--fidelity", "published"], "--fidelity published: such labels are not made but read"),
     (
         ["--task", "seg", "--fidelity", "full", "--audit", "4"],
-        "--audit: compares a cheaper fidelity with full: add --fidelity shared",
+        "--audit compares a cheaper fidelity with full: add --fidelity shared",
     ),
     (["--task", "seg", "--audit", "-1"], "--audit: Input should be greater"),
     (["--task", "seg", "--space", "zoo"], "--space zoo: its networks share no weights: use --fidelity full"),
@@ -164,7 +164,7 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         (["--labels", "20,other"], "--labels 20,other: write numbers with commas between them, for example"),
         (["--labels", "-3"], "--labels -3: write numbers with commas"),
         (["--out", "report.pdf"], "--out report.pdf: name a file that ends in .md or .json"),
-        (["--out", "/nowhere/report.md"], "No such file or directory: name a file that can be written"),
+        (["--out", "/nowhere/report.md"], "No such file or directory: choose a writable file"),
         (["--split", "luck"], "--split luck: choose one of architecture, task, space"),
         (["--model", "oracle"], "unknown model oracle: choose one of flops, params, trees, gp, gnn, aiop"),
         ([], "--store: it has no labels with graphs: make some with"),
@@ -229,15 +229,15 @@ def test_a_file_of_results_that_cannot_be_taken(
     results.write_text("model,task,dataset,metric,value\ntimm:resnet18,cls,d,top1,nan\nresnet18,cls,d,top1,0.5\n")
     assert run(["import", str(results), "--store", store, "--json"], monkeypatch) == 1
     printed_ = capsys.readouterr()
-    assert "line 2: timm:resnet18: not taken: value nan is not finite" in printed_.err
-    assert "line 3: resnet18: not taken: model 'resnet18': write timm:..." in printed_.err
+    assert "line 2: timm:resnet18: skipped: value nan is not finite" in printed_.err
+    assert "line 3: resnet18: skipped: model 'resnet18': write timm:..." in printed_.err
     assert json.loads(printed_.out)["added"] == 0
 
 
 def test_a_generation_that_cannot_be_used(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    kept = tmp_path / "kept"
+    kept = tmp_path / "latest"
     write_generation(kept, {"model.a": np.zeros(8)}, {"model": "default", "sets": [], "learnt": {}, "few": []})
     weights, about = kept / "weights.safetensors", kept / "generation.json"
     whole, told = weights.read_bytes(), json.loads(about.read_text())
@@ -250,7 +250,7 @@ def test_a_generation_that_cannot_be_used(
     ]:
         weights.write_bytes(content)
         about.write_text(text)
-        assert run(["predict", "timm:resnet18", "--task", "cls", "--predictor", str(kept)], monkeypatch) == 2
+        assert run(["predict", "timm:resnet18", "--task", "cls", "--predictors", str(kept.parent)], monkeypatch) == 2
         printed = capsys.readouterr().err
         assert says in printed
         assert printed.count("\n") == 1

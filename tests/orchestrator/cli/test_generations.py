@@ -74,7 +74,12 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def test_the_list_has_generations_and_refused_candidates(program: Program, folder: Path) -> None:
-    for arguments in (["--json"], ["list", "--json"], ["--json", "list"], ["list", "--out", str(folder), "--json"]):
+    for arguments in (
+        ["--json"],
+        ["list", "--json"],
+        ["--json", "list"],
+        ["list", "--predictors", str(folder), "--json"],
+    ):
         code, rows, _ = program(*arguments)
         assert code == 0
         told = [(row["generation"], row["decision"], row["champion"], row["hold_out"]) for row in rows]
@@ -83,7 +88,7 @@ def test_the_list_has_generations_and_refused_candidates(program: Program, folde
     assert code == 0
     assert "keep" in table
     assert "worse" in table
-    assert program("--out", "nowhere", "--json")[:2] == (0, [])
+    assert program("--predictors", "nowhere", "--json")[:2] == (0, [])
 
 
 def test_two_are_compared_set_by_set(program: Program) -> None:
@@ -122,8 +127,11 @@ def test_back_to_the_champion_before(program: Program, folder: Path) -> None:
         (["pin", "9"], "generation 9 of predictors: does not exist; there are 1, 2"),
         (["pin", "3"], "generation 3 of predictors: does not exist"),  # refused, so it is not there
         (["compare", "1", "8"], "generation 8 of predictors: does not exist"),
-        (["--out", "nowhere", "pin", "1"], "generation 1 of nowhere: does not exist; there are none: make one with"),
-        (["--out", "nowhere", "rollback"], "there is no generation before this one"),
+        (
+            ["--predictors", "nowhere", "pin", "1"],
+            "generation 1 of nowhere: does not exist; there are none: make one with",
+        ),
+        (["--predictors", "nowhere", "rollback"], "there is no generation before this one"),
     ],
 )
 def test_mistakes_are_one_line(program: Program, arguments: list[str], says: str) -> None:

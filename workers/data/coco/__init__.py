@@ -1,1 +1,3 @@
 """`coco:DIR`: boxes, masks, joints and panoptic segments in COCO's JSON files."""
+
+from workers.data.coco import dataset  # noqa: F401 - registers the format

@@ -110,7 +110,7 @@ def test_an_unfinished_campaign_ends_its_refresh(program: Program) -> None:
 
 def test_the_command_waits_for_room_on_the_campaigns_ray() -> None:
     command = refresh_command("labels", "predictors", "1.2.3.4:6379")
-    assert command.arguments == ["refresh", "--store", "labels", "--out", "predictors", "--cpus", "1", "--json"]
+    assert command.arguments == ["refresh", "--store", "labels", "--predictors", "predictors", "--cpus", "1", "--json"]
     assert command.environment["RAY_ADDRESS"] == "1.2.3.4:6379"
     assert float(command.environment["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"]) > 600
 

@@ -1,0 +1,190 @@
+"""Tables for people: human numbers, columns chosen by the terminal's width, plain aligned text on a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Row = Mapping[str, Any]
+_GAP = 2  # blanks between two columns
+_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
+_COUNTS = frozenset({"flops", "params"})
+_SECONDS = frozenset({"seconds", "seconds_a_label"})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. rank: where the terminal is too narrow, columns of the highest rank are left out first."""
+
+    key: str
+    title: str = ""
+    rank: int = 0
+    show: Callable[[Any], str] | None = None
+
+    @property
+    def header(self) -> str:
+        """Its title, or its key in words."""
+        return self.title or self.key.replace("_", " ")
+
+    def cell(self, row: Row) -> str:
+        """The text of a row's value."""
+        value = row.get(self.key)
+        return human(self.key, value) if self.show is None or value is None else self.show(value)
+
+
+def si_number(value: float) -> str:
+    """Three digits and a unit: 69.2 M, 4.09 G; whole numbers below 1,000 as they are."""
+    for size, unit in _SI:
+        if abs(value) >= size * 0.9995:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{value:g}" if value == int(value) else _three_digits(value)
+
+
+def duration(seconds: float) -> str:
+    """0.84 s, 12.3 s, 4 min 10 s, 2 h 05 min."""
+    if seconds < 60:
+        return f"{_three_digits(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def human(key: str, value: Any) -> str:
+    """A value as people read it; `key` says what it counts."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        if key in _COUNTS:
+            return si_number(value)
+        if key in _SECONDS:
+            return duration(value)
+        return f"{value:,}" if isinstance(value, int) else _decimal(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {human(name, inner)}" for name, inner in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(human(key, item) for item in value) or "-"
+    return str(value)
+
+
+def print_table(console: Console, rows: Sequence[Row], columns: Sequence[Column], title: str = "") -> None:
+    """All rows under their headers; on a terminal only the columns that fit."""
+    if not console.is_terminal:
+        _print_plain(console, rows, columns, title)
+        return
+    shown = _fitting(rows, columns, console.width)
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column in shown:
+        numeric = any(isinstance(row.get(column.key), int | float) for row in rows)
+        table.add_column(Text(column.header), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(column.cell(row)) for column in shown))
+    console.print(table)
+    if hidden := [column.header for column in columns if column not in shown]:
+        console.print(Text(f"not shown: {', '.join(hidden)} (use a wider terminal or --json)", style="dim"))
+
+
+def print_fields(console: Console, fields: Row, title: str = "") -> None:
+    """One line a field. Nested values follow as tables of their own, each under its name."""
+    flat = {name: value for name, value in fields.items() if not _is_nested(value)}
+    if not console.is_terminal:
+        if title:
+            print(f"\n{title}", file=console.file)
+        for name, value in flat.items():
+            print(f"{name.replace('_', ' ')}: {human(name, value)}", file=console.file)
+    elif flat:
+        if title:
+            console.print(Text(f"\n{title}", style="bold"))
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in flat.items():
+            table.add_row(Text(name.replace("_", " ")), Text(human(name, value)))
+        console.print(table)
+    for name, value in fields.items():
+        if _is_nested(value):
+            _print_nested(console, name.replace("_", " "), value)
+
+
+def _print_nested(console: Console, title: str, value: Any) -> None:
+    """A mapping of mappings and a list of mappings are tables, a plain mapping is a list of fields."""
+    if not value:
+        return
+    if isinstance(value, list):
+        print_table(console, value, [Column(name) for name in value[0]], title)
+    elif all(isinstance(inner, Mapping) for inner in value.values()):
+        rows = [{"name": name, **flattened(inner)} for name, inner in value.items()]
+        print_table(console, rows, [Column(name) for name in rows[0]], title)
+    else:
+        print_fields(console, value, title)
+
+
+def flattened(row: Row) -> dict[str, Any]:
+    """The fields of nested mappings beside the others, under `outer inner`."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name} {inner}": content for inner, content in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return True
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _fitting(rows: Sequence[Row], columns: Sequence[Column], width: int) -> list[Column]:
+    """The columns that fit side by side, at least those of the lowest rank, in their order."""
+    shown = list(columns)
+    while _total_width(rows, shown) > width:
+        highest = max(column.rank for column in shown)
+        if highest == min(column.rank for column in shown):
+            break
+        shown.remove([column for column in shown if column.rank == highest][-1])
+    return shown
+
+
+def _total_width(rows: Sequence[Row], columns: Sequence[Column]) -> int:
+    return sum(_width(rows, column) + _GAP for column in columns)
+
+
+def _width(rows: Sequence[Row], column: Column) -> int:
+    return max([len(column.header), *(len(column.cell(row)) for row in rows)])
+
+
+def _print_plain(console: Console, rows: Sequence[Row], columns: Sequence[Column], title: str) -> None:
+    """Aligned columns without a box, none left out."""
+    if title:
+        print(f"\n{title}", file=console.file)
+    widths = [_width(rows, column) for column in columns]
+    for cells in ([column.header for column in columns], *([column.cell(row) for column in columns] for row in rows)):
+        line = (" " * _GAP).join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(line.rstrip(), file=console.file)
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits without an exponent."""
+    return f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}" if abs(value) < 99.95 else f"{value:.0f}"
+
+
+def _decimal(value: float) -> str:
+    """Three decimals, for scores between 0 and 1 and what is of their size; more digits where these would be zeros."""
+    if value != value:  # NaN
+        return "-"
+    return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 1000 else f"{value:.3g}"
