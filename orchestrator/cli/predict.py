@@ -27,7 +27,9 @@ def predict(
     generation: Annotated[
         int | None, typer.Option(help="Number of the generation; by default the one in use.", min=1)
     ] = None,
-    old_predictor: Annotated[Path | None, typer.Option("--predictor", hidden=True, help="Deprecated: use --predictors.")] = None,
+    old_predictor: Annotated[
+        Path | None, typer.Option("--predictor", hidden=True, help="Deprecated: use --predictors.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Predict mean and standard deviation of each network's label, in the task's metric, with FLOPs and parameters."""
@@ -37,9 +39,9 @@ def predict(
     else:  # named the folder of one generation
         folder = renamed_option("--predictor", old_predictor, "--predictors and --generation", predictors)
     # Torch takes seconds to load; a missing predictor is reported without it.
-    from predictor.generation import read_about
+    from predictor.generation import read_metadata
 
-    read_about(folder)
+    read_metadata(folder)
     from orchestrator.published.named_networks import open_model
     from predictor import Predictor
     from predictor.graph import trace
