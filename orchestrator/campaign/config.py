@@ -54,7 +54,7 @@ class CampaignConfig(BaseModel):
         default=0, ge=0, description="Number of pictures of predictions to save per label, in STORE/_images."
     )
     refresh_every: int = Field(
-        default=0, ge=0, description="Refresh the predictor after so many new labels, in the background; 0: never."
+        default=0, ge=0, description="Refresh the predictor in the background after this many new labels; 0: never."
     )
     predictors: str = Field(
         default="predictors", description="Folder of the predictor's generations; all nodes must reach it."

@@ -73,7 +73,7 @@ def compare_(
 
 @app.command("pin")
 def pin_(ctx: typer.Context, number: Number, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
-    """Use this generation until `unpin`, whatever newer ones there are."""
+    """Use this generation until `unpin`, even if newer ones are better."""
     root, as_json = _given(ctx, folder, old_out, json)
     pin(_existing(root, number))
     emit({"champion": number, "pinned": number}, as_json)

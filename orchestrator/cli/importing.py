@@ -50,8 +50,8 @@ def _import_store(source: str, store: str, json: bool) -> None:
         raise ConfigError(f"{source}: holds no labels: name a label store or a CSV file")
     with counting_display("labels copied") as show:
         outcome = copy_labels(other, labels, show)
-    told = {"seconds": time.monotonic() - began, "store": store, "version": labels.version()}
-    emit({"source": source, **asdict(outcome), **told}, json)
+    ended = {"seconds": time.monotonic() - began, "store": store, "version": labels.version()}
+    emit({"source": source, **asdict(outcome), **ended}, json)
 
 
 def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:

@@ -133,7 +133,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _parsed(model: type[BaseModel], given: dict[str, Any]) -> dict[str, Any]:
-    """FIELD=VALUE lists as mappings; the other values as they were given."""
+    """FIELD=VALUE lists as mappings; other values unchanged."""
     return {
         name: recipe_overrides(value) if get_origin(model.model_fields[name].annotation) is dict else value
         for name, value in given.items()

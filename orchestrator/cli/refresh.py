@@ -1,4 +1,4 @@
-"""`orchestrator refresh`: the predictor learns what is new, and takes the champion's place if that does it good."""
+"""`orchestrator refresh`: train the predictor on new labels and replace the champion if a hold-out allows it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator.predictors.refresh.run import refresh as refresh_once
 from orchestrator.ray_runtime.train_job import ResourceRequest
 from predictor.errors import AIOPError
 
-_SHOWN = 5  # suspects of a set
+_SHOWN = 5  # outliers named per label set
 
 
 def refresh(
@@ -38,39 +38,39 @@ def refresh(
     """Train the predictor on labels it has not seen; the new generation is used if it is no worse on a hold-out."""
     folder = renamed_option("--out", old_out, "--predictors", predictors)
 
-    def look() -> RefreshOutcome:
-        with stages_display("learning") as show:
+    def refresh_now() -> RefreshOutcome:
+        with stages_display("training") as show:
             return refresh_once(store, folder, on_ray(ResourceRequest(workers, gpus, cpus)), show, say)
 
     if watch:
         with suppress(KeyboardInterrupt):
-            _watch(look, every, json)
+            _watch(refresh_now, every, json)
         return
-    outcome = look()
-    _tell_suspects(outcome)
-    emit(described(outcome), json)
+    outcome = refresh_now()
+    _report_outliers(outcome)
+    emit(describe_outcome(outcome), json)
 
 
-def _watch(look: Callable[[], RefreshOutcome], every: float, json: bool) -> None:
-    """What goes wrong is said once, and tried again: a store may be out of reach for a while."""
-    said = ""
+def _watch(refresh_now: Callable[[], RefreshOutcome], every: float, json: bool) -> None:
+    """Refresh again and again. An error is printed once and retried, because a store may be unreachable for a while."""
+    printed = ""
     while True:
         try:
-            outcome = look()
+            outcome = refresh_now()
             text = outcome.reason if isinstance(outcome, NothingToDo) else ""
         except AIOPError as error:
             outcome, text = None, f"error: {error}"
-        if text and text != said:
+        if text and text != printed:
             say(text)
-        said = text
+        printed = text
         if outcome is not None and not isinstance(outcome, NothingToDo):
-            _tell_suspects(outcome)
-            emit(described(outcome), json)
+            _report_outliers(outcome)
+            emit(describe_outcome(outcome), json)
         time.sleep(every)
 
 
-def described(outcome: RefreshOutcome) -> dict[str, Any]:
-    """The document that tells of one refresh. decision: nothing, first, promote or keep."""
+def describe_outcome(outcome: RefreshOutcome) -> dict[str, Any]:
+    """The document that describes one refresh. decision: nothing, first, promote or keep."""
     if isinstance(outcome, NothingToDo):
         return {"decision": "nothing", "reason": outcome.reason, "generation": outcome.champion}
     if isinstance(outcome, RefreshRecord):
@@ -87,19 +87,19 @@ def described(outcome: RefreshOutcome) -> dict[str, Any]:
             "hold_out_of_champion": pooled["champion"] if pooled else None,
             "seconds": outcome.seconds,
         }
-    about = outcome.about
+    metadata = outcome.metadata
     return {
         "decision": "first",
         "reason": "there was no champion",
         "generation": outcome.generation,
-        "version": about["version"],
-        "new_labels": about["labels"],
-        "hold_out": pooled_score(about["hold_out"]),
+        "version": metadata.version,
+        "new_labels": metadata.labels,
+        "hold_out": pooled_score(metadata.hold_out),
     }
 
 
-def _tell_suspects(outcome: RefreshOutcome) -> None:
+def _report_outliers(outcome: RefreshOutcome) -> None:
     if isinstance(outcome, RefreshRecord):
         for name, found in outcome.suspects.items():
-            some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-            say(f"{name}: {len(found)} new labels are far from what generation {outcome.champion} expects: {some}")
+            names = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+            say(f"{name}: {len(found)} new labels are outliers to generation {outcome.champion}: {names}")

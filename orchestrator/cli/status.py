@@ -105,9 +105,9 @@ def _predictor(folder: Path) -> dict[str, Any]:
     number = champion(folder)
     if number is None:
         return {}
-    told: dict[str, Any] = {"generation": number, "hold_out": hold_out_of(folder, number)}
+    fields: dict[str, Any] = {"generation": number, "hold_out": hold_out_of(folder, number)}
     if pinned(folder) is not None:
-        told["pinned"] = True
+        fields["pinned"] = True
     if last := last_decision(folder):
-        told["last_decision"] = f"{last.decision} {last.number} ({last.reason})"
-    return told
+        fields["last_decision"] = f"{last.decision} {last.number} ({last.reason})"
+    return fields

@@ -29,7 +29,7 @@ class Column:
 
     @property
     def header(self) -> str:
-        """Its title, or its key in words."""
+        """Its title, or its key without underscores."""
         return self.title or self.key.replace("_", " ")
 
     def cell(self, row: Row) -> str:
@@ -39,7 +39,7 @@ class Column:
 
 
 def si_number(value: float) -> str:
-    """Three digits and a unit: 69.2 M, 4.09 G; whole numbers below 1,000 as they are."""
+    """Three digits and a unit: 69.2 M, 4.09 G; whole numbers below 1,000 unchanged."""
     for size, unit in _SI:
         if abs(value) >= size * 0.9995:
             return f"{_three_digits(value / size)} {unit}"
@@ -133,7 +133,7 @@ def _print_nested(console: Console, title: str, value: Any) -> None:
 
 
 def flattened(row: Row) -> dict[str, Any]:
-    """The fields of nested mappings beside the others, under `outer inner`."""
+    """The row with the fields of nested mappings moved up, named `outer inner`."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping):

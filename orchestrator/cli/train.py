@@ -12,6 +12,7 @@ from orchestrator.cli.options import Gpus, Json, OldOut, Predictors, Store, Work
 from orchestrator.cli.output import emit, emit_rows, say, stages_display
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
+from predictor.metadata import hold_out_to_json
 
 _COLUMNS = ("set", "tested", "spearman", "mae", "coverage")
 
@@ -38,21 +39,22 @@ def train(
 
     began = time.monotonic()
     with stages_display("training") as show:
-        made, about = train_predictor(Training(store, version, model, seed, workers, gpus), folder, show)
+        made, metadata = train_predictor(Training(store, version, model, seed, workers, gpus), folder, show)
     document = {
         "generation": str(made),
-        "model": about["model"],
+        "model": metadata.model,
         "store": store,
         "version": version,
-        "labels": about["labels"],
-        "sets": len(about["sets"]),
+        "labels": metadata.labels,
+        "sets": len(metadata.sets),
         "seconds": time.monotonic() - began,
     }
+    rows = hold_out_to_json(metadata.hold_out)
     if json:
-        emit(document | {"hold_out": about["hold_out"]}, json)
+        emit(document | {"hold_out": rows}, json)
         return
     emit(document, json)
-    if not about["hold_out"]:
+    if not rows:
         say("no label set is large enough to hold some labels out: the predictor was not tested")
         return
-    emit_rows([{name: row[name] for name in _COLUMNS} for row in about["hold_out"]], json)
+    emit_rows([{name: row[name] for name in _COLUMNS} for row in rows], json)

@@ -19,7 +19,8 @@ from torch import nn
 
 from orchestrator.cli import status
 from orchestrator.cli.app import app, main
-from predictor.generation import write_generation
+from predictor.generation import Generation, write_generation
+from predictor.metadata import GenerationMetadata
 
 FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "v1"
 
@@ -217,7 +218,7 @@ def test_a_network_that_gives_no_graph(
     assert json.loads(capsys.readouterr().out)["operations"]["other"] == 1
 
 
-def test_a_file_of_results_that_cannot_be_taken(
+def test_a_results_file_with_errors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     results, store = tmp_path / "results.csv", str(tmp_path / "store")
@@ -234,19 +235,19 @@ def test_a_file_of_results_that_cannot_be_taken(
     assert json.loads(printed_.out)["added"] == 0
 
 
-def test_a_generation_that_cannot_be_used(
+def test_an_unusable_generation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     kept = tmp_path / "latest"
-    write_generation(kept, {"model.a": np.zeros(8)}, {"model": "default", "sets": [], "learnt": {}, "few": []})
+    write_generation(kept, Generation(GenerationMetadata(model="default"), {}, [], {"model.a": np.zeros(8)}))
     weights, about = kept / "weights.safetensors", kept / "generation.json"
-    whole, told = weights.read_bytes(), json.loads(about.read_text())
+    whole, stored = weights.read_bytes(), json.loads(about.read_text())
     flipped = whole[:-1] + bytes([whole[-1] ^ 1])
     for content, text, says in [
-        (flipped, json.dumps(told), "weights.safetensors is not as it was written: restore it, or train it anew"),
-        (whole, json.dumps(told | {"format": 99}), "of format 99, this version reads 1: train it anew"),
-        (whole, json.dumps(told | {"reads": "0"}), "learnt from graphs of another version: train it anew"),
-        (whole, json.dumps(told)[:-9], "generation.json cannot be read"),
+        (flipped, json.dumps(stored), "weights.safetensors: checksum mismatch: restore it, or train it again"),
+        (whole, json.dumps(stored | {"format": 99}), "has format 99, this version reads 1: train it again"),
+        (whole, json.dumps(stored | {"reads": "0"}), "trained on graphs of another version: train it again"),
+        (whole, json.dumps(stored)[:-9], "generation.json cannot be read"),
     ]:
         weights.write_bytes(content)
         about.write_text(text)
@@ -277,7 +278,7 @@ def test_a_wrong_configuration_file_is_one_line(
     assert printed.count("\n") == 1
 
 
-def test_the_command_line_wins_over_the_file(
+def test_the_command_line_overrides_the_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "campaign.yaml").write_text("task: seg\nspace: nowhere\nnum: 0")
@@ -324,7 +325,7 @@ def test_labels_and_status_read_a_frozen_store(
 
 
 def masks(folder: Path, *, label: int = 1, annotate: bool = True, val: int = 1) -> str:
-    """A tiny data set with two classes, with what is asked wrong."""
+    """A tiny data set with two classes and the requested mistake."""
     for split, count in (("train", 2), ("val", val)):
         for kind in ("images", "annotations"):
             (folder / kind / split).mkdir(parents=True)
@@ -344,7 +345,7 @@ def masks(folder: Path, *, label: int = 1, annotate: bool = True, val: int = 1) 
         ({"val": 0}, "val"),
     ],
 )
-def test_wrong_data_is_told_before_any_worker_starts(
+def test_wrong_data_is_reported_before_any_worker_starts(
     wrong: dict[str, int],
     says: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -369,7 +370,7 @@ def test_wrong_data_is_told_before_any_worker_starts(
         ("cls", f"imagefolder:{Path(__file__)}", "is a file"),
     ],
 )
-def test_data_that_is_not_there(
+def test_missing_data(
     task: str, spec: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["label", "--task", task, "--data", spec], monkeypatch) == 2

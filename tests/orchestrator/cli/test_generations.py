@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from orchestrator.cli.app import main
-from orchestrator.cli.refresh import described
+from orchestrator.cli.refresh import describe_outcome
 from orchestrator.cli.status import describe
 from orchestrator.predictors.decisions import RefreshRecord, write_record
 from orchestrator.predictors.generations import publish
 from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.store.delta import DeltaLabelStore
-from predictor.generation import write_generation
+from predictor.generation import Generation, write_generation
+from predictor.metadata import GenerationMetadata, HoldOutScores
 
 Program = Callable[..., tuple[int, Any, str]]
 
@@ -34,7 +35,7 @@ RECORD = RefreshRecord(
     labels=50,
     suspects={"s/seg/d": ["a"]},
     figures={"pooled": {"champion": 0.8, "candidate": 0.9}},
-    hold_out=[{"set": "s/seg/d", "task": "seg", "tested": 20, "spearman": 0.9}],
+    hold_out=(HoldOutScores(set_name="s/seg/d", task="seg", tested=20, spearman=0.9),),
     seconds=12.0,
     candidate="_training/refresh-x",
     done=True,
@@ -46,9 +47,11 @@ def folder(tmp_path: Path) -> Path:
     """Trained, refreshed, and a candidate that was refused."""
     out = tmp_path / "predictors"
     for number, score in ((1, 0.8), (2, 0.9)):
-        hold_out = [{"set": "s/seg/d", "task": "seg", "tested": 10 * number, "spearman": score}]
-        about = {"made": "2026-01-01T00:00:00+00:00", "version": 3, "labels": 100, "hold_out": hold_out}
-        write_generation(out / f"{number:06d}", {"a": np.zeros(1)}, about)
+        hold_out = HoldOutScores(set_name="s/seg/d", task="seg", tested=10 * number, spearman=score)
+        metadata = GenerationMetadata(
+            model="default", made="2026-01-01T00:00:00+00:00", version=3, labels=100, hold_out=(hold_out,)
+        )
+        write_generation(out / f"{number:06d}", Generation(metadata, {}, [], {"a": np.zeros(1)}))
     publish(out / "000002")
     write_record(out, RECORD)
     refused = dataclasses.replace(RECORD, number=3, champion=2, decision="keep", reason="worse, and not by chance")
@@ -82,8 +85,8 @@ def test_the_list_has_generations_and_refused_candidates(program: Program, folde
     ):
         code, rows, _ = program(*arguments)
         assert code == 0
-        told = [(row["generation"], row["decision"], row["champion"], row["hold_out"]) for row in rows]
-        assert told == [(1, "train", False, 0.8), (2, "promote", True, 0.9), (3, "keep", False, 0.9)]
+        document = [(row["generation"], row["decision"], row["champion"], row["hold_out"]) for row in rows]
+        assert document == [(1, "train", False, 0.8), (2, "promote", True, 0.9), (3, "keep", False, 0.9)]
     code, table, _ = program()
     assert code == 0
     assert "keep" in table
@@ -91,7 +94,7 @@ def test_the_list_has_generations_and_refused_candidates(program: Program, folde
     assert program("--predictors", "nowhere", "--json")[:2] == (0, [])
 
 
-def test_two_are_compared_set_by_set(program: Program) -> None:
+def test_two_generations_are_compared_by_label_set(program: Program) -> None:
     code, rows, _ = program("compare", "1", "2", "--json")
     assert code == 0
     assert [row["set"] for row in rows] == ["s/seg/d", "all"]
@@ -105,7 +108,7 @@ def test_two_are_compared_set_by_set(program: Program) -> None:
     }
 
 
-def test_a_pin_holds_until_it_is_taken_away(program: Program, folder: Path) -> None:
+def test_a_pin_holds_until_unpin(program: Program, folder: Path) -> None:
     assert program("pin", "1", "--json")[:2] == (0, {"champion": 1, "pinned": 1})
     assert (folder / "latest").resolve().name == "000001"
     rows = program("--json")[1]
@@ -113,7 +116,7 @@ def test_a_pin_holds_until_it_is_taken_away(program: Program, folder: Path) -> N
     assert program("unpin", "--json")[:2] == (0, {"champion": 1, "pinned": None})
 
 
-def test_back_to_the_champion_before(program: Program, folder: Path) -> None:
+def test_rollback_uses_the_previous_champion(program: Program, folder: Path) -> None:
     assert program("rollback", "--json")[:2] == (0, {"champion": 1, "pinned": 1})
     code, _, said = program("rollback")
     assert code == 2
@@ -134,21 +137,21 @@ def test_back_to_the_champion_before(program: Program, folder: Path) -> None:
         (["--predictors", "nowhere", "rollback"], "there is no generation before this one"),
     ],
 )
-def test_mistakes_are_one_line(program: Program, arguments: list[str], says: str) -> None:
+def test_user_errors_are_one_line(program: Program, arguments: list[str], says: str) -> None:
     code, _, said = program(*arguments)
     assert code == 2
     assert says in said
     assert said.count("\n") == 1
 
 
-def test_what_cannot_be_read_is_listed_as_damaged(program: Program, folder: Path) -> None:
+def test_an_unreadable_generation_is_listed_as_damaged(program: Program, folder: Path) -> None:
     (folder / "_decisions" / "000003.json").write_text("{")
     (folder / "000001" / "generation.json").write_text("{")
     rows = program("--json")[1]
     assert [(row["generation"], row["decision"]) for row in rows] == [(1, "damaged"), (2, "promote")]
 
 
-def test_status_tells_of_the_predictor(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_shows_the_predictor(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.cli.status.cluster_now", dict)
     opened = DeltaLabelStore(tmp_path / "labels")
     assert describe(opened, "labels", tmp_path / "nowhere")["predictor"] == {}
@@ -159,11 +162,11 @@ def test_status_tells_of_the_predictor(folder: Path, tmp_path: Path, monkeypatch
     }
 
 
-def test_a_refresh_is_told_in_one_document() -> None:
-    told = described(RECORD)
-    assert (told["decision"], told["generation"], told["candidate"]) == ("promote", 2, 2)
-    assert told["suspects"] == {"s/seg/d": 1}
-    assert (told["hold_out"], told["hold_out_of_champion"]) == (0.9, 0.8)
-    kept = described(dataclasses.replace(RECORD, decision="keep", figures=None))
+def test_a_refresh_is_one_document() -> None:
+    document = describe_outcome(RECORD)
+    assert (document["decision"], document["generation"], document["candidate"]) == ("promote", 2, 2)
+    assert document["suspects"] == {"s/seg/d": 1}
+    assert (document["hold_out"], document["hold_out_of_champion"]) == (0.9, 0.8)
+    kept = describe_outcome(dataclasses.replace(RECORD, decision="keep", figures=None))
     assert (kept["generation"], kept["hold_out_of_champion"]) == (1, None)
-    assert described(NothingToDo("why", 4)) == {"decision": "nothing", "reason": "why", "generation": 4}
+    assert describe_outcome(NothingToDo("why", 4)) == {"decision": "nothing", "reason": "why", "generation": 4}

@@ -1,4 +1,4 @@
-"""What a campaign says of itself where there is no terminal."""
+"""Progress of a campaign without a terminal."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`refresh --watch` goes on whatever goes wrong, says each trouble once, and tells of what was decided."""
+"""`refresh --watch` continues after errors, prints each one once, and prints every decision."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from orchestrator.cli import refresh as module
 from orchestrator.errors import ConfigError, RefreshError
 from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.predictors.refresh.run import Trained
+from predictor.metadata import GenerationMetadata
 
 
-def test_watch_outlives_trouble(
+def test_watch_continues_after_errors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    about = {"version": 3, "labels": 9, "hold_out": []}
+    metadata = GenerationMetadata(model="default", version=3, labels=9)
     outcomes = iter(
         [
             ConfigError("another one writes"),
             ConfigError("another one writes"),
-            Trained(1, about),
+            Trained(1, metadata),
             NothingToDo("no label is newer", 1),
             NothingToDo("no label is newer", 1),
             RefreshError("it failed"),
-            Trained(2, about),
+            Trained(2, metadata),
         ]
     )
 

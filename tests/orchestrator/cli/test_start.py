@@ -1,4 +1,4 @@
-"""The program starts fast: what only a campaign needs is not loaded before one is asked for."""
+"""The program starts fast: libraries that only some commands need are loaded by these."""
 
 import subprocess
 import sys

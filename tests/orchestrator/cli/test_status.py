@@ -1,4 +1,4 @@
-"""`status --watch` looks again until it is interrupted."""
+"""`status --watch` repeats until it is interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.store.delta import DeltaLabelStore
 from tests.support.store_reports import report
 
 
-def test_watch_shows_what_has_come_since(
+def test_watch_shows_new_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, looks = DeltaLabelStore(tmp_path), 0
