@@ -61,7 +61,7 @@ def human(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        if key in _COUNTS:
+        if key in _COUNTS and abs(value) >= 1:  # a score of FLOPs or parameters is below 1
             return si_number(value)
         if key in _SECONDS:
             return duration(value)
@@ -79,9 +79,9 @@ def print_table(console: Console, rows: Sequence[Row], columns: Sequence[Column]
         _print_plain(console, rows, columns, title)
         return
     shown = _fitting(rows, columns, console.width)
+    if title:
+        console.print(Text(f"\n{title}", style="bold"))
     table = Table(
-        title=title or None,
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
