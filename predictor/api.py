@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictor.features.graph_pool import GraphPool
 from predictor.features.nodes import PackedGraphs
-from predictor.generation import read_generation, write_generation
+from predictor.generation import Generation, read_generation, write_generation
 from predictor.graph.structure import Graph
 from predictor.label_set import LabelSet
+from predictor.metadata import GenerationMetadata
 from predictor.models import Model, ModelError, Prediction, get_model
 from predictor.models.base import MIN_SUPPORT, Arrays, strip_prefix
 
@@ -30,11 +32,13 @@ _OWN = "adapted"  # data of labels that came with no name
 class Predictor:
     """What a generation has learnt, and the few labels it was adapted to since.
 
-    about: of the generation: model, sets, store and version it learnt from, hold-out report.
+    metadata: of the generation it was trained or loaded as.
     """
 
-    def __init__(self, model: Model, about: dict[str, Any], support: Mapping[_Asked, LabelSet] | None = None) -> None:
-        self._model, self.about, self._few = model, about, dict(support or {})
+    def __init__(
+        self, model: Model, metadata: GenerationMetadata, support: Mapping[_Asked, LabelSet] | None = None
+    ) -> None:
+        self._model, self.metadata, self._few = model, metadata, dict(support or {})
         self._adapted_to: _Adapted | None = None
 
     @classmethod
@@ -42,12 +46,13 @@ class Predictor:
         """A generation from its folder. Raises GenerationError, in one line, for a folder that is none, is of another
         version, or was changed since it was written.
         """
-        arrays, about = read_generation(Path(folder))
-        model = get_model(about["model"]).restore(strip_prefix(arrays, "model."), about["learnt"])
+        generation = read_generation(Path(folder))
+        arrays, metadata = generation.arrays, generation.metadata
+        model = get_model(metadata.model).restore(strip_prefix(arrays, "model."), generation.model_state)
         support = {}
-        for number, told in enumerate(about["few"]):
-            support[told["task"], told["data"]] = _restored(strip_prefix(arrays, f"few.{number}."), told)
-        return cls(model, about, support)
+        for number, entry in enumerate(generation.support):
+            support[entry["task"], entry["data"]] = _restored(strip_prefix(arrays, f"few.{number}."), entry)
+        return cls(model, metadata, support)
 
     def save(self, folder: str | Path) -> None:
         """Write it as a generation, whole or not at all. Raises GenerationError where that is not possible."""
@@ -57,15 +62,15 @@ class Predictor:
         for number, labels in enumerate(self._few.values()):
             kept |= {f"few.{number}.{name}": value for name, value in _arrays(labels).items()}
             support.append({"name": labels.name, "task": labels.task, "data": labels.data})
-        about = {name: value for name, value in self.about.items() if name not in ("format", "reads", "sha256")}
-        write_generation(Path(folder), kept, about | {"model": self._model.name, "learnt": learnt, "few": support})
+        metadata = replace(self.metadata, model=self._model.name)
+        write_generation(Path(folder), Generation(metadata, learnt, support, kept))
 
     @property
     def known(self) -> list[_Asked]:
         """(task, data) of what it can predict in the task's metric, those with most labels first."""
         counts = Counter[_Asked]()
-        for one in self.about["sets"]:
-            counts[one["task"], one["data"]] += one["labels"]
+        for learned in self.metadata.sets:
+            counts[learned.task, learned.data] += learned.labels
         return list(dict.fromkeys([*self._few, *(asked for asked, _ in counts.most_common())]))
 
     def predict(self, graphs: Sequence[Graph], task: str, data: str | None = None) -> Prediction:
@@ -100,22 +105,22 @@ class Predictor:
             raise ModelError(f"adapt: needs at least {MIN_SUPPORT} labels, all of them finite numbers")
         pool, names = GraphPool.of(graphs), np.array([f"few-{number}" for number in range(len(graphs))])
         labels = LabelSet(f"{task}/{data}", "", task, data, names, measured, np.arange(len(pool)), pool)
-        return Predictor(copy.copy(self._model), self.about, {(task, data): labels} | self._few)
+        return Predictor(copy.copy(self._model), self.metadata, {(task, data): labels} | self._few)
 
     def update(
         self,
         sets: Sequence[LabelSet],
         fresh: Sequence[NDArray[np.bool_]],
-        about: dict[str, Any],
+        metadata: GenerationMetadata,
         checkpointer: Checkpointer,
     ) -> Predictor:
         """Another predictor, which has learnt from labels that came since, too.
 
-        sets, fresh: as `Model.update` takes them. about: of the new one. journal: to resume from.
+        sets, fresh: as `Model.update` takes them. metadata: of the new predictor. checkpointer: to resume from.
         """
         model = copy.deepcopy(self._model)
         model.update(sets, fresh, checkpointer)
-        return Predictor(model, about, self._few)
+        return Predictor(model, metadata, self._few)
 
     def _data_of(self, task: str, data: str | None) -> str:
         found = [of for known, of in self.known if known == task]

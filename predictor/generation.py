@@ -1,14 +1,13 @@
-"""A predictor on disk: a folder with its numbers, as safetensors, and what they mean, as JSON.
+"""A predictor on disk: a folder with its arrays, as safetensors, and a description, as JSON.
 
-A folder is written under another name and renamed when complete, so whoever reads finds all of it or nothing.
+The folder appears complete or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,74 +15,99 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from predictor.atomic_write import write_folder
 from predictor.errors import AIOPError
 from predictor.features.nodes import NODE_FEATURES
 from predictor.features.statistics import STATISTICS
 from predictor.graph.vocabulary import OPS, VERSION
 from predictor.label_set import PROXIES
+from predictor.metadata import GenerationMetadata
 
 if TYPE_CHECKING:  # it loads torch
-    from predictor.models.base import Arrays, State
+    from predictor.models.base import Arrays
 
 FORMAT = 1
-_WEIGHTS, _ABOUT = "weights.safetensors", "generation.json"
+_WEIGHTS, _DESCRIPTION = "weights.safetensors", "generation.json"
 
 
 class GenerationError(AIOPError):
-    """A folder that holds no predictor which can be used."""
+    """A folder that holds no usable predictor."""
 
 
-def write_generation(folder: Path, arrays: Arrays, about: dict[str, Any]) -> None:
-    """about: what JSON can hold. Raises GenerationError where the folder exists or cannot be written."""
-    if folder.exists():
-        raise GenerationError(f"predictor {folder}: exists: choose another name")
-    weights = save_tensors({name: value.copy(order="C") for name, value in arrays.items()})
-    told = {"format": FORMAT, "reads": reads(), "sha256": hashlib.sha256(weights).hexdigest(), **about}
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """The content of a generation's folder.
+
+    model_state: what the model keeps as JSON, stored as "learnt". support: name, task and data of each support set,
+    stored as "few". arrays: of the model and the support sets, by name.
+    """
+
+    metadata: GenerationMetadata
+    model_state: dict[str, Any]
+    support: list[dict[str, str]]
+    arrays: Arrays
+
+
+def write_generation(folder: Path, generation: Generation) -> None:
+    """Write a new folder. Raises GenerationError if it exists or cannot be written."""
+    weights = save_tensors({name: value.copy(order="C") for name, value in generation.arrays.items()})
+    description = {"format": FORMAT, "reads": input_version(), "sha256": hashlib.sha256(weights).hexdigest()}
+    description |= generation.metadata.to_json()
+    description |= {"learnt": generation.model_state, "few": generation.support}
     try:
-        partial.mkdir(parents=True)
-        for name, content in ((_WEIGHTS, weights), (_ABOUT, json.dumps(told, indent=1).encode())):
-            with (partial / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        partial.rename(folder)
+        write_folder(folder, {_WEIGHTS: weights, _DESCRIPTION: json.dumps(description, indent=1).encode()})
+    except FileExistsError:
+        raise GenerationError(f"predictor {folder}: exists: choose another name") from None
     except OSError as error:
         raise GenerationError(f"predictor {folder}: cannot be written ({error.strerror or error})") from None
 
 
-def read_generation(folder: Path) -> State:
-    """What `write_generation` was given, the JSON with what it added. Raises GenerationError."""
-    about = read_about(folder)
+def read_generation(folder: Path) -> Generation:
+    """Read what `write_generation` wrote. Raises GenerationError."""
+    description = _read_description(folder)
+    metadata = _metadata(folder, description)
     try:
         weights = (folder / _WEIGHTS).read_bytes()
     except OSError as error:
-        raise GenerationError(f"predictor {folder}: {_WEIGHTS}: {error.strerror or error}: train it anew") from None
-    if hashlib.sha256(weights).hexdigest() != about.get("sha256"):
-        raise GenerationError(f"predictor {folder}: {_WEIGHTS} is not as it was written: restore it, or train it anew")
+        raise GenerationError(f"predictor {folder}: {_WEIGHTS}: {error.strerror or error}: train it again") from None
+    if hashlib.sha256(weights).hexdigest() != description.get("sha256"):
+        raise GenerationError(f"predictor {folder}: {_WEIGHTS}: checksum mismatch: restore it, or train it again")
     try:
-        return load_tensors(weights), about
+        arrays = load_tensors(weights)
     except SafetensorError as error:
-        raise GenerationError(f"predictor {folder}: {_WEIGHTS}: {error}: train it anew") from None
+        raise GenerationError(f"predictor {folder}: {_WEIGHTS}: {error}: train it again") from None
+    return Generation(metadata, description["learnt"], description["few"], arrays)
 
 
-def read_about(folder: Path) -> dict[str, Any]:
-    """The JSON alone. Raises GenerationError, also for what another version of this program has written."""
+def read_metadata(folder: Path) -> GenerationMetadata:
+    """Read the metadata alone. Raises GenerationError, also for another version's format or graphs."""
+    return _metadata(folder, _read_description(folder))
+
+
+def _metadata(folder: Path, description: dict[str, Any]) -> GenerationMetadata:
     try:
-        about = json.loads((folder / _ABOUT).read_text())
+        return GenerationMetadata.from_json(description)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise GenerationError(f"predictor {folder}: {_DESCRIPTION}: {reason}: train it again") from None
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / _DESCRIPTION).read_text())
     except FileNotFoundError:
-        raise GenerationError(f"predictor {folder}: there is none: make one with `orchestrator train`") from None
+        raise GenerationError(f"predictor {folder}: does not exist: make one with `orchestrator train`") from None
     except (OSError, ValueError) as error:
-        raise GenerationError(f"predictor {folder}: {_ABOUT} cannot be read ({error}): train it anew") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        found = about.get("format") if isinstance(about, dict) else None
-        raise GenerationError(f"predictor {folder}: of format {found}, this version reads {FORMAT}: train it anew")
-    if about.get("reads") != reads():
-        raise GenerationError(f"predictor {folder}: learnt from graphs of another version: train it anew")
-    return about
+        raise GenerationError(f"predictor {folder}: {_DESCRIPTION} cannot be read ({error}): train it again") from None
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise GenerationError(f"predictor {folder}: has format {found}, this version reads {FORMAT}: train it again")
+    if description.get("reads") != input_version():
+        raise GenerationError(f"predictor {folder}: trained on graphs of another version: train it again")
+    return dict(description)
 
 
-def reads() -> str:
-    """A digest of everything that gives a predictor's inputs their meaning."""
+def input_version() -> str:
+    """Return a digest of everything that gives a predictor's inputs their meaning, stored as "reads"."""
     meaning = json.dumps([VERSION, OPS, NODE_FEATURES, STATISTICS, PROXIES])
     return hashlib.sha256(meaning.encode()).hexdigest()[:16]

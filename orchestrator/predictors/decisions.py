@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from orchestrator.predictors.generations import DECISIONS
+from predictor.metadata import HoldOutScores
 
 PROMOTE, KEEP = "promote", "keep"
 
@@ -31,10 +34,13 @@ class RefreshRecord:
     labels: int
     suspects: dict[str, list[str]]
     figures: dict[str, Any] | None
-    hold_out: list[dict[str, Any]]
+    hold_out: tuple[HoldOutScores, ...]
     seconds: float
     candidate: str
     done: bool
+
+
+_RECORD = TypeAdapter(RefreshRecord)
 
 
 def write_record(folder: Path, record: RefreshRecord) -> None:
@@ -43,7 +49,7 @@ def write_record(folder: Path, record: RefreshRecord) -> None:
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f".{path.name}")
     with partial.open("w") as file:
-        json.dump(asdict(record), file, indent=1)
+        json.dump(_RECORD.dump_python(record, mode="json", by_alias=True), file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
@@ -51,11 +57,10 @@ def write_record(folder: Path, record: RefreshRecord) -> None:
 
 def read_records(folder: Path) -> list[RefreshRecord]:
     """By number. What cannot be read is left out: it says nothing of the generations themselves."""
-    names, found = {field.name for field in fields(RefreshRecord)}, list[RefreshRecord]()
+    found = list[RefreshRecord]()
     for path in sorted((folder / DECISIONS).glob("*.json")):
         try:
-            told = json.loads(path.read_text())
-            found.append(RefreshRecord(**{name: value for name, value in told.items() if name in names}))
-        except (OSError, ValueError, TypeError, AttributeError):
+            found.append(_RECORD.validate_python(json.loads(path.read_text())))
+        except (OSError, ValueError):
             continue
     return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from orchestrator.errors import ConfigError
+from predictor.metadata import HoldOutScores
 
 LATEST, PINNED = "latest", "pinned"
 TRAINING, REPLAY, DECISIONS = "_training", "_replay", "_decisions"  # beside the generations
@@ -79,10 +79,10 @@ def drop_other_snapshots(generation: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def pooled_score(hold_out: list[dict[str, Any]]) -> float | None:
+def pooled_score(hold_out: Sequence[HoldOutScores]) -> float | None:
     """One figure of a hold-out report: the mean rank correlation of its sets, each weighted by its tested labels."""
-    tested = sum(row["tested"] for row in hold_out)
-    return sum(row["tested"] * row["spearman"] for row in hold_out) / tested if tested else None
+    tested = sum(row.tested for row in hold_out)
+    return sum(row.tested * row.spearman for row in hold_out) / tested if tested else None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from orchestrator.predictors.snapshot import INDEX, ROWS, Snapshot
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
 from predictor.features.nodes import PackedGraphs
-from predictor.generation import reads
+from predictor.generation import input_version
 from predictor.models.base import Arrays
 
 FORMAT = 1
@@ -46,7 +46,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
         _GRAPHS: save_tensors({name: value.copy(order="C") for name, value in arrays.items()}),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    about = {"format": FORMAT, "reads": reads(), "version": snapshot.version, "sha256": digests}
+    about = {"format": FORMAT, "reads": input_version(), "version": snapshot.version, "sha256": digests}
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     partial.mkdir(parents=True)
     for name, content in (files | {_ABOUT: json.dumps(about).encode()}).items():
@@ -69,7 +69,7 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise SnapshotError(f"replay {folder}: there is none") from None
     except (OSError, ValueError) as error:
         raise SnapshotError(f"replay {folder}: cannot be read ({error})") from None
-    if not isinstance(about, dict) or (about.get("format"), about.get("reads")) != (FORMAT, reads()):
+    if not isinstance(about, dict) or (about.get("format"), about.get("reads")) != (FORMAT, input_version()):
         raise SnapshotError(f"replay {folder}: of another version of this program")
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != about["sha256"].get(name):

@@ -33,6 +33,7 @@ from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.layout import located
 from predictor.evaluation.metrics import scores
 from predictor.label_set import LabelSet
+from predictor.metadata import GenerationMetadata, HoldOutScores, LearnedSet
 from predictor.models import get_model
 from workers.execution.threads import compute_on
 
@@ -60,7 +61,7 @@ class Training:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
-def train_predictor(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
+def train_predictor(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
     """The new generation in `folder`, which all nodes must reach, and its JSON; `latest` points to it, if none is
     pinned.
 
@@ -82,9 +83,9 @@ def train_predictor(training: Training, folder: Path, show: ProgressCallback) ->
             return train_alone(training, folder, show)
 
 
-def train_alone(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
+def train_alone(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
     """The same for a caller that holds the folder, in its Ray session."""
-    from predictor.generation import read_about
+    from predictor.generation import read_metadata
 
     checkpointer, made = folder / TRAINING / training.name, next_generation(folder)
     drop_other_checkpoints(checkpointer)
@@ -94,7 +95,7 @@ def train_alone(training: Training, folder: Path, show: ProgressCallback) -> tup
         publish(made)
         drop_other_snapshots(made)
     shutil.rmtree(checkpointer, ignore_errors=True)
-    return made, read_about(made)
+    return made, read_metadata(made)
 
 
 def _learn(config: dict[str, Any]) -> None:
@@ -108,7 +109,7 @@ def _learn(config: dict[str, Any]) -> None:
     snapshot = Snapshot.nothing().grown(DeltaLabelStore(training.store), training.version)
     predictor, tested = fit_and_test(training, snapshot, FolderCheckpointer(Path(config["journal"])))
     if get_context().get_world_rank() == 0 and not made.exists():
-        predictor.about["hold_out"] = hold_out_report(predictor, tested)
+        predictor.metadata = replace(predictor.metadata, hold_out=hold_out_report(predictor, tested))
         write_snapshot(snapshot_of(made), snapshot)
         predictor.save(made)
 
@@ -122,8 +123,8 @@ def fit_and_test(training: Training, snapshot: Snapshot, checkpointer: Any) -> t
     learnt = {kind: part for kind, (part, _) in parts.items() if len(part)}
     model = get_model(training.model)(training.seed)
     model.fit(list(learnt.values()), checkpointer)
-    about = described(training.store, snapshot.version, learnt, left_out)
-    return Predictor(model, about), [part for _, part in parts.values() if len(part)]
+    metadata = training_metadata(training.model, training.store, snapshot.version, learnt, left_out)
+    return Predictor(model, metadata), [part for _, part in parts.values() if len(part)]
 
 
 def parted(one: LabelSet) -> tuple[LabelSet, LabelSet]:
@@ -134,28 +135,41 @@ def parted(one: LabelSet) -> tuple[LabelSet, LabelSet]:
     return one.take(~mask), one.take(mask)
 
 
-def described(store: str, version: int, learnt: Mapping[Kind, LabelSet], left_out: int) -> dict[str, Any]:
-    """What a generation tells of its labels."""
-    return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "store": store,
-        "version": version,
-        "labels": sum(map(len, learnt.values())),
-        "without_graph": left_out,
-        "sets": [
-            {"name": s.name, "task": s.task, "data": s.data, "space": s.space, "labels": len(s), "kind": list(kind)}
-            for kind, s in learnt.items()
-        ],
-    }
+def training_metadata(
+    model: str, store: str, version: int, learned: Mapping[Kind, LabelSet], without_graph: int
+) -> GenerationMetadata:
+    """Return the metadata of a generation trained on `learned`, before its hold-out scores are known."""
+    return GenerationMetadata(
+        model=model,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        store=store,
+        version=version,
+        labels=sum(map(len, learned.values())),
+        without_graph=without_graph,
+        sets=tuple(
+            LearnedSet(name=s.name, task=s.task, data=s.data, space=s.space, labels=len(s), kind=kind)
+            for kind, s in learned.items()
+        ),
+    )
 
 
-def hold_out_report(predictor: Predictor, tested: list[LabelSet]) -> list[dict[str, Any]]:
+def hold_out_report(predictor: Predictor, tested: list[LabelSet]) -> tuple[HoldOutScores, ...]:
     """A row a set with enough tested labels: how many, and the scores. A figure that does not exist is None."""
     known, rows = set(predictor.known), []
     for one in tested:
         if len(one) < FEWEST_TESTED or (one.task, one.data) not in known:
             continue
-        found = asdict(scores(predictor.predict_set(one), one.values))
-        figures = {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
-        rows.append({"set": one.name, "task": one.task, "tested": len(one)} | figures)
-    return rows
+        found = scores(predictor.predict_set(one), one.values)
+        rows.append(
+            HoldOutScores(
+                set_name=one.name,
+                task=one.task,
+                tested=len(one),
+                mae=found.mae if np.isfinite(found.mae) else None,
+                spearman=found.spearman,
+                kendall=found.kendall,
+                regret=found.regret,
+                coverage=found.coverage if np.isfinite(found.coverage) else None,
+            )
+        )
+    return tuple(rows)

@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 
 from predictor import Predictor
 from predictor.generation import GenerationError
+from predictor.metadata import GenerationMetadata, LearnedSet
 from predictor.models import ModelError, get_model
 from predictor.models.aiop import Published
 from predictor.models.transfer import TransferModel
@@ -29,15 +30,15 @@ def predictor(request: pytest.FixtureRequest) -> Predictor:
         patch.setattr(TransferModel, "settings", TrainingSettings(4, 32, 4e-3))
         model = get_model(request.param)(0)
         model.fit(SETS)
-    sets = [{"name": one.name, "task": one.task, "data": one.data, "labels": len(one)} for one in SETS]
-    return Predictor(model, {"model": request.param, "sets": sets})
+    sets = tuple(LearnedSet(name=one.name, task=one.task, data=one.data, labels=len(one)) for one in SETS)
+    return Predictor(model, GenerationMetadata(model=request.param, sets=sets))
 
 
 def test_a_known_task_is_predicted_in_its_metric(predictor: Predictor) -> None:
     found = predictor.predict(GRAPHS, "seg")
     assert found.mean.shape == found.deviation.shape == (40,)
     assert (found.deviation > 0).all()
-    if predictor.about["model"] == "default":
+    if predictor.metadata.model == "default":
         assert spearmanr(found.mean, VALUES)[0] > 0.8
         assert np.abs(found.mean - VALUES).mean() < 0.08
     assert predictor.known == [("seg", "x"), ("cls", "x")]
@@ -83,10 +84,10 @@ def test_damage_is_told_in_one_line(predictor: Predictor, tmp_path: Path) -> Non
     weights, about = tmp_path / "kept" / "weights.safetensors", tmp_path / "kept" / "generation.json"
     whole, told = weights.read_bytes(), json.loads(about.read_text())
     for content, text, says in [
-        (whole[:-1] + bytes([whole[-1] ^ 1]), told, "weights.safetensors is not as it was written"),
-        (whole, told | {"format": 7}, "of format 7, this version reads 1: train it anew"),
-        (whole, told | {"reads": "?"}, "learnt from graphs of another version"),
-        (whole, [], "of format None"),
+        (whole[:-1] + bytes([whole[-1] ^ 1]), told, "weights.safetensors: checksum mismatch"),
+        (whole, told | {"format": 7}, "has format 7, this version reads 1: train it again"),
+        (whole, told | {"reads": "?"}, "trained on graphs of another version"),
+        (whole, [], "has format None"),
     ]:
         weights.write_bytes(content)
         about.write_text(json.dumps(text))
@@ -95,13 +96,13 @@ def test_damage_is_told_in_one_line(predictor: Predictor, tmp_path: Path) -> Non
     about.write_text("{")
     with pytest.raises(GenerationError, match=r"generation\.json cannot be read"):
         Predictor.load(tmp_path / "kept")
-    with pytest.raises(GenerationError, match="there is none: make one with `orchestrator train`"):
+    with pytest.raises(GenerationError, match="does not exist: make one with `orchestrator train`"):
         Predictor.load(tmp_path / "nothing")
 
 
 def test_a_model_that_learns_nothing_cannot_be_kept(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="model flops cannot be kept"):
-        Predictor(get_model("flops")(0), {"sets": []}).save(tmp_path / "kept")
+        Predictor(get_model("flops")(0), GenerationMetadata(model="flops")).save(tmp_path / "kept")
 
 
 def test_the_guides_examples_run(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

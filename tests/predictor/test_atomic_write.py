@@ -19,6 +19,12 @@ def fail(*_: object) -> None:
     raise OSError("disk full")
 
 
+def interrupted_write(path: Path) -> None:
+    with replacing(path) as partial:
+        partial.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+
 def test_a_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     replace_file(path, "first: é")
@@ -47,9 +53,8 @@ def test_the_old_file_stays_when_writing_fails(function: str, tmp_path: Path, mo
 
 def test_the_old_file_stays_when_the_caller_fails(tmp_path: Path) -> None:
     replace_file(tmp_path / "a", b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a") as partial:
-        partial.write_bytes(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_write(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,7 +16,8 @@ from orchestrator.predictors.snapshot_file import write_snapshot
 from orchestrator.predictors.training import Training, fit_and_test, hold_out_report
 from orchestrator.ray_runtime.train_job import ProgressCallback
 from orchestrator.store.delta import DeltaLabelStore
-from predictor.generation import read_about
+from predictor.generation import read_metadata
+from predictor.metadata import GenerationMetadata
 from predictor.models.transfer import TransferModel
 from predictor.networks.checkpoints import FolderCheckpointer
 from predictor.networks.fitting import NoCheckpointer, TrainingSettings
@@ -28,16 +29,16 @@ def be_quick() -> None:
     TransferModel.settings_more = TrainingSettings(2, 32, 1e-3, decays=True, most=64, from_known=True)
 
 
-def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
+def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
     """A generation from all labels."""
     snapshot, made = Snapshot.nothing().grown(DeltaLabelStore(store), version), next_generation(folder)
     training = Training(store, version, "default", 0, 1, 0.0)
     predictor, tested = fit_and_test(training, snapshot, NoCheckpointer())
-    predictor.about["hold_out"] = hold_out_report(predictor, tested)
+    predictor.metadata = replace(predictor.metadata, hold_out=hold_out_report(predictor, tested))
     write_snapshot(snapshot_of(made), snapshot)
     predictor.save(made)
     publish(made)
-    return made, read_about(made)
+    return made, read_metadata(made)
 
 
 def more(job: RefreshJob, folder: Path, show: ProgressCallback) -> None:

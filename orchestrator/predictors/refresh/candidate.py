@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,11 @@ from orchestrator.predictors.refresh.job import COMPARED, RefreshJob, write_comp
 from orchestrator.predictors.refresh.outliers import judge
 from orchestrator.predictors.snapshot import Snapshot
 from orchestrator.predictors.snapshot_file import SnapshotError, read_snapshot, write_snapshot
-from orchestrator.predictors.training import described, hold_out_report, parted
+from orchestrator.predictors.training import hold_out_report, parted, training_metadata
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.label_set import LabelSet
+from predictor.metadata import LearnedSet, RefreshOrigin
 from predictor.models import NothingKnownError, Prediction
 from predictor.networks.fitting import Checkpointer
 
@@ -52,18 +52,22 @@ def make_candidate(job: RefreshJob, folder: Path, checkpointer: Checkpointer, wr
     snapshot = base.grown(store, job.version)
     sets, left_out = label_sets_of(snapshot)
     new = _new_labels(base, snapshot)
-    parts = {kind: _part(one, new[kind]) for kind, one in _as_known(sets, champion.about["sets"]).items()}
+    parts = {kind: _part(one, new[kind]) for kind, one in _as_known(sets, champion.metadata.sets).items()}
     told = {kind: _told(champion, part.tested) for kind, part in parts.items()}
     learnt, suspects = _believable(champion, {kind: part for kind, part in parts.items() if len(part.learnt)})
-    about = described(job.store, job.version, learnt, left_out) | {
-        "refreshed": {"from": Path(job.champion).name, "new": sum(map(len, new.values())), "replay": trouble},
-        "suspects": suspects,
-    }
+    metadata = replace(
+        training_metadata(champion.metadata.model, job.store, job.version, learnt, left_out),
+        refreshed=RefreshOrigin(
+            champion=Path(job.champion).name, new_labels=sum(map(len, new.values())), snapshot_problem=trouble
+        ),
+        outliers=suspects,
+    )
     fresh = [parts[kind].fresh for kind in learnt]
-    candidate = champion.update(list(learnt.values()), fresh, about, checkpointer)
+    candidate = champion.update(list(learnt.values()), fresh, metadata, checkpointer)
     if not writes:
         return
-    candidate.about["hold_out"] = hold_out_report(candidate, [part.tested for part in parts.values()])
+    hold_out = hold_out_report(candidate, [part.tested for part in parts.values()])
+    candidate.metadata = replace(candidate.metadata, hold_out=hold_out)
     if not (folder / GENERATION).exists():
         candidate.save(folder / GENERATION)
     write_snapshot(folder / REPLAYED, snapshot)
@@ -73,7 +77,7 @@ def make_candidate(job: RefreshJob, folder: Path, checkpointer: Checkpointer, wr
 
 def _base(job: RefreshJob, champion: Predictor, store: DeltaLabelStore) -> tuple[Snapshot, str | None]:
     """What the champion learnt from, and why it had to be read from the store, if so."""
-    version = champion.about["version"]
+    version = champion.metadata.version
     try:
         kept = read_snapshot(snapshot_of(Path(job.champion)))
         if kept.version == version:
@@ -96,9 +100,9 @@ def _new_labels(base: Snapshot, snapshot: Snapshot) -> dict[Kind, set[str]]:
     return found
 
 
-def _as_known(sets: Mapping[Kind, LabelSet], known: Sequence[Mapping[str, Any]]) -> dict[Kind, LabelSet]:
+def _as_known(sets: Mapping[Kind, LabelSet], known: Sequence[LearnedSet]) -> dict[Kind, LabelSet]:
     """Sets under the names that the champion knows them by: another recipe makes names longer."""
-    names = {tuple(one["kind"]): one["name"] for one in known if "kind" in one}
+    names = {learned.kind: learned.name for learned in known if learned.kind}
     return {kind: replace(one, name=names.get(kind, one.name)) for kind, one in sets.items()}
 
 
@@ -124,7 +128,7 @@ def _believable(champion: Predictor, parts: Mapping[Kind, _Part]) -> tuple[dict[
 
     OutlierCheck are new labels of known sets, and again those that were suspect before.
     """
-    before, known = champion.about.get("suspects", {}), {one["name"] for one in champion.about["sets"]}
+    before, known = champion.metadata.outliers, {learned.name for learned in champion.metadata.sets}
     learnt, suspects = {}, dict[str, list[str]]()
     for kind, part in parts.items():
         one = learnt[kind] = part.learnt

@@ -9,7 +9,7 @@ from orchestrator.errors import ConfigError, StoreForgotError
 from orchestrator.predictors.decisions import KEEP, read_records
 from orchestrator.predictors.generations import champion, pinned, place_of
 from orchestrator.store.delta import DeltaLabelStore
-from predictor.generation import read_about
+from predictor.generation import read_metadata
 
 REFRESHABLE = ("default",)  # models that can learn more; known here so that a look need not load them
 
@@ -53,16 +53,16 @@ def look(folder: Path, store: str) -> Standing:
         raise ConfigError(f"--store {store}: it has no labels: make some with `orchestrator label` or `import`")
     if number is None:
         return NoChampion(version)
-    about = read_about(place_of(folder, number))
-    since = int(about["version"])
+    metadata = read_metadata(place_of(folder, number))
+    since = metadata.version
     if since > version:
         raise ConfigError(
             f"--store {store}: has version {version}, generation {number} learnt from {since}: name the store that it "
             "learnt from, or train anew into another --out"
         )
-    if about["model"] not in REFRESHABLE:
+    if metadata.model not in REFRESHABLE:
         raise ConfigError(
-            f"--out {folder}: generation {number} is of model {about['model']}, which cannot learn more: train default"
+            f"--out {folder}: generation {number} is of model {metadata.model}, which cannot learn more: train default"
         )
     if (held := pinned(folder)) is not None:
         return NothingToDo(f"generation {held} is pinned: `orchestrator generations unpin` lets it be followed", held)

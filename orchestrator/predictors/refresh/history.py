@@ -8,7 +8,8 @@ from typing import Any
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.decisions import PROMOTE, RefreshRecord, read_records
 from orchestrator.predictors.generations import champion, generation_numbers, place_of, pooled_score
-from predictor.generation import GenerationError, read_about
+from predictor.generation import GenerationError, read_metadata
+from predictor.metadata import HoldOutScores
 
 _NO_RECORD: dict[str, Any] = {"from": None, "suspects": {}, "figures": None, "seconds": None}
 
@@ -25,18 +26,18 @@ def history(folder: Path, used: int | None, held: int | None) -> list[dict[str, 
 
 def compare(one: Path, other: Path) -> list[dict[str, Any]]:
     """A row a set, and one for all. Raises GenerationError."""
-    reports = [read_about(path)["hold_out"] for path in (one, other)]
-    names = list(dict.fromkeys(row["set"] for report in reports for row in report))
+    reports = [read_metadata(path).hold_out for path in (one, other)]
+    names = list(dict.fromkeys(row.set_name for report in reports for row in report))
     return [_compared(name, one, other, reports) for name in [*names, "all"]]
 
 
-def _compared(name: str, one: Path, other: Path, reports: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    first, second = ([row for row in report if name in ("all", row["set"])] for report in reports)
+def _compared(name: str, one: Path, other: Path, reports: list[tuple[HoldOutScores, ...]]) -> dict[str, Any]:
+    first, second = ([row for row in report if name in ("all", row.set_name)] for report in reports)
     was, now = pooled_score(first), pooled_score(second)
     return {
         "set": name,
-        f"tested {int(one.name)}": sum(row["tested"] for row in first),
-        f"tested {int(other.name)}": sum(row["tested"] for row in second),
+        f"tested {int(one.name)}": sum(row.tested for row in first),
+        f"tested {int(other.name)}": sum(row.tested for row in second),
         f"spearman {int(one.name)}": was,
         f"spearman {int(other.name)}": now,
         "gain": None if was is None or now is None else now - was,
@@ -58,7 +59,7 @@ def predecessor(folder: Path) -> int:
 def hold_out_of(folder: Path, number: int) -> float | None:
     """A generation's pooled score; None where it was not tested or cannot be read."""
     try:
-        return pooled_score(read_about(place_of(folder, number))["hold_out"])
+        return pooled_score(read_metadata(place_of(folder, number)).hold_out)
     except GenerationError:
         return None
 
@@ -87,9 +88,16 @@ def _of_record(record: RefreshRecord) -> dict[str, Any]:
 def _of_generation(place: Path) -> dict[str, Any]:
     """One that was trained, or that can be used no more."""
     try:
-        about = read_about(place)
+        metadata = read_metadata(place)
     except GenerationError as error:
         blank = dict.fromkeys(("made", "version", "labels", "hold_out"))
         return {**blank, "decision": "damaged", "reason": str(error), **_NO_RECORD}
-    told = {"made": about.get("made"), "version": about["version"], "labels": about["labels"]}
-    return {**told, "hold_out": pooled_score(about["hold_out"]), "decision": "train", "reason": None, **_NO_RECORD}
+    return {
+        "made": metadata.made,
+        "version": metadata.version,
+        "labels": metadata.labels,
+        "hold_out": pooled_score(metadata.hold_out),
+        "decision": "train",
+        "reason": None,
+        **_NO_RECORD,
+    }

@@ -14,6 +14,7 @@ from orchestrator.predictors.refresh.job import COMPARED, RefreshJob
 from orchestrator.predictors.refresh.run import Trainers
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.ray_runtime.train_job import ProgressCallback, ResourceRequest, run_train_job
+from predictor.metadata import GenerationMetadata
 from workers.execution.threads import compute_on
 
 _MODEL, _SEED = "default", 0  # of a first generation
@@ -22,7 +23,7 @@ _MODEL, _SEED = "default", 0  # of a first generation
 def on_ray(share: ResourceRequest) -> Trainers:
     """Each lesson in a session of its own: between two of them a watching refresh holds nothing."""
 
-    def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, dict[str, Any]]:
+    def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
         from orchestrator.predictors.training import Training, train_alone
 
         training = Training(store, version, _MODEL, _SEED, share.workers, share.gpus, share.cpus)

@@ -18,23 +18,24 @@ from orchestrator.predictors.refresh.gate import GateDecision, Promote, decide
 from orchestrator.predictors.refresh.job import RefreshJob, read_compared
 from orchestrator.ray_runtime.train_job import ProgressCallback
 from orchestrator.store.layout import located
-from predictor.generation import read_about, read_generation
+from predictor.generation import read_generation, read_metadata
+from predictor.metadata import GenerationMetadata
 
 
 @dataclass(frozen=True, slots=True)
 class Trainers:
     """How lessons are given. first: a generation in a folder from a store's version. more: a candidate in a folder."""
 
-    first: Callable[[str, int, Path, ProgressCallback], tuple[Path, dict[str, Any]]]
+    first: Callable[[str, int, Path, ProgressCallback], tuple[Path, GenerationMetadata]]
     more: Callable[[RefreshJob, Path, ProgressCallback], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """There was no champion, now there is one. about: its JSON."""
+    """There was no champion, now there is one."""
 
     generation: int
-    about: dict[str, Any]
+    metadata: GenerationMetadata
 
 
 RefreshOutcome = NothingToDo | Trained | RefreshRecord
@@ -58,8 +59,8 @@ def refresh(
                 return standing
             case NoChampion(version):
                 say(f"no champion in {folder} yet: the first generation is trained, from all labels")
-                made, about = means.first(store, version, folder, show)
-                return Trained(int(made.name), about)
+                made, metadata = means.first(store, version, folder, show)
+                return Trained(int(made.name), metadata)
             case NewLabels(champion, _, until, labels):
                 read_generation(place_of(folder, champion))  # a damaged one is told here, not by a worker
                 count = "all labels" if labels is None else f"{labels} new labels"
@@ -73,7 +74,7 @@ def refresh(
 
 def _settle(job: RefreshJob, work: Path, folder: Path, standing: NewLabels, began: float) -> RefreshRecord:
     """Decide, note it, and only then do it."""
-    decision, about = decide(read_compared(work)), read_about(work / GENERATION)
+    decision, metadata = decide(read_compared(work)), read_metadata(work / GENERATION)
     record = RefreshRecord(
         number=int(next_generation(folder).name),
         champion=standing.champion,
@@ -82,10 +83,10 @@ def _settle(job: RefreshJob, work: Path, folder: Path, standing: NewLabels, bega
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         store=job.store,
         version=job.version,
-        labels=about["refreshed"]["new"],
-        suspects=about["suspects"],
+        labels=metadata.refreshed.new_labels if metadata.refreshed else 0,
+        suspects=metadata.outliers,
         figures=_figures(decision),
-        hold_out=about["hold_out"],
+        hold_out=metadata.hold_out,
         seconds=time.monotonic() - began,
         candidate=str(work.relative_to(folder)),
         done=not isinstance(decision, Promote),

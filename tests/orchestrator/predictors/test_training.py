@@ -54,11 +54,12 @@ def test_a_version_is_learnt_without_the_architectures_it_is_tested_on(
 ) -> None:
     monkeypatch.setattr(TransferModel, "settings", TrainingSettings(2, 32, 3e-3))
     predictor, tested = fit_and_test(training(tmp_path), Snapshot.nothing().grown(store, 1), NoCheckpointer())
-    assert predictor.about["labels"] + len(tested[0]) == 120
+    assert predictor.metadata.labels + len(tested[0]) == 120
     (row,) = hold_out_report(predictor, tested)
-    assert (row["set"], row["tested"]) == ("cells/seg/folder:/data", len(tested[0]))
-    assert row["spearman"] > 0.8
-    assert row["mae"] < 3
+    assert (row.set_name, row.tested) == ("cells/seg/folder:/data", len(tested[0]))
+    assert row.spearman > 0.8
+    assert row.mae is not None
+    assert row.mae < 3
 
 
 def test_a_generation_on_ray(
@@ -71,9 +72,9 @@ def test_a_generation_on_ray(
     monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     out = tmp_path / "predictors"
     (out / "_training").mkdir(parents=True)
-    made, about = train_alone(training(tmp_path), out, lambda stage, done, total: None)
+    made, metadata = train_alone(training(tmp_path), out, lambda stage, done, total: None)
     assert made.name == "000001"
-    assert (about["version"], about["model"], about["labels"] < 140) == (2, "default", True)
+    assert (metadata.version, metadata.model, metadata.labels < 140) == (2, "default", True)
     assert sorted(path.name for path in out.iterdir()) == ["000001", "_replay", "_training", "latest"]
     assert list((out / "_training").iterdir()) == []
     assert read_snapshot(out / "_replay" / "000001").rows.num_rows == 140

@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 
 from predictor import Predictor
 from predictor.label_set import LabelSet
-from predictor.models import ModelError, get_model
+from predictor.metadata import GenerationMetadata, LearnedSet
+from predictor.models import Model, ModelError, get_model
 from predictor.models.transfer import TransferModel
 from predictor.networks.fitting import TrainingSettings
 from tests.support.synthetic_sets import label_set
@@ -41,9 +42,9 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(model, sets, tmp_path_factory.mktemp("predictors") / "000001")
 
 
-def saved(model: object, sets: list[LabelSet], folder: Path) -> Path:
-    told = [{"name": one.name, "task": one.task, "data": one.data, "labels": len(one)} for one in sets]
-    Predictor(model, {"sets": told}).save(folder)  # type: ignore[arg-type]
+def saved(model: Model, sets: list[LabelSet], folder: Path) -> Path:
+    learned = tuple(LearnedSet(name=one.name, task=one.task, data=one.data, labels=len(one)) for one in sets)
+    Predictor(model, GenerationMetadata(model=model.name, sets=learned)).save(folder)
     return folder
 
 

@@ -53,7 +53,7 @@ def test_kills_of_a_refresh(kills: int, tmp_path: Path, monkeypatch: pytest.Monk
     assert isinstance(work(str(tmp_path)), NothingToDo)
     records, number = read_records(out), champion(out)
     assert all(record.done for record in records)
-    assert Predictor.load(out / "latest").about["version"] == max(r.version for r in records if r.decision == "promote")
+    assert Predictor.load(out / "latest").metadata.version == max(r.version for r in records if r.decision == "promote")
     assert number == max(record.number for record in records if record.decision == "promote")
     assert records[-1].version == store.version()
     assert [path.name for path in (out / "_training").iterdir()] == ["lock"]

@@ -24,6 +24,7 @@ from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.generation import GenerationError
 from predictor.graph import Graph
+from predictor.metadata import GenerationMetadata
 from predictor.models.transfer import TransferModel
 from tests.support import in_process_training as in_process
 from tests.support.in_process_training import TRAINERS
@@ -106,7 +107,7 @@ def test_new_labels_make_a_generation_from_the_champion(place: Path, monkeypatch
         (1, "train", False),
         (2, "promote", True),
     ]
-    assert rows[1]["hold_out"] == pooled_score(about["hold_out"])
+    assert rows[1]["hold_out"] == pooled_score(GenerationMetadata.from_json(about).hold_out)
 
 
 def test_a_new_task_leaves_the_others_as_they_were(place: Path) -> None:
@@ -130,7 +131,7 @@ def test_a_second_recipe_changes_no_name(place: Path) -> None:
     assert isinstance(again(place), RefreshRecord)
     commit(place, 100, 130)
     assert isinstance(again(place), RefreshRecord)
-    names = [one["name"] for one in Predictor.load(place / "predictors" / "latest").about["sets"]]
+    names = [learned.name for learned in Predictor.load(place / "predictors" / "latest").metadata.sets]
     assert "cells/seg/folder:/data" in names
     assert len(names) == 2
 
@@ -169,7 +170,7 @@ def test_wild_labels_are_told_and_do_no_harm(place: Path) -> None:
     commit(place, 150, 170)
     again(place)
     # They stay suspect as long as the champion cannot believe them.
-    told = Predictor.load(place / "predictors" / "latest").about["suspects"]
+    told = Predictor.load(place / "predictors" / "latest").metadata.outliers
     assert set(next(iter(told.values()))) == set(found)
 
 
@@ -261,8 +262,10 @@ def test_without_its_replay_the_store_is_read(place: Path, damage: str) -> None:
     outcome = again(place)
     assert isinstance(outcome, RefreshRecord)
     assert outcome.labels == 20
-    told = Predictor.load(place / "predictors" / "latest").about["refreshed"]["replay"]
-    assert ("there is none" if damage == "gone" else "graphs.safetensors is not as it was written") in told
+    refreshed = Predictor.load(place / "predictors" / "latest").metadata.refreshed
+    assert refreshed is not None
+    problem = "there is none" if damage == "gone" else "graphs.safetensors is not as it was written"
+    assert problem in str(refreshed.snapshot_problem)
 
 
 def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
@@ -273,7 +276,7 @@ def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
     content = (out / "000001" / "weights.safetensors").read_bytes()
     (out / "000001" / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     commit(place, 100, 110)
-    with pytest.raises(GenerationError, match=r"000001: weights.safetensors is not as it was written: restore it"):
+    with pytest.raises(GenerationError, match=r"000001: weights.safetensors: checksum mismatch: restore it"):
         again(place)
     about = (out / "000001" / "generation.json").read_text()
     (out / "000001" / "generation.json").write_text(about.replace('"model": "default"', '"model": "aiop"'))

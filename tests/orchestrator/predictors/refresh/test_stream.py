@@ -140,7 +140,7 @@ def test_freshness(published: Published, tmp_path: Path) -> None:
     wall, told = time.monotonic() - began, json.loads(ended.stdout.splitlines()[-1])
     print(f"\n{wall:.1f} s from the commit to generation {told['generation']}: {told['reason']}")
     assert told["decision"] == "promote"
-    assert latest(tmp_path).about["version"] == _version(tmp_path)
+    assert latest(tmp_path).metadata.version == _version(tmp_path)
     assert wall <= 90
 
 
