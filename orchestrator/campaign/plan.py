@@ -52,8 +52,8 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     """
     task = get_task(config.task)
     for other in config.also:
-        if other not in task.also:
-            known = f"choose from {', '.join(task.also)}" if task.also else "only pano has companions"
+        if other not in task.companions:
+            known = f"choose from {', '.join(task.companions)}" if task.companions else "only pano has companions"
             raise ConfigError(f"--also {other}: training for {config.task} does not answer it: {known}")
     space = get_space(config.space)
     fidelity = get_fidelity(config.fidelity)

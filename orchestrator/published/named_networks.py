@@ -107,9 +107,9 @@ def _mmdet(kind: str, which: str) -> NamedModel:
     """A detector of mmdet by its shipped configuration."""
 
     def build() -> nn.Module:
-        from workers.detectors.reference_detectors import published_detector  # loads mmdet, which takes seconds
+        from workers.detectors.reference_detectors import build_reference_detector  # loads mmdet, which takes seconds
 
-        return published_detector(which)
+        return build_reference_detector(which)
 
     return NamedModel(f"{kind}:{which}", Architecture.of(kind, {"config": which}), build)
 

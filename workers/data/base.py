@@ -1,4 +1,4 @@
-"""What every data set offers, and the one place that reads FORMAT[:WHERE]."""
+"""The interface of data sets, and the registry of formats that opens `FORMAT[:LOCATION]`."""
 
 from __future__ import annotations
 
@@ -11,43 +11,53 @@ from numpy.typing import NDArray
 
 from workers.errors import DataError, UnknownNameError
 
-VOID = 255  # label of a pixel that neither trains nor counts
+VOID = 255  # class id of pixels that are ignored in training and evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One visible object. box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive. joints: (J, 3) x, y, visibility.
+    """One annotated object.
 
-    Visibility follows COCO: 0 not labelled, 1 hidden, 2 visible. mask: (H, W); None where only boxes are annotated.
-    area: in pixels as annotated, which COCO sorts objects into sizes by; that of mask or box if None.
+    category: class id. mask: (H, W); None if only boxes are annotated. box: x0, y0, x1, y1 in pixels, x1 and y1
+    exclusive. joints: (J, 3) x, y, visibility as in COCO: 0 not labelled, 1 hidden, 2 visible. crowd: a group
+    annotated as one object, which is not trained on and not counted if missed. area: as annotated; see `pixel_area`.
     """
 
     category: int
     mask: NDArray[np.bool_] | None
     box: tuple[float, float, float, float]
     joints: NDArray[np.float32] | None = None
-    crowd: bool = False  # a group annotated as one: neither trains nor counts as a miss
+    crowd: bool = False
     area: float | None = None
+
+    def pixel_area(self) -> float:
+        """Return the annotated area in pixels, or else that of the mask or box. COCO groups objects by it."""
+        if self.area is not None:
+            return float(self.area)
+        if self.mask is not None:
+            return float(self.mask.sum())
+        x0, y0, x1, y1 = self.box
+        return float((x1 - x0) * (y1 - y0))
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One decoded image, uint8 (H, W, 3), and the annotations its data set has."""
+    """One decoded image, uint8 (H, W, 3), and the annotations that its data set has for the task."""
 
     image: NDArray[np.uint8]
     category: int | None = None
     semantic: NDArray[np.uint8] | None = None  # (H, W) class ids, VOID where unknown
-    panoptic: NDArray[np.int32] | None = None  # (H, W), class * 1000 + number, 0 for stuff; -1 where unknown
+    panoptic: NDArray[np.int32] | None = None  # (H, W), class * 1000 + number, number 0 for stuff; -1 where unknown
     instances: tuple[Instance, ...] = ()
-    crowds: frozenset[int] = frozenset()  # ids in `panoptic` that are groups annotated as one
+    crowds: frozenset[int] = frozenset()  # ids in `panoptic` that are crowds
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the annotations of one task can say.
+    """Names of the classes and joints that a data set has for one task.
 
-    classes: names in the order of their ids, things first. things: how many of them are things.
-    joints: names, where persons have some. sigmas: spread of the annotators a joint, for OKS; uniform if empty.
+    classes: in the order of their ids, things first. things: how many classes are things. joints: joints of a person,
+    empty if none are annotated. sigmas: per joint, the spread between annotators for OKS; uniform if empty.
     """
 
     classes: tuple[str, ...]
@@ -57,29 +67,29 @@ class Vocabulary:
 
 
 class DataSet(ABC):
-    """Images with annotations, in the splits `train` and `held-out`."""
+    """Images with annotations for one or several tasks, in the splits `train` and `held-out`."""
 
-    spec: str  # as on the command line
+    spec: str  # FORMAT:LOCATION as on the command line, with absolute paths; stored with every label
 
     @abstractmethod
     def check(self, task: str) -> None:
-        """Raise DataError, naming file and remedy, unless all that `task` needs is there and valid."""
+        """Raise DataError with file and remedy if anything that `task` needs is missing or invalid."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the content, wherever it lies."""
+        """Return 16 hexadecimal digits of a hash of the content; the location does not matter."""
 
     @abstractmethod
     def classes(self, task: str) -> tuple[str, ...]:
-        """Names of the classes of `task`, in the order of their ids."""
+        """Return the names of the classes of `task`, in the order of their ids."""
 
     def vocabulary(self, task: str) -> Vocabulary:
-        """Classes, things and joints of `task`."""
+        """Return the names of classes and joints of `task`."""
         classes = self.classes(task)
         return Vocabulary(classes, len(classes))
 
     def people(self, split: str) -> Sequence[tuple[int, int]]:
-        """(image, position among its instances) of everyone with a labelled joint. Decodes all images."""
+        """List all people with a labelled joint as (image, position in its instances). Decodes all images."""
         return [
             (image, position)
             for image in range(self.size(split))
@@ -89,11 +99,11 @@ class DataSet(ABC):
 
     @abstractmethod
     def size(self, split: str) -> int:
-        """Number of images in `train` or `held-out`."""
+        """Return the number of images in `train` or `held-out`."""
 
     @abstractmethod
     def sample(self, split: str, index: int) -> Sample:
-        """Image `index` of a split, decoded."""
+        """Return image `index` of a split, decoded. Raises BadDataFailure if it cannot be read."""
 
 
 Opener = Callable[[str, str], DataSet]
@@ -101,7 +111,7 @@ _FORMATS: dict[str, Opener] = {}
 
 
 def register_format(name: str) -> Callable[[Opener], Opener]:
-    """Decorator: `name` on the command line opens this data set with what stands behind the colon, and the task."""
+    """Decorator: register a function (location, task) -> DataSet that opens `name:location`."""
 
     def remember(opener: Opener) -> Opener:
         _FORMATS[name] = opener
@@ -111,9 +121,9 @@ def register_format(name: str) -> Callable[[Opener], Opener]:
 
 
 def open_data(spec: str, task: str) -> DataSet:
-    """The data set FORMAT[:WHERE] for a task: a format with an annotation file a task opens that one.
+    """Open the data set `spec`, written FORMAT[:LOCATION], for one task.
 
-    Raises UnknownNameError for the format and DataError for the place.
+    Raises UnknownNameError for an unknown format and DataError for a wrong location.
     """
     name, _, where = spec.partition(":")
     if name not in _FORMATS:
@@ -122,5 +132,5 @@ def open_data(spec: str, task: str) -> DataSet:
 
 
 def unsupported(spec: str, task: str, remedy: str) -> DataError:
-    """The error of a data set that lacks what a task needs."""
+    """Build the error for a data set without annotations for `task`."""
     return DataError(f"data '{spec}' has no annotations for task {task}: {remedy}")

@@ -1,1 +1,4 @@
-"""mmdet as the engine for boxes, masks and panoptic maps; imported only when `mmdet_loading.load` is called."""
+"""mmdet's detectors as heads for det, iseg and pano, and as reference networks.
+
+Only `mmdet_loading.load` imports mmdet, which takes seconds.
+"""

@@ -1,4 +1,4 @@
-"""Any mmdet configuration, fitted to a body, a data set's classes and a budget."""
+"""Adapt any mmdet configuration to a backbone's channels, the classes of a data set and a smaller width."""
 
 from __future__ import annotations
 
@@ -11,40 +11,48 @@ from workers.data.base import Vocabulary
 from workers.detectors import mmdet_loading
 from workers.errors import RecipeError
 
-_WIDTHS = {"in_channels", "out_channels", "feat_channels", "conv_out_channels", "inner_channels", "fc_out_channels"}
-_PUBLISHED_WIDTH = 256  # of the neck, which mmdet's heads are sized by
+_WIDTH_FIELDS = {
+    "in_channels",
+    "out_channels",
+    "feat_channels",
+    "conv_out_channels",
+    "inner_channels",
+    "fc_out_channels",
+}
+_DEFAULT_WIDTH = 256  # channels of the neck in mmdet's configurations, which the widths of heads refer to
 SETTINGS = ("config", "width", "options", "panoptic_score")
 
 
 def detector_config(
     channels: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any], default: str
 ) -> dict[str, Any]:
-    """The `model` section of an mmdet configuration that takes a pyramid of these channels.
+    """Return the `model` section of an mmdet configuration for a pyramid with these channels.
 
-    settings: `config` names a file below mmdet's configurations or a Python file of one's own, which is run as
-    code; `width` is the neck's channels, and all heads shrink with it; `options` sets single fields by dotted
-    name, as mmdet's --cfg-options does.
-
-    Raises RecipeError for a setting that is unknown or does not fit.
+    settings: `config` names a file below mmdet's configurations or any other Python file, which is run as code; the
+    default is `default`. `width` is the number of channels of the neck, and all widths of heads are scaled with it.
+    `options` sets single fields by dotted name, as mmdet's --cfg-options does.
+    Raises RecipeError for an unknown or wrong setting.
     """
     if unknown := set(settings) - set(SETTINGS):
         raise RecipeError(f"head setting '{min(unknown)}' is unknown to mmdet heads: choose from {', '.join(SETTINGS)}")
-    width = settings.get("width", _PUBLISHED_WIDTH)
+    width = settings.get("width", _DEFAULT_WIDTH)
     if type(width) is not int or width < 16 or width % 16:
         raise RecipeError(f"head width {width}: must be a multiple of 16")
-    model = _read(settings.get("config", default))
+    name = settings.get("config", default)
+    model = _read_model(name)
     if not isinstance(model.get("neck"), Mapping):
-        raise RecipeError(f"head config {settings.get('config', default)}: has no single neck: choose one with an FPN")
+        raise RecipeError(f"head config {name}: has no single neck: choose one with an FPN")
     model["neck"]["in_channels"] = list(channels)
-    _resize(model, width / _PUBLISHED_WIDTH)
+    _scale_widths(model, width / _DEFAULT_WIDTH)
     _set_classes(model, vocabulary)
     model["backbone"] = {"type": "PyramidInput"}
-    model["data_preprocessor"] = None  # images come normalised
-    _merge(model, settings.get("options", {}))
+    model["data_preprocessor"] = None  # images are normalised already
+    _apply_options(model, settings.get("options", {}))
     return model
 
 
-def _read(name: Any) -> dict[str, Any]:
+def _read_model(name: Any) -> dict[str, Any]:
+    """Read the `model` section of a configuration file."""
     mmdet_loading.load()
     from mmengine.config import Config
 
@@ -56,28 +64,28 @@ def _read(name: Any) -> dict[str, Any]:
         model: dict[str, Any] = Config.fromfile(str(path)).to_dict()["model"]
     except Exception as error:  # the file is code and may raise anything
         text = " ".join(str(error).split())[:200]
-        raise RecipeError(f"head config {path}: {type(error).__name__}: {text}: mend the file") from None
+        raise RecipeError(f"head config {path}: {type(error).__name__}: {text}: fix the file") from None
     return model
 
 
-def _fields(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every mapping in a configuration with each of its keys, from the outside in."""
+def _walk_fields(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield every mapping in a nested configuration with each of its keys, outer mappings first."""
     if isinstance(node, dict):
         for key in node:
             yield node, key
         node = list(node.values())
     if isinstance(node, list | tuple):
         for value in node:
-            yield from _fields(value)
+            yield from _walk_fields(value)
 
 
-def _resize(model: dict[str, Any], scale: float) -> None:
-    """Scale every width to a multiple of eight, and let group norms have groups of at least four channels."""
-    for node, key in _fields(model):
-        if key in _WIDTHS and type(node[key]) is int:
+def _scale_widths(model: dict[str, Any], scale: float) -> None:
+    """Scale every width to a multiple of 8, and reduce the groups of group norms so that they divide the widths."""
+    for node, key in _walk_fields(model):
+        if key in _WIDTH_FIELDS and type(node[key]) is int:
             node[key] = max(8, round(node[key] * scale / 8) * 8)
         elif key == "num_groups" and scale < 1:
-            node[key] = max(1, math.gcd(node[key], round(_PUBLISHED_WIDTH * scale / 8)))
+            node[key] = max(1, math.gcd(node[key], round(_DEFAULT_WIDTH * scale / 8)))
 
 
 def _set_classes(model: dict[str, Any], vocabulary: Vocabulary) -> None:
@@ -86,20 +94,20 @@ def _set_classes(model: dict[str, Any], vocabulary: Vocabulary) -> None:
         "num_things_classes": vocabulary.things,
         "num_stuff_classes": len(vocabulary.classes) - vocabulary.things,
     }
-    for node, key in _fields(model):
+    for node, key in _walk_fields(model):
         if key in counts:
             node[key] = counts[key]
 
 
-def _merge(model: dict[str, Any], options: Any) -> None:
-    """Set dotted names; a name whose path is not there is a mistake, but a new last part may be a default's."""
+def _apply_options(model: dict[str, Any], options: Any) -> None:
+    """Set fields by dotted name. The path must exist, but the last part may be new: it may have a default in mmdet."""
     if not isinstance(options, Mapping):
         raise RecipeError(f"head options {options!r}: must be a mapping of dotted names such as test_cfg.rpn.nms_pre")
     for name, value in options.items():
-        *path, last = str(name).split(".")
+        *path, field = str(name).split(".")
         node: Any = model
         for part in path:
             node = node.get(part) if isinstance(node, dict) else None
         if not isinstance(node, dict):
             raise RecipeError(f"head option '{name}': the configuration has no '{'.'.join(path)}': check the name")
-        node[last] = value
+        node[field] = value

@@ -1,8 +1,9 @@
-"""mmcv's deformable convolutions (Dai et al., ICCV 2017; Zhu et al., CVPR 2019) by torchvision's.
+"""mmcv's deformable convolutions (Dai et al., ICCV 2017; Zhu et al., CVPR 2019), computed by torchvision.
 
-A convolution whose kernel reads at places that move by `offset`, and in the modulated kind weighs what it reads by
-`mask`. images: (N, C, H, W); weight: (C_out, C / groups, height, width); offset: (N, 2 x groups x height x width,
-H_out, W_out); mask: half as many channels. Arguments are in mmcv's order, and results are written into tensors it made.
+The kernel samples the input at positions moved by `offset`; the modulated version multiplies the samples by `mask`.
+images: (N, C, H, W); weight: (C_out, C / groups, height, width); offset: (N, 2 x groups x height x width, H_out,
+W_out); mask: half as many channels as offset. Arguments are in mmcv's order, and results are written into tensors that
+mmcv passes. `sizes` are mmcv's keyword arguments, such as stride and padding.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
-# How the two kinds name stride, padding and dilation, height before width.
-_PLACES = (("dH", "dW"), ("padH", "padW"), ("dilationH", "dilationW"))
-_MODULATED_PLACES = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dilation_h", "dilation_w"))
+# mmcv's names of stride, padding and dilation, height before width, for both versions.
+_SIZES = (("dH", "dW"), ("padH", "padW"), ("dilationH", "dilationW"))
+_MODULATED_SIZES = (("stride_h", "stride_w"), ("pad_h", "pad_w"), ("dilation_h", "dilation_w"))
 
 
 def deform_conv_forward(
-    images: Tensor, weight: Tensor, offset: Tensor, output: Tensor, *buffers: Tensor, **places: int
+    images: Tensor, weight: Tensor, offset: Tensor, output: Tensor, *buffers: Tensor, **sizes: int
 ) -> None:
-    """Writes (N, C_out, H_out, W_out) into `output`: a convolution whose kernel's places move by `offset`."""
-    output.copy_(_deformed(images, offset, weight, None, None, _PLACES, places))
+    """Write the deformable convolution, (N, C_out, H_out, W_out), into `output`."""
+    output.copy_(_deformed(images, offset, weight, None, None, _SIZES, sizes))
 
 
 def deform_conv_backward_input(
@@ -33,20 +34,20 @@ def deform_conv_backward_input(
     grad_offset: Tensor,
     weight: Tensor,
     *buffers: Tensor,
-    **places: int,
+    **sizes: int,
 ) -> None:
-    """Writes the gradients of images and offsets."""
-    grads = _gradients(images, offset, weight, None, None, grad_output, _PLACES, places)
+    """Write the gradients of images and offsets into `grad_input` and `grad_offset`."""
+    grads = _gradients(images, offset, weight, None, None, grad_output, _SIZES, sizes)
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[1])
 
 
 def deform_conv_backward_parameters(
-    images: Tensor, offset: Tensor, grad_output: Tensor, grad_weight: Tensor, *rest: Tensor, **places: int
+    images: Tensor, offset: Tensor, grad_output: Tensor, grad_weight: Tensor, *rest: Tensor, **sizes: int
 ) -> None:
-    """Adds the weight's gradient. mmcv hands no weight over, and the gradient is the same for any."""
+    """Add the gradient of the weight to `grad_weight`. It does not depend on the weight, which mmcv does not pass."""
     weight = torch.zeros_like(grad_weight)
-    grad_weight.add_(_gradients(images, offset, weight, None, None, grad_output, _PLACES, places)[2])
+    grad_weight.add_(_gradients(images, offset, weight, None, None, grad_output, _SIZES, sizes)[2])
 
 
 def modulated_deform_conv_forward(
@@ -58,11 +59,11 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    **places: int,
+    **sizes: int,
 ) -> None:
-    """As `deform_conv_forward`; what is read at each place is multiplied by `mask`."""
-    used = bias if places["with_bias"] else None
-    output.copy_(_deformed(images, offset, weight, mask, used, _MODULATED_PLACES, places))
+    """Write the modulated deformable convolution into `output`."""
+    bias_or_none = bias if sizes["with_bias"] else None
+    output.copy_(_deformed(images, offset, weight, mask, bias_or_none, _MODULATED_SIZES, sizes))
 
 
 def modulated_deform_conv_backward(
@@ -74,14 +75,17 @@ def modulated_deform_conv_backward(
     mask: Tensor,
     columns: Tensor,
     *grads: Tensor,
-    **places: int,
+    **sizes: int,
 ) -> None:
-    """Writes the gradients of images, weight, bias, offsets and mask; `grads` are those, then that of the output."""
-    used = bias if places["with_bias"] else None
-    found = _gradients(images, offset, weight, mask, used, grads[-1], _MODULATED_PLACES, places)
-    for kept, number in zip(grads[:5], (0, 2, 4, 1, 3), strict=True):
-        if kept.numel():  # there may be no bias
-            kept.copy_(found[number])
+    """Write the gradients of images, weight, bias, offset and mask into the first five `grads`.
+
+    The last of `grads` is the gradient of the output.
+    """
+    bias_or_none = bias if sizes["with_bias"] else None
+    gradients = _gradients(images, offset, weight, mask, bias_or_none, grads[-1], _MODULATED_SIZES, sizes)
+    for target, position in zip(grads[:5], (0, 2, 4, 1, 3), strict=True):
+        if target.numel():  # empty without a bias
+            target.copy_(gradients[position])
 
 
 def _deformed(
@@ -91,9 +95,9 @@ def _deformed(
     mask: Tensor | None,
     bias: Tensor | None,
     names: Sequence[tuple[str, str]],
-    places: Mapping[str, int],
+    sizes: Mapping[str, int],
 ) -> Tensor:
-    stride, padding, dilation = ((places[high], places[wide]) for high, wide in names)
+    stride, padding, dilation = ((sizes[high], sizes[wide]) for high, wide in names)
     deformed: Tensor = deform_conv2d(images, offset, weight, bias, stride, padding, dilation, mask)
     return deformed
 
@@ -106,13 +110,13 @@ def _gradients(
     bias: Tensor | None,
     grad_output: Tensor,
     names: Sequence[tuple[str, str]],
-    places: Mapping[str, int],
+    sizes: Mapping[str, int],
 ) -> list[Tensor]:
-    """By images, offset, weight, and by mask and bias where they are given."""
-    given = [t.detach().requires_grad_() for t in (images, offset, weight, mask, bias) if t is not None]
-    leaves = iter(given)
+    """Return the gradients of images, offset, weight, and of mask and bias if they are given."""
+    inputs = [t.detach().requires_grad_() for t in (images, offset, weight, mask, bias) if t is not None]
+    leaves = iter(inputs)
     images, offset, weight = next(leaves), next(leaves), next(leaves)
     mask, bias = (None if t is None else next(leaves) for t in (mask, bias))
     with torch.enable_grad():
-        output = _deformed(images, offset, weight, mask, bias, names, places)
-        return list(torch.autograd.grad(output, given, grad_output))
+        output = _deformed(images, offset, weight, mask, bias, names, sizes)
+        return list(torch.autograd.grad(output, inputs, grad_output))

@@ -1,4 +1,4 @@
-"""An mmdet detector as a head: neck, proposals and heads on a body's feature pyramid."""
+"""An mmdet detector as the head of a task: neck, region proposals and heads on a backbone's feature pyramid."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from workers.detectors import mmdet_loading
 from workers.errors import RecipeError
 from workers.seeding import seed_by
-from workers.targets.objects import Found, Scenes, encode
+from workers.targets.objects import Detections, ObjectTarget, ObjectTargets, encode_mask
 
-_ROI, _MASK_ROI = 7, 14  # sides of the pooled maps that box and mask heads see
+_BOX_ROI_SIZE, _MASK_ROI_SIZE = 7, 14  # sides of the pooled regions that box and mask heads take
 
 
 class DetectorHead(nn.Module):
-    """Wraps a detector whose backbone is the pyramid itself."""
+    """A detector that takes the feature pyramid instead of images."""
 
     def __init__(self, config: dict[str, Any], panoptic_score: float = 0.6) -> None:
+        """Build the detector.
+
+        config: as `detector_config` returns it. panoptic_score: lowest score of an object in the panoptic map.
+        Raises RecipeError if mmdet cannot build it.
+        """
         super().__init__()
         models = mmdet_loading.load()
         from mmengine.config import ConfigDict
 
         try:
             self.detector: Any = models.build(ConfigDict(config))
-        except Exception as error:  # whatever a wrong option makes mmdet raise
+        except Exception as error:  # a wrong option can make mmdet raise anything
             text = " ".join(str(error).split())[:200]
             raise RecipeError(
                 f"head config: mmdet cannot build it ({text}): check head.config and head.options"
@@ -35,7 +41,7 @@ class DetectorHead(nn.Module):
         self.panoptic_score = panoptic_score
 
     def reset_parts(self, seed: int) -> None:
-        """Initialise as mmdet does, each part from a generator of its own, so that bodies do not shift the draws."""
+        """Initialise as mmdet does, each part with its own seed, so that draws do not depend on the backbone."""
         for name, part in self.detector.named_children():
             if hasattr(part, "init_weights"):
                 seed_by(f"{seed} {name}")
@@ -45,144 +51,150 @@ class DetectorHead(nn.Module):
                 part.init_weights()
 
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
-        """Raw outputs of all heads. Second stages see as many regions as the test configuration lets pass.
+        """Return the raw outputs of all heads, to count FLOPs.
 
-        All regions are the whole image: which ones there are depends on values, and the work on them does not.
+        The second stage gets as many regions as the test configuration allows. All of them are the whole image: the
+        positions of regions depend on the values of tensors, but the cost of a region does not.
         """
         whole = DetectorPart(self, ("rpn_head", "bbox_head", "semantic_head", "roi_head"), masks=True)
         outputs: list[Tensor] = whole(pyramid)
         return outputs
 
-    def loss(self, pyramid: list[Tensor], target: Scenes) -> Tensor:
-        """Sum of the detector's losses, a scalar."""
-        losses = self.detector.loss(pyramid, [_sample(scene, train=True) for scene in target.scenes])
+    def loss(self, pyramid: list[Tensor], target: ObjectTargets) -> Tensor:
+        """Return the sum of the detector's losses, a scalar."""
+        losses = self.detector.loss(pyramid, [_to_mmdet(image_target, train=True) for image_target in target.images])
         terms = [value for name, value in losses.items() if "loss" in name]
         flat = [term.float().mean() for value in terms for term in (value if isinstance(value, list) else [value])]
         return torch.stack(flat).sum()
 
-    def predict(self, pyramid: list[Tensor], target: Scenes) -> list[Found]:
-        """What is found in each image, in the pixels of the image as stored."""
-        samples = [_sample(scene, train=False) for scene in target.scenes]
+    def predict(self, pyramid: list[Tensor], target: ObjectTargets) -> list[Detections]:
+        """Return the detections in each image, in pixels of the stored image."""
+        samples = [_to_mmdet(image_target, train=False) for image_target in target.images]
         if getattr(self.detector, "panoptic_fusion_head", None) is not None:
             return self._predict_panoptic(pyramid, samples)
-        return [_found(result.pred_instances) for result in self.detector.predict(pyramid, samples, rescale=True)]
+        results = self.detector.predict(pyramid, samples, rescale=True)
+        return [_from_mmdet(result.pred_instances) for result in results]
 
-    def _predict_panoptic(self, pyramid: list[Tensor], samples: list[Any]) -> list[Found]:
-        """mmdet's own PanopticFPN.predict keeps only the map; this is the same with the instances kept as well.
+    def _predict_panoptic(self, pyramid: list[Tensor], samples: list[Any]) -> list[Detections]:
+        """Predict as mmdet's PanopticFPN.predict does, which returns only the map, and return the instances too.
 
-        Average precision wants all detections, the map only confident ones, hence the threshold in between.
+        Average precision needs all instances, but the map only those with at least `panoptic_score`.
         """
         detector = self.detector
         levels = detector.extract_feat(pyramid)
         proposals = detector.rpn_head.predict(levels, samples, rescale=False)
         instances = detector.roi_head.predict(levels, proposals, samples, rescale=True)
         maps = detector.semantic_head.predict(levels, [sample.metainfo for sample in samples], True)
-        confident = [found[found.scores >= self.panoptic_score] for found in instances]
+        confident = [detected[detected.scores >= self.panoptic_score] for detected in instances]
         fused = detector.panoptic_fusion_head.predict(confident, maps)
         classes = detector.panoptic_fusion_head.num_classes
-        return [_found(found, _panoptic(pan.sem_seg[0], classes)) for found, pan in zip(instances, fused, strict=True)]
+        return [
+            _from_mmdet(detected, _convert_panoptic_ids(panoptic.sem_seg[0], classes))
+            for detected, panoptic in zip(instances, fused, strict=True)
+        ]
 
 
 class DetectorPart(nn.Module):
-    """Neck and some heads of a detector: what the label of the task they answer costs.
+    """The neck and some heads of a detector, which it shares with the detector, to count their FLOPs and parameters."""
 
-    Shares the modules of the whole. keep: names of heads; those that the detector lacks are left out.
-    """
-
-    def __init__(self, head: DetectorHead, keep: tuple[str, ...], masks: bool) -> None:
+    def __init__(self, head: DetectorHead, names: tuple[str, ...], masks: bool) -> None:
+        """Select the heads `names` as far as the detector has them. masks: whether mask heads are included."""
         super().__init__()
         detector = head.detector
-        kept = {name: part for name in keep if (part := getattr(detector, name, None)) is not None}
-        self.neck, roi = detector.neck, kept.pop("roi_head", None)
-        self.heads = nn.ModuleDict(kept)
+        heads = {name: module for name in names if (module := getattr(detector, name, None)) is not None}
+        self.neck, roi = detector.neck, heads.pop("roi_head", None)
+        self.heads = nn.ModuleDict(heads)
         self.box = self.mask = self.dynamic = None
-        single = getattr(detector, "mask_head", None)
-        if masks and hasattr(single, "mask_feature_head"):  # CondInst
-            self.dynamic, self.kept = single, int(detector.test_cfg["max_per_img"])
+        mask_head = getattr(detector, "mask_head", None)
+        if masks and hasattr(mask_head, "mask_feature_head"):  # CondInst
+            self.dynamic, self.max_instances = mask_head, int(detector.test_cfg["max_per_img"])
         if roi is not None:
             self.box, self.mask = roi.bbox_head, getattr(roi, "mask_head", None) if masks else None
             test = detector.test_cfg
-            self.regions, self.kept = int(test["rpn"]["max_per_img"]), int(test["rcnn"]["max_per_img"])
+            self.max_regions, self.max_instances = int(test["rpn"]["max_per_img"]), int(test["rcnn"]["max_per_img"])
 
     def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
-        """Raw outputs of the kept heads."""
+        """Return the raw outputs of the selected heads."""
         levels = self.neck(tuple(pyramid))
-        said = {name: head(levels) for name, head in self.heads.items()}
-        outputs = _tensors(said)
+        by_head = {name: head(levels) for name, head in self.heads.items()}
+        outputs = _flatten(by_head)
         if self.dynamic is not None:
-            outputs += _tensors(_dynamic_masks(self.dynamic, levels, said["bbox_head"][-1], self.kept))
+            outputs += _flatten(_dynamic_masks(self.dynamic, levels, by_head["bbox_head"][-1], self.max_instances))
         if self.box is not None:
-            outputs += _tensors(self.box(_regions(levels[0], self.regions, _ROI)))
+            outputs += _flatten(self.box(_equal_regions(levels[0], self.max_regions, _BOX_ROI_SIZE)))
         if self.mask is not None:
-            outputs += _tensors(self.mask(_regions(levels[0], self.kept, _MASK_ROI)))
+            outputs += _flatten(self.mask(_equal_regions(levels[0], self.max_instances, _MASK_ROI_SIZE)))
         return outputs
 
 
-def _regions(level: Tensor, count: int, size: int) -> Tensor:
-    """(N, C, H, W) to (N * count, C, size, size), all regions of an image alike."""
+def _equal_regions(level: Tensor, count: int, size: int) -> Tensor:
+    """Pool (N, C, H, W) to (N * count, C, size, size): `count` equal regions per image, each the whole image."""
     pooled = F.adaptive_avg_pool2d(level, size)
     return pooled[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
 
 
 def _dynamic_masks(head: Any, levels: Any, kernels: list[Tensor], count: int) -> Any:
-    """Masks of so many instances, by kernels that were predicted for them (Tian et al., CondInst, ECCV 2020).
+    """Return the masks of `count` instances, by the kernels predicted for them (Tian et al., CondInst, ECCV 2020).
 
-    The first places' kernels serve: which places have instances depends on values, and the work on them does not.
+    The kernels of the first positions are used: which positions have instances depends on the values of tensors, but
+    the cost does not.
     """
     from mmengine.structures import InstanceData
 
-    at_places = torch.cat([level.flatten(2) for level in kernels], 2)[..., :count].transpose(1, 2)
-    found = [
+    by_image = torch.cat([level.flatten(2) for level in kernels], 2)[..., :count].transpose(1, 2)
+    instances = [
         InstanceData(param_preds=own, points=own.new_zeros(len(own), 2), strides=own.new_ones(len(own)))
-        for own in at_places
+        for own in by_image
     ]
-    return head(levels, found)
+    return head(levels, instances)
 
 
-def _tensors(output: Any) -> list[Tensor]:
+def _flatten(output: Any) -> list[Tensor]:
+    """List all tensors in nested dicts and sequences."""
     if isinstance(output, Tensor):
         return [output]
     values = output.values() if isinstance(output, dict) else output or ()
-    return [tensor for value in values for tensor in _tensors(value)]
+    return [tensor for value in values for tensor in _flatten(value)]
 
 
-def _sample(scene: Any, *, train: bool) -> Any:
-    """The scene as mmdet's DetDataSample; without annotations unless it is to be learnt from."""
+def _to_mmdet(target: ObjectTarget, *, train: bool) -> Any:
+    """Convert a target to mmdet's DetDataSample, with annotations only for training."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
 
-    height, width = scene.size
-    full = scene.truth.size
-    scale = (width / full[1], height / full[0])
-    shape = {"img_shape": scene.size, "pad_shape": scene.size, "batch_input_shape": scene.size}
-    sample = DetDataSample(metainfo={**shape, "ori_shape": full, "scale_factor": scale})
+    height, width = target.size
+    stored = target.truth.size
+    scale = (width / stored[1], height / stored[0])
+    shape = {"img_shape": target.size, "pad_shape": target.size, "batch_input_shape": target.size}
+    sample = DetDataSample(metainfo={**shape, "ori_shape": stored, "scale_factor": scale})
     if not train:
         return sample
-    single = ~scene.crowd
-    truth = InstanceData(bboxes=scene.boxes[single], labels=scene.labels[single])
-    if scene.masks is not None:
-        truth.masks = BitmapMasks(scene.masks[single].cpu().numpy(), height, width)
+    single = ~target.crowd
+    truth = InstanceData(bboxes=target.boxes[single], labels=target.labels[single])
+    if target.masks is not None:
+        truth.masks = BitmapMasks(target.masks[single].cpu().numpy(), height, width)
     sample.gt_instances = truth
-    sample.ignored_instances = InstanceData(bboxes=scene.boxes[scene.crowd], labels=scene.labels[scene.crowd])
-    if scene.semantic is not None:
-        sample.gt_sem_seg = PixelData(sem_seg=scene.semantic[None])
+    sample.ignored_instances = InstanceData(bboxes=target.boxes[target.crowd], labels=target.labels[target.crowd])
+    if target.semantic is not None:
+        sample.gt_sem_seg = PixelData(sem_seg=target.semantic[None])
     return sample
 
 
-def _found(instances: Any, panoptic: Any = None) -> Found:
+def _from_mmdet(instances: Any, panoptic: NDArray[np.int32] | None = None) -> Detections:
+    """Convert mmdet's InstanceData to detections."""
     masks = instances.masks if "masks" in instances else None
-    return Found(
+    return Detections(
         boxes=instances.bboxes.float().cpu().numpy().astype(np.float64),
         scores=instances.scores.float().cpu().numpy().astype(np.float64),
         labels=instances.labels.cpu().numpy().astype(np.int64),
-        rles=() if masks is None else tuple(encode(mask) for mask in masks.cpu().numpy()),
+        rles=() if masks is None else tuple(encode_mask(mask) for mask in masks.cpu().numpy()),
         panoptic=panoptic,
     )
 
 
-def _panoptic(fused: Tensor, classes: int) -> Any:
-    """mmdet's class + 1000 * number, `classes` for nothing, to our class * 1000 + number, -1 for nothing."""
+def _convert_panoptic_ids(fused: Tensor, classes: int) -> NDArray[np.int32]:
+    """Convert mmdet's class + 1000 * number (class `classes`: none) to our class * 1000 + number (-1: none)."""
     ids = fused.cpu().numpy().astype(np.int32)
     category, number = ids % 1000, ids // 1000
     return np.where(category == classes, -1, category * 1000 + number).astype(np.int32)

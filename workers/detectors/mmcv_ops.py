@@ -1,7 +1,7 @@
-"""Serves mmcv's compiled operations from torchvision's, so that mmdet needs no compiler.
+"""Replace mmcv's compiled operations by torchvision's, so that mmdet needs no compiler.
 
-mmcv-lite ships the Python side of `mmcv.ops` but not the extension `mmcv._ext` behind it, and mmdet imports it
-everywhere. A finder at the end of `sys.meta_path` provides that module; a compiled mmcv is found before it and wins.
+mmcv-lite has the Python code of `mmcv.ops` but not the compiled extension `mmcv._ext`, which all of mmdet imports.
+A finder at the end of `sys.meta_path` provides that module. If a compiled mmcv is installed, it is found first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -29,10 +29,21 @@ _NAME = "mmcv._ext"
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Kept indices, best first. boxes: (n, 4); offset 1 counts x1 and y1 as inside the box, as mmdet once did."""
-    grown = boxes.float() + boxes.new_tensor([0, 0, offset, offset], dtype=torch.float32)
-    kept: Tensor = torchvision_nms(grown, scores.float(), iou_threshold)
+    """Return the kept indices, best first. boxes: (n, 4). offset: 1 if x1 and y1 are inside the box."""
+    extended = boxes.float() + boxes.new_tensor([0, 0, offset, offset], dtype=torch.float32)
+    kept: Tensor = torchvision_nms(extended, scores.float(), iou_threshold)
     return kept
+
+
+class _RoiAlignOptions(TypedDict):
+    """mmcv's keyword arguments of both directions."""
+
+    aligned_height: int
+    aligned_width: int
+    spatial_scale: float
+    sampling_ratio: int
+    pool_mode: int
+    aligned: bool
 
 
 def roi_align_forward(
@@ -41,19 +52,18 @@ def roi_align_forward(
     output: Tensor,
     argmax_y: Tensor,
     argmax_x: Tensor,
-    *,
-    aligned_height: int,
-    aligned_width: int,
-    spatial_scale: float,
-    sampling_ratio: int,
-    pool_mode: int,
-    aligned: bool,
+    **options: Unpack[_RoiAlignOptions],
 ) -> None:
-    """Writes (n, C, aligned_height, aligned_width) into `output`; pool_mode 1, the average, is the one served."""
-    if pool_mode != 1:
-        raise NotImplementedError("roi_align with pool_mode 'max' is not served: install a compiled mmcv or use 'avg'")
+    """Write the pooled regions, (n, C, aligned_height, aligned_width), into `output`.
+
+    Only average pooling, pool_mode 1, is supported.
+    """
+    if options["pool_mode"] != 1:
+        raise NotImplementedError("roi_align with pool_mode 'max' needs a compiled mmcv: install one, or use 'avg'")
+    size = (options["aligned_height"], options["aligned_width"])
     pooled = torch.ops.torchvision.roi_align(
-        features.float(), rois.float(), spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+        *(features.float(), rois.float(), options["spatial_scale"], *size),
+        *(options["sampling_ratio"], options["aligned"]),
     )
     output.copy_(pooled)
 
@@ -64,34 +74,28 @@ def roi_align_backward(
     argmax_y: Tensor,
     argmax_x: Tensor,
     grad_input: Tensor,
-    *,
-    aligned_height: int,
-    aligned_width: int,
-    spatial_scale: float,
-    sampling_ratio: int,
-    pool_mode: int,
-    aligned: bool,
+    **options: Unpack[_RoiAlignOptions],
 ) -> None:
-    """Writes the gradient of the features, (N, C, H, W), into `grad_input`."""
-    batch, channels, height, width = grad_input.shape
-    grad = torch.ops.torchvision._roi_align_backward(
-        *(grad_output.float(), rois.float(), spatial_scale, aligned_height, aligned_width),
-        *(batch, channels, height, width, sampling_ratio, aligned),
+    """Write the gradient of the features, (N, C, H, W), into `grad_input`."""
+    size = (options["aligned_height"], options["aligned_width"])
+    gradient = torch.ops.torchvision._roi_align_backward(
+        *(grad_output.float(), rois.float(), options["spatial_scale"], *size),
+        *(*grad_input.shape, options["sampling_ratio"], options["aligned"]),
     )
-    grad_input.copy_(grad)
+    grad_input.copy_(gradient)
 
 
 def sigmoid_focal_loss_forward(
     logits: Tensor, target: Tensor, weight: Tensor, output: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """Writes the unreduced loss, (n, classes). target: (n,) class ids, `classes` for the background."""
+    """Write the unreduced loss, (n, classes), into `output`. target: (n,) class ids, `classes` for background."""
     output.copy_(_focal(logits.float(), target, weight, gamma, alpha))
 
 
 def sigmoid_focal_loss_backward(
     logits: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, *, gamma: float, alpha: float
 ) -> None:
-    """Writes the loss's gradient by the logits into `grad_input`."""
+    """Write the gradient of the logits into `grad_input`."""
     with torch.enable_grad():
         leaf = logits.detach().float().requires_grad_()
         (grad,) = torch.autograd.grad(_focal(leaf, target, weight, gamma, alpha).sum(), leaf)
@@ -102,17 +106,17 @@ def _focal(logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: 
     classes = logits.shape[1]
     positive = torch.nn.functional.one_hot(target.long(), classes + 1)[:, :classes].to(logits.dtype)
     p = logits.sigmoid()
-    missed = torch.where(positive > 0, 1 - p, p)
+    error = torch.where(positive > 0, 1 - p, p)
     balance = torch.where(positive > 0, alpha, 1 - alpha)
     loss = (
         balance
-        * missed**gamma
+        * error**gamma
         * torch.nn.functional.binary_cross_entropy_with_logits(logits, positive, reduction="none")
     )
     return loss * weight[target.long()].unsqueeze(1) if weight.numel() else loss
 
 
-_SERVED: dict[str, Callable[..., Any]] = {
+_OPERATIONS: dict[str, Callable[..., Any]] = {
     "nms": nms,
     "roi_align_forward": roi_align_forward,
     "roi_align_backward": roi_align_backward,
@@ -126,18 +130,20 @@ _SERVED: dict[str, Callable[..., Any]] = {
 }
 
 
-def _missing(name: str) -> Callable[..., Any]:
-    def refuse(*args: Any, **kwargs: Any) -> Any:
+def _unsupported(name: str) -> Callable[..., Any]:
+    def fail(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"mmcv operation '{name}' needs a compiled mmcv: install one, or use another head")
 
-    return refuse
+    return fail
 
 
 class _Extension(ModuleType):
+    """The module `mmcv._ext`. An operation that is not supported fails when it is called."""
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("__"):  # what the import system asks every module for
+        if name.startswith("__"):  # the import system looks these up in every module
             raise AttributeError(name)
-        return _SERVED.get(name) or _missing(name)
+        return _OPERATIONS.get(name) or _unsupported(name)
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -153,7 +159,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-def serve() -> None:
-    """Provide `mmcv._ext` in this process unless a compiled one is installed. Safe to call again."""
+def install() -> None:
+    """Make `mmcv._ext` importable in this process unless a compiled one is installed. May be called repeatedly."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

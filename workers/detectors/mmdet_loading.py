@@ -1,4 +1,4 @@
-"""Loads mmdet once a process, with what it lacks provided, and our bodies registered."""
+"""Load mmdet once per process, with replacements for the compiled code it needs, and register our backbones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from workers.detectors import mmcv_ops, panoptic_api
 
 @functools.cache
 def load() -> Any:
-    """mmdet's registry of models. Importing mmdet takes seconds, so nothing else does it."""
-    mmcv_ops.serve()
-    panoptic_api.serve()
+    """Import mmdet and return its registry of models. This takes seconds, so no other function imports mmdet."""
+    mmcv_ops.install()
+    panoptic_api.install()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mmdet.registry import MODELS
@@ -25,33 +25,36 @@ def load() -> Any:
         from mmengine.logging import MMLogger
 
         register_all_modules(init_default_scope=True)
-    # Each initialised layer is a line at INFO otherwise.
+    # At INFO it logs a line for each initialised layer.
     MMLogger.get_instance("mmengine", logger_name="mmengine").setLevel(logging.ERROR)
-    _register_bodies(MODELS)
+    _register_backbones(MODELS)
     return MODELS
 
 
 def shipped_configs() -> Path:
-    """The folder of the configurations that come with mmdet."""
+    """Return the folder of the configurations that are part of mmdet."""
     import mmdet
 
     return Path(mmdet.__file__).parent / ".mim" / "configs"
 
 
-def _register_bodies(models: Any) -> None:
+def _register_backbones(models: Any) -> None:
     from mmengine.model import BaseModule
 
     @models.register_module()
     class PyramidInput(BaseModule):  # type: ignore[misc]
-        """A backbone that is given the feature pyramid instead of images: body and head stay separate modules."""
+        """A backbone that takes and returns the feature pyramid of a separate backbone module."""
 
         def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, ...]:
-            """The same maps, as the tuple that necks expect."""
+            """Return the same maps as a tuple, as necks expect."""
             return tuple(pyramid)
 
     @models.register_module()
     class SpaceBody(BaseModule):  # type: ignore[misc]
-        """A body of one of our spaces, for anyone's mmdet configuration: backbone=dict(type='SpaceBody', space=...)."""
+        """A backbone from one of our spaces, for any mmdet configuration: backbone=dict(type='SpaceBody', space=...).
+
+        The class name is part of users' configurations.
+        """
 
         def __init__(self, space: str, genotype: dict[str, Any], body: dict[str, Any] | None = None) -> None:
             super().__init__()
@@ -61,8 +64,8 @@ def _register_bodies(models: Any) -> None:
             self.body: nn.Module = get_space(space).build(Architecture.of(space, dict(genotype)), body)
 
         def init_weights(self) -> None:
-            """Leaves the body's weights as they are."""
+            """Keep the weights that the space initialised."""
 
         def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-            """Feature maps, finest first."""
+            """Return the feature maps, finest first."""
             return tuple(self.body(images))

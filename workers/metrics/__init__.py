@@ -1,1 +1,1 @@
-"""Metrics of detection, panoptic segmentation and pose, computed in memory."""
+"""Metrics of detection, panoptic segmentation and pose, computed in memory. All implement `base.Metric`."""

@@ -1,4 +1,4 @@
-"""What every metric offers."""
+"""The interface of metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 class Metric(ABC):
-    """Gathers predictions, then gives the metrics: names to numbers, higher is better, 0..1."""
+    """Accumulates predictions over batches and computes one or several metrics: higher is better, 0 to 1."""
 
     @abstractmethod
     def update(self, output: Any, target: Any) -> None:
-        """Count what `Task.predict` gave for one batch against its targets."""
+        """Add a batch: what `Task.predict` returned, and the targets."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """All metrics over what was counted."""
+        """Return all metrics over the batches so far, by name."""

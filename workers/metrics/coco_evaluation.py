@@ -1,4 +1,4 @@
-"""COCO's evaluation of what is in memory, by faster-coco-eval: pycocotools' figures, sooner."""
+"""COCO's evaluation in memory by faster-coco-eval, which gives the same results as pycocotools in less time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from faster_coco_eval import COCO, COCOeval_faster
 
 
-def judge(dataset: dict[str, Any], results: list[dict[str, Any]], kind: str, **params: Any) -> Any:
-    """An accumulated evaluation; with its `stats` for boxes ("bbox") and masks ("segm"), whose areas are COCO's own.
+def evaluate_coco(dataset: dict[str, Any], results: list[dict[str, Any]], kind: str, **params: Any) -> Any:
+    """Evaluate predictions and return the accumulated COCOeval.
 
-    dataset: what a COCO annotation file holds. results: at least one. params: fields of COCOeval.params to set.
+    dataset: the content of a COCO annotation file. results: predictions in COCO's results format, at least one.
+    kind: "bbox", "segm" or "keypoints"; `stats` is filled in for the first two. params: fields of COCOeval.params.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         truth = COCO()

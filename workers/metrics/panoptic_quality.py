@@ -1,4 +1,4 @@
-"""Panoptic quality (Kirillov et al., Panoptic Segmentation, CVPR 2019), as panopticapi computes it, in memory."""
+"""Panoptic quality (Kirillov et al., Panoptic Segmentation, CVPR 2019), in memory, equal to panopticapi's."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from workers.data.base import VOID, Vocabulary
 from workers.metrics.base import Metric
-from workers.targets.objects import Found, Scenes
+from workers.targets.objects import Detections, ObjectTargets
 
-Map = NDArray[np.int32]
+PanopticIds = NDArray[np.int32]
 
 
 @dataclass(slots=True)
 class PQStatCat:
-    """Sums of one class: matched overlap, hits, false alarms, misses."""
+    """Sums over one class: IoU of matched segments, true positives, false positives, false negatives."""
 
     iou: float = 0.0
     tp: int = 0
@@ -37,7 +37,7 @@ class PQStatCat:
 
 
 class PQStat:
-    """Sums by class, and the panoptic quality they give."""
+    """Sums by class, and the panoptic quality computed from them. The interface is panopticapi's."""
 
     def __init__(self) -> None:
         self.pq_per_cat: defaultdict[int, PQStatCat] = defaultdict(PQStatCat)
@@ -56,12 +56,13 @@ class PQStat:
     def pq_average(
         self, categories: Mapping[int, Mapping[str, Any]], isthing: bool | None
     ) -> tuple[dict[str, float], dict[int, dict[str, float]]]:
-        """Means over the classes that occur (things, stuff, or both for None), and each class's own.
+        """Return the means over the classes that occur, and the values of each class.
 
-        PQ = SQ x RQ: the mean overlap of the matches times an F1 score of the matching.
+        isthing: average over things (True), stuff (False) or both (None).
+        PQ = SQ x RQ: mean IoU of the matched segments times the F1 score of the matching.
         """
         per_class: dict[int, dict[str, float]] = {}
-        seen: list[dict[str, float]] = []
+        occurring: list[dict[str, float]] = []
         for label, info in categories.items():
             if isthing is not None and isthing != (info["isthing"] == 1):
                 continue
@@ -71,9 +72,9 @@ class PQStat:
                 continue
             weight = s.tp + 0.5 * s.fp + 0.5 * s.fn
             per_class[label] = {"pq": s.iou / weight, "sq": s.iou / s.tp if s.tp else 0.0, "rq": s.tp / weight}
-            seen.append(per_class[label])
-        n = len(seen)
-        mean = {name: sum(c[name] for c in seen) / n if n else 0.0 for name in ("pq", "sq", "rq")}
+            occurring.append(per_class[label])
+        n = len(occurring)
+        mean = {name: sum(c[name] for c in occurring) / n if n else 0.0 for name in ("pq", "sq", "rq")}
         return mean | {"n": n}, per_class
 
 
@@ -86,15 +87,16 @@ class PanopticQuality(Metric):
             i: {"name": name, "isthing": int(i < vocabulary.things)} for i, name in enumerate(vocabulary.classes)
         }
 
-    def update(self, output: list[Found], target: Scenes) -> None:
-        """Add a batch."""
-        for found, scene in zip(output, target.scenes, strict=True):
-            assert found.panoptic is not None
-            assert scene.truth.panoptic is not None
-            self._stat += match(scene.truth.panoptic, scene.truth.crowds, found.panoptic)
+    def update(self, output: list[Detections], target: ObjectTargets) -> None:
+        """Add the detections of a batch, and its targets."""
+        for detections, image_target in zip(output, target.images, strict=True):
+            truth = image_target.truth
+            assert detections.panoptic is not None
+            assert truth.panoptic is not None
+            self._stat += match_segments(truth.panoptic, truth.crowds, detections.panoptic)
 
     def compute(self) -> dict[str, float]:
-        """In 0..1."""
+        """Return the metrics, 0 to 1."""
         both, things, stuff = (self._stat.pq_average(self._categories, which)[0] for which in (None, True, False))
         return {
             "pq": both["pq"],
@@ -105,64 +107,65 @@ class PanopticQuality(Metric):
         }
 
 
-def match(truth: Map, crowds: frozenset[int], said: Map) -> PQStat:
-    """The matching of one image: segments of a class match where they overlap by more than half of their union.
+def match_segments(truth: PanopticIds, crowds: frozenset[int], predicted: PanopticIds) -> PQStat:
+    """Match the segments of one image: two of the same class match if their IoU is above one half.
 
-    truth, said: (H, W), class * 1000 + number; -1 for void, which neither hits nor misses.
+    truth, predicted: (H, W), class * 1000 + number; -1 for void, which is ignored. crowds: ids of crowds in `truth`.
     """
     stat = PQStat()
-    truth_area, said_area = _areas(truth), _areas(said)
-    pairs, counts = np.unique(np.stack([truth.ravel(), said.ravel()]), axis=1, return_counts=True)
-    overlap = {(int(t), int(s)): int(n) for t, s, n in zip(pairs[0], pairs[1], counts, strict=True)}
-    truth_done, said_done = set[int](), set[int]()
-    for (t, s), shared in overlap.items():
-        if t < 0 or s < 0 or t in crowds or t // 1000 != s // 1000:
+    true_areas, predicted_areas = _areas(truth), _areas(predicted)
+    pairs, counts = np.unique(np.stack([truth.ravel(), predicted.ravel()]), axis=1, return_counts=True)
+    overlap = {(int(t), int(p)): int(n) for t, p, n in zip(pairs[0], pairs[1], counts, strict=True)}
+    matched_true, matched_predicted = set[int](), set[int]()
+    for (t, p), shared in overlap.items():
+        if t < 0 or p < 0 or t in crowds or t // 1000 != p // 1000:
             continue
-        union = said_area[s] + truth_area[t] - shared - overlap.get((-1, s), 0)
+        union = predicted_areas[p] + true_areas[t] - shared - overlap.get((-1, p), 0)
         iou = shared / union
         if iou > 0.5:
             stat[t // 1000] += PQStatCat(iou=iou, tp=1)
-            truth_done.add(t)
-            said_done.add(s)
-    for t in truth_area.keys() - truth_done - crowds:
+            matched_true.add(t)
+            matched_predicted.add(p)
+    for t in true_areas.keys() - matched_true - crowds:
         stat[t // 1000].fn += 1
-    crowd_of = {t // 1000: t for t in truth_area if t in crowds}
-    for s in said_area.keys() - said_done:
-        ignored = overlap.get((-1, s), 0)
-        if s // 1000 in crowd_of:
-            ignored += overlap.get((crowd_of[s // 1000], s), 0)
-        if ignored / said_area[s] <= 0.5:  # what lies mostly on void or on a crowd is no false alarm
-            stat[s // 1000].fp += 1
+    crowd_of_class = {t // 1000: t for t in true_areas if t in crowds}
+    for p in predicted_areas.keys() - matched_predicted:
+        ignored = overlap.get((-1, p), 0)
+        if p // 1000 in crowd_of_class:
+            ignored += overlap.get((crowd_of_class[p // 1000], p), 0)
+        if ignored / predicted_areas[p] <= 0.5:  # a segment that is mostly on void or a crowd is no false positive
+            stat[p // 1000].fp += 1
     return stat
 
 
-def _areas(ids: Map) -> dict[int, int]:
+def _areas(ids: PanopticIds) -> dict[int, int]:
     values, counts = np.unique(ids, return_counts=True)
     return {int(v): int(n) for v, n in zip(values, counts, strict=True) if v >= 0}
 
 
-class PanopticOverlap(Metric):
-    """Mean IoU over things and stuff of a panoptic map; what it leaves open counts as wrong."""
+class PanopticMeanIoU(Metric):
+    """Mean IoU over things and stuff, computed from panoptic maps; pixels without a prediction count as wrong."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._classes = len(vocabulary.classes)
         self._confusion = np.zeros((self._classes, self._classes + 1), dtype=np.int64)
 
-    def update(self, output: list[Found], target: Scenes) -> None:
-        """Add a batch."""
-        for found, scene in zip(output, target.scenes, strict=True):
-            assert found.panoptic is not None
-            assert scene.truth.semantic is not None
-            known = scene.truth.semantic != VOID
-            truth = scene.truth.semantic[known].astype(np.int64)
-            said = np.where(found.panoptic < 0, self._classes, found.panoptic // 1000)[known]
-            flat = np.bincount(truth * (self._classes + 1) + said, minlength=self._confusion.size)
+    def update(self, output: list[Detections], target: ObjectTargets) -> None:
+        """Add the detections of a batch, and its targets."""
+        for detections, image_target in zip(output, target.images, strict=True):
+            semantic, panoptic = image_target.truth.semantic, detections.panoptic
+            assert panoptic is not None
+            assert semantic is not None
+            known = semantic != VOID
+            truth = semantic[known].astype(np.int64)
+            predicted = np.where(panoptic < 0, self._classes, panoptic // 1000)[known]
+            flat = np.bincount(truth * (self._classes + 1) + predicted, minlength=self._confusion.size)
             self._confusion += flat.reshape(self._confusion.shape)
 
     def compute(self) -> dict[str, float]:
-        """Classes absent from the annotations do not count."""
+        """Return the metrics. Classes absent from the annotations do not count."""
         table = self._confusion.astype(np.float64)
-        hits, truth, said = np.diag(table), table.sum(1), table[:, : self._classes].sum(0)
+        hits, truth, predicted = np.diag(table), table.sum(1), table[:, : self._classes].sum(0)
         present = truth > 0
-        iou = hits[present] / (truth + said - hits)[present]
+        iou = hits[present] / (truth + predicted - hits)[present]
         return {"miou": float(iou.mean()), "pixel_accuracy": float(hits.sum() / truth.sum())}

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from predictor.distributed import average_gradients
 from workers.data.base import Vocabulary
 from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
@@ -23,7 +24,7 @@ from workers.training.batches import training_batches
 from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.full import Network, build_network, device_of, initialise
 from workers.training.loading import CachedSplit
-from workers.training.optimization import Optimization, average_gradients
+from workers.training.optimization import Optimization
 
 
 class Supernet:
@@ -72,13 +73,13 @@ class Supernet:
         """One step; returns the loss of its first network."""
         first, *others = self._networks(step)
         logits = self._logits(first, images)
-        loss = self._task.loss_of(logits, target)
+        loss = self._task.loss_from_logits(logits, target)
         torch.autograd.backward(loss)
         teacher = logits.detach().softmax(1)
         for architecture in others:
             torch.autograd.backward(self._loss(self._logits(architecture, images), target, teacher))
         if self._recipe.workers > 1:
-            average_gradients(self.shared)
+            average_gradients(self.shared.parameters())
         self._optimization.step(step, loss.detach())
         return loss.detach()
 
@@ -87,7 +88,7 @@ class Supernet:
         share = self._recipe.distill if self._recipe.sandwich else 0.0
         if share == 1:
             return F.cross_entropy(logits, teacher)
-        told = self._task.loss_of(logits, target)
+        told = self._task.loss_from_logits(logits, target)
         return told if share == 0 else share * F.cross_entropy(logits, teacher) + (1 - share) * told
 
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""What a network is trained towards and what it answers: crops, objects, panoptic maps and people, as tensors."""
+"""Training targets and predictions of all tasks, as tensors: crop windows, objects, panoptic maps and people."""

@@ -1,4 +1,4 @@
-"""What every task offers, and the registry that finds a task by its name."""
+"""The interface of tasks, and the registry that finds a task by its name."""
 
 from __future__ import annotations
 
@@ -12,39 +12,48 @@ from PIL import Image
 from torch import Tensor, nn
 
 from workers.data.base import DataSet, Sample, Vocabulary
-from workers.errors import RecipeError, UnknownNameError
+from workers.errors import UnknownNameError
 from workers.metrics.base import Metric
 from workers.targets.crop import CropWindow
 
-Unit = tuple[int, int]  # image, and position among its instances
+ExampleRef = tuple[int, int]  # index of an image, and position in its instances
 
 
 class Task(ABC):
-    """A head on a feature pyramid, its loss and its metric.
+    """A head on a feature pyramid, with its targets, loss, predictions and metric.
 
-    A target is whatever `target` makes of one sample; `collate` joins those of a batch into something that has
-    `.to(device)`. For dense and global tasks that is a tensor.
+    `target` makes the target of one sample, of any type that `collate` can join into a batch with a method
+    `.to(device)`: a tensor for dense and global tasks.
+
+    Companion tasks: the outputs of one trained head may answer other tasks too. Panoptic segmentation, for example,
+    also gives boxes, masks and a semantic map. Such a task names them in `companions`. The option `--also` of the
+    command `label` then adds a label of each from the same training, with its metric by `build_companion_metric` and
+    its FLOPs and parameters by `companion_head`. Companions do not influence the training.
     """
 
     name: str
-    metric: str  # which of the meter's metrics is the label's value
-    also: tuple[str, ...] = ()  # tasks that the same training can answer, see `part` and `companion_metrics`
+    metric: str  # name of the metric, among those that `build_metric` computes, that is the label's value
+    companions: tuple[str, ...] = ()  # names of companion tasks
 
     @abstractmethod
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """A module from the pyramid to raw outputs of fixed shapes: what FLOPs are counted of.
+        """Build the module from pyramid to raw outputs of fixed shapes, whose FLOPs are counted.
 
-        Raises RecipeError for an unknown setting.
+        channels, strides: of the pyramid's levels, finest first. settings: the recipe's `head`.
+        Raises RecipeError for an unknown or wrong setting.
         """
 
-    def units(self, data: DataSet, split: str) -> Sequence[Unit]:
-        """What one example is made from: (image, 0) for all images, unless a task takes several from one."""
+    def list_examples(self, data: DataSet, split: str) -> Sequence[ExampleRef]:
+        """List the examples of a split: (image, 0) for every image, unless a task makes several from one image."""
         return [(image, 0) for image in range(data.size(split))]
 
-    def example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, Any]:
-        """(3, H, W) uint8 image of the input size, and its target. `position` is the unit's second number."""
+    def load_example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, Any]:
+        """Return the (3, H, W) uint8 input of size (H, W), and its target.
+
+        position: the second number of the example's ExampleRef.
+        """
         height, width = size
         image = Image.fromarray(sample.image)
         if image.size != (width, height):
@@ -53,72 +62,64 @@ class Task(ABC):
 
     @abstractmethod
     def target(self, sample: Sample, size: tuple[int, int]) -> Any:
-        """The annotation of one sample at (height, width)."""
+        """Return the target of one sample for inputs of (height, width)."""
 
     def collate(self, targets: Sequence[Any]) -> Any:
-        """Targets of a batch, as `loss`, `predict`, `flip` and the meter take them."""
+        """Join targets into a batch, as `loss`, `predict`, `flip` and the metric take it."""
         return torch.stack(list(targets))
 
     @abstractmethod
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Tensor:
-        """Mean loss of a batch, a scalar."""
+        """Return the mean loss of a batch, a scalar."""
 
     def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
-        """The images whose pyramid `predict` is given; more than those of the batch for a test by mirroring."""
+        """Return the images whose pyramid `predict` gets: those of the batch, and for a flip test flipped ones too."""
         return images
 
     def predict(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Any:
-        """What the meter takes. Of `target` only the sizes of the images may be used."""
+        """Return the predictions as the metric takes them. Only the image sizes of `target` may be used."""
         return head(pyramid)
 
     @abstractmethod
     def flip(self, target: Any) -> Any:
-        """The targets of the images mirrored left to right."""
+        """Return the targets (a batch) of the images flipped left to right."""
 
     @abstractmethod
-    def zoom(self, target: Any, window: CropWindow) -> Any:
-        """The target of one image (before `collate`) cut to a window and enlarged to its old size."""
+    def crop(self, target: Any, window: CropWindow) -> Any:
+        """Return the target of one image (before `collate`) that is cropped to `window` and resized to its old size."""
 
     @abstractmethod
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
-        """A fresh meter."""
+        """Create the metric."""
 
     @abstractmethod
-    def pictures(self, images: Tensor, output: Any, target: Any, vocabulary: Vocabulary) -> list[tuple[Tensor, Tensor]]:
-        """For each of (N, 3, H, W) uint8 images, what is annotated and what `predict` said, drawn on it.
+    def draw_predictions(
+        self, images: Tensor, output: Any, target: Any, vocabulary: Vocabulary
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Draw the annotations and the predictions on each of (N, 3, H, W) uint8 images.
 
-        Both are uint8 (3, h, w); see workers/tasks/pictures.py.
+        Returns one pair of uint8 (3, h, w) pictures for each image; see workers/tasks/drawing.py.
         """
 
-    def companion_metrics(self, task: str, vocabulary: Vocabulary) -> Metric:
-        """A meter of one of the tasks in `also`, fed with this task's outputs and targets."""
-        raise UnknownNameError(f"companion of task {self.name}", task, self.also)
+    def build_companion_metric(self, task: str, vocabulary: Vocabulary) -> Metric:
+        """Create the metric of a companion task. It takes the predictions and targets of this task."""
+        raise UnknownNameError(f"companion of task {self.name}", task, self.companions)
 
-    def part(self, head: nn.Module, task: str) -> nn.Module:
-        """The part of a head that answers one of the tasks in `also`, for its FLOPs and parameters."""
-        raise UnknownNameError(f"companion of task {self.name}", task, self.also)
+    def companion_head(self, head: nn.Module, task: str) -> nn.Module:
+        """Return the part of `head` that a companion task needs, to count its FLOPs and parameters."""
+        raise UnknownNameError(f"companion of task {self.name}", task, self.companions)
 
 
 class LogitTask(Task):
-    """A task whose head gives a logit a class, of an image or of each place of a map; classes are axis 1."""
+    """A task whose head returns one logit per class (axis 1), for an image or for every pixel of a map."""
 
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
-        """See `loss_of`."""
-        return self.loss_of(head(pyramid).float(), target)
+        """Return the loss of the head's logits on the pyramid."""
+        return self.loss_from_logits(head(pyramid).float(), target)
 
     @abstractmethod
-    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean loss of float32 logits, a scalar."""
-
-
-def plain_and_mirrored(outputs: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Of a test by mirroring, the outputs for `count` images and for the same mirrored, turned back.
-
-    Raises RecipeError where there are none for mirrored images.
-    """
-    if len(outputs) != 2 * count:
-        raise RecipeError("flip_test needs the pyramid of the mirrored images too: evaluate with it, or unset")
-    return outputs[:count], outputs[count:].flip(-1)
+    def loss_from_logits(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of float32 logits, a scalar."""
 
 
 _REGISTRY: dict[str, Task] = {}

@@ -15,23 +15,25 @@ from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
 from workers.targets.crop import CropWindow
 from workers.tasks.base import LogitTask, register
-from workers.tasks.drawing import enlarged, with_caption
+from workers.tasks.drawing import enlarge, with_caption
 
 
 class LinearHead(nn.Module):
-    """Pyramid to (N, classes) logits."""
+    """Global average pooling and a linear layer: pyramid to (N, classes) logits."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Logits."""
+        """Return the logits."""
         logits: Tensor = self.linear(pyramid[-1].mean((2, 3)))
         return logits
 
 
 class _Accuracy(Metric):
+    """Top-1 accuracy, and its mean over classes."""
+
     def __init__(self, classes: int) -> None:
         self._top1 = MulticlassAccuracy(classes, average="micro")
         self._balanced = MulticlassAccuracy(classes, average="macro")
@@ -46,48 +48,48 @@ class _Accuracy(Metric):
 
 @register
 class Classification(LogitTask):
-    """One class an image."""
+    """Image classification: one class per image."""
 
     name, metric = "cls", "top1"
 
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """Linear head; it has no settings."""
+        """Build the linear head, which has no settings."""
         if settings:
             raise RecipeError(f"head setting '{min(settings)}' is unknown to task cls: it has none")
         return LinearHead(channels[-1], len(vocabulary.classes))
 
     def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
-        """Class id, a scalar."""
+        """Return the class id, a scalar."""
         if sample.category is None:
             raise BadDataFailure("a sample has no class")
         return torch.tensor(sample.category)
 
-    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy."""
+    def loss_from_logits(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the cross entropy."""
         return F.cross_entropy(logits, target)
 
     def flip(self, target: Tensor) -> Tensor:
-        """A mirrored image keeps its class."""
+        """Return the same classes: flipping does not change them."""
         return target
 
-    def zoom(self, target: Tensor, window: CropWindow) -> Tensor:
-        """A part of an image keeps its class."""
+    def crop(self, target: Tensor, window: CropWindow) -> Tensor:
+        """Return the same class: cropping does not change it."""
         return target
 
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
-        """Top-1 accuracy, and its mean over classes."""
+        """Create the metric: top-1 accuracy, and its mean over classes."""
         return _Accuracy(len(vocabulary.classes))
 
-    def pictures(
+    def draw_predictions(
         self, images: Tensor, output: Tensor, target: Tensor, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
-        """The image under the name of its class, and under that of the likeliest one with its probability."""
+        """Draw the name of the class, and the name and probability of the most likely class."""
         pairs = []
         for image, logits, truth in zip(images, output.float().cpu(), target.tolist(), strict=True):
-            probability, said = logits.softmax(0).max(0)
-            large, _ = enlarged(image)
-            guess = f"{vocabulary.classes[int(said)]} {float(probability):.2f}"
+            probability, predicted = logits.softmax(0).max(0)
+            large, _ = enlarge(image)
+            guess = f"{vocabulary.classes[int(predicted)]} {float(probability):.2f}"
             pairs.append((with_caption(large, vocabulary.classes[truth]), with_caption(large, guess)))
         return pairs

@@ -1,4 +1,4 @@
-"""Object detection by any mmdet detector; RetinaNet unless the recipe names another."""
+"""Object detection by any mmdet detector; by default RetinaNet (Lin et al., ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -15,90 +15,106 @@ from workers.errors import RecipeError
 from workers.metrics.average_precision import AveragePrecision
 from workers.metrics.base import Metric
 from workers.targets.crop import CropWindow
-from workers.targets.objects import Found, Scene, Scenes, Truth, decode, scene_of
+from workers.targets.objects import (
+    Detections,
+    GroundTruth,
+    ObjectTarget,
+    ObjectTargets,
+    build_object_target,
+    decode_mask,
+)
 from workers.tasks.base import Task, register
-from workers.tasks.drawing import CONFIDENT, enlarged, with_boxes, with_map, with_masks
+from workers.tasks.drawing import MIN_DRAWN_SCORE, enlarge, with_boxes, with_map, with_masks
 
 
 class DetectorTask(Task):
-    """What tasks on mmdet detectors share. masks, maps: whether the target holds instance masks and label maps."""
+    """The base class of tasks on mmdet detectors.
 
-    config: str  # below mmdet's configurations
+    config: the default configuration. masks, maps: whether targets have instance masks, and semantic and panoptic maps.
+    """
+
+    config: str  # path below mmdet's folder of configurations
     masks = False
     maps = False
 
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """The detector; for `settings` see workers/detectors/config.py."""
+        """Build the detector; for `settings` see workers/detectors/config.py."""
         score = settings.get("panoptic_score", 0.6)
         if not isinstance(score, int | float) or not 0 <= score <= 1:
             raise RecipeError(f"head panoptic_score {score}: must be from 0 to 1")
         return DetectorHead(detector_config(channels, vocabulary, settings, self.config), float(score))
 
-    def target(self, sample: Sample, size: tuple[int, int]) -> Scene:
-        """Boxes, and masks and maps where the task has them."""
-        return scene_of(sample, size, masks=self.masks, maps=self.maps)
+    def target(self, sample: Sample, size: tuple[int, int]) -> ObjectTarget:
+        """Return boxes, and masks and maps if the task has them."""
+        return build_object_target(sample, size, masks=self.masks, maps=self.maps)
 
-    def collate(self, targets: Sequence[Scene]) -> Scenes:
-        """A batch."""
-        return Scenes(tuple(targets))
+    def collate(self, targets: Sequence[ObjectTarget]) -> ObjectTargets:
+        """Join targets into a batch."""
+        return ObjectTargets(tuple(targets))
 
-    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Scenes) -> Tensor:
-        """Sum of the detector's losses."""
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: ObjectTargets) -> Tensor:
+        """Return the sum of the detector's losses."""
         assert isinstance(head, DetectorHead)
         return head.loss(pyramid, target)
 
-    def predict(self, head: nn.Module, pyramid: list[Tensor], target: Scenes) -> list[Found]:
-        """What is found in each image."""
+    def predict(self, head: nn.Module, pyramid: list[Tensor], target: ObjectTargets) -> list[Detections]:
+        """Return the detections in each image."""
         assert isinstance(head, DetectorHead)
         return head.predict(pyramid, target)
 
-    def flip(self, target: Scenes) -> Scenes:
-        """Mirrored boxes, masks and maps."""
+    def flip(self, target: ObjectTargets) -> ObjectTargets:
+        """Return the flipped boxes, masks and maps."""
         return target.flip()
 
-    def zoom(self, target: Scene, window: CropWindow) -> Scene:
-        """Boxes, masks and maps move."""
-        return target.zoom(window)
+    def crop(self, target: ObjectTarget, window: CropWindow) -> ObjectTarget:
+        """Return the cropped boxes, masks and maps."""
+        return target.crop(window)
 
-    def pictures(
-        self, images: Tensor, output: list[Found], target: Scenes, vocabulary: Vocabulary
+    def draw_predictions(
+        self, images: Tensor, output: list[Detections], target: ObjectTargets, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
-        """Boxes, masks and maps, where there are some, in the pixels of the image as stored."""
+        """Draw boxes, and masks and maps if there are any, at the size of the stored image or larger."""
         pairs = []
-        for image, found, scene in zip(images, output, target.scenes, strict=True):
-            truth, sure = scene.truth, found.scores >= CONFIDENT
-            said = Found(
-                found.boxes[sure],
-                found.scores[sure],
-                found.labels[sure],
-                tuple(rle for rle, keep in zip(found.rles, sure, strict=False) if keep),
-                found.panoptic,
-            )
-            large, factor = enlarged(image, truth.size)
-            pairs.append((_drawn(large, factor, truth, vocabulary), _drawn(large, factor, said, vocabulary)))
+        for image, detections, image_target in zip(images, output, target.images, strict=True):
+            truth = image_target.truth
+            large, factor = enlarge(image, truth.size)
+            confident = _confident(detections)
+            pairs.append((_draw(large, factor, truth, vocabulary), _draw(large, factor, confident, vocabulary)))
         return pairs
 
 
-def _drawn(image: Tensor, factor: int, scene: Truth | Found, vocabulary: Vocabulary) -> Tensor:
-    """The image with a map of classes, or else with masks, and with boxes."""
-    labels = [int(label) for label in scene.labels]
-    if scene.panoptic is not None:
-        image = with_map(image, torch.from_numpy(scene.panoptic // 1000))
+def _confident(detections: Detections) -> Detections:
+    """Return the detections with a score that is high enough to draw them."""
+    chosen = detections.scores >= MIN_DRAWN_SCORE
+    return Detections(
+        detections.boxes[chosen],
+        detections.scores[chosen],
+        detections.labels[chosen],
+        tuple(rle for rle, keep in zip(detections.rles, chosen, strict=False) if keep),
+        detections.panoptic,
+    )
+
+
+def _draw(image: Tensor, factor: int, objects: GroundTruth | Detections, vocabulary: Vocabulary) -> Tensor:
+    """Draw the panoptic map's classes, or else masks if there are any, and boxes."""
+    labels = [int(label) for label in objects.labels]
+    if objects.panoptic is not None:
+        image = with_map(image, torch.from_numpy(objects.panoptic // 1000))
     else:
-        masks = [decode(rle).repeat(factor, 0).repeat(factor, 1) for rle in scene.rles]
+        masks = [decode_mask(rle).repeat(factor, 0).repeat(factor, 1) for rle in objects.rles]
         image = with_masks(image, masks, labels)
-    return with_boxes(image, scene.boxes * factor, labels, vocabulary.classes)
+    return with_boxes(image, objects.boxes * factor, labels, vocabulary.classes)
 
 
 @register
 class Detection(DetectorTask):
-    """A box and a class an object."""
+    """Object detection: a box and a class per object."""
 
     name, metric = "det", "box_ap"
     config = "retinanet/retinanet_r50_fpn_1x_coco.py"
 
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
-        """COCO box AP."""
+        """Create the metric: COCO's box AP."""
         return AveragePrecision(vocabulary, ("box",))

@@ -1,4 +1,4 @@
-"""Instance segmentation; Mask R-CNN (He et al., ICCV 2017) unless the recipe names another mmdet detector."""
+"""Instance segmentation by any mmdet detector with masks; by default Mask R-CNN (He et al., ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from workers.tasks.det import DetectorTask
 
 @register
 class InstanceSegmentation(DetectorTask):
-    """A mask and a class an object."""
+    """Instance segmentation: a mask and a class per object."""
 
     name, metric = "iseg", "mask_ap"
     config = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
     masks = True
 
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
-        """COCO mask AP, and box AP beside it."""
+        """Create the metric: COCO's mask AP and box AP."""
         return AveragePrecision(vocabulary, ("mask", "box"))

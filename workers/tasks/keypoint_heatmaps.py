@@ -1,4 +1,4 @@
-"""Joints as heatmaps and back. Heatmap pixel i covers input pixels i * stride to (i + 1) * stride, exclusive."""
+"""Convert joints to heatmaps and back. Heatmap pixel i covers input pixels i * stride to (i + 1) * stride - 1."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 
-def render(joints: Tensor, size: tuple[int, int], stride: int, sigma: float) -> Tensor:
-    """(N, J, 3) joints in input pixels to (N, J, height, width) Gaussians, 1 at a joint, sigma in heatmap pixels."""
+def render_heatmaps(joints: Tensor, size: tuple[int, int], stride: int, sigma: float) -> Tensor:
+    """Render (N, J, 3) joints in input pixels as (N, J, height, width) Gaussians with maximum 1.
+
+    size: (height, width) of the heatmaps. sigma: standard deviation in heatmap pixels.
+    """
     centres = (joints[..., :2].float() + 0.5) / stride - 0.5
     columns, rows = (torch.arange(n, device=joints.device, dtype=torch.float32) for n in (size[1], size[0]))
     across = torch.exp(-((columns - centres[..., :1]) ** 2) / (2 * sigma**2))
@@ -18,13 +21,13 @@ def render(joints: Tensor, size: tuple[int, int], stride: int, sigma: float) -> 
 
 
 def heatmap_loss(heatmaps: Tensor, joints: Tensor, stride: int, sigma: float) -> Tensor:
-    """Squared error summed over a heatmap, mean over all joints; 1 for empty heatmaps, whatever their size and sigma.
+    """Return the squared error, summed over a heatmap and averaged over joints.
 
-    A joint that is not labelled, or outside the input, adds nothing. It does count in the mean, so that parts of a
-    batch weigh as much as their sizes say.
+    The error is scaled so that an all-zero heatmap costs 1 for any size and sigma. Joints that are not labelled or
+    outside the input add nothing but count in the mean, so that the mean over parts of a batch is that of the batch.
     """
     height, width = heatmaps.shape[2:]
-    truth = render(joints, (height, width), stride, sigma)
+    truth = render_heatmaps(joints, (height, width), stride, sigma)
     x, y, visibility = joints.unbind(-1)
     inside = (x > -0.5) & (y > -0.5) & (x < width * stride - 0.5) & (y < height * stride - 0.5)
     counts = ((visibility > 0) & inside).float()
@@ -32,21 +35,23 @@ def heatmap_loss(heatmaps: Tensor, joints: Tensor, stride: int, sigma: float) ->
     return (error * counts).mean()
 
 
-def decode(heatmaps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """(N, J, H, W) to (N, J, 2) x and y in input pixels, and (N, J) scores: the value at the highest pixel.
+def decode_heatmaps(heatmaps: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Return (N, J, 2) x and y in input pixels, and (N, J) scores: the highest value of each (N, J, H, W) heatmap.
 
-    The point is a quarter of a heatmap pixel off the highest one, towards its higher neighbour, along x and y
-    (Newell et al., TransferModel Hourglass Networks, ECCV 2016).
+    The point is the highest pixel, moved by a quarter of a heatmap pixel towards its higher neighbour along x and y
+    (Newell et al., Stacked Hourglass Networks, ECCV 2016).
     """
     heat, width = heatmaps.float(), heatmaps.shape[3]
     scores, best = heat.flatten(2).max(2)
     column, row = best % width, best // width
-    point = torch.stack([column + _lean(heat, row, column, -1), row + _lean(heat, row, column, -2)], -1)
+    point = torch.stack(
+        [column + _quarter_offset(heat, row, column, -1), row + _quarter_offset(heat, row, column, -2)], -1
+    )
     return (point + 0.5) * stride - 0.5, scores
 
 
-def _lean(heat: Tensor, row: Tensor, column: Tensor, axis: int) -> Tensor:
-    """A quarter towards the higher neighbour along an axis; 0 at the edge."""
+def _quarter_offset(heat: Tensor, row: Tensor, column: Tensor, axis: int) -> Tensor:
+    """Return a quarter with the sign of the higher neighbour's direction along an axis; 0 at the edge."""
     at, size = (column, heat.shape[3]) if axis == -1 else (row, heat.shape[2])
     step = 1 if axis == -1 else heat.shape[3]
     best = row * heat.shape[3] + column

@@ -1,4 +1,4 @@
-"""Human pose from given boxes, with the head of Simple Baselines (Xiao, Wu and Wei, ECCV 2018)."""
+"""Human pose estimation from given boxes, with the head of Simple Baselines (Xiao, Wu and Wei, ECCV 2018)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
 from workers.metrics.keypoint_metrics import KeypointMetric
 from workers.targets.crop import CropWindow
-from workers.targets.people import Crops, cut, join, locate
-from workers.tasks.base import Task, Unit, plain_and_mirrored, register
-from workers.tasks.drawing import enlarged, with_joints
-from workers.tasks.keypoint_heatmaps import decode, heatmap_loss
+from workers.targets.people import PersonCrops, crop_person, locate_person, stack_crops
+from workers.tasks.base import ExampleRef, Task, register
+from workers.tasks.drawing import enlarge, with_joints
+from workers.tasks.flip_test import append_flipped, split_flipped
+from workers.tasks.keypoint_heatmaps import decode_heatmaps, heatmap_loss
 
-_DEFAULTS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
+_DEFAULT_SETTINGS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
 
 
 class _Classify(nn.Conv2d):
-    """1x1 convolution that starts near zero, as published: most of a heatmap is."""
+    """1x1 convolution initialised near zero, as published, since heatmaps are mostly zero."""
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, std=0.001)
@@ -32,9 +33,10 @@ class _Classify(nn.Conv2d):
 
 
 class DeconvolutionHead(nn.Module):
-    """Transposed convolutions from the coarsest level, each doubling the resolution, then one heatmap a joint.
+    """Transposed convolutions that each double the resolution of the coarsest level, then one heatmap per joint.
 
-    Pyramid to (N, J, H / stride, W / stride) in float32. laterals: finer levels are added on the way, as in a U-Net.
+    Pyramid to (N, J, H / stride, W / stride) in float32. `mirror_order` is the index of each joint's counterpart on
+    the other side.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class DeconvolutionHead(nn.Module):
         laterals: bool,
         flip_test: bool,
     ) -> None:
+        """Build the head. laterals: whether finer levels are added to the upsampled ones, as in a U-Net."""
         super().__init__()
         self.sigma, self.flip_test = sigma, flip_test
         self.stride = strides[-1] >> deconvolutions
@@ -56,7 +59,7 @@ class DeconvolutionHead(nn.Module):
         self.laterals = nn.ModuleDict()  # by the position of the deconvolution whose output they are added to
         self._levels: dict[str, int] = {}
         for i in range(deconvolutions):
-            self.deconvolutions.append(_doubling(width if i else channels[-1], width))
+            self.deconvolutions.append(_upsampling(width if i else channels[-1], width))
             stride = strides[-1] >> (i + 1)
             if laterals and stride in strides:
                 self._levels[str(i)] = strides.index(stride)
@@ -66,117 +69,124 @@ class DeconvolutionHead(nn.Module):
         self.register_buffer("mirror_order", torch.tensor(mirror_order(joints)), persistent=False)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Heatmaps."""
+        """Return the heatmaps."""
         x = pyramid[-1]
         for i, deconvolution in enumerate(self.deconvolutions):
             x = deconvolution(x)
             if str(i) in self._levels:
                 x = x + self.laterals[str(i)](pyramid[self._levels[str(i)]])
-        # In bfloat16 neighbours of the highest pixel would often be equal to it.
+        # In bfloat16 the highest pixel of a heatmap would often equal its neighbours.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             heatmaps: Tensor = self.classify(x.float())
         return heatmaps
 
 
-def _doubling(c_in: int, c_out: int) -> nn.Sequential:
+def _upsampling(c_in: int, c_out: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU())
 
 
 @register
 class Pose(Task):
-    """Joints of everyone whose box is given."""
+    """Pose estimation: the joints of people whose boxes are given."""
 
     name, metric = "pose", "pck"
 
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """Deconvolution head.
+        """Build the deconvolution head.
 
-        Settings: `width` is its number of channels, `deconvolutions` their number, `sigma` the spread of a joint in
-        heatmap pixels, `laterals` whether finer levels help, `flip_test` whether mirrored images are predicted too.
+        Settings: `width` is the number of channels, `deconvolutions` their number, `sigma` the standard deviation of a
+        joint in heatmap pixels, `laterals` whether finer levels are added, `flip_test` whether flipped images are
+        predicted too.
         """
-        if unknown := set(settings) - set(_DEFAULTS):
-            raise RecipeError(f"head setting '{min(unknown)}' is unknown to task pose: it has {', '.join(_DEFAULTS)}")
-        chosen = {**_DEFAULTS, **settings}
-        _check(chosen, strides[-1])
+        if unknown := set(settings) - set(_DEFAULT_SETTINGS):
+            raise RecipeError(
+                f"head setting '{min(unknown)}' is unknown to task pose: it has {', '.join(_DEFAULT_SETTINGS)}"
+            )
+        chosen = {**_DEFAULT_SETTINGS, **settings}
+        _check_settings(chosen, strides[-1])
         if not vocabulary.joints:
             raise RecipeError("task pose needs joints, but the data set names none: choose data with keypoints")
         return DeconvolutionHead(channels, strides, vocabulary.joints, **chosen)
 
-    def units(self, data: DataSet, split: str) -> Sequence[Unit]:
-        """Everyone with a labelled joint."""
+    def list_examples(self, data: DataSet, split: str) -> Sequence[ExampleRef]:
+        """List all people with a labelled joint."""
         return data.people(split)
 
-    def example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, Crops]:
-        """The person cut out, and where."""
-        return cut(sample, position, size)
+    def load_example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, PersonCrops]:
+        """Return the crop of a person, and its target."""
+        return crop_person(sample, position, size)
 
-    def target(self, sample: Sample, size: tuple[int, int]) -> Crops:
-        """That of the first person with joints."""
+    def target(self, sample: Sample, size: tuple[int, int]) -> PersonCrops:
+        """Return the target of the first person with joints."""
         for position, instance in enumerate(sample.instances):
             if instance.joints is not None:
-                return locate(sample, position, size)
+                return locate_person(sample, position, size)
         raise BadDataFailure("a sample has no joints")
 
-    def collate(self, targets: Sequence[Crops]) -> Crops:
-        """One batch of crops."""
-        return join(targets)
+    def collate(self, targets: Sequence[PersonCrops]) -> PersonCrops:
+        """Join crops into a batch."""
+        return stack_crops(targets)
 
-    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Crops) -> Tensor:
-        """Squared error of the heatmaps of labelled joints. A mirrored left joint is the right one's truth."""
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: PersonCrops) -> Tensor:
+        """Return the squared error of the heatmaps of labelled joints. In flipped inputs left and right are swapped."""
         assert isinstance(head, DeconvolutionHead)
-        joints = target.joints[:, head.mirror_order] if target.mirrored else target.joints
+        joints = target.joints[:, head.mirror_order] if target.flipped else target.joints
         return heatmap_loss(head(pyramid), joints, head.stride, head.sigma)
 
     def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
-        """With the flip test, the images and then the same mirrored."""
+        """Return the images, and with the flip test the flipped images too."""
         assert isinstance(head, DeconvolutionHead)
-        return torch.cat([images, images.flip(-1)]) if head.flip_test else images
+        return append_flipped(images) if head.flip_test else images
 
-    def predict(self, head: nn.Module, pyramid: list[Tensor], target: Crops) -> Tensor:
-        """(N, J, 5): x and y in the input, x and y in the image, score. Of `target`, only where the inputs lie is used.
+    def predict(self, head: nn.Module, pyramid: list[Tensor], target: PersonCrops) -> Tensor:
+        """Return (N, J, 5): x and y in the input, x and y in the image, score.
 
-        With the flip test, the pyramid is that of the N inputs, then of the N mirrored ones.
+        Of `target` only the positions of the crops are used. With the flip test, the pyramid is of the N inputs and
+        then of the N flipped inputs.
         """
         assert isinstance(head, DeconvolutionHead)
         heatmaps, count = head(pyramid), len(target.joints)
         if head.flip_test:
-            plain, mirrored = plain_and_mirrored(heatmaps, count)
-            heatmaps = (plain + mirrored[:, head.mirror_order]) / 2
-        points, scores = decode(heatmaps, head.stride)
-        return torch.cat([points, target.in_image(points), scores[..., None]], -1)
+            unflipped, from_flipped = split_flipped(heatmaps, count)
+            heatmaps = (unflipped + from_flipped[:, head.mirror_order]) / 2
+        points, scores = decode_heatmaps(heatmaps, head.stride)
+        return torch.cat([points, target.to_image_pixels(points), scores[..., None]], -1)
 
-    def flip(self, target: Crops) -> Crops:
-        """Mirrored joints; the loss swaps left and right, since only the head knows their names."""
-        return target.mirror()
+    def flip(self, target: PersonCrops) -> PersonCrops:
+        """Return the flipped joints in the same order; the loss swaps left and right."""
+        return target.flip()
 
-    def zoom(self, target: Crops, window: CropWindow) -> Crops:
-        """Joints move; those left outside do not count."""
-        return target.zoom(window)
+    def crop(self, target: PersonCrops, window: CropWindow) -> PersonCrops:
+        """Return the cropped target; joints outside the window do not count."""
+        return target.crop(window)
 
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
-        """PCK, PCKh and OKS AP."""
+        """Create the metric: PCK, PCKh and OKS AP."""
         return KeypointMetric(vocabulary)
 
-    def pictures(
-        self, images: Tensor, output: Tensor, target: Crops, vocabulary: Vocabulary
+    def draw_predictions(
+        self, images: Tensor, output: Tensor, target: PersonCrops, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
-        """Joints and limbs of the person cut out; those annotated, and all of those predicted."""
-        pairs, pairs_of_joints = [], limbs(vocabulary.joints)
+        """Draw the labelled joints and all predicted joints, with the limbs between them."""
+        pairs, limb_joints = [], limbs(vocabulary.joints)
         for image, points, joints in zip(images, output.float().cpu(), target.joints.cpu(), strict=True):
-            large, factor = enlarged(image)
-            truth = with_joints(large, joints[:, :2] * factor, pairs_of_joints, joints[:, 2] > 0)
-            pairs.append((truth, with_joints(large, points[:, :2] * factor, pairs_of_joints)))
+            large, factor = enlarge(image)
+            truth = with_joints(large, joints[:, :2] * factor, limb_joints, joints[:, 2] > 0)
+            pairs.append((truth, with_joints(large, points[:, :2] * factor, limb_joints)))
         return pairs
 
 
-def _check(settings: Mapping[str, Any], coarsest: int) -> None:
+def _check_settings(settings: Mapping[str, Any], coarsest: int) -> None:
     width, count, sigma = settings["width"], settings["deconvolutions"], settings["sigma"]
     if type(width) is not int or width < 1:
         raise RecipeError(f"head width {width}: must be a positive whole number of channels")
     if type(count) is not int or count < 0 or coarsest % 2**count:
-        raise RecipeError(f"head deconvolutions {count}: must be so few that doublings of stride {coarsest} reach 1")
+        most = (coarsest & -coarsest).bit_length() - 1
+        raise RecipeError(
+            f"head deconvolutions {count}: must be from 0 to {most}, as each halves stride {coarsest}"
+        )
     if type(sigma) not in (int, float) or not sigma > 0:
         raise RecipeError(f"head sigma {sigma}: must be a positive number of heatmap pixels")
     for name in ("laterals", "flip_test"):

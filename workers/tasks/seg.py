@@ -17,20 +17,21 @@ from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
 from workers.targets.crop import CropWindow
-from workers.tasks.base import LogitTask, plain_and_mirrored, register
-from workers.tasks.drawing import enlarged, with_map
+from workers.tasks.base import LogitTask, register
+from workers.tasks.drawing import enlarge, with_map
+from workers.tasks.flip_test import append_flipped, split_flipped
 
 
 class SemanticFPN(nn.Module):
-    """Top-down FPN, each level brought to the finest one's size, summed, classified.
+    """Top-down FPN whose levels are upsampled to the size of the finest level, summed and classified.
 
-    Pyramid to (N, classes, H / stride, W / stride) logits, stride being that of the finest level.
+    Pyramid to (N, classes, H / stride, W / stride) logits, with the stride of the finest level.
     """
 
     def __init__(
         self, channels: Sequence[int], strides: Sequence[int], classes: int, width: int, flip_test: bool
     ) -> None:
-        """flip_test: whether mirrored images are predicted too, for the mean of both."""
+        """Build the head. flip_test: whether to average the predictions for images and flipped images."""
         super().__init__()
         self.flip_test = flip_test
         self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
@@ -39,7 +40,7 @@ class SemanticFPN(nn.Module):
         self.classify = nn.Conv2d(width, classes, 1)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Logits at the finest level's size."""
+        """Return the logits at the size of the finest level."""
         levels = [lateral(x) for lateral, x in zip(self.laterals, pyramid, strict=True)]
         for i in range(len(levels) - 1, 0, -1):
             levels[i - 1] = levels[i - 1] + F.interpolate(levels[i], size=levels[i - 1].shape[2:])
@@ -49,6 +50,7 @@ class SemanticFPN(nn.Module):
 
 
 def _branch(width: int, doublings: int) -> nn.Sequential:
+    """Build 3x3 convolutions that upsample a level by 2 ** doublings."""
     layers: list[nn.Module] = []
     for i in range(max(1, doublings)):
         layers += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(8, width), nn.ReLU()]
@@ -57,11 +59,11 @@ def _branch(width: int, doublings: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class _Overlap(Metric):
-    """IoU a class from one confusion matrix over all pixels; classes absent from the targets do not count."""
+class _MeanIoU(Metric):
+    """Mean IoU from one confusion matrix over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
-        # Class ids are checked where they are read; to look for others here would take half of the update.
+        # Class ids are checked when they are read; checking them here again would take half of the update's time.
         self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
 
     def update(self, output: Tensor, target: Tensor) -> None:
@@ -70,8 +72,8 @@ class _Overlap(Metric):
 
     def compute(self) -> dict[str, float]:
         table = self._confusion.compute().double()
-        hits, truth, said = table.diag(), table.sum(1), table.sum(0)
-        union = truth + said - hits
+        hits, truth, predicted = table.diag(), table.sum(1), table.sum(0)
+        union = truth + predicted - hits
         present = truth > 0
         iou = hits[present] / union[present]
         share = truth[present] / truth.sum()
@@ -84,17 +86,17 @@ class _Overlap(Metric):
 
 @register
 class Segmentation(LogitTask):
-    """One class a pixel."""
+    """Semantic segmentation: one class per pixel."""
 
     name, metric = "seg", "miou"
 
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """Semantic FPN.
+        """Build the semantic FPN.
 
-        Settings: `width` is its number of channels, a multiple of 8, `flip_test` whether mirrored images are predicted
-        too. That takes twice the time in evaluation and none in training.
+        Settings: `width` is its number of channels, a multiple of 8; `flip_test` is whether flipped images are
+        predicted too, which doubles the time of evaluation and does not change training.
         """
         if unknown := set(settings) - {"width", "flip_test"}:
             raise RecipeError(f"head setting '{min(unknown)}' is unknown to task seg: it has width, flip_test")
@@ -106,54 +108,58 @@ class Segmentation(LogitTask):
         return SemanticFPN(channels, strides, len(vocabulary.classes), width, flip_test)
 
     def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
-        """(H, W) class ids, uint8, nearest neighbour."""
+        """Return the (H, W) class ids, uint8, resized by nearest neighbour."""
         if sample.semantic is None:
             raise BadDataFailure("a sample has no semantic map")
         resized = Image.fromarray(sample.semantic).resize((size[1], size[0]), Image.Resampling.NEAREST)
         return torch.from_numpy(np.array(resized))
 
-    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy at the output's resolution, on the target's pixel nearest to each centre; void does not count.
+    def loss_from_logits(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the cross entropy at the resolution of the logits; void pixels are ignored.
 
-        A quarter of the time of a step on a CPU went into upsampling the logits for the loss; evaluation does it still.
+        Each logit is compared with the target's pixel nearest to its centre. Upsampling the logits, as evaluation does,
+        would take a quarter of a training step on a CPU.
         """
         stride = target.shape[1] // logits.shape[2]
         coarse = target[:, stride // 2 :: stride, stride // 2 :: stride]
         return F.cross_entropy(logits, coarse.long(), ignore_index=VOID)
 
     def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
-        """With the flip test, the images and then the same mirrored."""
+        """Return the images, and with the flip test the flipped images too."""
         assert isinstance(head, SemanticFPN)
-        return torch.cat([images, images.flip(-1)]) if head.flip_test else images
+        return append_flipped(images) if head.flip_test else images
 
     def predict(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
-        """(N, classes, h, w) logits; with the flip test mean probabilities, its pyramid being that of 2 N images."""
+        """Return (N, classes, h, w) logits, or with the flip test mean probabilities.
+
+        With the flip test, the pyramid is of the N images and then of the N flipped images.
+        """
         assert isinstance(head, SemanticFPN)
         outputs: Tensor = head(pyramid)
         if not head.flip_test:
             return outputs
-        plain, mirrored = plain_and_mirrored(outputs.float().softmax(1), len(target))
-        return (plain + mirrored) / 2
+        probabilities, from_flipped = split_flipped(outputs.float().softmax(1), len(target))
+        return (probabilities + from_flipped) / 2
 
     def flip(self, target: Tensor) -> Tensor:
-        """Mirrored map."""
+        """Return the flipped maps."""
         return target.flip(-1)
 
-    def zoom(self, target: Tensor, window: CropWindow) -> Tensor:
-        """Part of the map."""
-        return window.map(target)
+    def crop(self, target: Tensor, window: CropWindow) -> Tensor:
+        """Return the cropped map."""
+        return window.crop_map(target)
 
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
-        """Mean IoU, frequency-weighted IoU and pixel accuracy."""
-        return _Overlap(len(vocabulary.classes))
+        """Create the metric: mean IoU, frequency-weighted IoU and pixel accuracy."""
+        return _MeanIoU(len(vocabulary.classes))
 
-    def pictures(
+    def draw_predictions(
         self, images: Tensor, output: Tensor, target: Tensor, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
-        """Class maps over the image."""
+        """Draw the class maps over the image."""
         pairs = []
         for image, logits, truth in zip(images, output.float().cpu(), target.cpu(), strict=True):
-            large, _ = enlarged(image)
-            said = F.interpolate(logits[None], size=truth.shape, mode="bilinear")[0].argmax(0)
-            pairs.append((with_map(large, truth), with_map(large, said)))
+            large, _ = enlarge(image)
+            predicted = F.interpolate(logits[None], size=truth.shape, mode="bilinear")[0].argmax(0)
+            pairs.append((with_map(large, truth), with_map(large, predicted)))
         return pairs

@@ -86,7 +86,7 @@ class FullEvaluator:
             averaged = train_network(network, task, train, recipe, seeded.seed, job.split)
             clock.end("train")
             meters = {task.name: task.build_metric(vocabulary)} | {
-                t: task.companion_metrics(t, vocabulary) for t in request.also
+                t: task.build_companion_metric(t, vocabulary) for t in request.also
             }
             album = None if number else self._album(request, task, vocabulary)
             runs.append(evaluate_network(averaged, task, held_out, meters, recipe, album))
@@ -200,7 +200,7 @@ def evaluation_batch(recipe: Recipe) -> int:
 
 def _described(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
     """What is known of the network before any training, by task."""
-    parts = {task.name: network} | {t: Network(network.body, task.part(network.head, t)) for t in request.also}
+    parts = {task.name: network} | {t: Network(network.body, task.companion_head(network.head, t)) for t in request.also}
     known, image = {}, (3, *request.recipe.input_size)
     for name, part in parts.items():
         graph = trace(part, image)

@@ -21,7 +21,7 @@ class CachedSplit:
         self, data: DataSet, split: str, task: Task, size: tuple[int, int], limit: int | None, mb: int
     ) -> None:
         self._data, self._split, self._task, self._size = data, split, task, size
-        self._units = task.units(data, split)[:limit]
+        self._units = task.list_examples(data, split)[:limit]
         self._kept: dict[int, tuple[Tensor, Any]] = {}
         self._room = mb * 2**20
 
@@ -33,7 +33,7 @@ class CachedSplit:
         pairs = [self._get(i) for i in indices]
         if windows:
             pairs = [
-                (window.image(image), self._task.zoom(target, window))
+                (window.crop_image(image), self._task.crop(target, window))
                 for (image, target), window in zip(pairs, windows, strict=True)
             ]
         return torch.stack([image for image, _ in pairs]), self._task.collate([target for _, target in pairs])
@@ -42,7 +42,7 @@ class CachedSplit:
         if index in self._kept:
             return self._kept[index]
         image, position = self._units[index]
-        pair = self._task.example(self._data.sample(self._split, image), position, self._size)
+        pair = self._task.load_example(self._data.sample(self._split, image), position, self._size)
         cost = sum(part.nbytes for part in pair)
         if cost <= self._room:
             self._room -= cost

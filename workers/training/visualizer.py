@@ -32,7 +32,7 @@ class PredictionVisualizer:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for truth, said in self._task.pictures(images, output, target, self._vocabulary):
+            for truth, said in self._task.draw_predictions(images, output, target, self._vocabulary):
                 if self._done < self._count:
                     gap = truth.new_full((3, truth.shape[1], _GAP), 255)
                     both = torch.cat([truth, gap, said], 2).permute(1, 2, 0)

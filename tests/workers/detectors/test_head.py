@@ -1,4 +1,4 @@
-"""What a detector's heads cost and look like in a graph."""
+"""Cost and graph of detector heads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from workers.detectors.config import detector_config
 from workers.detectors.head import DetectorHead, DetectorPart
 from workers.messages.recipe import load_recipe
 
-WORDS = Vocabulary(("a", "b", "c"), 3)
+VOCABULARY = Vocabulary(("a", "b", "c"), 3)
 
 
 class Pyramid(nn.Module):
-    """Four levels from stride 4, each made from the one before, and a head on them."""
+    """Four levels from stride 4, each computed from the previous level, and a head on them."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -30,17 +30,17 @@ class Pyramid(nn.Module):
         return outputs
 
 
-def test_instances_masks_by_predicted_kernels_are_in_the_graph_and_in_the_cost() -> None:
+def test_masks_by_predicted_kernels_are_in_the_graph_and_in_the_cost() -> None:
     settings = load_recipe("laptop", "iseg", "nasbench201").head
-    head = DetectorHead(detector_config((8, 8, 8, 8), WORDS, settings, ""))
+    head = DetectorHead(detector_config((8, 8, 8, 8), VOCABULARY, settings, ""))
     whole, boxes = Pyramid(head), Pyramid(DetectorPart(head, ("bbox_head",), masks=False))
-    size, kept, places = (3, 96, 128), head.detector.test_cfg["max_per_img"], 12 * 16
-    found, without = trace(whole, size), trace(boxes, size)
-    # Of 8 channels and a place's two coordinates, by layers of 8, 8 and 1 channels.
-    mmcv_ops = 2 * (10 * 8 + 8 * 8 + 8) * places * kept
-    dynamic = [n for n in found.nodes if n.op == "conv" and n.groups == kept]
-    assert sum(n.flops for n in dynamic) == mmcv_ops
-    assert found.flops == measure_cost(whole, size).flops > without.flops + mmcv_ops
-    assert found.params == sum(p.numel() for p in whole.parameters())
+    size, instances, positions = (3, 96, 128), head.detector.test_cfg["max_per_img"], 12 * 16
+    graph, without = trace(whole, size), trace(boxes, size)
+    # The input is 8 channels and two coordinates of a position; the layers have 8, 8 and 1 channels.
+    expected = 2 * (10 * 8 + 8 * 8 + 8) * positions * instances
+    dynamic = [n for n in graph.nodes if n.op == "conv" and n.groups == instances]
+    assert sum(n.flops for n in dynamic) == expected
+    assert graph.flops == measure_cost(whole, size).flops > without.flops + expected
+    assert graph.params == sum(p.numel() for p in whole.parameters())
     # Kernels come from the box head, so the masks depend on it.
     assert all(len(n.inputs) > 1 for n in dynamic)

@@ -1,4 +1,4 @@
-"""mmcv's operations served by torchvision, and mmdet's use of our bodies."""
+"""mmcv's operations computed by torchvision, and mmdet's use of our backbones."""
 
 import pytest
 import torch
@@ -11,11 +11,11 @@ from workers.errors import RecipeError
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 
-WORDS = Vocabulary(("a", "b", "c", "grass", "sky"), 3)
+VOCABULARY = Vocabulary(("a", "b", "c", "grass", "sky"), 3)
 MASK_RCNN = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
 
 
-def test_focal_loss_and_its_gradient_equal_mmdets_python_version() -> None:
+def test_focal_loss_and_its_gradient_equal_the_python_version_of_mmdet() -> None:
     mmdet_loading.load()
     from mmcv.ops import sigmoid_focal_loss
     from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
@@ -53,7 +53,7 @@ def test_roi_align_takes_half_precision_and_gives_a_gradient() -> None:
         )
 
 
-def test_an_operation_that_is_not_served_says_what_to_do() -> None:
+def test_an_unsupported_operation_fails_with_the_remedy() -> None:
     mmdet_loading.load()
     import mmcv._ext
 
@@ -62,15 +62,15 @@ def test_an_operation_that_is_not_served_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("modulated", [False, True])
-def test_deformable_convolutions_and_their_gradients_equal_torchvisions(modulated: bool) -> None:
+def test_deformable_convolutions_and_gradients_equal_torchvision(modulated: bool) -> None:
     mmdet_loading.load()
     from mmcv.ops import deform_conv2d, modulated_deform_conv2d
 
     torch.manual_seed(0)
     images, weight, bias = torch.randn(2, 4, 9, 7), torch.randn(6, 2, 3, 3), torch.randn(6)
     offset, mask = torch.randn(2, 2 * 2 * 9, 5, 4), torch.rand(2, 2 * 9, 5, 4)
-    given = (images, offset, weight, mask, bias) if modulated else (images, offset, weight)
-    one, two = ([t.clone().requires_grad_() for t in given] for _ in range(2))
+    inputs = (images, offset, weight, mask, bias) if modulated else (images, offset, weight)
+    one, two = ([t.clone().requires_grad_() for t in inputs] for _ in range(2))
     if modulated:
         ours = modulated_deform_conv2d(one[0], one[1], one[3], one[2], one[4], 2, 1, 1, 2, 2)
     else:
@@ -85,31 +85,31 @@ def test_deformable_convolutions_and_their_gradients_equal_torchvisions(modulate
         assert torch.allclose(mine.grad, reference.grad, atol=1e-5)  # type: ignore[arg-type]
 
 
-def test_a_deformable_convolution_of_unmoved_places_is_a_convolution() -> None:
+def test_a_deformable_convolution_without_offsets_is_a_convolution() -> None:
     mmdet_loading.load()
     from mmcv.ops import deform_conv2d
 
     images, weight = torch.randn(1, 4, 9, 7), torch.randn(6, 4, 3, 5)
-    still = torch.zeros(1, 2 * 15, 5, 7)
+    no_offset = torch.zeros(1, 2 * 15, 5, 7)
     # Height before width: stride 2 and 1, padding 1 and 4, dilation 1 and 2.
-    ours = deform_conv2d(images, still, weight, (2, 1), (1, 4), (1, 2))
+    ours = deform_conv2d(images, no_offset, weight, (2, 1), (1, 4), (1, 2))
     plain = torch.nn.functional.conv2d(images, weight, None, (2, 1), (1, 4), (1, 2))
     assert torch.allclose(ours, plain, atol=1e-5)
 
 
-def test_a_body_serves_as_backbone_of_any_mmdet_configuration() -> None:
+def test_a_space_gives_a_backbone_for_any_mmdet_configuration() -> None:
     models = mmdet_loading.load()
     ops = ["nor_conv_3x3", "skip_connect", "skip_connect", "none", "none", "nor_conv_1x1"]
     backbone = models.build({"type": "SpaceBody", "space": "nasbench201", "genotype": {"ops": ops}}).eval()
-    body = get_space("nasbench201").build(Architecture.of("nasbench201", {"ops": ops})).eval()
-    body.load_state_dict(backbone.body.state_dict())
+    expected = get_space("nasbench201").build(Architecture.of("nasbench201", {"ops": ops})).eval()
+    expected.load_state_dict(backbone.body.state_dict())
     image = torch.rand(1, 3, 64, 64)
-    for one, two in zip(backbone(image), body(image), strict=True):
+    for one, two in zip(backbone(image), expected(image), strict=True):
         assert torch.equal(one, two)
 
 
-def test_heads_shrink_together_and_take_the_data_sets_classes() -> None:
-    model = detector_config((8, 16, 32, 64), WORDS, {"width": 64}, MASK_RCNN)
+def test_all_heads_get_the_width_and_the_classes() -> None:
+    model = detector_config((8, 16, 32, 64), VOCABULARY, {"width": 64}, MASK_RCNN)
     assert model["neck"]["in_channels"] == [8, 16, 32, 64]
     assert model["neck"]["out_channels"] == model["rpn_head"]["in_channels"] == 64
     assert model["roi_head"]["bbox_head"]["fc_out_channels"] == 256
@@ -117,7 +117,7 @@ def test_heads_shrink_together_and_take_the_data_sets_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"nonsense": 1}, "unknown to mmdet heads"),
         ({"width": 20}, "multiple of 16"),
@@ -127,7 +127,7 @@ def test_heads_shrink_together_and_take_the_data_sets_classes() -> None:
         ({"options": [1]}, "must be a mapping"),
     ],
 )
-def test_wrong_settings_are_refused_in_one_line(settings: dict[str, object], said: str) -> None:
-    with pytest.raises(RecipeError, match=said) as caught:
-        detector_config((8, 16, 32, 64), WORDS, settings, MASK_RCNN)
+def test_wrong_settings_are_refused_in_one_line(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        detector_config((8, 16, 32, 64), VOCABULARY, settings, MASK_RCNN)
     assert "\n" not in str(caught.value)

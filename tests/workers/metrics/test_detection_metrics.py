@@ -1,4 +1,4 @@
-"""Our metrics equal the reference implementations on the same predictions."""
+"""Our metrics equal those of the reference implementations on the same predictions."""
 
 import json
 from pathlib import Path
@@ -12,21 +12,22 @@ from workers.data import Vocabulary, open_data
 from workers.data.panoptic_ids import id2rgb
 from workers.detectors import mmdet_loading
 from workers.errors import BadDataFailure
-from workers.metrics.panoptic_quality import match
-from workers.targets.objects import Found, Scene, Scenes, encode, scene_of
+from workers.metrics.panoptic_quality import match_segments
+from workers.targets.objects import Detections, ObjectTarget, ObjectTargets, build_object_target, encode_mask
 from workers.tasks import get_task
 
 IMAGES = 12
 
 
 @pytest.fixture(scope="module")
-def batch() -> tuple[Scenes, list[Found], Vocabulary]:
-    """Scenes of `shapes`, and predictions that are right, shifted, of another class, missing or doubled."""
-    rng, data, scenes, found = np.random.default_rng(0), open_data("shapes", "pano"), list[Scene](), list[Found]()
+def batch() -> tuple[ObjectTargets, list[Detections], Vocabulary]:
+    """Targets of `shapes`, and predictions that are correct, shifted, of another class or missing."""
+    rng, data = np.random.default_rng(0), open_data("shapes", "pano")
+    targets, detections = list[ObjectTarget](), list[Detections]()
     for index in range(IMAGES):
         sample = data.sample("held-out", index)
-        scene = scene_of(sample, (96, 128), masks=True, maps=True)
-        scenes.append(scene)
+        target = build_object_target(sample, (96, 128), masks=True, maps=True)
+        targets.append(target)
         boxes, scores, labels, rles = [], [], [], []
         assert sample.panoptic is not None
         panoptic = np.roll(sample.panoptic, int(rng.integers(0, 4)), axis=1)
@@ -38,10 +39,10 @@ def batch() -> tuple[Scenes, list[Found], Vocabulary]:
             boxes.append(np.array(thing.box) + shift)
             labels.append(thing.category if rng.random() < 0.8 else (thing.category + 1) % 7)
             scores.append(rng.random())
-            rles.append(encode(np.roll(thing.mask, shift, axis=1)))
+            rles.append(encode_mask(np.roll(thing.mask, shift, axis=1)))
         order = np.argsort(-np.array(scores))
-        found.append(
-            Found(
+        detections.append(
+            Detections(
                 np.array(boxes).reshape(-1, 4)[order],
                 np.array(scores)[order],
                 np.array(labels, dtype=np.int64)[order],
@@ -49,33 +50,35 @@ def batch() -> tuple[Scenes, list[Found], Vocabulary]:
                 panoptic,
             )
         )
-    return Scenes(tuple(scenes)), found, data.vocabulary("pano")
+    return ObjectTargets(tuple(targets)), detections, data.vocabulary("pano")
 
 
 @pytest.mark.parametrize(("task", "kind", "ours"), [("det", "bbox", "box_ap"), ("iseg", "segm", "mask_ap")])
-def test_average_precision_equals_mmdets(
-    batch: tuple[Scenes, list[Found], Vocabulary], task: str, kind: str, ours: str
+def test_average_precision_equals_that_of_mmdet(
+    batch: tuple[ObjectTargets, list[Detections], Vocabulary], task: str, kind: str, ours: str
 ) -> None:
-    scenes, found, words = batch
-    build_metric = get_task(task).build_metric(words)
-    build_metric.update(found, scenes)
-    metrics = build_metric.compute()
-    theirs = _mmdet_average_precision(scenes, found, words, kind)
+    targets, detections, vocabulary = batch
+    metric = get_task(task).build_metric(vocabulary)
+    metric.update(detections, targets)
+    metrics = metric.compute()
+    theirs = _mmdet_average_precision(targets, detections, vocabulary, kind)
     assert 0.05 < metrics[ours] < 0.95
     # mmdet rounds to three digits.
     assert metrics[ours] == pytest.approx(theirs[f"coco/{kind}_mAP"], abs=5.1e-4)
     assert metrics[f"{ours}50"] == pytest.approx(theirs[f"coco/{kind}_mAP_50"], abs=5.1e-4)
 
 
-def _mmdet_average_precision(scenes: Scenes, found: list[Found], words: Vocabulary, kind: str) -> dict[str, float]:
+def _mmdet_average_precision(
+    targets: ObjectTargets, detections: list[Detections], vocabulary: Vocabulary, kind: str
+) -> dict[str, float]:
     mmdet_loading.load()
     from mmdet.evaluation import CocoMetric
 
     metric = CocoMetric(metric=[kind])
-    metric.dataset_meta = {"classes": words.classes[: words.things]}
+    metric.dataset_meta = {"classes": vocabulary.classes[: vocabulary.things]}
     samples = []
-    for number, (scene, said) in enumerate(zip(scenes.scenes, found, strict=True)):
-        truth = scene.truth
+    for number, (target, predicted) in enumerate(zip(targets.images, detections, strict=True)):
+        truth = target.truth
         instances = [
             {
                 "bbox": truth.boxes[i].tolist(),
@@ -85,34 +88,38 @@ def _mmdet_average_precision(scenes: Scenes, found: list[Found], words: Vocabula
             }
             for i in range(len(truth.labels))
         ]
-        pred = {"bboxes": torch.tensor(said.boxes), "scores": torch.tensor(said.scores)}
-        pred |= {"labels": torch.tensor(said.labels), "masks": list(said.rles)}
+        pred = {"bboxes": torch.tensor(predicted.boxes), "scores": torch.tensor(predicted.scores)}
+        pred |= {"labels": torch.tensor(predicted.labels), "masks": list(predicted.rles)}
         samples.append({"img_id": number, "ori_shape": truth.size, "instances": instances, "pred_instances": pred})
     metric.process({}, samples)
     result: dict[str, float] = metric.evaluate(len(samples))
     return result
 
 
-def test_panoptic_quality_equals_mmdets(batch: tuple[Scenes, list[Found], Vocabulary], tmp_path: Path) -> None:
-    scenes, found, words = batch
-    build_metric = get_task("pano").build_metric(words)
-    build_metric.update(found, scenes)
-    metrics = build_metric.compute()
-    theirs = _mmdet_panoptic_quality(scenes, found, words, tmp_path)
+def test_panoptic_quality_equals_that_of_mmdet(
+    batch: tuple[ObjectTargets, list[Detections], Vocabulary], tmp_path: Path
+) -> None:
+    targets, detections, vocabulary = batch
+    metric = get_task("pano").build_metric(vocabulary)
+    metric.update(detections, targets)
+    metrics = metric.compute()
+    theirs = _mmdet_panoptic_quality(targets, detections, vocabulary, tmp_path)
     assert 0.2 < metrics["pq"] < 0.99
     for ours, name in (("pq", "PQ"), ("sq", "SQ"), ("rq", "RQ"), ("pq_things", "PQ_th"), ("pq_stuff", "PQ_st")):
         assert 100 * metrics[ours] == pytest.approx(theirs[f"coco_panoptic/{name}"], abs=1e-9)
 
 
-def _mmdet_panoptic_quality(scenes: Scenes, found: list[Found], words: Vocabulary, folder: Path) -> dict[str, float]:
+def _mmdet_panoptic_quality(
+    targets: ObjectTargets, detections: list[Detections], vocabulary: Vocabulary, folder: Path
+) -> dict[str, float]:
     mmdet_loading.load()
     from mmdet.evaluation import CocoPanopticMetric
 
     images, annotations, samples = [], [], []
-    for number, (scene, said) in enumerate(zip(scenes.scenes, found, strict=True)):
-        truth, name = scene.truth.panoptic, f"{number}.png"
+    for number, (target, predicted) in enumerate(zip(targets.images, detections, strict=True)):
+        truth, name = target.truth.panoptic, f"{number}.png"
         assert truth is not None
-        assert said.panoptic is not None
+        assert predicted.panoptic is not None
         height, width = truth.shape
         Image.fromarray(id2rgb(np.where(truth < 0, 0, truth + 1))).save(folder / name)
         segments = [
@@ -122,41 +129,48 @@ def _mmdet_panoptic_quality(scenes: Scenes, found: list[Found], words: Vocabular
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         annotations.append({"image_id": number, "file_name": name, "segments_info": segments})
         # mmdet's own convention: class + 1000 * number, the number of classes for void.
-        ids = np.where(said.panoptic < 0, len(words.classes), said.panoptic // 1000 + 1000 * (said.panoptic % 1000))
+        ids = np.where(
+            predicted.panoptic < 0,
+            len(vocabulary.classes),
+            predicted.panoptic // 1000 + 1000 * (predicted.panoptic % 1000),
+        )
         pred = {"sem_seg": torch.tensor(ids)[None]}
         samples.append({"img_id": number, "img_path": name, "ori_shape": truth.shape, "pred_panoptic_seg": pred})
-    categories = [{"id": i, "name": n, "isthing": int(i < words.things)} for i, n in enumerate(words.classes)]
+    categories = [{"id": i, "name": n, "isthing": int(i < vocabulary.things)} for i, n in enumerate(vocabulary.classes)]
     file = folder / "panoptic.json"
     file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     metric = CocoPanopticMetric(ann_file=str(file), seg_prefix=str(folder), nproc=1)
     metric.dataset_meta = {
-        "classes": words.classes,
-        "thing_classes": words.classes[: words.things],
-        "stuff_classes": words.classes[words.things :],
+        "classes": vocabulary.classes,
+        "thing_classes": vocabulary.classes[: vocabulary.things],
+        "stuff_classes": vocabulary.classes[vocabulary.things :],
     }
     metric.process({}, samples)
     result: dict[str, float] = metric.evaluate(len(samples))
     return result
 
 
-def test_right_answers_score_one(batch: tuple[Scenes, list[Found], Vocabulary]) -> None:
-    scenes, _, words = batch
-    right = [
-        Found(s.truth.boxes, np.ones(len(s.truth.labels)), s.truth.labels, s.truth.rles, s.truth.panoptic)
-        for s in scenes.scenes
+def test_correct_predictions_score_one(batch: tuple[ObjectTargets, list[Detections], Vocabulary]) -> None:
+    targets, _, vocabulary = batch
+    correct = [
+        Detections(s.truth.boxes, np.ones(len(s.truth.labels)), s.truth.labels, s.truth.rles, s.truth.panoptic)
+        for s in targets.images
     ]
     pano = get_task("pano")
-    for build_metric in (pano.build_metric(words), *(pano.companion_metrics(task, words) for task in pano.also)):
-        build_metric.update(right, scenes)
-        metrics = build_metric.compute()
+    for metric in (
+        pano.build_metric(vocabulary),
+        *(pano.build_companion_metric(task, vocabulary) for task in pano.companions),
+    ):
+        metric.update(correct, targets)
+        metrics = metric.compute()
         assert min(metrics.values()) == pytest.approx(1.0)
 
 
-def test_panoptic_matching_by_hand() -> None:
+def test_panoptic_matching_against_hand_counts() -> None:
     truth = np.array([[1001, 1001, 1001, 2000], [1002, 1002, 2000, -1]], dtype=np.int32)
-    said = np.array([[1001, 1001, 2000, 2000], [1005, 3001, 2000, 2000]], dtype=np.int32)
-    stat = match(truth, frozenset(), said)
-    # 1001: 2 of 3 match. 1002: overlap one half is no match: a miss, and a false alarm each of classes 1 and 3.
+    predicted = np.array([[1001, 1001, 2000, 2000], [1005, 3001, 2000, 2000]], dtype=np.int32)
+    stat = match_segments(truth, frozenset(), predicted)
+    # 1001: 2 of 3 pixels match. 1002: an IoU of one half is no match, but a false negative and two false positives.
     assert (stat[1].tp, stat[1].fn, stat[1].fp, stat[3].fp) == (1, 1, 1, 1)
     assert stat[1].iou == pytest.approx(2 / 3)
     # 2000: 2 shared of a union of 3, the pixel on void left out.
@@ -164,5 +178,5 @@ def test_panoptic_matching_by_hand() -> None:
 
 
 def test_no_objects_to_find_is_bad_data() -> None:
-    with pytest.raises(BadDataFailure, match="no objects"):
+    with pytest.raises(BadDataFailure, match_segments="no objects"):
         get_task("det").build_metric(Vocabulary(("a",), 1)).compute()

@@ -1,4 +1,4 @@
-"""What is drawn onto images."""
+"""Drawing on images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from workers.tasks.drawing import with_masks
 
 
-def test_a_pixel_of_several_masks_has_the_first_ones_colour() -> None:
+def test_overlapping_masks_have_the_colour_of_the_first() -> None:
     image = torch.full((3, 4, 6), 100, dtype=torch.uint8)
     left, right = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
     left[:, :4], right[:, 2:] = True, True

@@ -1,4 +1,4 @@
-"""Pose: crops, mirroring, heatmaps, loss and head."""
+"""Pose: crops, flips, heatmaps, loss and head."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,9 +11,9 @@ from workers.data import Instance, Sample, Vocabulary, open_data
 from workers.data.joint_names import head_segment, mirror_order, torso
 from workers.data.shape_outlines import JOINTS
 from workers.errors import BadDataFailure, RecipeError
-from workers.targets.people import Crops, cut
+from workers.targets.people import PersonCrops, crop_person
 from workers.tasks import get_task
-from workers.tasks.keypoint_heatmaps import decode, heatmap_loss, render
+from workers.tasks.keypoint_heatmaps import decode_heatmaps, heatmap_loss, render_heatmaps
 from workers.tasks.pose import DeconvolutionHead
 
 TASK = get_task("pose")
@@ -29,12 +29,12 @@ COCO = (
 )
 
 
-def words(joints: tuple[str, ...] = JOINTS) -> Vocabulary:
+def vocabulary_of(joints: tuple[str, ...] = JOINTS) -> Vocabulary:
     return Vocabulary(("person",), 1, joints)
 
 
 def build(joints: tuple[str, ...] = JOINTS, **settings: Any) -> DeconvolutionHead:
-    head = TASK.build_head(CHANNELS, STRIDES, words(joints), {"width": 8, **settings})
+    head = TASK.build_head(CHANNELS, STRIDES, vocabulary_of(joints), {"width": 8, **settings})
     assert isinstance(head, DeconvolutionHead)
     return head
 
@@ -50,37 +50,37 @@ def person(box: tuple[float, float, float, float], joints: Any, shape: tuple[int
     return Sample(image, instances=(Instance(0, None, box, np.array(joints, dtype=np.float32)),))
 
 
-def some_crops(joints: int = 14, count: int = 2) -> Crops:
+def some_crops(joints: int = 14, count: int = 2) -> PersonCrops:
     rng = np.random.default_rng(0)
     samples = [person((10, 5, 50, 55), rng.uniform((12, 8, 2), (48, 50, 2), (joints, 3))) for _ in range(count)]
-    crops = TASK.collate([TASK.example(sample, 0, (64, 64))[1] for sample in samples])
-    assert isinstance(crops, Crops)
+    crops = TASK.collate([TASK.load_example(sample, 0, (64, 64))[1] for sample in samples])
+    assert isinstance(crops, PersonCrops)
     return crops
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 64), (32, 96)])
-def test_crop_maps_there_and_back(size: tuple[int, int]) -> None:
+def test_joints_are_mapped_to_the_input_and_back(size: tuple[int, int]) -> None:
     joints = [[10, 5, 2], [49, 54, 1], [30.5, 20.25, 2]]
-    image, crops = cut(person((10, 5, 50, 55), joints), 0, size)
+    image, crops = crop_person(person((10, 5, 50, 55), joints), 0, size)
     assert image.shape == (3, *size)
     assert image.dtype == torch.uint8
-    assert torch.allclose(crops.in_image(crops.joints[:, :2]), torch.tensor(joints)[:, :2].float(), atol=1e-4)
+    assert torch.allclose(crops.to_image_pixels(crops.joints[:, :2]), torch.tensor(joints)[:, :2].float(), atol=1e-4)
     assert crops.joints[:, 2].tolist() == [2, 1, 2]
     # The box is in the middle and fills 1 / 1.25 of one side.
-    middle = crops.in_image(torch.tensor([[(size[1] - 1) / 2, (size[0] - 1) / 2]]))
+    middle = crops.to_image_pixels(torch.tensor([[(size[1] - 1) / 2, (size[0] - 1) / 2]]))
     assert middle[0].tolist() == pytest.approx([29.5, 29.5], abs=1e-4)
     assert float(crops.scale[0]) == pytest.approx(1.25 * max(40 / size[1], 50 / size[0]))
 
 
-def test_crop_shows_what_its_mapping_says_and_black_outside() -> None:
+def test_crop_matches_its_mapping_and_is_black_outside_the_image() -> None:
     sample = person((0, 0, 20, 40), [[4, 30, 2]])
     sample.image[29:32, 3:6] = (255, 0, 0)
-    image, crops = cut(sample, 0, (128, 128))
+    image, crops = crop_person(sample, 0, (128, 128))
     x, y = (round(v) for v in crops.joints[0, :2].tolist())
     assert image[:, y, x].tolist() == [255, 0, 0]
     assert image[:, :, 0].sum() == 0  # the box begins at the image's left edge
     assert image[:, 64, 64].tolist() == [200, 200, 200]
-    whole = cut(person((0, 0, 80, 60), [[0, 0, 2]]), 0, (32, 64))[0]
+    whole = crop_person(person((0, 0, 80, 60), [[0, 0, 2]]), 0, (32, 64))[0]
     assert whole.max() == 200
 
 
@@ -88,8 +88,8 @@ def test_people_of_one_image_share_its_number() -> None:
     joints = np.ones((3, 3), dtype=np.float32)
     pair = tuple(Instance(0, None, (x, 0, x + 9, 9), joints) for x in (0, 5))
     sample = Sample(np.zeros((20, 20, 3), dtype=np.uint8), instances=pair)
-    first, second = (cut(sample, i, (32, 32))[1] for i in (0, 1))
-    other = cut(person((0, 0, 9, 9), joints), 0, (32, 32))[1]
+    first, second = (crop_person(sample, i, (32, 32))[1] for i in (0, 1))
+    other = crop_person(person((0, 0, 9, 9), joints), 0, (32, 32))[1]
     assert first.image == second.image != other.image
     assert first.nbytes > 0
 
@@ -97,21 +97,21 @@ def test_people_of_one_image_share_its_number() -> None:
 def test_an_instance_without_joints_is_bad_data() -> None:
     sample = Sample(np.zeros((20, 20, 3), dtype=np.uint8), instances=(Instance(0, None, (0, 0, 9, 9)),))
     with pytest.raises(BadDataFailure, match="no joints"):
-        TASK.example(sample, 0, (32, 32))
+        TASK.load_example(sample, 0, (32, 32))
     with pytest.raises(BadDataFailure, match="no joints"):
         TASK.target(sample, (32, 32))
 
 
-def test_units_are_the_people_of_the_data_set() -> None:
+def test_examples_are_the_people_of_the_data_set() -> None:
     data = open_data("shapes:train=12,held_out=6", "pose")
-    units = TASK.units(data, "train")
-    assert units == data.people("train")
-    image, position = units[0]
+    examples = TASK.list_examples(data, "train")
+    assert examples == data.people("train")
+    image, position = examples[0]
     target = TASK.target(data.sample("train", image), (64, 64))
-    assert torch.equal(target.joints, TASK.example(data.sample("train", image), position, (64, 64))[1].joints)
+    assert torch.equal(target.joints, TASK.load_example(data.sample("train", image), position, (64, 64))[1].joints)
 
 
-def test_names_tell_sides_torso_and_head() -> None:
+def test_joint_names_give_sides_torso_and_head() -> None:
     assert mirror_order(JOINTS) == [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13]
     assert mirror_order(MPII) == [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10]
     assert mirror_order(COCO)[:5] == [0, 2, 1, 4, 3]
@@ -123,22 +123,22 @@ def test_names_tell_sides_torso_and_head() -> None:
 
 
 def test_flip_swaps_left_and_right() -> None:
-    """A head that shows the mirrored people, left where left now is, has no loss on mirrored targets."""
+    """A head that predicts the flipped people with left and right swapped has no loss on flipped targets."""
     crops, head = some_crops(), build()
     moved = crops.joints.clone()
     moved[..., 0] = 63 - moved[..., 0]
     for names, order in ((JOINTS, mirror_order(JOINTS)), (tuple("abcdefghijklmn"), list(range(14)))):
         head = build(names)
-        head.forward = lambda _, order=order: render(moved[:, order], (16, 16), 4, 2.0)  # type: ignore[method-assign]
+        head.forward = lambda _, order=order: render_heatmaps(moved[:, order], (16, 16), 4, 2.0)  # type: ignore[method-assign]
         flipped = TASK.flip(crops)
         assert float(TASK.loss(head, [], flipped)) < 1e-6
         assert float(TASK.loss(head, [], crops)) > 0.1
     again = TASK.flip(TASK.flip(crops))
     assert torch.allclose(again.joints, crops.joints, atol=1e-4)
-    assert not again.mirrored
+    assert not again.flipped
 
 
-def test_loss_ignores_joints_that_nobody_labelled_or_that_lie_outside() -> None:
+def test_loss_ignores_joints_that_are_not_labelled_or_outside() -> None:
     crops, head = some_crops(), build()
     hidden = crops.joints.clone()
     hidden[:, 3, 2] = 0
@@ -148,8 +148,8 @@ def test_loss_ignores_joints_that_nobody_labelled_or_that_lie_outside() -> None:
     elsewhere[:, 5, 0] = -30
     losses = [TASK.loss(head, pyramid(), replace(crops, joints=j)) for j in (crops.joints, hidden, elsewhere)]
     assert losses[1] == losses[2] < losses[0]
-    nobody = torch.zeros_like(crops.joints)
-    assert TASK.loss(head, pyramid(), replace(crops, joints=nobody)) == 0
+    unlabelled = torch.zeros_like(crops.joints)
+    assert TASK.loss(head, pyramid(), replace(crops, joints=unlabelled)) == 0
 
 
 def test_loss_of_empty_heatmaps_is_one() -> None:
@@ -168,14 +168,14 @@ def test_loss_is_finite_in_bfloat16_and_reaches_all_weights() -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in head.parameters())
 
 
-def test_decoding_undoes_rendering_to_a_quarter_of_a_pixel() -> None:
+def test_decoding_inverts_rendering_up_to_a_quarter_of_a_pixel() -> None:
     generator = torch.Generator().manual_seed(0)
     joints = torch.rand(50, 3, 3, generator=generator) * 54 + 4
-    points, scores = decode(render(joints, (16, 16), 4, 2.0), 4)
+    points, scores = decode_heatmaps(render_heatmaps(joints, (16, 16), 4, 2.0), 4)
     assert float((points - joints[..., :2]).abs().max()) <= 1.0 + 1e-3  # a quarter of the stride of 4
     assert float(scores.min()) > 0.9
     corner = torch.tensor([[[1.5, 61.5, 2.0]]])
-    assert decode(render(corner, (16, 16), 4, 2.0), 4)[0].tolist() == [[[1.5, 61.5]]]
+    assert decode_heatmaps(render_heatmaps(corner, (16, 16), 4, 2.0), 4)[0].tolist() == [[[1.5, 61.5]]]
 
 
 @pytest.mark.parametrize("names", [JOINTS, MPII, COCO])
@@ -184,19 +184,19 @@ def test_heads_of_any_joints(names: tuple[str, ...], settings: dict[str, Any]) -
     head = build(names, **settings)
     side = 2 << settings.get("deconvolutions", 3)
     assert head(pyramid()).shape == (2, len(names), side, side)
-    said = TASK.predict(head, pyramid(), some_crops(len(names)))
-    assert said.shape == (2, len(names), 5)
+    predicted = TASK.predict(head, pyramid(), some_crops(len(names)))
+    assert predicted.shape == (2, len(names), 5)
 
 
-def test_flip_test_averages_with_the_mirrored_image() -> None:
+def test_flip_test_averages_with_the_flipped_image() -> None:
     crops, head = some_crops(), build(flip_test=True)
-    maps = render(crops.joints, (16, 16), 4, 2.0)
-    mirrored = maps[:, mirror_order(JOINTS)].flip(-1)
-    head.forward = lambda _: torch.cat([maps, mirrored])  # type: ignore[method-assign]
-    plain = decode(maps, 4)[0]
+    maps = render_heatmaps(crops.joints, (16, 16), 4, 2.0)
+    flipped = maps[:, mirror_order(JOINTS)].flip(-1)
+    head.forward = lambda _: torch.cat([maps, flipped])  # type: ignore[method-assign]
+    plain = decode_heatmaps(maps, 4)[0]
     assert torch.equal(TASK.predict(head, [], crops)[..., :2], plain)
     head.forward = lambda _: maps  # type: ignore[method-assign]
-    with pytest.raises(RecipeError, match="mirrored images"):
+    with pytest.raises(RecipeError, match="flipped images"):
         TASK.predict(head, [], crops)
 
 

@@ -1,4 +1,4 @@
-"""Semantic segmentation: the test by mirroring, and settings of its head."""
+"""Semantic segmentation: the flip test, and the settings of the head."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def build(**settings: object) -> SemanticFPN:
     return head
 
 
-def test_flip_test_averages_with_the_mirrored_image() -> None:
+def test_flip_test_averages_with_the_flipped_image() -> None:
     head, target = build(flip_test=True), torch.zeros(2, 32, 48, dtype=torch.uint8)
     one, other = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 8, 12)
     head.forward = lambda _: torch.cat([one, other.flip(-1)])  # type: ignore[method-assign]
-    said = TASK.predict(head, [], target)
-    assert torch.allclose(said, (one.softmax(1) + other.softmax(1)) / 2)
-    assert torch.allclose(said.sum(1), torch.ones(2, 8, 12))
+    predicted = TASK.predict(head, [], target)
+    assert torch.allclose(predicted, (one.softmax(1) + other.softmax(1)) / 2)
+    assert torch.allclose(predicted.sum(1), torch.ones(2, 8, 12))
     head.forward = lambda _: one  # type: ignore[method-assign]
-    with pytest.raises(RecipeError, match="mirrored images"):
+    with pytest.raises(RecipeError, match="flipped images"):
         TASK.predict(head, [], target)
 
 
-def test_images_are_mirrored_only_if_asked_for() -> None:
+def test_images_are_flipped_only_with_the_flip_test() -> None:
     images = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8)
     assert TASK.evaluation_images(build(), images) is images
     assert torch.equal(TASK.evaluation_images(build(flip_test=True), images)[2:], images.flip(-1))
