@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from predictor.distributed import average_gradients
 from predictor.features.nodes import Integers
 from predictor.networks.batch import GraphBatch
 from predictor.networks.examples import Examples
@@ -109,7 +110,7 @@ def train_network(
             loss = _loss(task, task.examples.take(rows), device)
             adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            _average_gradients(learning)
+            average_gradients(learning)
             nn.utils.clip_grad_norm_(learning, settings.clip)
             adam.step()
             seen.append(loss.item())
@@ -167,16 +168,6 @@ def _batches(
         batch = order[start : start + settings.batch]
         if len(batch) >= workers:  # else there would be workers without any
             yield batch[rank::workers]
-
-
-def _average_gradients(learning: list[nn.Parameter]) -> None:
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return
-    flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in learning])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for p, part in zip(learning, torch.split(flat, [p.numel() for p in learning]), strict=True):
-        p.grad = part.view_as(p).clone()
 
 
 def _stops(progress: TrainingProgress, settings: TrainingSettings) -> bool:

@@ -7,7 +7,7 @@ import math
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from workers.errors import DivergedFailure
 from workers.messages.recipe import Recipe
@@ -76,16 +76,3 @@ class MovingAverage:
         torch._foreach_lerp_(self._means, self._now, 1 - decay)
         if self._counts:
             torch._foreach_copy_(self._copies, self._counts)
-
-
-@torch.no_grad()
-def average_gradients(module: nn.Module) -> None:
-    """Give every process of torch's group the mean of all their gradients; they must have them for the same weights."""
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    whole = torch.cat([gradient.flatten() for gradient in gradients])  # one message instead of hundreds
-    distributed.all_reduce(whole)
-    whole /= distributed.get_world_size()
-    start = 0
-    for gradient in gradients:
-        gradient.copy_(whole[start : start + gradient.numel()].view_as(gradient))
-        start += gradient.numel()

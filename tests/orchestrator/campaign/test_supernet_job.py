@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,8 +91,8 @@ def trained_in_step(request: LabelRequest) -> dict[str, torch.Tensor]:
     recipe, task, data = request.recipe.supernet, get_task("cls"), open_data(DATA, "cls")
     met, gradients = threading.Barrier(2), dict[int, torch.Tensor]()
 
-    def average(module: nn.Module) -> None:
-        own = [p.grad for p in module.parameters() if p.grad is not None]
+    def average(parameters: Iterable[nn.Parameter]) -> None:
+        own = [p.grad for p in parameters if p.grad is not None]
         gradients[threading.get_ident()] = torch.cat([g.flatten() for g in own])
         met.wait()
         mean = sum(gradients.values()) / 2
