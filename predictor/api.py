@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictor.features.graph_pool import GraphPool
-from predictor.features.nodes import PackedGraphs
 from predictor.generation import Generation, read_generation, write_generation
 from predictor.graph.structure import Graph
 from predictor.label_set import LabelSet
@@ -60,7 +59,10 @@ class Predictor:
         kept = {f"model.{name}": value for name, value in arrays.items()}
         support = []
         for number, labels in enumerate(self._few.values()):
-            kept |= {f"few.{number}.{name}": value for name, value in _arrays(labels).items()}
+            kept |= {
+                f"few.{number}.{name}": value
+                for name, value in (labels.pool.to_arrays() | {"values": labels.values}).items()
+            }
             support.append({"name": labels.name, "task": labels.task, "data": labels.data})
         metadata = replace(self.metadata, model=self._model.name)
         write_generation(Path(folder), Generation(metadata, learnt, support, kept))
@@ -133,14 +135,7 @@ class Predictor:
         return data
 
 
-def _arrays(labels: LabelSet) -> Arrays:
-    nodes, edges = labels.pool.nodes, labels.pool.nodes.edges
-    arrays: Arrays = {"ops": nodes.ops, "nodes": nodes.nodes, "edges": edges, "statistics": labels.pool.statistics}
-    return arrays | {"node_start": nodes.node_start, "edge_start": nodes.edge_start, "values": labels.values}
-
-
 def _restored(arrays: Arrays, told: Mapping[str, str]) -> LabelSet:
-    nodes = PackedGraphs(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
-    pool, count = GraphPool(nodes, arrays["statistics"]), len(arrays["values"])
+    pool, count = GraphPool.from_arrays(arrays), len(arrays["values"])
     names = np.array([f"few-{number}" for number in range(count)])
     return LabelSet(told["name"], "", told["task"], told["data"], names, arrays["values"], np.arange(count), pool)

@@ -16,9 +16,7 @@ from safetensors.numpy import save as save_tensors
 from orchestrator.predictors.snapshot import INDEX, ROWS, Snapshot
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
-from predictor.features.nodes import PackedGraphs
 from predictor.generation import input_version
-from predictor.models.base import Arrays
 
 FORMAT = 1
 _ABOUT, _ROWS, _INDEX, _GRAPHS = "replay.json", "rows.arrow", "index.arrow", "graphs.safetensors"
@@ -32,18 +30,10 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
     """Whole or not at all; nothing where the folder is there already. Raises OSError."""
     if folder.exists():
         return
-    nodes = snapshot.pool.nodes
-    arrays: Arrays = {
-        "ops": nodes.ops,
-        "nodes": nodes.nodes,
-        "edges": nodes.edges,
-        "statistics": snapshot.pool.statistics,
-    }
-    arrays |= {"node_start": nodes.node_start, "edge_start": nodes.edge_start}
     files = {
         _ROWS: _arrow(snapshot.rows),
         _INDEX: _arrow(snapshot.index),
-        _GRAPHS: save_tensors({name: value.copy(order="C") for name, value in arrays.items()}),
+        _GRAPHS: save_tensors({name: value.copy(order="C") for name, value in snapshot.pool.to_arrays().items()}),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     about = {"format": FORMAT, "reads": input_version(), "version": snapshot.version, "sha256": digests}
@@ -74,10 +64,9 @@ def read_snapshot(folder: Path) -> Snapshot:
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != about["sha256"].get(name):
             raise SnapshotError(f"replay {folder}: {name} is not as it was written")
-    arrays = load_tensors(files[_GRAPHS])
-    nodes = PackedGraphs(*(arrays[name] for name in ("ops", "nodes", "edges", "node_start", "edge_start")))
+    pool = GraphPool.from_arrays(load_tensors(files[_GRAPHS]))
     rows, index = (pa.ipc.open_file(files[name]).read_all() for name in (_ROWS, _INDEX))
-    return Snapshot(about["version"], rows.cast(ROWS), index.cast(INDEX), GraphPool(nodes, arrays["statistics"]))
+    return Snapshot(about["version"], rows.cast(ROWS), index.cast(INDEX), pool)
 
 
 def _arrow(table: pa.Table) -> bytes:

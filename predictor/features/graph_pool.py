@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,24 @@ class GraphPool:
         """All graphs of `parts` in a row."""
         nodes, statistics = zip(*((part.nodes, part.statistics) for part in parts), strict=True)
         return cls(PackedGraphs.join(nodes), np.concatenate(statistics))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the content as arrays by name, for a file; `from_arrays` reads them."""
+        packed = self.nodes
+        return {
+            "ops": packed.ops,
+            "nodes": packed.nodes,
+            "edges": packed.edges,
+            "statistics": self.statistics,
+            "node_start": packed.node_start,
+            "edge_start": packed.edge_start,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> GraphPool:
+        """Inverse of `to_arrays`; other arrays are ignored. Raises KeyError if one is missing."""
+        names = ("ops", "nodes", "edges", "node_start", "edge_start")
+        return cls(PackedGraphs(*(arrays[name] for name in names)), arrays["statistics"])
 
     def __len__(self) -> int:
         return len(self.nodes)
