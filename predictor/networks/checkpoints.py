@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch.distributed as dist
 from safetensors.torch import load, save
 from torch import Tensor
 
+from predictor.atomic_write import replace_file
 from predictor.networks.fitting import TrainingProgress
 
 _NOW = "progress.json"
@@ -39,10 +39,10 @@ class FolderCheckpointer:
         if dist.is_initialized() and dist.get_rank():
             return
         weights = f"{_safe(stage)}.{progress.epoch % 2}.safetensors"
-        _replace(self._folder / weights, save(state()))
+        replace_file(self._folder / weights, save(state()))
         told = asdict(progress) | {"weights": weights}
-        _replace(self._folder / f"{_safe(stage)}.json", json.dumps(told).encode())
-        _replace(self._folder / _NOW, json.dumps({"stage": stage, "epochs": epochs, **asdict(progress)}).encode())
+        replace_file(self._folder / f"{_safe(stage)}.json", json.dumps(told).encode())
+        replace_file(self._folder / _NOW, json.dumps({"stage": stage, "epochs": epochs, **asdict(progress)}).encode())
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
@@ -56,10 +56,3 @@ def read_progress(folder: Path) -> dict[str, Any] | None:
 
 def _safe(stage: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in stage)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
