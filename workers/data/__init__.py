@@ -1,4 +1,9 @@
-"""Data sets: one file a format. A new format is one file and one import here."""
+"""Data sets in several formats, one module each.
+
+To add a format, write a module with a subclass of `base.DataSet` and a function (location, task) -> DataSet decorated
+with `@register_format(NAME)`, and import the module here. `--data NAME:LOCATION` then opens it. All annotations that a
+data set has for a task are returned as `Sample`, the classes and joints as `Vocabulary`.
+"""
 
 from workers.data import coco, imagefolder, masks, shapes  # noqa: F401 - importing a format registers it
 from workers.data.base import VOID, DataSet, Instance, Sample, Vocabulary, open_data

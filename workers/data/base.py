@@ -101,6 +101,11 @@ class DataSet(ABC):
     def size(self, split: str) -> int:
         """Return the number of images in `train` or `held-out`."""
 
+    def require_index(self, split: str, index: int) -> None:
+        """Raise IndexError unless the split has an image `index`."""
+        if not 0 <= index < self.size(split):
+            raise IndexError(f"{self.spec} has {self.size(split)} images in {split}, not {index}")
+
     @abstractmethod
     def sample(self, split: str, index: int) -> Sample:
         """Return image `index` of a split, decoded. Raises BadDataFailure if it cannot be read."""

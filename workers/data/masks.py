@@ -1,7 +1,7 @@
-"""`masks:DIR[,ignore=ID]`: images/{split}/*.jpg|png with label PNGs of the same name in annotations/{split}.
+"""`masks:DIR[,ignore=ID]`: images/{subset}/*.jpg|png with label PNGs of the same names in annotations/{subset}.
 
-Splits may be called training and validation, as in ADE20K, whose id 0 means unknown:
-`masks:ADEChallengeData2016,ignore=0`.
+Subsets are train, val and test. The first two may also be called training and validation, as in ADE20K, where class
+id 0 means unknown: `masks:ADEChallengeData2016,ignore=0`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 
 from workers.data.base import VOID, DataSet, Sample, register_format, unsupported
 from workers.data.files import (
-    BROKEN,
+    DECODE_ERRORS,
     decode_image,
     hash_files,
     list_files,
@@ -30,18 +30,23 @@ from workers.data.files import (
 from workers.errors import BadDataFailure, DataError
 
 _LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
-_GREY, _PALETTE = 0, 3  # colour types in the header of a PNG
+_GREY, _PALETTE = 0, 3  # colour types in a PNG header
 
 ImageWithLabels = tuple[Path, Path]  # image, annotation
 
 
-class Masks(DataSet):
-    """Images with a class id for every pixel. `held-out` is val, and test where it has annotations.
+class MaskFolder(DataSet):
+    """Images with a class id for every pixel.
 
-    ignore: an id that means unknown, besides VOID; its class stays in the list, and is neither learnt nor counted.
+    The split `held-out` consists of the subset val, and of test if it has annotations.
     """
 
     def __init__(self, folder: Path, ignore: int | None = None) -> None:
+        """Open the folder.
+
+        ignore: a class id that means unknown, in addition to VOID. Its class remains in the list of classes, but its
+        pixels are ignored in training and evaluation.
+        """
         self.spec, self._folder, self._ignore = f"masks:{folder}", folder, ignore
         if ignore is not None:
             self.spec += f",ignore={ignore}"
@@ -50,20 +55,20 @@ class Masks(DataSet):
         """Read every annotation and the header of every image."""
         self._require_seg(task)
         require_folder(self._folder, _LAYOUT)
-        for part in sorted({image.parent.name for pairs in self._pairs.values() for image, _ in pairs}):
-            self._check_names(part)
+        for subset in sorted({image.parent.name for pairs in self._pairs.values() for image, _ in pairs}):
+            self._check_names(subset)
         count = len(self.classes(task))
         for pairs in self._pairs.values():
             for image, annotation in pairs:
                 _check_labels(self._labels(annotation), annotation, image, verify_image(image), count)
 
     def classes(self, task: str) -> tuple[str, ...]:
-        """Those of classes.json, or else `class 0` to the highest id that occurs."""
+        """Return the names in classes.json, or else `class 0` to the highest id that occurs."""
         self._require_seg(task)
         return self._classes
 
     def fingerprint(self) -> str:
-        """Hash of images, annotations and classes.json."""
+        """Return the hash of images, annotations and classes.json, and of `ignore` if given."""
         files = [file for pairs in self._pairs.values() for pair in pairs for file in pair]
         if self._names_file.exists():
             files.append(self._names_file)
@@ -73,15 +78,13 @@ class Masks(DataSet):
         return hashlib.sha256(f"{content} ignore {self._ignore}".encode()).hexdigest()[:16]
 
     def size(self, split: str) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self._pairs[split])
 
     def sample(self, split: str, index: int) -> Sample:
-        """Image and class ids. Raises BadDataFailure for a file that is no longer as it was checked."""
-        pairs = self._pairs[split]
-        if not 0 <= index < len(pairs):
-            raise IndexError(f"{self.spec} has {len(pairs)} images in {split}, not {index}")
-        image, annotation = pairs[index]
+        """Return an image and its class ids. Raises BadDataFailure for a file that changed after the check."""
+        self.require_index(split, index)
+        image, annotation = self._pairs[split][index]
         try:
             pixels, labels = decode_image(image), self._labels(annotation)
             size = pixels.shape[1], pixels.shape[0]
@@ -102,63 +105,65 @@ class Masks(DataSet):
 
     def _require_seg(self, task: str) -> None:
         if task != "seg":
-            raise unsupported(self.spec, task, "masks serves seg; choose that task or another data set")
+            raise unsupported(self.spec, task, "masks supports seg; choose that task or another data set")
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
         if self._names_file.exists():
             return _read_names(self._names_file)
-        top = max(_highest(self._labels(annotation)) for pairs in self._pairs.values() for _, annotation in pairs)
-        if top < 0:
+        annotations = [annotation for pairs in self._pairs.values() for _, annotation in pairs]
+        highest = max(_highest_id(self._labels(annotation)) for annotation in annotations)
+        if highest < 0:
             raise DataError(f"{self._folder / 'annotations'} labels every pixel as void ({VOID}): add class ids")
-        return tuple(f"class {i}" for i in range(top + 1))
+        return tuple(f"class {i}" for i in range(highest + 1))
 
     @cached_property
     def _pairs(self) -> dict[str, list[ImageWithLabels]]:
-        train, val = self._named("train", "training"), self._named("val", "validation")
-        held_out = [part for part in (val, "test") if self._is_used(part)]
+        train, val = self._choose_name("train", "training"), self._choose_name("val", "validation")
+        held_out = [subset for subset in (val, "test") if self._is_used(subset)]
         if not held_out:
             raise DataError(
-                f"{self._folder / 'images' / 'val'} does not exist, nor a test folder with annotations: "
+                f"{self._folder / 'images' / 'val'} does not exist, and there is no test folder with annotations: "
                 "hold out some images there"
             )
         return {
             "train": self._list_pairs(train),
-            "held-out": [pair for part in held_out for pair in self._list_pairs(part)],
+            "held-out": [pair for subset in held_out for pair in self._list_pairs(subset)],
         }
 
-    def _named(self, *names: str) -> str:
-        """The first name that is a folder of images; the usual one where none is."""
+    def _choose_name(self, *names: str) -> str:
+        """Return the first name that is a folder of images, or else the first name."""
         return next((name for name in names if (self._folder / "images" / name).is_dir()), names[0])
 
-    def _is_used(self, part: str) -> bool:
-        annotations = self._folder / "annotations" / part
-        if part == "test":
+    def _is_used(self, subset: str) -> bool:
+        annotations = self._folder / "annotations" / subset
+        if subset == "test":
             return annotations.is_dir() and bool(list_files(annotations))
-        return annotations.exists() or (self._folder / "images" / part).exists()
+        return annotations.exists() or (self._folder / "images" / subset).exists()
 
-    def _list_pairs(self, part: str) -> list[ImageWithLabels]:
-        images, annotations = self._folder / "images" / part, self._folder / "annotations" / part
-        require_folder(images, f"the {part} images")
-        require_folder(annotations, f"the annotations of the {part} images")
+    def _list_pairs(self, subset: str) -> list[ImageWithLabels]:
+        images, annotations = self._folder / "images" / subset, self._folder / "annotations" / subset
+        require_folder(images, f"the {subset} images")
+        require_folder(annotations, f"the annotations of the {subset} images")
         pairs = [(image, annotations / f"{image.stem}.png") for image in list_files(images)]
         if not pairs:
-            raise DataError(f"{images} is empty: put the {part} images (.jpg or .png) there")
+            raise DataError(f"{images} is empty: put the {subset} images (.jpg or .png) there")
         return pairs
 
-    def _check_names(self, part: str) -> None:
-        images = list_files(self._folder / "images" / part)
-        labels = list_files(self._folder / "annotations" / part, (".png",))
+    def _check_names(self, subset: str) -> None:
+        """Check that images and annotations have the same names."""
+        images = list_files(self._folder / "images" / subset)
+        labels = list_files(self._folder / "annotations" / subset, (".png",))
         by_stem = {image.stem: image for image in images}
         annotated = {label.name for label in labels}
         for image in images:
             if by_stem[image.stem] != image:
                 raise DataError(f"{image} and {by_stem[image.stem].name} share one annotation: rename one of them")
             if f"{image.stem}.png" not in annotated:
-                raise DataError(f"{image} has no annotation: add annotations/{part}/{image.stem}.png or remove it")
+                raise DataError(f"{image} has no annotation: add annotations/{subset}/{image.stem}.png or remove it")
         for label in labels:
             if label.stem not in by_stem:
-                raise DataError(f"{label} has no image: add images/{part}/{label.stem}.jpg or .png, or remove it")
+                raise DataError(f"{label} has no image: add images/{subset}/{label.stem}.jpg or .png, or remove it")
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
@@ -175,21 +180,22 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 
 def _read_labels(path: Path) -> NDArray[np.uint8]:
-    """Class ids as stored. Pillow stretches grey of less than eight bits to 0..255; that is undone."""
+    """Read the stored class ids. Pillow scales grey of less than eight bits to 0..255, which is reversed here."""
     try:
         depth, colour = read_png_header(path)
         if colour not in (_GREY, _PALETTE) or depth > 8:
-            raise DataError(f"{path} is not an 8-bit grey or palette PNG: save one class id a pixel, not colours")
+            raise DataError(f"{path} is not an 8-bit grey or palette PNG: save one class id per pixel, not colours")
         with Image.open(path, formats=["PNG"]) as image:
             stored = np.array(image if image.mode == "P" else image.convert("L"), dtype=np.uint8)
-    except BROKEN as error:
+    except DECODE_ERRORS as error:
         raise unreadable(path) from error
     if colour == _GREY and 0 < depth < 8:
         stored //= np.uint8(255 // (2**depth - 1))
     return stored
 
 
-def _highest(labels: NDArray[np.uint8]) -> int:
+def _highest_id(labels: NDArray[np.uint8]) -> int:
+    """Return the highest class id, -1 if all pixels are void."""
     known = labels[labels != VOID]
     return int(known.max()) if known.size else -1
 
@@ -200,16 +206,16 @@ def _check_labels(labels: NDArray[np.uint8], path: Path, image: Path, size: tupl
         raise DataError(
             f"{path} is {width}x{height} pixels but {image} is {size[0]}x{size[1]}: save both with the same size"
         )
-    if _highest(labels) >= count:
+    if _highest_id(labels) >= count:
         raise DataError(
-            f"{path} has class id {_highest(labels)} but there are {count} classes: "
+            f"{path} has class id {_highest_id(labels)} but there are {count} classes: "
             f"use ids 0 to {count - 1}, {VOID} for void, or complete classes.json"
         )
 
 
 @register_format("masks")
-def _open(where: str, task: str) -> DataSet:
-    folder, comma, option = where.partition(",ignore=")
+def _open(location: str, task: str) -> DataSet:
+    folder, comma, option = location.partition(",ignore=")
     if comma and not (option.isdigit() and int(option) <= VOID):
-        raise DataError(f"data 'masks:{where}': ignore={option} is no class id: give a number from 0 to {VOID}")
-    return Masks(open_folder("masks", folder, _LAYOUT), int(option) if comma else None)
+        raise DataError(f"data 'masks:{location}': ignore={option} is not a class id: give a number from 0 to {VOID}")
+    return MaskFolder(open_folder("masks", folder, _LAYOUT), int(option) if comma else None)

@@ -1,4 +1,4 @@
-"""Outlines of the objects in `shapes` scenes, in a unit square around the origin."""
+"""Outlines and poses of the objects in `shapes` scenes, centred at the origin and about two units large."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ JOINTS = (
     *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
     *("neck", "head_top"),
 )
-# Pairs of joints that a limb connects.
+# Pairs of joints connected by a limb.
 LIMBS = ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (9, 10), (10, 11), (2, 8), (3, 9), (12, 13))
 
 
 def _polar(radii: Points) -> Points:
+    """Return points at these radii and equally spaced angles, from the top."""
     angles = np.linspace(0, 2 * np.pi, len(radii), endpoint=False) - np.pi / 2
     return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
 
 
 def outline(thing: str) -> Points:
-    """(P, 2) corners of a thing's outer edge, about one unit from the centre. A ring's is that of a disc."""
+    """Return the (P, 2) corners of an object's outer edge, about one unit from the centre. Rings have that of discs."""
     match thing:
         case "disc" | "ring":
             return _polar(np.ones(28))
@@ -43,7 +44,7 @@ def outline(thing: str) -> Points:
 
 
 def pose(rng: np.random.Generator) -> Points:
-    """(14, 2) joints of a figure in a random pose, head up, about two units tall."""
+    """Draw the (14, 2) joints of a figure in a random upright pose, about two units tall."""
     hip, shoulder, neck, head = 0.16, 0.24, -0.62, -1.05
     joints = np.zeros((14, 2))
     joints[2], joints[3] = (-hip, 0.1), (hip, 0.1)

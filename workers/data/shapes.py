@@ -1,8 +1,8 @@
-"""`shapes`: procedural scenes with annotations for all six tasks, drawn on the fly, the same on every machine.
+"""`shapes`: procedural scenes with annotations for all six tasks, drawn on demand and equal on every machine.
 
-Colour and texture of an object say nothing of its class, so a network has to see its outline, across occlusion,
-noise and a textured ground: capacity and receptive field matter. Classification sees the surroundings of the object in
-front; of whole scenes, a minute's training learns next to nothing of their class.
+An object's colour and texture are independent of its class, so a network has to recognise outlines despite occlusion,
+noise and a textured background: capacity and receptive field matter. For classification the image is a close-up of the
+object in front, since a network cannot learn to classify whole scenes in a minute of training.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from workers.data.shape_outlines import JOINTS, LIMBS, THINGS, Points, outline, 
 from workers.errors import DataError
 
 STUFF = ("plain", "stripes", "checks")
-_VERSION = 1  # raised whenever a scene would come out differently
+_VERSION = 1  # increase it with every change of the scenes
 _FIGURE = THINGS.index("figure")
-_MIN_VISIBLE = 0.3  # an object hidden more than this much is not annotated, and what is seen of it is void
-# Things are mostly plain: with textures like the ground's, a small network learns no outline within a minute.
+_MIN_VISIBLE = 0.3  # objects with a smaller visible share are not annotated, and their pixels are void
+# Probabilities of STUFF textures on objects. Mostly plain: otherwise a small network cannot learn outlines in a minute.
 _THING_TEXTURES = (0.8, 0.1, 0.1)
 _SPLITS = {"train": 0, "held-out": 1}
-_CLOSE_UP, _OFF_CENTRE = 1.5, 0.12  # side of a close-up in sides of its object; farthest from its centre, in its own
+_CLOSE_UP, _OFF_CENTRE = 1.5, 0.12  # side of a close-up relative to its object; maximal offset relative to that side
 
 Mask = NDArray[np.bool_]
+DrawnObject = tuple[int, Mask, Points | None]  # class, mask without occlusion, joints of a figure
 
 
 def _texture(rng: np.random.Generator, kind: int, pixels: tuple[Points, Points]) -> Points:
-    """(P, 3) in 0..255 at the pixels' y and x: two random colours, mixed by a pattern of random turn and period."""
+    """Return (P, 3) colours, 0..255, at the pixels' y and x: two colours in a pattern of random angle and period."""
     y, x = pixels
     dark, light = rng.uniform(20, 235, (2, 3))
     angle, period = rng.uniform(0, np.pi), rng.uniform(5, 12)
@@ -71,10 +72,10 @@ def _draw_figure(joints: Points, scale: float, size: tuple[int, int]) -> Mask:
 
 
 class Shapes(DataSet):
-    """Scenes of 96 x 128 pixels: a ground of three kinds of stuff, three to six objects of seven classes."""
+    """Scenes of 96 x 128 pixels: two or three kinds of stuff as background, three to six objects of seven classes."""
 
     def __init__(self, seed: int = 0, train: int = 1024, held_out: int = 384, *, close_up: bool = False) -> None:
-        """close_up: show square surroundings of the object in front, and its class alone."""
+        """Create the data set. close_up: show only a square around the object in front, annotated with its class."""
         self.spec, self.seed, self._close_up = "shapes", seed, close_up
         self.height, self.width = 96, 128
         self._sizes = {"train": train, "held-out": held_out}
@@ -82,11 +83,11 @@ class Shapes(DataSet):
         self._grid = (ys.astype(np.float64), xs.astype(np.float64))
 
     def check(self, task: str) -> None:
-        """All six tasks have annotations."""
+        """Accept all six tasks."""
         self.classes(task)
 
     def classes(self, task: str) -> tuple[str, ...]:
-        """Things for cls, det, iseg; things and stuff for seg, pano; the figure for pose."""
+        """Return things for cls, det, iseg; things and stuff for seg, pano; the figure for pose."""
         match task:
             case "cls" | "det" | "iseg":
                 return THINGS
@@ -94,15 +95,15 @@ class Shapes(DataSet):
                 return THINGS + STUFF
             case "pose":
                 return ("figure",)
-        raise unsupported(self.spec, task, "it serves cls, det, iseg, seg, pano and pose")
+        raise unsupported(self.spec, task, "it supports cls, det, iseg, seg, pano and pose")
 
     def vocabulary(self, task: str) -> Vocabulary:
-        """Seven things, three kinds of stuff, fourteen joints."""
+        """Return up to seven things, three kinds of stuff, and fourteen joints for pose."""
         classes = self.classes(task)
         return Vocabulary(classes, min(len(THINGS), len(classes)), JOINTS if task == "pose" else ())
 
     def fingerprint(self) -> str:
-        """Hash of the parameters and of some drawn scenes, so that it changes if ever the drawing does."""
+        """Return the hash of the parameters and of some scenes, so that it changes if the drawing does."""
         digest = hashlib.sha256(f"{_VERSION} {self.seed} {sorted(self._sizes.items())}".encode())
         for split, size in self._sizes.items():
             for index in (0, size // 2, size - 1):
@@ -113,22 +114,21 @@ class Shapes(DataSet):
         return digest.hexdigest()[:16]
 
     def size(self, split: str) -> int:
-        """Number of scenes."""
+        """Return the number of scenes."""
         return self._sizes[split]
 
     def sample(self, split: str, index: int) -> Sample:
-        """Scene `index`: depends on seed, split and index alone."""
-        if not 0 <= index < self._sizes[split]:
-            raise IndexError(f"shapes has {self._sizes[split]} images in {split}, not {index}")
+        """Draw a scene. It depends only on seed, split and index."""
+        self.require_index(split, index)
         rng = np.random.Generator(np.random.PCG64([_VERSION, self.seed, _SPLITS[split], index]))
-        canvas, stuff = self._ground(rng)
-        drawn = self._objects(rng, canvas)
-        image = self._photograph(rng, canvas)
+        canvas, stuff = self._draw_background(rng)
+        drawn = self._draw_objects(rng, canvas)
+        image = self._add_light_and_noise(rng, canvas)
         scene = self._annotate(image, stuff, drawn)
         return _front_object(rng, scene) if self._close_up else scene
 
-    def _ground(self, rng: np.random.Generator) -> tuple[Points, NDArray[np.int64]]:
-        """Image and stuff class of two or three bands with wavy borders."""
+    def _draw_background(self, rng: np.random.Generator) -> tuple[Points, NDArray[np.int64]]:
+        """Return image and stuff class of two or three bands with wavy borders."""
         y, x = self._grid
         canvas = np.zeros((self.height, self.width, 3))
         stuff = np.zeros((self.height, self.width), dtype=np.int64)
@@ -136,14 +136,14 @@ class Shapes(DataSet):
         tilt, wave = rng.uniform(-0.3, 0.3), rng.uniform(2, 6)
         height = y + tilt * (x - self.width / 2) + wave * np.sin(x / rng.uniform(8, 20) + rng.uniform(0, 6))
         for band, kind in enumerate(kinds):
-            where = height >= band * self.height / len(kinds) if band else np.ones_like(height, dtype=np.bool_)
-            canvas[where] = _texture(rng, int(kind), (y[where], x[where]))
-            stuff[where] = kind
+            mask = height >= band * self.height / len(kinds) if band else np.ones_like(height, dtype=np.bool_)
+            canvas[mask] = _texture(rng, int(kind), (y[mask], x[mask]))
+            stuff[mask] = kind
         return canvas, stuff
 
-    def _objects(self, rng: np.random.Generator, canvas: Points) -> list[tuple[int, Mask, Points | None]]:
-        """Paint objects from back to front; the last is the largest and gives the image its class."""
-        drawn: list[tuple[int, Mask, Points | None]] = []
+    def _draw_objects(self, rng: np.random.Generator, canvas: Points) -> list[DrawnObject]:
+        """Draw objects from back to front. The last is the largest, and its class is the class of the image."""
+        drawn: list[DrawnObject] = []
         y, x = self._grid
         count = int(rng.integers(3, 7))
         for number in range(count):
@@ -152,15 +152,16 @@ class Shapes(DataSet):
             scale = rng.uniform(22, 32) if main else rng.uniform(9, 20)
             margin = scale * 0.8
             centre = np.array([rng.uniform(margin, self.width - margin), rng.uniform(margin, self.height - margin)])
-            mask, joints = self._place(rng, category, scale, centre)
+            mask, joints = self._draw_object(rng, category, scale, centre)
             kind = int(rng.choice(len(STUFF), p=_THING_TEXTURES))
             canvas[mask] = _texture(rng, kind, (y[mask], x[mask]))
             drawn.append((category, mask, joints))
         return drawn
 
-    def _place(
+    def _draw_object(
         self, rng: np.random.Generator, category: int, scale: float, centre: Points
     ) -> tuple[Mask, Points | None]:
+        """Return the mask of an object, and its joints if it is a figure."""
         size = (self.height, self.width)
         figure = category == _FIGURE
         angle = rng.uniform(-0.35, 0.35) if figure else rng.uniform(0, 2 * np.pi)
@@ -173,8 +174,8 @@ class Shapes(DataSet):
         hole = (points - centre) * 0.55 + centre if THINGS[category] == "ring" else None
         return _fill(points, size, hole), None
 
-    def _photograph(self, rng: np.random.Generator, canvas: Points) -> NDArray[np.uint8]:
-        """Light from one side, then noise."""
+    def _add_light_and_noise(self, rng: np.random.Generator, canvas: Points) -> NDArray[np.uint8]:
+        """Add light from one side, then noise."""
         y, x = self._grid
         angle = rng.uniform(0, 2 * np.pi)
         slope = (x / self.width - 0.5) * np.cos(angle) + (y / self.height - 0.5) * np.sin(angle)
@@ -182,12 +183,7 @@ class Shapes(DataSet):
         pixels: NDArray[np.uint8] = np.clip(lit, 0, 255).astype(np.uint8)
         return pixels
 
-    def _annotate(
-        self,
-        image: NDArray[np.uint8],
-        stuff: NDArray[np.int64],
-        drawn: list[tuple[int, Mask, Points | None]],
-    ) -> Sample:
+    def _annotate(self, image: NDArray[np.uint8], stuff: NDArray[np.int64], drawn: list[DrawnObject]) -> Sample:
         semantic = (stuff + len(THINGS)).astype(np.uint8)
         panoptic = (semantic.astype(np.int32)) * 1000
         hidden = np.zeros(stuff.shape, dtype=np.bool_)
@@ -200,19 +196,19 @@ class Shapes(DataSet):
                 continue
             semantic[visible] = category
             panoptic[visible] = category * 1000 + len(instances) + 1
-            instances.append(Instance(category, visible, _box(visible), _seen(joints, visible)))
+            instances.append(Instance(category, visible, _box(visible), _annotate_joints(joints, visible)))
         return Sample(image, drawn[-1][0], semantic, panoptic, tuple(instances))
 
 
 def _front_object(rng: np.random.Generator, scene: Sample) -> Sample:
-    """A square about the object that gives the scene its class, moved a little, and within the scene."""
+    """Crop a square around the object in front, with a small random offset, inside the scene."""
     x0, y0, x1, y1 = scene.instances[0].box
     side = min(*scene.image.shape[:2], round(_CLOSE_UP * max(x1 - x0, y1 - y0)))
-    moved = rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * side - side / 2
-    rooms = [n - side for n in scene.image.shape[:2]]
+    offsets = rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * side - side / 2
+    limits = [n - side for n in scene.image.shape[:2]]
     top, left = (
-        round(min(max(centre + move, 0), room))
-        for centre, move, room in zip(((y0 + y1) / 2, (x0 + x1) / 2), moved, rooms, strict=True)
+        round(min(max(centre + offset, 0), limit))
+        for centre, offset, limit in zip(((y0 + y1) / 2, (x0 + x1) / 2), offsets, limits, strict=True)
     )
     return Sample(scene.image[top : top + side, left : left + side], scene.category)
 
@@ -222,31 +218,31 @@ def _box(mask: Mask) -> tuple[float, float, float, float]:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def _seen(joints: Points | None, visible: Mask) -> NDArray[np.float32] | None:
-    """(14, 3): x, y, and 2 where the figure itself shows at the joint, 1 where something hides it, 0 outside."""
+def _annotate_joints(joints: Points | None, visible: Mask) -> NDArray[np.float32] | None:
+    """Return (14, 3) x, y, visibility: 2 where the figure is visible, 1 where it is hidden, 0 outside the image."""
     if joints is None:
         return None
     height, width = visible.shape
-    out = np.zeros((len(joints), 3), dtype=np.float32)
+    annotated = np.zeros((len(joints), 3), dtype=np.float32)
     for i, (px, py) in enumerate(joints):
         column, row = round(float(px)), round(float(py))
         if 0 <= column < width and 0 <= row < height:
             near = visible[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
-            out[i] = px, py, 2 if near.any() else 1
-    return out
+            annotated[i] = px, py, 2 if near.any() else 1
+    return annotated
 
 
 @register_format("shapes")
-def _open(where: str, task: str) -> DataSet:
-    """`shapes`, or `shapes:KEY=NUMBER,...` with the keys seed, train and held_out."""
+def _open(location: str, task: str) -> DataSet:
+    """Open `shapes`, or `shapes:KEY=NUMBER,...` with the keys seed, train and held_out."""
     options: dict[str, int] = {}
-    for part in filter(None, where.split(",")):
-        key, _, value = part.partition("=")
+    for option in filter(None, location.split(",")):
+        key, _, value = option.partition("=")
         if key not in {"seed", "train", "held_out"} or not value.isdigit():
-            raise DataError(f"data 'shapes:{where}': '{part}' is not one of seed=N, train=N, held_out=N")
+            raise DataError(f"data 'shapes:{location}': '{option}' is not one of seed=N, train=N, held_out=N")
         options[key] = int(value)
     if min(options.get("train", 1), options.get("held_out", 1)) < 1:
-        raise DataError(f"data 'shapes:{where}': a split would be empty: ask for at least one image")
+        raise DataError(f"data 'shapes:{location}': a split would be empty: ask for at least one image")
     data = Shapes(**options, close_up=task == "cls")
-    data.spec = f"shapes:{where}" if where else "shapes"
+    data.spec = f"shapes:{location}" if location else "shapes"
     return data

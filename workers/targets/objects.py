@@ -117,7 +117,7 @@ class Detections:
     """The predictions for one image, in pixels of the stored image, best score first.
 
     boxes: (n, 4) x0, y0, x1, y1. rles: masks as pycocotools encodes them, empty without masks.
-    panoptic: (H, W), class * 1000 + number, number 0 for stuff; -1 where nothing is predicted.
+    panoptic: (H, W), class * 1000 + number, number 0 for stuff; -1 without a prediction.
     """
 
     boxes: NDArray[np.float64]

@@ -184,9 +184,7 @@ def _check_settings(settings: Mapping[str, Any], coarsest: int) -> None:
         raise RecipeError(f"head width {width}: must be a positive whole number of channels")
     if type(count) is not int or count < 0 or coarsest % 2**count:
         most = (coarsest & -coarsest).bit_length() - 1
-        raise RecipeError(
-            f"head deconvolutions {count}: must be from 0 to {most}, as each halves stride {coarsest}"
-        )
+        raise RecipeError(f"head deconvolutions {count}: must be from 0 to {most}, as each halves stride {coarsest}")
     if type(sigma) not in (int, float) or not sigma > 0:
         raise RecipeError(f"head sigma {sigma}: must be a positive number of heatmap pixels")
     for name in ("laterals", "flip_test"):

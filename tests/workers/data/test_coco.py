@@ -1,4 +1,4 @@
-"""`coco:DIR`: boxes, masks, joints and segments come out as annotated, in every layout."""
+"""`coco:DIR`: boxes, masks, joints and segments are read correctly from every layout."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as pixels
+from pycocotools import mask as coco_mask
 
 from workers.data import VOID, Sample, Vocabulary, open_data
 from workers.data.coco.dataset import DataWarning
@@ -37,7 +37,7 @@ def write_set(root: Path) -> Path:
     (root / "annotations").mkdir(parents=True)
     things = [{"id": CAR, "name": "car"}, {"id": 2, "name": "dog"}]
     runs = {"size": [6, 8], "counts": [6, 12, 30]}
-    code = pixels.frPyObjects(runs, 6, 8)["counts"].decode()
+    code = coco_mask.frPyObjects(runs, 6, 8)["counts"].decode()
     for part in ("train", "val"):
         (root / "images" / part).mkdir(parents=True)
         for i in (1, 2, 3):
@@ -106,7 +106,7 @@ def test_det(folder: Path) -> None:
     data = open_data(f"coco:{folder}", "det")
     assert data.spec == f"coco:{folder.resolve()}"
     assert data.vocabulary("det") == Vocabulary(("dog", "car"), 2)
-    assert (data.size("train"), data.size("held-out")) == (2, 3)  # the third has nothing to learn from
+    assert (data.size("train"), data.size("held-out")) == (2, 3)  # the third has no usable annotation
     first, second, third = _read(folder, "det")
     car, dogs = first.instances
     assert (car.category, car.box, car.crowd, car.area, car.mask) == (1, (1, 1, 5, 4), False, 12, None)
@@ -129,7 +129,7 @@ def test_iseg_draws_polygons_and_runs(folder: Path) -> None:
         assert np.array_equal(instance.mask, expected)
 
 
-def test_a_crowd_without_outline_covers_its_box(folder: Path) -> None:
+def test_a_crowd_without_segmentation_covers_its_box(folder: Path) -> None:
     path = folder / "annotations/instances_val.json"
     content = json.loads(path.read_text())
     del content["annotations"][2]["segmentation"]
@@ -140,11 +140,11 @@ def test_a_crowd_without_outline_covers_its_box(folder: Path) -> None:
     assert not mask[3:].any()
 
 
-def test_run_lengths_are_read_as_pycocotools_writes_them() -> None:
+def test_run_lengths_of_pycocotools_are_decoded() -> None:
     rng = np.random.default_rng(0)
     for density in (0.0, 0.01, 0.5, 1.0):
         drawn = np.asfortranarray(rng.random((300, 200)) < density, dtype=np.uint8)
-        lengths = _decode_lengths(pixels.encode(drawn)["counts"])
+        lengths = _decode_lengths(coco_mask.encode(drawn)["counts"])
         assert lengths is not None
         flat = np.repeat(np.arange(lengths.size) % 2, lengths)
         assert np.array_equal(flat.reshape(200, 300).T, drawn)
@@ -155,16 +155,16 @@ def test_pose(folder: Path) -> None:
     assert data.vocabulary("pose") == Vocabulary(("person",), 1, tuple(JOINTS), (0.1, 0.2, 0.3))
     assert data.people("train") == [(0, 1), (1, 0)]
     first, second, _ = _read(folder, "pose")
-    _, bare = first.instances
-    assert bare.box == (1, 1, 4, 3)  # the pixels of its two labelled joints
-    assert bare.joints is not None
-    assert bare.joints.dtype == np.float32
-    assert bare.joints.tolist() == [[1, 1, 2], [3, 2, 1], [0, 0, 0]]
+    _, no_box = first.instances
+    assert no_box.box == (1, 1, 4, 3)  # the pixels of its two labelled joints
+    assert no_box.joints is not None
+    assert no_box.joints.dtype == np.float32
+    assert no_box.joints.tolist() == [[1, 1, 2], [3, 2, 1], [0, 0, 0]]
     (other,) = second.instances
     assert (other.box, other.category, other.mask) == ((1, 1, 5, 4), 0, None)
 
 
-def test_pose_knows_the_sigmas_of_coco(folder: Path) -> None:
+def test_pose_uses_the_official_sigmas_for_the_joints_of_coco(folder: Path) -> None:
     pairs = ["eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
     sides = [f"{side}_{joint}" for joint in pairs for side in ("left", "right")]
     joints = ["nose", *sides]
@@ -188,7 +188,7 @@ def test_pano(folder: Path) -> None:
     assert first.panoptic[5].tolist() == [-1] * 5 + [1002] * 3
     assert first.semantic[5].tolist() == [VOID] * 5 + [1] * 3
     assert first.crowds == {1002}
-    assert (len(first.instances), len(third.instances)) == (2, 0)  # of the instances file
+    assert (len(first.instances), len(third.instances)) == (2, 0)  # from the instances file
 
 
 def test_pano_takes_instances_from_segments(folder: Path) -> None:
@@ -222,8 +222,8 @@ def test_an_image_without_segments_is_void_and_not_trained_on(folder: Path) -> N
     assert (semantic == VOID).all()
 
 
-def _download(folder: Path) -> None:
-    """The names of COCO 2017 as it is downloaded."""
+def _rename_as_downloaded(folder: Path) -> None:
+    """Rename to the layout of COCO 2017 as downloaded."""
     for part in ("train", "val"):
         (folder / "images" / part).rename(folder / f"{part}2017")
         for kind in ("instances", "person_keypoints", "panoptic"):
@@ -232,18 +232,18 @@ def _download(folder: Path) -> None:
         name.rename(folder / "annotations" / f"panoptic_{part}2017")
 
 
-def _flatten(folder: Path) -> None:
+def _move_images_together(folder: Path) -> None:
     for file in (folder / "images/val").iterdir():
         file.rename(folder / "images" / file.name)
     shutil.rmtree(folder / "images/train")
 
 
-def _lift(folder: Path) -> None:
+def _move_images_up(folder: Path) -> None:
     for part in ("train", "val"):
         (folder / "images" / part).rename(folder / part)
 
 
-@pytest.mark.parametrize("arrange", [_download, _flatten, _lift])
+@pytest.mark.parametrize("arrange", [_rename_as_downloaded, _move_images_together, _move_images_up])
 @pytest.mark.parametrize("task", ["det", "iseg", "pose", "pano", "seg"])
 def test_layouts(folder: Path, task: str, arrange: Any) -> None:
     expected = [sample.image.tobytes() for sample in _read(folder, task)]
@@ -252,23 +252,23 @@ def test_layouts(folder: Path, task: str, arrange: Any) -> None:
 
 
 def test_other_annotation_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = folder.parent / "made"
-    made.mkdir()
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
     (folder / "annotations/instances_train.json").rename(folder / "mine.json")
-    (folder / "annotations/instances_val.json").rename(made / "theirs.json")
-    shutil.rmtree(folder / "images/val")  # both name images in train
-    monkeypatch.chdir(made)
+    (folder / "annotations/instances_val.json").rename(elsewhere / "theirs.json")
+    shutil.rmtree(folder / "images/val")  # both annotation files list images in train
+    monkeypatch.chdir(elsewhere)
     data = open_data("coco:../set,train=mine.json,val=theirs.json", "det")
     data.check("det")
     root = folder.resolve()
-    assert data.spec == f"coco:{root},train={root}/mine.json,val={made.resolve()}/theirs.json"
+    assert data.spec == f"coco:{root},train={root}/mine.json,val={elsewhere.resolve()}/theirs.json"
     monkeypatch.chdir("/")
     again = open_data(data.spec, "det")
     assert again.fingerprint() == data.fingerprint()
     assert len(again.sample("held-out", 0).instances) == 2
 
 
-def test_other_panoptic_files_keep_their_pngs_beside_them(folder: Path) -> None:
+def test_other_panoptic_files_have_their_pngs_in_a_folder_of_the_same_name(folder: Path) -> None:
     for suffix in (".json", ""):
         (folder / f"annotations/panoptic_train{suffix}").rename(folder / f"few{suffix}")
     data = open_data(f"coco:{folder},train=few.json", "seg")
@@ -276,7 +276,7 @@ def test_other_panoptic_files_keep_their_pngs_beside_them(folder: Path) -> None:
     assert data.size("train") == 3
 
 
-def test_boxes_and_segments_that_show_nothing_are_counted_once(folder: Path) -> None:
+def test_boxes_and_segments_without_pixels_are_reported_once(folder: Path) -> None:
     path = folder / "annotations/instances_val.json"
     content = json.loads(path.read_text())
     boxes = [[1, 1, 0, 3], [1, 1, 3, -2], [20, 1, 3, 3], [7.5, 1, 9, 3], [2, 2, 0.5, 3]]
@@ -299,27 +299,29 @@ def test_boxes_and_segments_that_show_nothing_are_counted_once(folder: Path) -> 
     assert data.sample("held-out", 2).crowds == {1002}
 
 
-def test_wrong_places_and_tasks(folder: Path) -> None:
-    for spec, says in (
+def test_wrong_locations_and_tasks_are_refused(folder: Path) -> None:
+    for spec, message in (
         ("coco:", "names no folder: write coco:DIR"),
         (f"coco:{folder}/nowhere", "nowhere does not exist: give a folder"),
-        (f"coco:{folder},train=no.json", r"no\.json is no file"),
+        (f"coco:{folder},train=no.json", r"no\.json is not a file"),
         (f"coco:{folder},train=", "names no file after train="),
-        (f"coco:{folder},val=annotations", "annotations is no file"),
+        (f"coco:{folder},val=annotations", "annotations is not a file"),
         (f"coco:{folder},val=annotations/instances_val.json,val=x", "names val twice"),
     ):
-        with pytest.raises(DataError, match=says):
+        with pytest.raises(DataError, match=message):
             open_data(spec, "det")
-    with pytest.raises(DataError, match="no annotations for task cls: coco serves det, iseg, pose, pano, seg; choose"):
+    with pytest.raises(
+        DataError, match="no annotations for task cls: coco supports det, iseg, pose, pano, seg; choose"
+    ):
         open_data(f"coco:{folder}", "cls")
     data = open_data(f"coco:{folder}", "det")
-    for ask in (data.check, data.classes, data.vocabulary):
+    for method in (data.check, data.classes, data.vocabulary):
         with pytest.raises(DataError, match="no annotations for task pose: it was opened for det; open it for pose"):
-            ask("pose")
+            method("pose")
 
 
 @pytest.mark.parametrize("file", ["images/train/1.jpg", "annotations/panoptic_train/1.png"])
-def test_a_file_that_goes_bad_later(folder: Path, file: str) -> None:
+def test_a_file_that_changes_after_the_check_is_bad_data(folder: Path, file: str) -> None:
     data = open_data(f"coco:{folder}", "pano")
     data.check("pano")
     Image.new("RGB", (9, 9)).save(folder / file)
@@ -329,13 +331,13 @@ def test_a_file_that_goes_bad_later(folder: Path, file: str) -> None:
             data.sample("train", 0)
 
 
-def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
-    def look(place: Path, task: str = "pano") -> str:
-        return open_data(f"coco:{place}", task).fingerprint()
+def test_fingerprint_depends_on_the_content_and_not_on_the_location(folder: Path, tmp_path: Path) -> None:
+    def fingerprint(location: Path, task: str = "pano") -> str:
+        return open_data(f"coco:{location}", task).fingerprint()
 
-    before, det = look(folder), look(folder, "det")
+    before, det = fingerprint(folder), fingerprint(folder, "det")
     moved = folder.rename(tmp_path / "moved")
-    assert look(moved) == before
+    assert fingerprint(moved) == before
     assert len(before) == 16
     seen = {before, det}
     for spoil in (
@@ -347,13 +349,15 @@ def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: P
         ),
     ):
         spoil()
-        assert look(moved) not in seen
-        seen.add(look(moved))
+        assert fingerprint(moved) not in seen
+        seen.add(fingerprint(moved))
 
 
-def test_of_large_sets_sizes_and_the_first_images_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.data.coco.dataset._MANY", 2)
-    monkeypatch.setattr("workers.data.coco.dataset._VERIFIED", 1)
+def test_of_large_sets_only_sizes_are_hashed_and_some_images_opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.data.coco.dataset._MAX_HASHED_IMAGES", 2)
+    monkeypatch.setattr("workers.data.coco.dataset._OPENED_IMAGES", 1)
     before = open_data(f"coco:{folder}", "det").fingerprint()
     last = folder / "images/val/3.jpg"
     last.write_bytes(b"x" * last.stat().st_size)

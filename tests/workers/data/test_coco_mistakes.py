@@ -1,4 +1,4 @@
-"""`coco:DIR`: every mistake in a file is one line that names the file, or is put right; none waits for training."""
+"""`coco:DIR`: every mistake in a file is an error of one line before training starts, or is corrected."""
 
 import json
 import warnings
@@ -34,13 +34,13 @@ def folder(tmp_path: Path) -> Path:
     ]
     for part in ("train", "val"):
         pngs = tmp_path / f"annotations/panoptic_{part}"
-        for place in (tmp_path / "images" / part, pngs):
-            place.mkdir(parents=True)
+        for images_or_pngs in (tmp_path / "images" / part, pngs):
+            images_or_pngs.mkdir(parents=True)
             for i in (1, 2):
-                Image.new("RGB", (8, 6), (7, 0, 0)).save(place / f"{i}.png")
+                Image.new("RGB", (8, 6), (7, 0, 0)).save(images_or_pngs / f"{i}.png")
         for kind, annotations, more in (
             ("instances", objects, {}),
-            ("person_keypoints", [one | joints for one in objects], {"keypoints": ["head", "hand"]}),
+            ("person_keypoints", [annotation | joints for annotation in objects], {"keypoints": ["head", "hand"]}),
             ("panoptic", segments, {"isthing": 1}),
         ):
             categories = [{"id": 3, "name": "person"} | more]
@@ -60,7 +60,7 @@ def _edit(change: Callable[[Record], object], kind: str = "instances", part: str
 
 
 def _set(kind: str, key: str, **values: Any) -> Spoil:
-    """Values of the second record in the list `key`, or the only one; ... removes a key."""
+    """Set values of the last record in the list `key`. The value ... removes a key."""
 
     def change(content: Record) -> None:
         record = content[key][-1]
@@ -80,12 +80,12 @@ _person = partial(_set, "person_keypoints", "annotations")
 _image = partial(_set, "instances", "images")
 
 
-def _outline(value: Any) -> Spoil:
+def _segmentation(value: Any) -> Spoil:
     return _object(segmentation=value)
 
 
 def _runs(counts: Any, size: Any = (6, 8)) -> Spoil:
-    return _outline({"size": list(size) if isinstance(size, tuple) else size, "counts": counts})
+    return _segmentation({"size": list(size) if isinstance(size, tuple) else size, "counts": counts})
 
 
 def _text(content: str | bytes) -> Spoil:
@@ -125,31 +125,35 @@ FILES: list[tuple[str, Spoil, str]] = [
     ("det", _folder_instead, f"{JSON} cannot be read: give"),
     ("det", _cut("annotations/instances_val.json"), f"{JSON} is not readable JSON: replace"),
     ("det", _text(""), f"{JSON} is not readable JSON"),
-    ("det", _text("[]"), f"{JSON} is JSON, but no object"),
+    ("det", _text("[]"), f"{JSON} is JSON, but not an object"),
     ("det", _text("[" * 100_000 + "]" * 100_000), f"{JSON} is not readable JSON"),
     ("det", _text(b'{"images": "\xff\xfe\xfa"}'), f"{JSON} is not readable JSON"),
     ("det", _text('{"images": ' + "9" * 5000 + "}"), f"{JSON} is not readable JSON"),
     ("det", lambda f: (f / "images/val/2.png").unlink(), r"val/2\.png does not exist, but .*val\.json lists it: add"),
-    ("det", _cut("images/val/2.png"), r"images/val/2\.png is no readable image or is truncated"),
+    ("det", _cut("images/val/2.png"), r"images/val/2\.png is not a readable image or is truncated"),
     (
         "det",
         _save("RGB", "images/val/2.png", (6, 8)),
         r"2\.png is 6x8 pixels but 8x6 in .*instances_val\.json: correct",
     ),
     ("seg", lambda f: (f / PNG).unlink(), f"{PNG} does not exist"),
-    ("seg", _cut(PNG), f"{PNG} is no readable image"),
+    ("seg", _cut(PNG), f"{PNG} is not a readable image"),
     ("seg", _save("RGB", PNG, (6, 8)), f"{PNG} is 6x8 pixels but its image 8x6: save"),
-    ("seg", _save("I;16", PNG), f"{PNG} is no PNG of 8-bit RGB: save"),
-    ("seg", _save("L", PNG), f"{PNG} is no PNG of 8-bit RGB"),
-    ("seg", _save("RGBA", PNG), f"{PNG} is no PNG of 8-bit RGB"),
-    ("seg", _save("CMYK", PNG), f"{PNG} is no readable image"),
-    ("seg", lambda f: Image.new("RGB", (8, 6), (8, 1, 0)).save(f / PNG), f"{PNG} has segment 264, which its segments"),
+    ("seg", _save("I;16", PNG), f"{PNG} is not an 8-bit RGB PNG: save"),
+    ("seg", _save("L", PNG), f"{PNG} is not an 8-bit RGB PNG"),
+    ("seg", _save("RGBA", PNG), f"{PNG} is not an 8-bit RGB PNG"),
+    ("seg", _save("CMYK", PNG), f"{PNG} is not a readable image"),
+    (
+        "seg",
+        lambda f: Image.new("RGB", (8, 6), (8, 1, 0)).save(f / PNG),
+        f"{PNG} has segment 264, which is missing from its segments",
+    ),
 ]
 
 RECORDS: list[tuple[str, Spoil, str]] = [
     ("det", _edit(lambda c: c.pop("annotations")), f"{JSON} has no list 'annotations': replace"),
     ("det", _edit(lambda c: c.update(images={})), f"{JSON} has no list 'images'"),
-    ("det", _edit(lambda c: c["annotations"].append(3)), rf"{JSON}: annotations\[2\] is no object"),
+    ("det", _edit(lambda c: c["annotations"].append(3)), rf"{JSON}: annotations\[2\] is not an object"),
     ("det", _edit(lambda c: c["images"].clear()), f"{JSON} has no images"),
     ("det", _edit(lambda c: c["annotations"].clear()), f"{JSON} has no usable object"),
     ("det", _edit(lambda c: c["categories"].clear()), f"{JSON} has no categories"),
@@ -158,9 +162,13 @@ RECORDS: list[tuple[str, Spoil, str]] = [
         _set("instances", "categories", id=4),
         r"val\.json: annotation 11 has category_id 3, which no category has",
     ),
-    ("det", _set("instances", "categories", name="dog"), r"lacks category 3 as .* has it: give train and val"),
+    ("det", _set("instances", "categories", name="dog"), r"has no category 3 equal to that in .*: give train and val"),
     ("det", _set("instances", "categories", name=" "), "category 3 has an invalid 'name'"),
-    ("det", _edit(lambda c: c["categories"].append({"id": 4, "name": "person"})), "category 4 has the name of another"),
+    (
+        "det",
+        _edit(lambda c: c["categories"].append({"id": 4, "name": "person"})),
+        "category 4 has the same name as another",
+    ),
     ("det", _image(id=1), "image 1 occurs twice"),
     ("det", _image(id=9), "annotation 12 has image_id 2, which no image has: add the image or remove it"),
     ("det", _image(width="8"), "image 2 has an invalid 'width'"),
@@ -184,15 +192,19 @@ RECORDS: list[tuple[str, Spoil, str]] = [
     ("det", _object(iscrowd=2), "annotation 12 has an invalid 'iscrowd'"),
     ("det", _object(area=-1), "annotation 12 has an invalid 'area'"),
     ("det", _object(area=NAN), "annotation 12 has an invalid 'area'"),
-    ("iseg", _outline(None), "annotation 12 has no segmentation: add one, or use --task det"),
-    ("iseg", _outline([]), "annotation 12 has no segmentation"),
-    ("iseg", _outline("x"), "annotation 12 has an invalid segmentation"),
-    ("iseg", _outline([1, 1, 5, 1, 5, 4]), "annotation 12 has a segmentation that is no list of polygons"),
-    ("iseg", _outline([[1, 1, 5, 1]]), "annotation 12 has a polygon of 4 coordinates"),
-    ("iseg", _outline([[1, 1, 5, 1, 5, 4, 1]]), "annotation 12 has a polygon of 7 coordinates"),
-    ("iseg", _outline([[1, 1, 5, 1, 5, NAN]]), "annotation 12 has a polygon with a coordinate that is no finite"),
-    ("iseg", _outline([[1, 1, 5, 1, 5, 10**9]]), "annotation 12 has a polygon that lies far outside"),
-    ("iseg", _runs([6, 12, 30], (8, 6)), r"annotation 12 has run lengths of another size .* \[6, 8\]"),
+    ("iseg", _segmentation(None), "annotation 12 has no segmentation: add one, or use --task det"),
+    ("iseg", _segmentation([]), "annotation 12 has no segmentation"),
+    ("iseg", _segmentation("x"), "annotation 12 has an invalid segmentation"),
+    ("iseg", _segmentation([1, 1, 5, 1, 5, 4]), "annotation 12 has a segmentation that is not a list of polygons"),
+    ("iseg", _segmentation([[1, 1, 5, 1]]), "annotation 12 has a polygon of 4 coordinates"),
+    ("iseg", _segmentation([[1, 1, 5, 1, 5, 4, 1]]), "annotation 12 has a polygon of 7 coordinates"),
+    (
+        "iseg",
+        _segmentation([[1, 1, 5, 1, 5, NAN]]),
+        "annotation 12 has a polygon with a coordinate that is not a finite",
+    ),
+    ("iseg", _segmentation([[1, 1, 5, 1, 5, 10**9]]), "annotation 12 has a polygon far outside"),
+    ("iseg", _runs([6, 12, 30], (8, 6)), r"annotation 12 has run lengths of a different size .* \[6, 8\]"),
     ("iseg", _runs([6, 12, 30], "68"), "annotation 12 has run lengths without a valid 'size'"),
     ("iseg", _runs([6, 12, 3]), "annotation 12 has invalid run lengths"),
     ("iseg", _runs([6, -12, 54]), "annotation 12 has invalid run lengths"),
@@ -210,7 +222,7 @@ RECORDS: list[tuple[str, Spoil, str]] = [
     ("pose", _set("person_keypoints", "categories", keypoints=...), "has no category with 'keypoints'"),
     ("pose", _set("person_keypoints", "categories", keypoints=["a", "a"]), "category 3 has invalid 'keypoints'"),
     ("pose", _set("person_keypoints", "categories", sigmas=[0.1]), "category 3 has invalid 'sigmas'"),
-    ("pose", _set("person_keypoints", "categories", keypoints=["a", "b"]), "lacks category 3 as"),
+    ("pose", _set("person_keypoints", "categories", keypoints=["a", "b"]), "has no category 3 equal"),
     ("seg", _set("panoptic", "categories", isthing=...), "category 3 has no 'isthing'"),
     ("seg", _set("panoptic", "annotations", image_id=1), "annotation of image 1 occurs twice"),
     ("seg", _set("panoptic", "annotations", segments_info=[3]), "annotation of image 2 has an invalid 'segments_info'"),
@@ -222,25 +234,25 @@ RECORDS: list[tuple[str, Spoil, str]] = [
         _set("panoptic", "annotations", segments_info=[{"id": 7, "category_id": 3}] * 2),
         "segment 7 of image 2 occ",
     ),
-    ("seg", _many_classes, "has 256 categories: 255 are the most"),
-    ("seg", _edit(_many_things, "panoptic"), "image 2 has 1000 things: 999 are the most"),
-    ("pano", _image(width=9), r"instances_val\.json: 2\.png has another size than in the panoptic file"),
-    ("pano", _set("instances", "categories", name="dog"), r"instances_val\.json: category 3 is no thing"),
-    ("pano", _outline(None), "annotation 12 has no segmentation: add one, or remove this file"),
+    ("seg", _many_classes, "has 256 categories: at most 255 are supported"),
+    ("seg", _edit(_many_things, "panoptic"), "image 2 has 1000 things: at most 999 are supported"),
+    ("pano", _image(width=9), r"instances_val\.json: 2\.png has a different size than in the panoptic file"),
+    ("pano", _set("instances", "categories", name="dog"), r"instances_val\.json: category 3 is not a thing"),
+    ("pano", _segmentation(None), "annotation 12 has no segmentation: add one, or remove this file"),
 ]
 
 
-@pytest.mark.parametrize(("task", "spoil", "says"), FILES + RECORDS)
-def test_mistakes_are_one_line(folder: Path, task: str, spoil: Spoil, says: str) -> None:
+@pytest.mark.parametrize(("task", "spoil", "message"), FILES + RECORDS)
+def test_mistakes_are_one_line(folder: Path, task: str, spoil: Spoil, message: str) -> None:
     spoil(folder)
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         open_data(f"coco:{folder}", task).check(task)
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
 
 
-def _drops(folder: Path, task: str) -> int:
-    """Check and decode everything; how many annotations were left out."""
+def _count_dropped(folder: Path, task: str) -> int:
+    """Check and decode everything; return how many annotations were dropped."""
     data = open_data(f"coco:{folder}", task)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
@@ -248,19 +260,19 @@ def _drops(folder: Path, task: str) -> int:
     for split in ("train", "held-out"):
         for index in range(data.size(split)):
             assert data.sample(split, index).image.shape == (6, 8, 3)
-    return sum("dropped 1 " in str(one.message) for one in caught)
+    return sum("dropped 1 " in str(warning.message) for warning in caught)
 
 
 @pytest.mark.parametrize(
-    ("task", "spoil", "drops"),
+    ("task", "spoil", "dropped"),
     [
         ("iseg", _object(bbox=[1, 1, 0, 3]), 1),
         ("det", _object(bbox=[1e308, 1, 1e308, 3]), 1),
         ("det", _object(bbox=[-1e308, 1, 1.5e308, 3]), 0),
         ("det", _object(segmentation="broken"), 0),
         ("det", _image(extra={"a": [[]]}), 0),
-        ("iseg", _outline([[10, 8, 11, 8, 11, 9]]), 0),
-        ("iseg", _outline([[1, 1, 1, 1, 1, 1]]), 0),
+        ("iseg", _segmentation([[10, 8, 11, 8, 11, 9]]), 0),
+        ("iseg", _segmentation([[1, 1, 1, 1, 1, 1]]), 0),
         ("iseg", _object(segmentation=None, iscrowd=1), 0),
         ("pose", _person(bbox=None, keypoints=[0] * 6), 1),
         ("pose", _person(bbox=None, keypoints=[-9, 2, 2, 3, 3.5, 2.0]), 0),
@@ -273,13 +285,15 @@ def _drops(folder: Path, task: str) -> int:
         ("det", _save("P", "images/val/2.png"), 0),
     ],
 )
-def test_the_odd_is_decoded_or_counted(folder: Path, task: str, spoil: Spoil, drops: int) -> None:
+def test_unusual_content_is_decoded_or_dropped_with_a_warning(
+    folder: Path, task: str, spoil: Spoil, dropped: int
+) -> None:
     spoil(folder)
-    assert _drops(folder, task) == drops
+    assert _count_dropped(folder, task) == dropped
 
 
 def test_random_damage_is_an_error_of_one_line_or_harmless(folder: Path) -> None:
-    """Bytes changed at random, which often remain JSON."""
+    """Change bytes at random; often the file is still valid JSON."""
     path = folder / "annotations/instances_val.json"
     raw = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -289,7 +303,7 @@ def test_random_damage_is_an_error_of_one_line_or_harmless(folder: Path) -> None
         damaged[rng.integers(len(raw))] = rng.integers(32, 127)
         path.write_bytes(damaged)
         try:
-            _drops(folder, "iseg")
+            _count_dropped(folder, "iseg")
         except DataError as error:
             messages.append(str(error))
     assert len(messages) > 20

@@ -1,6 +1,5 @@
-"""`imagefolder:DIR`: the folder names the class; every mode of image comes out as RGB."""
+"""`imagefolder:DIR`: the folder is the class, and images of every mode are converted to RGB."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.real_data import real_data_folder
 from workers.data import open_data
 from workers.errors import BadDataFailure, DataError
 
@@ -16,9 +16,9 @@ from workers.errors import BadDataFailure, DataError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     root = tmp_path / "set"
-    for place in ("train/cat/0.jpg", "train/cat/1.JPEG", "train/dog/0.png", "val/cat/0.jpg", "val/dog/0.jpg"):
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (6, 5), (10, 200, 30)).save(root / place)
+    for name in ("train/cat/0.jpg", "train/cat/1.JPEG", "train/dog/0.png", "val/cat/0.jpg", "val/dog/0.jpg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 5), (10, 200, 30)).save(root / name)
     return root
 
 
@@ -81,7 +81,7 @@ def test_bytes_after_the_end_of_a_jpeg_are_harmless(folder: Path) -> None:
     open_data(f"imagefolder:{folder}", "cls").check("cls")
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-12])
 
 
@@ -91,39 +91,39 @@ def _empty_split(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "message"),
     [
         (lambda f: shutil.rmtree(f / "train"), r"train does not exist: give a folder"),
-        (lambda f: shutil.rmtree(f / "val"), r"val does not exist, nor test: hold out"),
+        (lambda f: shutil.rmtree(f / "val"), r"val does not exist, and neither does test: hold out"),
         (lambda f: _empty_split(f / "train"), r"train is empty: put"),
         (lambda f: _empty_split(f / "val"), r"val is empty: put"),
         (lambda f: shutil.rmtree(f / "val/dog"), r"train/dog has no counterpart in val: add"),
         (lambda f: shutil.rmtree(f / "train/dog"), r"val/dog has no counterpart in train: add"),
         (lambda f: (f / "train/dog/0.png").unlink(), r"train/dog holds no images: add some"),
-        (lambda f: _cut(f / "train/cat/0.jpg"), r"cat/0\.jpg is no readable image or is truncated: replace"),
-        (lambda f: _cut(f / "train/dog/0.png"), r"dog/0\.png is no readable image or is truncated: replace"),
-        (lambda f: (f / "val/cat/0.jpg").write_text("<html>"), r"val/cat/0\.jpg is no readable image"),
+        (lambda f: _truncate(f / "train/cat/0.jpg"), r"cat/0\.jpg is not a readable image or is truncated: replace"),
+        (lambda f: _truncate(f / "train/dog/0.png"), r"dog/0\.png is not a readable image or is truncated: replace"),
+        (lambda f: (f / "val/cat/0.jpg").write_text("<html>"), r"val/cat/0\.jpg is not a readable image"),
     ],
 )
-def test_mistakes_are_one_line(folder: Path, spoil: Callable[[Path], object], says: str) -> None:
+def test_mistakes_are_one_line(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(folder)
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         open_data(f"imagefolder:{folder}", "cls").check("cls")
     assert "\n" not in str(caught.value)
 
 
-def test_wrong_places_and_tasks(folder: Path) -> None:
+def test_wrong_locations_and_tasks_are_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="names no folder: write imagefolder:DIR"):
         open_data("imagefolder", "cls")
     with pytest.raises(DataError, match="nowhere does not exist: give a folder"):
         open_data(f"imagefolder:{folder / 'nowhere'}", "cls")
     with pytest.raises(DataError, match=r"0\.jpg is a file: give a folder"):
         open_data(f"imagefolder:{folder / 'train/cat/0.jpg'}", "cls")
-    with pytest.raises(DataError, match="no annotations for task seg: imagefolder serves cls"):
+    with pytest.raises(DataError, match="no annotations for task seg: imagefolder supports cls"):
         open_data(f"imagefolder:{folder}", "cls").check("seg")
 
 
-def test_a_file_that_goes_bad_later(folder: Path) -> None:
+def test_a_file_that_changes_after_the_check_is_bad_data(folder: Path) -> None:
     data = open_data(f"imagefolder:{folder}", "cls")
     data.check("cls")
     (folder / "train/cat/0.jpg").write_bytes(b"gone")
@@ -131,7 +131,7 @@ def test_a_file_that_goes_bad_later(folder: Path) -> None:
         data.sample("train", 0)
 
 
-def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_the_content_and_not_on_the_location(folder: Path, tmp_path: Path) -> None:
     before = open_data(f"imagefolder:{folder}", "cls").fingerprint()
     moved = folder.rename(tmp_path / "moved")
     assert open_data(f"imagefolder:{moved}", "cls").fingerprint() == before
@@ -143,9 +143,8 @@ def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: P
 
 @pytest.mark.real
 def test_cifar10() -> None:
-    if not os.path.isdir(os.environ.get("AIOP_DATA", "")):
-        pytest.skip("AIOP_DATA NAMES NO FOLDER: point it at the folder that holds cifar10")
-    data = open_data(f"imagefolder:{os.environ['AIOP_DATA']}/cifar10", "cls")
+    folder = real_data_folder("cifar10")
+    data = open_data(f"imagefolder:{folder}/cifar10", "cls")
     data.check("cls")
     assert len(data.classes("cls")) == 10
     assert (data.size("train"), data.size("held-out")) == (6000, 1500)

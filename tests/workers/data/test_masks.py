@@ -1,7 +1,6 @@
-"""`masks:DIR`: every mistake in a folder is one line that names the file; the rest is read as stored."""
+"""`masks:DIR`: class ids are read as stored, and every mistake is an error of one line that names the file."""
 
 import json
-import os
 import shutil
 import struct
 import zlib
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.real_data import real_data_folder
 from workers.data import VOID, open_data
 from workers.errors import BadDataFailure, DataError
 
@@ -49,12 +49,12 @@ def test_reads_images_and_labels(folder: Path) -> None:
         data.sample("train", 2)
 
 
-def test_relative_places_become_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_locations_become_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert open_data("masks:set", "seg").spec == f"masks:{folder.resolve()}"
 
 
-def test_without_names_the_highest_id_counts(folder: Path) -> None:
+def test_without_names_the_highest_id_gives_the_number_of_classes(folder: Path) -> None:
     (folder / "classes.json").unlink()
     data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
@@ -81,13 +81,13 @@ def test_the_layout_of_ade20k(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["", "-1", "256", "sky"])
-def test_an_id_to_ignore_that_is_none(folder: Path, option: str) -> None:
-    with pytest.raises(DataError, match="is no class id: give a number from 0 to 255") as caught:
+def test_a_wrong_id_to_ignore_is_refused(folder: Path, option: str) -> None:
+    with pytest.raises(DataError, match="is not a class id: give a number from 0 to 255") as caught:
         open_data(f"masks:{folder},ignore={option}", "seg")
     assert "\n" not in str(caught.value)
 
 
-def test_a_test_split_without_annotations_is_left_out(folder: Path) -> None:
+def test_a_test_folder_without_annotations_is_ignored(folder: Path) -> None:
     shutil.rmtree(folder / "annotations/test")
     data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
@@ -130,7 +130,7 @@ def _empty(path: Path) -> None:
         file.unlink()
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-12])
 
 
@@ -141,11 +141,11 @@ def _drop_held_out(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "message"),
     [
         (lambda f: shutil.rmtree(f / "images/train"), r"images/train does not exist: give"),
         (lambda f: shutil.rmtree(f / "annotations/val"), r"annotations/val does not exist: give"),
-        (_drop_held_out, r"images/val does not exist, nor a test folder with annotations: hold out"),
+        (_drop_held_out, r"images/val does not exist, and there is no test folder with annotations: hold out"),
         (lambda f: _empty(f / "images/val"), r"images/val is empty: put"),
         (lambda f: (f / "annotations/train/b.png").unlink(), r"images/train/b\.jpg has no annotation: add"),
         (lambda f: (f / "images/train/b.jpg").unlink(), r"annotations/train/b\.png has no image: add"),
@@ -154,24 +154,24 @@ def _drop_held_out(folder: Path) -> None:
         (lambda f: _labels(f / "annotations/val/c.png", 3), r"c\.png has class id 3 but there are 3 .* use ids 0 to 2"),
         (lambda f: Image.new("RGB", (4, 3)).save(f / "annotations/val/c.png"), r"c\.png is not an 8-bit grey"),
         (lambda f: Image.new("I;16", (4, 3)).save(f / "annotations/val/c.png"), r"c\.png is not an 8-bit grey"),
-        (lambda f: _cut(f / "images/train/a.jpg"), r"a\.jpg is no readable image or is truncated: replace"),
-        (lambda f: _cut(f / "images/test/d.png"), r"images/test/d\.png is no readable image or is truncated"),
-        (lambda f: (f / "images/train/a.jpg").write_text("<html>"), r"a\.jpg is no readable image"),
-        (lambda f: (f / "annotations/train/a.png").write_text(""), r"annotations/train/a\.png is no readable image"),
+        (lambda f: _truncate(f / "images/train/a.jpg"), r"a\.jpg is not a readable image or is truncated: replace"),
+        (lambda f: _truncate(f / "images/test/d.png"), r"images/test/d\.png is not a readable image or is truncated"),
+        (lambda f: (f / "images/train/a.jpg").write_text("<html>"), r"a\.jpg is not a readable image"),
+        (lambda f: (f / "annotations/train/a.png").write_text(""), r"annotations/train/a\.png is not a readable image"),
         (lambda f: (f / "classes.json").write_text("[sky"), r"classes\.json is not readable JSON: write"),
         (lambda f: (f / "classes.json").write_text("{}"), r"classes\.json is not a list of class names: write"),
         (lambda f: (f / "classes.json").write_text('["a", "a", "b"]'), r"classes\.json has an empty, repeated"),
         (lambda f: (f / "classes.json").write_text("[1, 2, 3]"), r"classes\.json has an empty, repeated or non-text"),
     ],
 )
-def test_mistakes_are_one_line(folder: Path, spoil: Callable[[Path], object], says: str) -> None:
+def test_mistakes_are_one_line(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(folder)
-    with pytest.raises(DataError, match=says) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         open_data(f"masks:{folder}", "seg").check("seg")
     assert "\n" not in str(caught.value)
 
 
-def test_all_void_is_refused(folder: Path) -> None:
+def test_annotations_with_only_void_are_refused(folder: Path) -> None:
     (folder / "classes.json").unlink()
     for path in (folder / "annotations").rglob("*.png"):
         _labels(path, VOID)
@@ -179,19 +179,19 @@ def test_all_void_is_refused(folder: Path) -> None:
         open_data(f"masks:{folder}", "seg").check("seg")
 
 
-def test_wrong_places_and_tasks(folder: Path) -> None:
+def test_wrong_locations_and_tasks_are_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="names no folder: write masks:DIR"):
         open_data("masks:", "seg")
     with pytest.raises(DataError, match="nowhere does not exist: give a folder"):
         open_data(f"masks:{folder / 'nowhere'}", "seg")
     with pytest.raises(DataError, match=r"classes\.json is a file: give a folder"):
         open_data(f"masks:{folder / 'classes.json'}", "seg")
-    with pytest.raises(DataError, match="no annotations for task det: masks serves seg"):
+    with pytest.raises(DataError, match="no annotations for task det: masks supports seg"):
         open_data(f"masks:{folder}", "seg").check("det")
 
 
 @pytest.mark.parametrize("file", ["images/train/a.jpg", "annotations/train/a.png"])
-def test_a_file_that_goes_bad_later(folder: Path, file: str) -> None:
+def test_a_file_that_changes_after_the_check_is_bad_data(folder: Path, file: str) -> None:
     data = open_data(f"masks:{folder}", "seg")
     data.check("seg")
     (folder / file).write_bytes(b"gone")
@@ -202,7 +202,7 @@ def test_a_file_that_goes_bad_later(folder: Path, file: str) -> None:
         data.sample("train", 0)
 
 
-def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_the_content_and_not_on_the_location(folder: Path, tmp_path: Path) -> None:
     before = open_data(f"masks:{folder}", "seg").fingerprint()
     moved = folder.rename(tmp_path / "moved")
     assert open_data(f"masks:{moved}", "seg").fingerprint() == before
@@ -215,9 +215,8 @@ def test_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: P
 
 @pytest.mark.real
 def test_camvid() -> None:
-    if not os.path.isdir(os.environ.get("AIOP_DATA", "")):
-        pytest.skip("AIOP_DATA NAMES NO FOLDER: point it at the folder that holds camvid")
-    data = open_data(f"masks:{os.environ['AIOP_DATA']}/camvid", "seg")
+    folder = real_data_folder("camvid")
+    data = open_data(f"masks:{folder}/camvid", "seg")
     data.check("seg")
     assert len(data.classes("seg")) == 11
     assert (data.size("train"), data.size("held-out")) == (367, 334)

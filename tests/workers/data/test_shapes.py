@@ -8,7 +8,7 @@ from workers.errors import DataError, UnknownNameError
 
 
 @pytest.mark.parametrize("task", ["cls", "det", "iseg", "seg", "pano", "pose"])
-def test_every_task_is_served(task: str) -> None:
+def test_every_task_is_supported(task: str) -> None:
     data = open_data("shapes", "seg")
     data.check(task)
     assert data.classes(task)
@@ -25,7 +25,7 @@ def test_a_scene_depends_on_seed_split_and_index_alone() -> None:
 
 
 def test_annotations_agree_with_each_other() -> None:
-    data, seen, figures = open_data("shapes", "seg"), set(), 0
+    data, categories, figures = open_data("shapes", "seg"), set(), 0
     classes = data.classes("seg")
     for index in range(40):
         sample = data.sample("train", index)
@@ -36,8 +36,8 @@ def test_annotations_agree_with_each_other() -> None:
         assert np.array_equal(sample.panoptic[known] // 1000, sample.semantic[known])
         assert known.mean() > 0.9
         assert set(np.unique(sample.semantic[known])) <= set(range(len(classes)))
-        assert sample.instances[0].category == sample.category  # the main object lies in front
-        seen.add(sample.category)
+        assert sample.instances[0].category == sample.category  # the main object is in front
+        categories.add(sample.category)
         for number, thing in enumerate(sample.instances, start=1):
             assert np.array_equal(sample.panoptic == thing.category * 1000 + number, thing.mask)
             x0, y0, x1, y1 = (int(v) for v in thing.box)
@@ -45,42 +45,42 @@ def test_annotations_agree_with_each_other() -> None:
             if thing.joints is not None:
                 figures += 1
                 assert thing.joints.shape == (14, 3)
-                shown = thing.joints[thing.joints[:, 2] > 0]
-                assert ((shown[:, 0] < 128.5) & (shown[:, 1] < 96.5)).all()
-    assert len(seen) == 7
+                visible = thing.joints[thing.joints[:, 2] > 0]
+                assert ((visible[:, 0] < 128.5) & (visible[:, 1] < 96.5)).all()
+    assert len(categories) == 7
     assert figures > 5
 
 
-def test_classification_sees_the_object_in_front() -> None:
-    scenes, near = open_data("shapes", "seg"), open_data("shapes", "cls")
-    assert near.fingerprint() != scenes.fingerprint()
+def test_classification_images_are_close_ups_of_the_object_in_front() -> None:
+    scenes, close_ups = open_data("shapes", "seg"), open_data("shapes", "cls")
+    assert close_ups.fingerprint() != scenes.fingerprint()
     for index in range(40):
-        scene, sample = scenes.sample("train", index), near.sample("train", index)
+        scene, sample = scenes.sample("train", index), close_ups.sample("train", index)
         assert sample.category == scene.category == scene.instances[0].category
         height, width = sample.image.shape[:2]
         assert 20 < height == width <= 96
-        found = [
+        positions = [
             (y, x)
             for y in range(97 - height)
             for x in range(129 - width)
             if np.array_equal(scene.image[y : y + height, x : x + width], sample.image)
         ]
-        assert len(found) == 1  # nothing is drawn anew
-        (top, left), (x0, y0, x1, y1) = found[0], scene.instances[0].box
+        assert len(positions) == 1  # the close-up is cropped from the scene
+        (top, left), (x0, y0, x1, y1) = positions[0], scene.instances[0].box
         assert left <= (x0 + x1) / 2 <= left + width
         assert top <= (y0 + y1) / 2 <= top + height
 
 
 @pytest.mark.parametrize(
-    ("spec", "says"),
+    ("spec", "message"),
     [
         ("shapes:sed=1", "'sed=1' is not one of"),
         ("shapes:train=many", "not one of"),
         ("shapes:train=0", "a split would be empty"),
     ],
 )
-def test_wrong_options_are_one_line(spec: str, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+def test_wrong_options_are_one_line(spec: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         open_data(spec, "seg")
 
 

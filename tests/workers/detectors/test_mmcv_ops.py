@@ -21,14 +21,14 @@ def test_focal_loss_and_its_gradient_equal_the_python_version_of_mmdet() -> None
     from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 
     logits, target = torch.randn(40, 5), torch.randint(0, 6, (40,))
-    one, two = (logits.clone().requires_grad_() for _ in range(2))
-    ours = sigmoid_focal_loss(one, target, 2.0, 0.25, None, "sum")
+    for_mmcv, for_mmdet = (logits.clone().requires_grad_() for _ in range(2))
+    ours = sigmoid_focal_loss(for_mmcv, target, 2.0, 0.25, None, "sum")
     hot = torch.nn.functional.one_hot(target, 6)[:, :5]
-    theirs = py_sigmoid_focal_loss(two, hot.float(), gamma=2.0, alpha=0.25, reduction="sum")
+    theirs = py_sigmoid_focal_loss(for_mmdet, hot.float(), gamma=2.0, alpha=0.25, reduction="sum")
     ours.backward()
     theirs.backward()
     assert torch.allclose(ours, theirs, rtol=1e-5)
-    assert torch.allclose(one.grad, two.grad, atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(for_mmcv.grad, for_mmdet.grad, atol=1e-6)  # type: ignore[arg-type]
 
 
 def test_nms_keeps_the_best_of_overlapping_boxes() -> None:
@@ -70,18 +70,18 @@ def test_deformable_convolutions_and_gradients_equal_torchvision(modulated: bool
     images, weight, bias = torch.randn(2, 4, 9, 7), torch.randn(6, 2, 3, 3), torch.randn(6)
     offset, mask = torch.randn(2, 2 * 2 * 9, 5, 4), torch.rand(2, 2 * 9, 5, 4)
     inputs = (images, offset, weight, mask, bias) if modulated else (images, offset, weight)
-    one, two = ([t.clone().requires_grad_() for t in inputs] for _ in range(2))
+    a, b = ([t.clone().requires_grad_() for t in inputs] for _ in range(2))
     if modulated:
-        ours = modulated_deform_conv2d(one[0], one[1], one[3], one[2], one[4], 2, 1, 1, 2, 2)
+        ours = modulated_deform_conv2d(a[0], a[1], a[3], a[2], a[4], 2, 1, 1, 2, 2)
     else:
-        ours = deform_conv2d(one[0], one[1], one[2], 2, 1, 1, 2, 2)
-    extra = {"mask": two[3], "bias": two[4]} if modulated else {}
-    theirs = torchvision.ops.deform_conv2d(two[0], two[1], two[2], stride=2, padding=1, **extra)
+        ours = deform_conv2d(a[0], a[1], a[2], 2, 1, 1, 2, 2)
+    extra = {"mask": b[3], "bias": b[4]} if modulated else {}
+    theirs = torchvision.ops.deform_conv2d(b[0], b[1], b[2], stride=2, padding=1, **extra)
     assert torch.equal(ours, theirs)
     weights = torch.randn_like(ours)
     (ours * weights).sum().backward()
     (theirs * weights).sum().backward()
-    for mine, reference in zip(one, two, strict=True):
+    for mine, reference in zip(a, b, strict=True):
         assert torch.allclose(mine.grad, reference.grad, atol=1e-5)  # type: ignore[arg-type]
 
 
@@ -104,8 +104,8 @@ def test_a_space_gives_a_backbone_for_any_mmdet_configuration() -> None:
     expected = get_space("nasbench201").build(Architecture.of("nasbench201", {"ops": ops})).eval()
     expected.load_state_dict(backbone.body.state_dict())
     image = torch.rand(1, 3, 64, 64)
-    for one, two in zip(backbone(image), expected(image), strict=True):
-        assert torch.equal(one, two)
+    for level, reference in zip(backbone(image), expected(image), strict=True):
+        assert torch.equal(level, reference)
 
 
 def test_all_heads_get_the_width_and_the_classes() -> None:

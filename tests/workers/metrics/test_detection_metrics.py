@@ -178,5 +178,5 @@ def test_panoptic_matching_against_hand_counts() -> None:
 
 
 def test_no_objects_to_find_is_bad_data() -> None:
-    with pytest.raises(BadDataFailure, match_segments="no objects"):
+    with pytest.raises(BadDataFailure, match="no objects"):
         get_task("det").build_metric(Vocabulary(("a",), 1)).compute()

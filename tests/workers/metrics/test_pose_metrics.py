@@ -32,7 +32,7 @@ def people(joints: torch.Tensor, images: list[int], side: float = 100.0) -> Pers
 
 
 def score(predicted: torch.Tensor, crops: PersonCrops, vocabulary: Vocabulary) -> dict[str, float]:
-    """said: (N, J, 3) x, y, score."""
+    """predicted: (N, J, 3) x, y, score."""
     metric = TASK.build_metric(vocabulary)
     for part in (slice(0, 1), slice(1, None)):  # in two batches
         tensors = {n: getattr(crops, n)[part] for n in ("joints", "scale", "offset", "size", "box", "area", "image")}

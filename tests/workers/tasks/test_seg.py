@@ -22,12 +22,12 @@ def build(**settings: object) -> SemanticFPN:
 
 def test_flip_test_averages_with_the_flipped_image() -> None:
     head, target = build(flip_test=True), torch.zeros(2, 32, 48, dtype=torch.uint8)
-    one, other = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 8, 12)
-    head.forward = lambda _: torch.cat([one, other.flip(-1)])  # type: ignore[method-assign]
+    plain, flipped = torch.randn(2, 3, 8, 12), torch.randn(2, 3, 8, 12)
+    head.forward = lambda _: torch.cat([plain, flipped.flip(-1)])  # type: ignore[method-assign]
     predicted = TASK.predict(head, [], target)
-    assert torch.allclose(predicted, (one.softmax(1) + other.softmax(1)) / 2)
+    assert torch.allclose(predicted, (plain.softmax(1) + flipped.softmax(1)) / 2)
     assert torch.allclose(predicted.sum(1), torch.ones(2, 8, 12))
-    head.forward = lambda _: one  # type: ignore[method-assign]
+    head.forward = lambda _: plain  # type: ignore[method-assign]
     with pytest.raises(RecipeError, match="flipped images"):
         TASK.predict(head, [], target)
 

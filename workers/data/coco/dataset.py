@@ -1,4 +1,4 @@
-"""`coco:DIR[,train=FILE.json][,val=FILE.json]`: boxes, masks, joints and panoptic segments in COCO's JSON files."""
+"""`coco:DIR[,train=FILE.json][,val=FILE.json]`: boxes, masks, joints and panoptic segments in COCO's format."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from numpy.typing import NDArray
 
 from workers.data.base import DataSet, Instance, Sample, Vocabulary, register_format, unsupported
 from workers.data.coco.json import read_json
-from workers.data.coco.layout import KINDS, LAYOUT, PARTS, beside_panoptic, find_annotations, find_images, parse_place
-from workers.data.coco.objects import Category, Drops, Images, Objects, read_categories, read_images, read_objects
+from workers.data.coco.layout import (
+    ANNOTATION_KINDS,
+    LAYOUT,
+    SUBSETS,
+    find_annotations,
+    find_images,
+    find_panoptic_companions,
+    parse_location,
+)
+from workers.data.coco.objects import Category, Dropped, Images, Objects, read_categories, read_images, read_objects
 from workers.data.coco.panoptic import MAX_CLASSES, Segments, read_segments
 from workers.data.files import decode_image, require_folder, verify_image
 from workers.errors import BadDataFailure, DataError
 
-_MANY = 5000  # images beyond which not every byte is read
-_VERIFIED = 1000  # images a split that are then opened all the same
+_MAX_HASHED_IMAGES = 5000  # of larger data sets, only file sizes are hashed and some images opened
+_OPENED_IMAGES = 1000  # number of images per split that are opened in larger data sets
 
 
 class DataWarning(UserWarning):
-    """A data set that can be used, but not with all that its files say."""
+    """A data set that can be used, but with some of its annotations dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """What the annotation files say of one split. used: the images that it consists of."""
+class _Subset:
+    """The annotations of one split. root: the folder of its images. used: positions of the images it consists of."""
 
     path: Path
     categories: tuple[Category, ...]
@@ -40,96 +48,96 @@ class _Part:
     objects: Objects | None
     segments: Segments | None
     used: NDArray[np.int64]
-    drops: tuple[Drops, ...]
+    dropped: tuple[Dropped, ...]
     digests: tuple[bytes, ...]
 
 
 class Coco(DataSet):
     """Images annotated for one of det, iseg, pose, pano and seg. `held-out` is val.
 
-    Boxes without area and segments without pixels are left out, and counted in a DataWarning. A train image on which
-    nothing is left to learn from is left out as well.
+    Boxes without area and segments without pixels are dropped, with a DataWarning. Train images that have no usable
+    annotation are skipped.
     """
 
     def __init__(self, folder: Path, files: dict[str, Path], task: str) -> None:
-        self.spec = ",".join([f"coco:{folder}", *(f"{part}={file}" for part, file in files.items())])
+        self.spec = ",".join([f"coco:{folder}", *(f"{subset}={file}" for subset, file in files.items())])
         self._folder, self._files, self._task = folder, files, task
-        if task not in KINDS:
-            remedy = f"coco serves {', '.join(KINDS)}; choose one of them or another data set, such as imagefolder:DIR"
+        if task not in ANNOTATION_KINDS:
+            tasks = ", ".join(ANNOTATION_KINDS)
+            remedy = f"coco supports {tasks}; choose one of them or another data set, such as imagefolder:DIR"
             raise unsupported(self.spec, task, remedy)
 
     def check(self, task: str) -> None:
         """Read all annotations, the header of every image and every panoptic PNG.
 
-        Of more than 5,000 images only the first 1,000 a split are opened; the others must be there.
+        With more than 5,000 images, only the first 1,000 of each split are opened; the others must exist.
         """
         self._require(task)
         require_folder(self._folder, LAYOUT)
-        drops = []
-        for part in self._parts.values():
-            drops += [*part.drops, *self._check_files(part)]
-        if drops:
-            warnings.warn("; ".join(map(str, drops)), DataWarning, stacklevel=2)
+        dropped = []
+        for subset in self._subsets.values():
+            dropped += [*subset.dropped, *self._check_files(subset)]
+        if dropped:
+            warnings.warn("; ".join(map(str, dropped)), DataWarning, stacklevel=2)
 
     def classes(self, task: str) -> tuple[str, ...]:
-        """Names of the categories in the order of their ids, things first."""
+        """Return the names of the categories in the order of their ids, things first."""
         self._require(task)
         return tuple(category.name for category in self._categories)
 
     def vocabulary(self, task: str) -> Vocabulary:
-        """Classes, things, and for pose the joints."""
+        """Return the classes, the number of things, and for pose the joints."""
         classes, first = self.classes(task), self._categories[0]
         things = sum(category.thing for category in self._categories)
         return Vocabulary(classes, things, first.joints, first.sigmas)
 
     def people(self, split: str) -> Sequence[tuple[int, int]]:
-        """Everyone with a labelled joint, as the file says; crowds are nobody."""
+        """List all people with a labelled joint, without crowds. Decodes no image."""
         if self._task != "pose":
             return []
-        objects = self._parts[split].objects
+        objects = self._subsets[split].objects
         assert objects is not None
         rows = objects.people()
-        images = objects.images(rows)
-        return list(zip(images.tolist(), (rows - objects.first[images]).tolist(), strict=True))
+        images = objects.images_of(rows)
+        return list(zip(images.tolist(), (rows - objects.starts[images]).tolist(), strict=True))
 
     def fingerprint(self) -> str:
-        """Hash of the annotation files and of images and PNGs: of their sizes where there are more than 5,000."""
+        """Return the hash of annotation files, images and PNGs. With more than 5,000 images, file sizes are hashed."""
         digest = hashlib.sha256()
-        for split, part in self._parts.items():
-            digest.update(b"\0".join([split.encode(), *part.digests]))
-            for name, file in self._list_files(part):
+        for split, subset in self._subsets.items():
+            digest.update(b"\0".join([split.encode(), *subset.digests]))
+            for name, file in self._list_files(subset):
                 digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + self._digest(file))
         return digest.hexdigest()[:16]
 
     def size(self, split: str) -> int:
-        """Number of images."""
-        return len(self._parts[split].used)
+        """Return the number of images."""
+        return len(self._subsets[split].used)
 
     def sample(self, split: str, index: int) -> Sample:
-        """Image and annotations. Raises BadDataFailure for a file that is no longer as it was checked."""
+        """Return an image and its annotations. Raises BadDataFailure for a file that changed after the check."""
         try:
-            part = self._parts[split]
-            if not 0 <= index < len(part.used):
-                raise IndexError(f"{self.spec} has {len(part.used)} images in {split}, not {index}")
-            return self._read(part, int(part.used[index]))
+            subset = self._subsets[split]
+            self.require_index(split, index)
+            return self._read(subset, int(subset.used[index]))
         except DataError as error:
             raise BadDataFailure(str(error)) from error
 
-    def _read(self, part: _Part, image: int) -> Sample:
-        path = part.root / part.images.names[image]
+    def _read(self, subset: _Subset, image: int) -> Sample:
+        path = subset.root / subset.images.names[image]
         pixels = decode_image(path)
-        _check_size(part, image, path, (pixels.shape[1], pixels.shape[0]))
-        found = _read_instances(part, image) if part.objects is not None else ()
-        if part.segments is None:
-            return Sample(pixels, instances=found)
-        alone = self._task == "pano" and part.objects is None
-        scene = part.segments.read(image, pixels.shape[1], pixels.shape[0], alone)
+        _check_size(subset, image, path, (pixels.shape[1], pixels.shape[0]))
+        instances = _read_instances(subset, image) if subset.objects is not None else ()
+        if subset.segments is None:
+            return Sample(pixels, instances=instances)
+        from_segments = self._task == "pano" and subset.objects is None  # there is no instances file
+        maps = subset.segments.read(image, pixels.shape[1], pixels.shape[0], from_segments)
         return Sample(
             pixels,
-            semantic=scene.semantic,
-            panoptic=scene.panoptic,
-            instances=scene.things if alone else found,
-            crowds=scene.crowds,
+            semantic=maps.semantic,
+            panoptic=maps.panoptic,
+            instances=maps.things if from_segments else instances,
+            crowds=maps.crowds,
         )
 
     def _require(self, task: str) -> None:
@@ -138,74 +146,80 @@ class Coco(DataSet):
 
     @property
     def _categories(self) -> tuple[Category, ...]:
-        return self._parts["train"].categories
+        return self._subsets["train"].categories
 
     @cached_property
-    def _parts(self) -> dict[str, _Part]:
-        parts = {split: self._read_part(split) for split in PARTS}
-        train, held_out = parts["train"], parts["held-out"]
-        for one, other in ((train, held_out), (held_out, train)):
-            for category in one.categories:
-                if category not in other.categories:
+    def _subsets(self) -> dict[str, _Subset]:
+        """The annotations of each split."""
+        subsets = {split: self._read_subset(split) for split in SUBSETS}
+        train, held_out = subsets["train"], subsets["held-out"]
+        for first, second in ((train, held_out), (held_out, train)):
+            for category in first.categories:
+                if category not in second.categories:
                     raise DataError(
-                        f"{other.path} lacks category {category.id} as {one.path} has it: "
+                        f"{second.path} has no category {category.id} equal to that in {first.path}: "
                         "give train and val the same categories (id, name and kind)"
                     )
-        return parts
+        return subsets
 
-    def _read_part(self, split: str) -> _Part:
-        name = PARTS[split]
-        path = self._files.get(name) or find_annotations(self._folder, KINDS[self._task], name)
+    def _read_subset(self, split: str) -> _Subset:
+        name = SUBSETS[split]
+        path = self._files.get(name) or find_annotations(self._folder, ANNOTATION_KINDS[self._task], name)
         content, digest = read_json(path)
         images = read_images(path, content)
         categories = read_categories(path, content, self._task)
-        objects, segments, drop, digests = None, None, None, [digest]
+        objects, segments, dropped, digests = None, None, None, [digest]
         if self._task in ("pano", "seg"):
             if len(categories) > MAX_CLASSES:
-                raise DataError(f"{path} has {len(categories)} categories: {MAX_CLASSES} are the most, merge some")
-            pngs, instances = beside_panoptic(path)
+                raise DataError(
+                    f"{path} has {len(categories)} categories: at most {MAX_CLASSES} are supported, merge some"
+                )
+            pngs, instances = find_panoptic_companions(path)
             segments = read_segments(path, content, pngs, images, categories)
             if self._task == "pano" and instances is not None:
                 content, digest = read_json(instances)
                 digests.append(digest)
-                objects, drop = read_objects(
-                    instances, content, images, _match_things(instances, content, path, categories), self._task, 0
-                )
+                classes = _match_things(instances, content, path, categories)
+                objects, dropped = read_objects(instances, content, images, classes, self._task, 0)
         else:
-            classes = {category.id: place for place, category in enumerate(categories)}
+            classes = {category.id: position for position, category in enumerate(categories)}
             joints = len(categories[0].joints)
-            objects, drop = read_objects(path, content, images, classes, self._task, joints)
+            objects, dropped = read_objects(path, content, images, classes, self._task, joints)
         used = self._choose_images(split, path, images, objects, segments)
         root = find_images(self._folder, name, images.names, name in self._files)
-        drops = () if drop is None else (drop,)
-        return _Part(path, categories, images, root, objects, segments, used, drops, tuple(digests))
+        all_dropped = () if dropped is None else (dropped,)
+        return _Subset(path, categories, images, root, objects, segments, used, all_dropped, tuple(digests))
 
     def _choose_images(
         self, split: str, path: Path, images: Images, objects: Objects | None, segments: Segments | None
     ) -> NDArray[np.int64]:
-        """All images; of train those with something to learn from, save for pose, which takes people one by one."""
+        """Return the images of a split: all, but of train only those with usable annotations.
+
+        For pose all images are used, since its examples are people.
+        """
         if segments is not None:
-            usable = np.flatnonzero(np.diff(segments.first))
+            usable = np.flatnonzero(np.diff(segments.starts))
         else:
             assert objects is not None
             rows = objects.people() if self._task == "pose" else np.flatnonzero(~objects.crowds)
-            usable = np.unique(objects.images(rows))
+            usable = np.unique(objects.images_of(rows))
         if not usable.size:
-            what = "person with a labelled joint" if self._task == "pose" else "object or segment"
-            raise DataError(f"{path} has no usable {what} on any image: annotate some, or give another file")
+            kind = "person with a labelled joint" if self._task == "pose" else "object or segment"
+            raise DataError(f"{path} has no usable {kind} on any image: annotate some, or give another file")
         return usable if split == "train" and self._task != "pose" else np.arange(len(images.names))
 
-    def _list_files(self, part: _Part) -> Iterator[tuple[str, Path]]:
-        for image in part.used:
-            name = part.images.names[image]
-            yield name, part.root / name
-            png = part.segments.pngs[image] if part.segments is not None else None
+    def _list_files(self, subset: _Subset) -> Iterator[tuple[str, Path]]:
+        """Yield name and path of all images and PNGs of a split."""
+        for image in subset.used:
+            name = subset.images.names[image]
+            yield name, subset.root / name
+            png = subset.segments.pngs[image] if subset.segments is not None else None
             if png is not None:
                 yield png.name, png
 
     @cached_property
     def _is_large(self) -> bool:
-        return sum(len(part.used) for part in self._parts.values()) > _MANY
+        return sum(len(subset.used) for subset in self._subsets.values()) > _MAX_HASHED_IMAGES
 
     def _digest(self, file: Path) -> bytes:
         try:
@@ -215,65 +229,66 @@ class Coco(DataSet):
         except OSError as error:
             raise DataError(f"{file} cannot be read: restore it or check its permissions") from error
 
-    def _check_files(self, part: _Part) -> list[Drops]:
-        for _, file in self._list_files(part):
+    def _check_files(self, subset: _Subset) -> list[Dropped]:
+        for _, file in self._list_files(subset):
             if not os.path.isfile(file):
-                raise DataError(f"{file} does not exist, but {part.path} lists it: add it or remove it there")
-        lost: list[str] = []
-        for image in part.used[: _VERIFIED if self._is_large else None].tolist():
-            path = part.root / part.images.names[image]
+                raise DataError(f"{file} does not exist, but {subset.path} lists it: add it or remove it there")
+        missing: list[str] = []
+        for image in subset.used[: _OPENED_IMAGES if self._is_large else None].tolist():
+            path = subset.root / subset.images.names[image]
             size = verify_image(path)
-            _check_size(part, image, path, size)
-            if part.segments is not None:
-                lost += [f"segment {one} of {path.name}" for one in part.segments.read(image, *size, False).lost]
-        return [Drops(part.path, len(lost), "segments without pixels", lost[0])] if lost else []
+            _check_size(subset, image, path, size)
+            if subset.segments is not None:
+                ids = subset.segments.read(image, *size, False).missing
+                missing += [f"segment {segment} of {path.name}" for segment in ids]
+        return [Dropped(subset.path, len(missing), "segments without pixels", missing[0])] if missing else []
 
 
 def _match_things(
     instances: Path, content: dict[str, object], panoptic: Path, categories: tuple[Category, ...]
 ) -> dict[int, int]:
-    """Classes of the categories of an instances file beside a panoptic one, which has more of them."""
-    places = {(one.id, one.name): place for place, one in enumerate(categories) if one.thing}
-    own = read_categories(instances, content, "iseg")
-    for category in own:
-        if (category.id, category.name) not in places:
+    """Return the class of each category id of an instances file, among the categories of its panoptic file."""
+    things = {(category.id, category.name): position for position, category in enumerate(categories) if category.thing}
+    instance_categories = read_categories(instances, content, "iseg")
+    for category in instance_categories:
+        if (category.id, category.name) not in things:
             raise DataError(
-                f"{instances}: category {category.id} is no thing of that id and name in {panoptic.name}: "
+                f"{instances}: category {category.id} is not a thing with this id and name in {panoptic.name}: "
                 "give both files the same categories"
             )
-    return {category.id: places[category.id, category.name] for category in own}
+    return {category.id: things[category.id, category.name] for category in instance_categories}
 
 
-def _check_size(part: _Part, image: int, path: Path, size: tuple[int, int]) -> None:
-    width, height = part.images.sizes[image].tolist()
+def _check_size(subset: _Subset, image: int, path: Path, size: tuple[int, int]) -> None:
+    width, height = subset.images.sizes[image].tolist()
     if size != (width, height):
         raise DataError(
-            f"{path} is {size[0]}x{size[1]} pixels but {width}x{height} in {part.path}: "
+            f"{path} is {size[0]}x{size[1]} pixels but {width}x{height} in {subset.path}: "
             "correct width and height there, or replace the image"
         )
 
 
-def _read_instances(part: _Part, image: int) -> tuple[Instance, ...]:
-    objects = part.objects
+def _read_instances(subset: _Subset, image: int) -> tuple[Instance, ...]:
+    objects = subset.objects
     assert objects is not None
-    width, height = part.images.sizes[image].tolist()
-    found = []
-    for row in range(int(objects.first[image]), int(objects.first[image + 1])):
+    width, height = subset.images.sizes[image].tolist()
+    instances = []
+    for row in range(int(objects.starts[image]), int(objects.starts[image + 1])):
         x0, y0, x1, y1 = objects.boxes[row].tolist()
         mask = None
-        if objects.outlines is not None:
-            mask = objects.outlines.draw(row, width, height)
-            if mask is None:  # a crowd of which only the box is known: all of that may be ignored
+        if objects.segmentations is not None:
+            mask = objects.segmentations.draw(row, width, height)
+            if mask is None:  # a crowd with only a box: the whole box is ignored
                 mask = np.zeros((height, width), dtype=np.bool_)
                 mask[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = True
         joints = None if objects.joints is None else objects.joints[row].copy()
         area = None if np.isnan(objects.areas[row]) else float(objects.areas[row])
-        found.append(
+        instances.append(
             Instance(int(objects.classes[row]), mask, (x0, y0, x1, y1), joints, bool(objects.crowds[row]), area)
         )
-    return tuple(found)
+    return tuple(instances)
 
 
 @register_format("coco")
-def _open(where: str, task: str) -> DataSet:
-    return Coco(*parse_place(where), task)
+def _open(location: str, task: str) -> DataSet:
+    return Coco(*parse_location(location), task)

@@ -1,4 +1,7 @@
-"""Where the files of `coco:DIR` lie: in the project's own layout, as COCO 2017 is downloaded, or as told."""
+"""The files of `coco:DIR`: our own layout, the layout of COCO 2017 as downloaded, or files that the user names.
+
+A split (`train` or `held-out`) is the subset `train` or `val` in names of files and folders.
+"""
 
 from __future__ import annotations
 
@@ -11,73 +14,78 @@ from workers.data.files import open_folder
 from workers.errors import DataError
 
 LAYOUT = "annotations/{instances,person_keypoints,panoptic}_{train,val}.json and images/"
-PARTS = {"train": "train", "held-out": "val"}  # split and its name in files
-KINDS = {
+SUBSETS = {"train": "train", "held-out": "val"}  # subset of each split
+ANNOTATION_KINDS = {  # kind of annotation file that each task reads
     "det": "instances",
     "iseg": "instances",
     "pose": "person_keypoints",
     "pano": "panoptic",
     "seg": "panoptic",
-}  # task and the annotations it reads
-_REMEDY = "add it, or name another with train=FILE.json and val=FILE.json"
+}
+_REMEDY = "add it, or name another file with train=FILE.json and val=FILE.json"
 
 
-def parse_place(where: str) -> tuple[Path, dict[str, Path]]:
-    """Folder and annotation files of `DIR[,train=FILE.json][,val=FILE.json]`, all absolute.
+def parse_location(location: str) -> tuple[Path, dict[str, Path]]:
+    """Parse `DIR[,train=FILE.json][,val=FILE.json]` into the folder and the annotation files, all absolute.
 
-    A relative file is looked for in DIR, then in the working directory.
+    A relative file name is searched in DIR, then in the working directory.
     """
-    first, *rest = re.split(r",(train|val)=", where)
-    folder = open_folder("coco", first, LAYOUT)
+    directory, *options = re.split(r",(train|val)=", location)
+    folder = open_folder("coco", directory, LAYOUT)
     files: dict[str, Path] = {}
-    for part, name in zip(rest[::2], rest[1::2], strict=True):
-        if part in files:
-            raise DataError(f"data 'coco:{where}' names {part} twice: keep one of them")
-        files[part] = _find_file(folder, part, name)
+    for subset, name in zip(options[::2], options[1::2], strict=True):
+        if subset in files:
+            raise DataError(f"data 'coco:{location}' names {subset} twice: keep one of them")
+        files[subset] = _find_named_file(folder, subset, name)
     return folder, files
 
 
-def _find_file(folder: Path, part: str, name: str) -> Path:
+def _find_named_file(folder: Path, subset: str, name: str) -> Path:
     if not name:
-        raise DataError(f"data 'coco:{folder}' names no file after {part}=: write {part}=FILE.json")
+        raise DataError(f"data 'coco:{folder}' names no file after {subset}=: write {subset}=FILE.json")
     given = Path(name).expanduser()
-    places = [folder / given, given]
-    for place in places:
-        if os.path.isfile(place):
-            return Path(os.path.abspath(place))  # a link keeps its place, for the PNGs beside it
-    raise DataError(f"{places[0]} is no file, nor is {given.resolve()}: give the {part} annotations of COCO format")
+    candidates = [folder / given, given]
+    for path in candidates:
+        if os.path.isfile(path):
+            return Path(os.path.abspath(path))  # links are not resolved: the PNGs are in the folder of the link
+    raise DataError(
+        f"{candidates[0]} is not a file, and neither is {given.resolve()}: "
+        f"give the {subset} annotations as a COCO annotation file"
+    )
 
 
-def find_annotations(folder: Path, kind: str, part: str) -> Path:
-    """The JSON file of one kind and part: KIND_PART.json, or KIND_PART2017.json as downloaded."""
-    places = [folder / "annotations" / f"{kind}_{part}{year}.json" for year in ("", "2017")]
-    for place in places:
-        if place.exists():
-            return place
-    raise DataError(f"{places[0]} does not exist: {_REMEDY}")
+def find_annotations(folder: Path, kind: str, subset: str) -> Path:
+    """Find the annotation file of one kind and subset: KIND_SUBSET.json, or KIND_SUBSET2017.json as downloaded."""
+    candidates = [folder / "annotations" / f"{kind}_{subset}{year}.json" for year in ("", "2017")]
+    for path in candidates:
+        if path.exists():
+            return path
+    raise DataError(f"{candidates[0]} does not exist: {_REMEDY}")
 
 
-def beside_panoptic(path: Path) -> tuple[Path, Path | None]:
-    """The folder of PNGs that belongs to a panoptic JSON file, and the instances file if there is one."""
+def find_panoptic_companions(path: Path) -> tuple[Path, Path | None]:
+    """Return the folder of PNGs of a panoptic JSON file, and the instances file in the same folder, if there is one."""
     instances = path.with_name(path.name.replace("panoptic", "instances", 1))
     return path.with_suffix(""), instances if instances != path and instances.is_file() else None
 
 
-def find_images(folder: Path, part: str, names: Iterable[str], told: bool) -> Path:
-    """The folder below which the images of a part lie: the first that holds any of them.
+def find_images(folder: Path, subset: str, names: Iterable[str], named_by_user: bool) -> Path:
+    """Find the folder of a subset's images: the first candidate that has any of them.
 
-    told: the annotation file was named by the user, who may have divided the images of one folder anew.
+    named_by_user: whether the user named the annotation file. Such files may divide the images of one folder in their
+    own way, so the folders of the other subset are candidates too.
     """
-    places = [*_subfolders(part), "images", ""]
-    if told:
-        places += [place for other in PARTS.values() if other != part for place in _subfolders(other)]
+    candidates = [*_subfolders(subset), "images", ""]
+    if named_by_user:
+        for other in SUBSETS.values():
+            candidates += _subfolders(other) if other != subset else []
     names = list(names)
-    for place in places:
-        root = folder / place
+    for candidate in candidates:
+        root = folder / candidate
         if root.is_dir() and any(os.path.isfile(root / name) for name in names):
             return root
-    raise DataError(f"{folder} holds no image of {part}, such as {names[0]}: put them in images/ or images/{part}/")
+    raise DataError(f"{folder} holds no image of {subset}, such as {names[0]}: put them in images/ or images/{subset}/")
 
 
-def _subfolders(part: str) -> list[str]:
-    return [f"{before}{part}{year}" for before in ("images/", "") for year in ("", "2017")]
+def _subfolders(subset: str) -> list[str]:
+    return [f"{parent}{subset}{year}" for parent in ("images/", "") for year in ("", "2017")]

@@ -1,142 +1,146 @@
-"""Segmentations of a COCO file, polygons or run lengths: validated, kept compact, drawn when asked for.
+"""Segmentations of a COCO file, polygons or run lengths: validated, stored compactly, drawn on demand.
 
-pycocotools turns polygons into run lengths. It takes memory for every pixel that an edge is long, and reads beyond the
-end of a broken run-length text, so nothing reaches it untested.
+pycocotools converts polygons to run lengths. Its memory grows with the length of edges, and it reads beyond the end of
+an invalid run-length text, so all input is validated first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as pixels
+from pycocotools import mask as coco_mask
 
 from workers.data.coco.json import Table, to_floats
 
 Mask = NDArray[np.bool_]
-_OUTLINE = "write a list of polygons [x, y, x, y, ...] of three points or more, or run lengths"
-_RUNS = "write run lengths as pycocotools.mask encodes them"
+_POLYGON_REMEDY = "write a list of polygons [x, y, x, y, ...] of three points or more, or run lengths"
+_RUNS_REMEDY = "write run lengths as pycocotools.mask encodes them"
 
 
 @dataclass(frozen=True, slots=True)
-class Outlines:
-    """Polygons of object i are first[i]:first[i + 1], their coordinates points[bounds[p]:bounds[p + 1]].
+class Segmentations:
+    """The segmentations of all objects of a file, each as polygons or as run lengths, or missing (crowds only).
 
-    runs: run lengths, compressed, of those that have no polygons. An object may have neither.
+    Object i has the polygons starts[i]:starts[i + 1], and polygon p the coordinates points[bounds[p]:bounds[p + 1]].
+    runs: compressed run lengths of the objects that have no polygons.
     """
 
-    first: NDArray[np.int64]
+    starts: NDArray[np.int64]
     bounds: NDArray[np.int64]
     points: NDArray[np.float64]
     runs: dict[int, bytes]
 
     def draw(self, row: int, width: int, height: int) -> Mask | None:
-        """(H, W) mask of one object; None if it has no segmentation."""
+        """Draw the (H, W) mask of one object; return None if it has no segmentation."""
         code = self.runs.get(row)
         if code is None:
-            start, end = int(self.first[row]), int(self.first[row + 1])
+            start, end = int(self.starts[row]), int(self.starts[row + 1])
             if start == end:
                 return None
             polygons = [self.points[self.bounds[p] : self.bounds[p + 1]].tolist() for p in range(start, end)]
-            code = pixels.merge(pixels.frPyObjects(polygons, height, width))["counts"]
+            code = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"]
         lengths = _decode_lengths(code)
         assert lengths is not None
         mask: Mask = np.repeat(np.arange(lengths.size) % 2 == 1, lengths).reshape(width, height).T
         return mask
 
 
-def read_outlines(table: Table, crowds: NDArray[np.bool_], sizes: NDArray[np.int64], without: str) -> Outlines:
-    """Segmentations of all records. sizes: (records, 2) width, height of their images.
+def read_segmentations(
+    table: Table, crowds: NDArray[np.bool_], sizes: NDArray[np.int64], missing_remedy: str
+) -> Segmentations:
+    """Read the segmentations of all records.
 
-    Only crowds may lack one; `without` is the remedy where another does.
+    crowds: which objects are crowds; only they may have no segmentation. sizes: (records, 2) width and height of their
+    images. missing_remedy: the remedy in the error for another object without a segmentation.
     """
     counts = np.zeros(len(table.records), dtype=np.int64)
     polygons: list[list[Any]] = []
     runs: dict[int, bytes] = {}
     for row, record in enumerate(table.records):
-        outline = record.get("segmentation")
-        if outline is None or outline == []:
+        segmentation = record.get("segmentation")
+        if segmentation is None or segmentation == []:
             if not crowds[row]:
-                raise table.error(row, "has no segmentation", without)
-        elif type(outline) is list:
-            _check_polygons(table, row, outline)
-            polygons += outline
-            counts[row] = len(outline)
-        elif type(outline) is dict:
-            runs[row] = _read_runs(table, row, outline, int(sizes[row, 0]), int(sizes[row, 1]))
+                raise table.error(row, "has no segmentation", missing_remedy)
+        elif type(segmentation) is list:
+            _check_polygons(table, row, segmentation)
+            polygons += segmentation
+            counts[row] = len(segmentation)
+        elif type(segmentation) is dict:
+            runs[row] = _read_runs(table, row, segmentation, int(sizes[row, 0]), int(sizes[row, 1]))
         else:
-            raise table.error(row, "has an invalid segmentation", _OUTLINE)
-    return _join(table, counts, polygons, runs, sizes)
+            raise table.error(row, "has an invalid segmentation", _POLYGON_REMEDY)
+    return _build(table, counts, polygons, runs, sizes)
 
 
-def _check_polygons(table: Table, row: int, outline: list[Any]) -> None:
-    for polygon in outline:
+def _check_polygons(table: Table, row: int, polygons: list[Any]) -> None:
+    for polygon in polygons:
         if type(polygon) is not list:
-            raise table.error(row, "has a segmentation that is no list of polygons", _OUTLINE)
+            raise table.error(row, "has a segmentation that is not a list of polygons", _POLYGON_REMEDY)
         if len(polygon) < 6 or len(polygon) % 2:
-            raise table.error(row, f"has a polygon of {len(polygon)} coordinates", _OUTLINE)
+            raise table.error(row, f"has a polygon of {len(polygon)} coordinates", _POLYGON_REMEDY)
 
 
-def _join(
+def _build(
     table: Table,
     counts: NDArray[np.int64],
     polygons: list[list[Any]],
     runs: dict[int, bytes],
     sizes: NDArray[np.int64],
-) -> Outlines:
+) -> Segmentations:
+    """Validate the coordinates of all polygons and put them into one array. counts: polygons of each record."""
     owners = np.repeat(np.arange(len(counts)), counts)
     points = to_floats(list(chain.from_iterable(polygons)))
     if points is None:
-        bad = next(p for p, polygon in enumerate(polygons) if to_floats(polygon) is None)
-        raise table.error(int(owners[bad]), "has a polygon with a coordinate that is no finite number", _OUTLINE)
+        invalid = next(p for p, polygon in enumerate(polygons) if to_floats(polygon) is None)
+        raise table.error(
+            int(owners[invalid]), "has a polygon with a coordinate that is not a finite number", _POLYGON_REMEDY
+        )
     bounds = np.array([0, *accumulate(map(len, polygons))], dtype=np.int64)
     if polygons:
-        room = sizes.max(1)[owners]
-        far = (np.minimum.reduceat(points, bounds[:-1]) < -room) | (np.maximum.reduceat(points, bounds[:-1]) > 2 * room)
-        for owner in owners[far]:
+        longer_sides = sizes.max(1)[owners]
+        lowest, highest = (extreme.reduceat(points, bounds[:-1]) for extreme in (np.minimum, np.maximum))
+        for owner in owners[(lowest < -longer_sides) | (highest > 2 * longer_sides)]:
             remedy = "give coordinates in pixels of this image"
-            raise table.error(int(owner), "has a polygon that lies far outside its image", remedy)
-    return Outlines(np.concatenate([[0], np.cumsum(counts)]), bounds, points, runs)
+            raise table.error(int(owner), "has a polygon far outside its image", remedy)
+    return Segmentations(np.concatenate([[0], np.cumsum(counts)]), bounds, points, runs)
 
 
-def _read_runs(table: Table, row: int, outline: dict[str, Any], width: int, height: int) -> bytes:
-    """Run lengths as compressed text, whichever way they are written."""
-    size, counts = outline.get("size"), outline.get("counts")
+def _read_runs(table: Table, row: int, runs: dict[str, Any], width: int, height: int) -> bytes:
+    """Return run lengths as compressed text; the file has them as such text or as a list."""
+    size, counts = runs.get("size"), runs.get("counts")
     if type(size) is not list or len(size) != 2 or any(type(side) is not int for side in size):
         raise table.error(row, "has run lengths without a valid 'size'", "write [height, width] of its image")
     if size != [height, width]:
         remedy = f"write size [{height}, {width}] and run lengths for it"
-        raise table.error(row, "has run lengths of another size than its image", remedy)
+        raise table.error(row, "has run lengths of a different size than its image", remedy)
     if type(counts) is str and counts.isascii():
         code = counts.encode("ascii")
         lengths = _decode_lengths(code)
     else:
-        code, lengths = b"", _plain_lengths(counts)
+        code, lengths = b"", _list_lengths(counts)
     if lengths is None or bool((lengths < 0).any()) or int(lengths.sum()) != width * height:
-        raise table.error(row, "has invalid run lengths", _RUNS)
+        raise table.error(row, "has invalid run lengths", _RUNS_REMEDY)
     if not code:
-        code = pixels.frPyObjects({"size": size, "counts": lengths.tolist()}, height, width)["counts"]
+        code = coco_mask.frPyObjects({"size": size, "counts": lengths.tolist()}, height, width)["counts"]
     return code
 
 
-def _plain_lengths(counts: Any) -> NDArray[np.int64] | None:
+def _list_lengths(counts: Any) -> NDArray[np.int64] | None:
     if type(counts) is not list or not set(map(type, counts)) <= {int}:
         return None
-    return np.array(counts, dtype=np.int64) if _fit(counts) else None
-
-
-def _fit(counts: Sequence[int]) -> bool:
-    return bool(counts) and min(counts) >= 0 and max(counts) < 2**32 and len(counts) < 2**31
+    valid = bool(counts) and min(counts) >= 0 and max(counts) < 2**32 and len(counts) < 2**31
+    return np.array(counts, dtype=np.int64) if valid else None
 
 
 def _decode_lengths(code: bytes) -> NDArray[np.int64] | None:
-    """The lengths behind COCO's text: five bits a letter, the sixth says that more follow, differences from the third.
+    """Decode COCO's run-length text; return None if it is invalid or its last number is incomplete.
 
-    None where a letter is none of those or the last number is cut off.
+    Each letter has five bits of a number, and a sixth bit if more letters follow. From the third number on, the numbers
+    are differences from the number two positions before.
     """
     letters = np.frombuffer(code, dtype=np.uint8).astype(np.int64) - 48
     if letters.size == 0 or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:

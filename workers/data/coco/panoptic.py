@@ -1,4 +1,4 @@
-"""Panoptic annotations: a PNG an image whose colours are segment ids, and the segments' classes in JSON."""
+"""Panoptic annotations: for each image a PNG whose colours are segment ids, and the classes of segments in JSON."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from PIL import Image
 from workers.data.base import VOID, Instance
 from workers.data.coco.json import Record, Table
 from workers.data.coco.objects import Category, Images
-from workers.data.files import BROKEN, read_png_header, unreadable, verify_image
+from workers.data.files import DECODE_ERRORS, read_png_header, unreadable, verify_image
 from workers.data.panoptic_ids import rgb2id
 from workers.errors import DataError
 
-MAX_CLASSES = 255  # ids of one byte, less VOID
-_MAX_THINGS = 999  # numbers that an id of class * 1000 + number has room for
-_RGB = 2  # colour type in the header of a PNG
+MAX_CLASSES = 255  # class ids are one byte, and VOID is one of its values
+_MAX_THINGS = 999  # per image: an id is class * 1000 + number
+_RGB = 2  # colour type in a PNG header
 
 
 @dataclass(frozen=True, slots=True)
 class PanopticMap:
-    """What the PNG of one image says, in the ids of Sample. lost: segments of the JSON file without a pixel."""
+    """The decoded PNG of one image, with the ids of Sample. missing: ids of segments that have no pixel."""
 
     semantic: NDArray[np.uint8]
     panoptic: NDArray[np.int32]
     crowds: frozenset[int]
     things: tuple[Instance, ...]
-    lost: tuple[int, ...]
+    missing: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Segments sorted by image: those of image i are first[i]:first[i + 1]. pngs: None for an image without any."""
+    """The segments of all images: image i has starts[i]:starts[i + 1]. pngs: None for an image without segments."""
 
     path: Path
     pngs: tuple[Path | None, ...]
-    first: NDArray[np.int64]
+    starts: NDArray[np.int64]
     ids: NDArray[np.int64]
     classes: NDArray[np.int64]
     things: NDArray[np.bool_]
@@ -48,9 +48,12 @@ class Segments:
     areas: NDArray[np.float64]
 
     def read(self, image: int, width: int, height: int, masks: bool) -> PanopticMap:
-        """Decode one image's PNG; masks: with its things as instances. Raises DataError if it does not fit."""
+        """Decode the PNG of one image of this size.
+
+        masks: whether to return its things as instances. Raises DataError if the PNG does not match size or segments.
+        """
         png = self.pngs[image]
-        rows = slice(int(self.first[image]), int(self.first[image + 1]))
+        rows = slice(int(self.starts[image]), int(self.starts[image + 1]))
         if png is None:
             stored = np.zeros((height, width), dtype=np.int64)
         else:
@@ -63,17 +66,18 @@ class Segments:
         return self._compose(stored, rows, png, masks)
 
     def _compose(self, stored: NDArray[np.int64], rows: slice, png: Path | None, masks: bool) -> PanopticMap:
-        # A position behind every colour: 0 is void, i + 1 is segment i.
+        """Build the maps. stored: (H, W) segment ids. rows: the segments of the image."""
+        # Replace each segment id by 0 for void and i + 1 for segment i of the image.
         order = np.argsort(self.ids[rows])
         known = np.concatenate([[0], self.ids[rows][order]])
-        found = np.searchsorted(known, stored).clip(max=known.size - 1)
-        strange = stored[known[found] != stored]
-        if strange.size:
+        nearest = np.searchsorted(known, stored).clip(max=known.size - 1)
+        unknown = stored[known[nearest] != stored]
+        if unknown.size:
             raise DataError(
-                f"{png} has segment {int(strange[0])}, which its segments_info in {self.path} lacks: "
+                f"{png} has segment {int(unknown[0])}, which is missing from its segments_info in {self.path}: "
                 "list it there or paint it void (0)"
             )
-        position = np.concatenate([[0], order + 1])[found]
+        position = np.concatenate([[0], order + 1])[nearest]
         pixels = np.bincount(position.ravel(), minlength=known.size)[1:]
         classes, things = self.classes[rows], self.things[rows]
         visible = things & (pixels > 0)
@@ -98,49 +102,51 @@ class Segments:
 def read_segments(
     path: Path, content: Record, folder: Path, images: Images, categories: Sequence[Category]
 ) -> Segments:
-    """The segments of all images; their PNGs lie in `folder`."""
-    table = Table.of(path, content, "annotations", "annotation")
-    table.distinct("image_id")
-    here = table.places("image_id", images.places, "image")
+    """Read the segments of all images. folder: the folder of the PNGs."""
+    table = Table.from_content(path, content, "annotations", "annotation")
+    table.unique_integers("image_id")
+    positions = table.lookup("image_id", images.positions, "image")
     names = table.texts("file_name")
     remedy = "write 'segments_info' as a list of objects"
-    lists = table.column("segments_info", lambda v: type(v) is list and all(type(one) is dict for one in v), remedy)
+    lists = table.column(
+        "segments_info", lambda v: type(v) is list and all(type(segment) is dict for segment in v), remedy
+    )
     pngs: list[Path | None] = [None] * len(images.names)
-    owners: list[list[Record]] = [[]] * len(images.names)
-    for place, name, segments in zip(here.tolist(), names, lists, strict=True):
-        pngs[place], owners[place] = folder / name, segments
-    counts = np.array([len(segments) for segments in owners], dtype=np.int64)
-    first = np.concatenate([[0], np.cumsum(counts)])
-    owner_ids = np.array(list(images.places), dtype=np.int64)[np.repeat(np.arange(counts.size), counts)]
-    labels = [f"image {image}" for image in owner_ids.tolist()]
-    rows = Table(path, "segment", list(chain.from_iterable(owners)), labels)
+    by_image: list[list[Record]] = [[]] * len(images.names)
+    for position, name, segments in zip(positions.tolist(), names, lists, strict=True):
+        pngs[position], by_image[position] = folder / name, segments
+    counts = np.array([len(segments) for segments in by_image], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    image_ids = np.array(list(images.positions), dtype=np.int64)[np.repeat(np.arange(counts.size), counts)]
+    owners = [f"image {image}" for image in image_ids.tolist()]
+    rows = Table(path, "segment", list(chain.from_iterable(by_image)), owners)
     ids = rows.column("id", lambda v: type(v) is int and 0 < v < 2**24, "use R + 256 G + 65536 B of its colour, not 0")
     pairs: set[tuple[int, int]] = set()
-    for row, pair in enumerate(zip(owner_ids.tolist(), ids, strict=True)):
+    for row, pair in enumerate(zip(image_ids.tolist(), ids, strict=True)):
         if pair in pairs:
             raise rows.error(row, "occurs twice", "give every segment of an image its own colour")
         pairs.add(pair)
-    classes = rows.places("category_id", {one.id: place for place, one in enumerate(categories)}, "category")
-    things = np.array([one.thing for one in categories], dtype=np.bool_)[classes]
-    many = np.add.reduceat(np.append(things, False).astype(np.int64), first[:-1]) * (counts > 0)
-    for place in np.flatnonzero(many > _MAX_THINGS):
-        raise DataError(
-            f"{path}: {labels[int(first[place])]} has {int(many[place])} things: {_MAX_THINGS} are the most, cut it"
-        )
+    class_of = {category.id: position for position, category in enumerate(categories)}
+    classes = rows.lookup("category_id", class_of, "category")
+    things = np.array([category.thing for category in categories], dtype=np.bool_)[classes]
+    thing_counts = np.add.reduceat(np.append(things, False).astype(np.int64), starts[:-1]) * (counts > 0)
+    for position in np.flatnonzero(thing_counts > _MAX_THINGS):
+        fault = f"{owners[int(starts[position])]} has {int(thing_counts[position])} things"
+        raise DataError(f"{path}: {fault}: at most {_MAX_THINGS} are supported, split the image")
     crowds, areas = rows.flags("iscrowd"), rows.areas()
-    return Segments(path, tuple(pngs), first, np.array(ids, dtype=np.int64), classes, things, crowds, areas)
+    return Segments(path, tuple(pngs), starts, np.array(ids, dtype=np.int64), classes, things, crowds, areas)
 
 
 def _read_png(path: Path) -> NDArray[np.int64]:
-    """Segment ids: R + 256 G + 65536 B."""
+    """Read the (H, W) segment ids, which are R + 256 G + 65536 B."""
     try:
         if read_png_header(path) != (8, _RGB):
-            raise DataError(f"{path} is no PNG of 8-bit RGB: save segment ids as colours, R + 256 G + 65536 B")
-        verify_image(path)  # Pillow would decode what lacks only its last bytes
+            raise DataError(f"{path} is not an 8-bit RGB PNG: save segment ids as colours, R + 256 G + 65536 B")
+        verify_image(path)  # Pillow decodes files without their last bytes
         with Image.open(path, formats=["PNG"]) as image:
             colours = np.array(image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: add it, or remove its annotation") from error
-    except BROKEN as error:
+    except DECODE_ERRORS as error:
         raise unreadable(path) from error
     return rgb2id(colours).astype(np.int64)
