@@ -126,18 +126,18 @@ _REGISTRY: dict[str, Task] = {}
 
 
 def register(task: type[Task]) -> type[Task]:
-    """Class decorator: make the task available under its `name`."""
+    """Class decorator: register the task under its `name`."""
     _REGISTRY[task.name] = task()
     return task
 
 
 def get_task(name: str) -> Task:
-    """The task of that name. Raises UnknownNameError, naming those there are."""
+    """Return the task of this name. Raises UnknownNameError, which lists all names."""
     if name not in _REGISTRY:
         raise UnknownNameError("task", name, _REGISTRY)
     return _REGISTRY[name]
 
 
 def task_names() -> list[str]:
-    """Names of all registered tasks, sorted."""
+    """Return the names of all registered tasks, sorted."""
     return sorted(_REGISTRY)
