@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.messages.label import LabelJob, Report
+from workers.messages.label import AttemptReport, LabelJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Kill:
 class SaveReport:
     """Keep a report that no worker could write, or that the failure policy has marked final."""
 
-    report: Report
+    report: AttemptReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from orchestrator.campaign.failure import INFRASTRUCTURE, FailureHistory, Failur
 from orchestrator.campaign.progress import CampaignProgress, CampaignState, WorkerTime, utilisation
 from orchestrator.campaign.scaling import Grow, Hold, Pool, ScalingPolicy, Shrink
 from orchestrator.campaign.time_limit import TimeLimits
-from workers.messages.label import LabelJob, LabelRequest, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Outcome
 
 # A fault in the set-up (a missing module, say) kills every newborn: so many births in a row a worker.
 _FAILED_BIRTHS = 3
@@ -144,7 +144,7 @@ class CampaignController:
         self._times[worker] = WorkerTime(self._now)
         self._failed_births = 0
 
-    def _ended(self, worker: int, report: Report) -> None:
+    def _ended(self, worker: int, report: AttemptReport) -> None:
         flight = self._flights.pop(worker, None)
         if flight is None:
             self._ended_late(worker, report)
@@ -157,7 +157,7 @@ class CampaignController:
         else:
             self._failed_attempt(flight.key, report, recorded=True, worker=None)
 
-    def _ended_late(self, worker: int, report: Report) -> None:
+    def _ended_late(self, worker: int, report: AttemptReport) -> None:
         """A killed worker's report. A success is a label like any other: take it and run its key no more."""
         if report.outcome is not Outcome.OK or worker not in self._abandoned:
             return
@@ -188,14 +188,14 @@ class CampaignController:
             self._outcomes[event.outcome] += 1
             self._failed_attempt(flight.key, report, recorded=False, worker=event.worker)
 
-    def _succeeded(self, key: str, report: Report) -> None:
+    def _succeeded(self, key: str, report: AttemptReport) -> None:
         self._done += 1
         self._limits.learn(report.job, report.seconds)
         self._infrastructure.pop(report.job.request.architecture.id, None)
         for worker in [worker for worker, (other, _) in self._abandoned.items() if other == key]:
             del self._abandoned[worker]
 
-    def _failed_attempt(self, key: str, report: Report, *, recorded: bool, worker: int | None) -> None:
+    def _failed_attempt(self, key: str, report: AttemptReport, *, recorded: bool, worker: int | None) -> None:
         """Apply the failure policy. `worker` is given where the attempt may yet succeed behind our back."""
         architecture = report.job.request.architecture.id
         if report.outcome in INFRASTRUCTURE:
@@ -288,5 +288,5 @@ class CampaignController:
         self._outcomes[outcome] += 1
         self._actions.append(SaveReport(self._report(flight, outcome, message, flight.node)))
 
-    def _report(self, flight: _Flight, outcome: Outcome, message: str, node: str) -> Report:
-        return Report(flight.job, outcome, message, node, flight.since, max(0.0, self._now - flight.since))
+    def _report(self, flight: _Flight, outcome: Outcome, message: str, node: str) -> AttemptReport:
+        return AttemptReport(flight.job, outcome, message, node, flight.since, max(0.0, self._now - flight.since))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.messages.label import Outcome, Report
+from workers.messages.label import AttemptReport, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class AttemptEnded:
     """A worker finished its job, well or badly, and lives on. It has put the report in its spool already."""
 
     worker: int
-    report: Report
+    report: AttemptReport
     now: float
 
 

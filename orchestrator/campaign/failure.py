@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.messages.label import Outcome, Report
+from workers.messages.label import AttemptReport, Outcome
 
 INFRASTRUCTURE = frozenset({Outcome.CRASH, Outcome.LOST_NODE, Outcome.TIMEOUT})
 
@@ -50,7 +50,7 @@ class FailurePolicy:
     infrastructure_cap: int = 3
     max_split: int = 2
 
-    def decide(self, report: Report, history: FailureHistory) -> FailureDecision:
+    def decide(self, report: AttemptReport, history: FailureHistory) -> FailureDecision:
         """What to do about `report`, which is of a failed attempt."""
         if report.outcome is Outcome.OUT_OF_MEMORY:
             split = report.job.split * 2

@@ -15,7 +15,7 @@ from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import Drain, Event, Stop, Tick
 from orchestrator.campaign.executor import Executor
 from orchestrator.campaign.progress import CampaignProgress, CampaignState
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 
 Observer = Callable[[CampaignProgress], None]
 
@@ -24,7 +24,7 @@ def run_campaign(
     controller: CampaignController,
     executor: Executor,
     *,
-    record: Callable[[Report], object],
+    record: Callable[[AttemptReport], object],
     commit: Callable[[], object] = lambda: None,
     observer: Observer | None = None,
     clock: Callable[[], float] = time.time,
@@ -56,7 +56,7 @@ def run_campaign(
 def _loop(
     controller: CampaignController,
     executor: Executor,
-    record: Callable[[Report], object],
+    record: Callable[[AttemptReport], object],
     committer: CommitThread,
     observer: Observer | None,
     clock: Callable[[], float],
@@ -82,7 +82,7 @@ def _loop(
                 observer(controller.progress)
 
 
-def _act(actions: Iterable[Action], executor: Executor, record: Callable[[Report], object]) -> None:
+def _act(actions: Iterable[Action], executor: Executor, record: Callable[[AttemptReport], object]) -> None:
     for action in actions:
         match action:
             case Spawn(worker):

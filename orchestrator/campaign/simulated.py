@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
-from workers.messages.label import LabelJob, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, Measurement, Outcome
 
 
 class SimulatedClock:
@@ -178,5 +178,5 @@ class SimulatedExecutor:
         good = Measurement(0.5, "simulated", {}, 1.0, 1.0, {}) if outcome is Outcome.OK else None
         final = outcome in {Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR}
         started, message = now - behaviour.seconds, "" if good else "as scripted"
-        report = Report(job, outcome, message, node, started, behaviour.seconds, good, final)
+        report = AttemptReport(job, outcome, message, node, started, behaviour.seconds, good, final)
         return AttemptEnded(worker, report, now)

@@ -15,7 +15,7 @@ from orchestrator.published.results_file import Refused, Result
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
-from workers.messages.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 from workers.messages.published_recipe import FIDELITY, PublishedRecipe
 
 _CHUNK = 32  # networks a task
@@ -49,7 +49,7 @@ def import_results(
     over: applies `trace_chunk` to all chunks, in any order, perhaps on other machines. show: gets the number of
     networks done and that of all.
     """
-    outcome, campaign, made = Imported(len(results)), uuid.uuid4().hex[:12], list[Report]()
+    outcome, campaign, made = Imported(len(results)), uuid.uuid4().hex[:12], list[AttemptReport]()
     waiting = _asked(results, store.keys(fidelity=FIDELITY), outcome)
     models = dict.fromkeys(model for model, _ in waiting)
     place = {model: number for number, model in enumerate(models)}
@@ -109,10 +109,10 @@ def _request(result: Result, model: NamedModel) -> LabelRequest:
     return LabelRequest(model.architecture, result.task, where, where, FIDELITY, recipe, seed=0)
 
 
-def _reports(wanted: Iterable[_Wanted], graph: str, campaign: str) -> Iterator[Report]:
+def _reports(wanted: Iterable[_Wanted], graph: str, campaign: str) -> Iterator[AttemptReport]:
     read = Graph.from_json(graph)
     flops, params = read.flops, read.params
     for result, request in wanted:
         metrics = {result.metric: result.value}
         measured = Measurement(result.value, result.metric, metrics, flops, params, {}, graph=graph)
-        yield Report(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)
+        yield AttemptReport(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)

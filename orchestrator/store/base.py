@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class CommitResult:
 class LabelStore(Protocol):
     """Labels, graphs and attempts. A key has at most one row in each, whoever commits, and when."""
 
-    def commit(self, reports: Sequence[Report]) -> CommitResult:
+    def commit(self, reports: Sequence[AttemptReport]) -> CommitResult:
         """Adds what the store does not hold yet. The same reports may be committed again at no harm."""
         ...
 
@@ -70,7 +70,7 @@ class LabelStore(Protocol):
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
         """Labels that came after version `since`, up to `version` or the newest, in the columns of `schema.LABELS`.
 
-        Raises StoreForgotError where `since` is too long ago, StoreError for a version that there never was.
+        Raises StoreVacuumedError where `since` is too long ago, StoreError for a version that there never was.
         """
         ...
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from orchestrator.store.base import CommitResult
 from orchestrator.store.keyed_table import KeyedTable, strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
-from workers.messages.label import Outcome, Report
+from workers.messages.label import AttemptReport, Outcome
 
 
 def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
@@ -36,7 +36,7 @@ class DeltaLabelStore:
         self._graphs = KeyedTable(f"{root}/graphs", GRAPHS, "key", storage_options)
         self._attempts = KeyedTable(f"{root}/attempts", ATTEMPTS, "attempt_id", storage_options)
 
-    def commit(self, reports: Sequence[Report]) -> CommitResult:
+    def commit(self, reports: Sequence[AttemptReport]) -> CommitResult:
         """See `LabelStore.commit`."""
         return self._append(report_rows(reports))
 

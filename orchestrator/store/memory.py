@@ -11,7 +11,7 @@ import pyarrow as pa
 from orchestrator.errors import StoreError
 from orchestrator.store.base import CommitResult
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
-from workers.messages.label import Outcome, Report
+from workers.messages.label import AttemptReport, Outcome
 
 
 def _matching(rows: dict[str, dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ class MemoryLabelStore:
         self._version = -1
         self._added_by: dict[str, int] = {}  # a label's key to the version it came with
 
-    def commit(self, reports: Sequence[Report]) -> CommitResult:
+    def commit(self, reports: Sequence[AttemptReport]) -> CommitResult:
         """See `LabelStore.commit`."""
         return self._append(report_rows(reports))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from predictor.graph.structure import Graph
-from workers.messages.label import LabelRequest, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelRequest, Measurement, Outcome
 from workers.messages.published_recipe import FIDELITY
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
@@ -109,7 +109,7 @@ class Rows:
     attempts: list[dict[str, Any]]
 
 
-def report_rows(reports: Sequence[Report]) -> Rows:
+def report_rows(reports: Sequence[AttemptReport]) -> Rows:
     """Those of reports, fresh from workers."""
     return Rows(
         labels=[row for report in reports for row in _label_rows(report)],
@@ -123,7 +123,7 @@ def table_rows(labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Rows:
     return Rows(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
 
 
-def _label_rows(report: Report) -> list[dict[str, Any]]:
+def _label_rows(report: AttemptReport) -> list[dict[str, Any]]:
     """The rows of `labels` for a report: one, and one a companion; none where the attempt made no label."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
@@ -132,7 +132,7 @@ def _label_rows(report: Report) -> list[dict[str, Any]]:
     return [_label_row(report, request, measured), *along]
 
 
-def _graph_rows(report: Report) -> list[dict[str, Any]]:
+def _graph_rows(report: AttemptReport) -> list[dict[str, Any]]:
     """The rows of `graphs` for a report: those of the networks whose graphs it holds."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
@@ -166,7 +166,7 @@ def _graph_row(request: LabelRequest, text: str) -> dict[str, Any]:
     }
 
 
-def _label_row(report: Report, request: LabelRequest, measured: Measurement) -> dict[str, Any]:
+def _label_row(report: AttemptReport, request: LabelRequest, measured: Measurement) -> dict[str, Any]:
     job = report.job
     started = datetime.fromtimestamp(report.started, UTC)
     return {
@@ -198,7 +198,7 @@ def _label_row(report: Report, request: LabelRequest, measured: Measurement) -> 
     }
 
 
-def _attempt_row(report: Report) -> dict[str, Any]:
+def _attempt_row(report: AttemptReport) -> dict[str, Any]:
     """The row of `attempts` for a report."""
     job, architecture = report.job, report.job.request.architecture
     return {

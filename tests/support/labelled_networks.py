@@ -11,7 +11,7 @@ from predictor.graph import Graph
 from tests.support.store_reports import report
 from tests.support.synthetic_sets import random_graph
 from workers.messages.architecture import Architecture
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 
 
 @cache
@@ -25,7 +25,7 @@ def _json(number: int) -> str:
     return network(number).to_json()
 
 
-def labelled(number: int, task: str = "seg", value: float | None = None, space: str = "cells") -> Report:
+def labelled(number: int, task: str = "seg", value: float | None = None, space: str = "cells") -> AttemptReport:
     """A label of a network."""
     told = float(np.log2(network(number).flops) / 40) if value is None else value
     made = report(task=task, space=space, value=told, graph=_json(number))

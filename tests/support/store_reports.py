@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workers.messages.architecture import Architecture
-from workers.messages.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 from workers.messages.recipe import Recipe
 
 
@@ -19,7 +19,7 @@ def report(
     value: float = 0.5,
     started: float | None = None,
     graph: str = "",
-) -> Report:
+) -> AttemptReport:
     recipe = Recipe(name=f"{task}.laptop", task=task, body={"width": 16}, train_images=64)
     request = LabelRequest(
         Architecture.of(space, {"depth": 2, "ops": ["a", "b"]}), task, "folder:/data", "f00d", "full", recipe, seed
@@ -27,7 +27,7 @@ def report(
     measured = Measurement(
         value, "miou", {"miou": value, "acc": 0.75}, 1e9, 2e6, {"train": 3.5, "data": 0.25}, graph=graph
     )
-    return Report(
+    return AttemptReport(
         job=LabelJob(request, campaign, attempt),
         outcome=outcome,
         message="" if outcome is Outcome.OK else "it broke",

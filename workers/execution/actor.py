@@ -13,7 +13,7 @@ from workers.execution.attempt_log import attempt, log_end, name_attempts
 from workers.execution.evaluators import build_evaluator
 from workers.execution.node_check import NodeNeeds, check_node
 from workers.execution.threads import compute_on
-from workers.messages.label import LabelJob, Report
+from workers.messages.label import AttemptReport, LabelJob
 from workers.storage.spool import open_spool
 
 
@@ -59,7 +59,7 @@ class LabelActor:
         compute_on(cpus)
         return WorkerLocation(platform.node(), os.getpid())
 
-    def run(self, job: LabelJob) -> Report:
+    def run(self, job: LabelJob) -> AttemptReport:
         """Make one attempt, and publish the seconds of its phases as ray_orchestrator_phase_seconds."""
         with attempt(job):
             report = run_attempt(self._evaluator, job, self._spool)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from workers.errors import BadDataFailure, DataError, DivergedFailure, OutOfMemoryFailure
 from workers.execution.threads import return_freed_memory
-from workers.messages.label import Evaluator, LabelJob, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, Evaluator, LabelJob, Measurement, Outcome
 
 _FINAL = frozenset({Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR})
 _MEMORY_WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
@@ -21,7 +21,7 @@ _MESSAGE_LENGTH = 2000
 class ReportSink(Protocol):
     """Where reports are kept: a FolderSpool, or a list in disguise."""
 
-    def put(self, report: Report, /) -> object:
+    def put(self, report: AttemptReport, /) -> object:
         """Keep a report; it is safe once this returns."""
         ...
 
@@ -39,7 +39,7 @@ def outcome_of(error: Exception) -> Outcome:
     return Outcome.ERROR
 
 
-def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> Report:
+def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> AttemptReport:
     """Run one attempt. The report is in the spool before this returns, so a lost answer loses no label.
 
     Out of memory is not final here: the failure policy may want the batch split.
@@ -59,7 +59,7 @@ def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> Repor
         _free_memory()
     return_freed_memory()
     seconds = time.perf_counter() - clock
-    report = Report(job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL)
+    report = AttemptReport(job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL)
     spool.put(report)
     return report
 

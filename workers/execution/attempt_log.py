@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from workers.messages.label import LabelJob, Report
+from workers.messages.label import AttemptReport, LabelJob
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def attempt(job: LabelJob) -> Iterator[None]:
         _named.attempt = _Named.attempt
 
 
-def log_end(report: Report) -> None:
+def log_end(report: AttemptReport) -> None:
     """One line for how the attempt ended."""
     level = logging.INFO if report.measurement else logging.WARNING
     value = f", {report.measurement.metric} {report.measurement.value:.4f}" if report.measurement else ""

@@ -91,7 +91,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class AttemptReport:
     """One ended attempt: a row of `attempts/`, and of `labels/` too when it succeeded."""
 
     job: LabelJob

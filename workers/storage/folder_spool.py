@@ -13,12 +13,12 @@ from urllib.parse import quote
 from workers.errors import UnknownNameError
 from workers.messages.architecture import Architecture
 from workers.messages.fidelity import get_fidelity
-from workers.messages.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 
 log = logging.getLogger(__name__)
 
 
-def report_to_dict(report: Report) -> dict[str, Any]:
+def report_to_dict(report: AttemptReport) -> dict[str, Any]:
     """`report` in values that JSON can hold; `report_from_dict` is the inverse."""
     request, measured = report.job.request, report.measurement
     return {
@@ -76,7 +76,7 @@ def _measurement_from_dict(values: dict[str, Any]) -> Measurement:
     )
 
 
-def report_from_dict(values: dict[str, Any]) -> Report:
+def report_from_dict(values: dict[str, Any]) -> AttemptReport:
     """The report that `report_to_dict` wrote.
 
     Raises:
@@ -97,7 +97,7 @@ def report_from_dict(values: dict[str, Any]) -> Report:
     outcome = Outcome(values["outcome"])
     if (outcome is Outcome.OK) != (measured is not None):
         raise ValueError("a report has a measurement exactly when it succeeded")
-    return Report(
+    return AttemptReport(
         job=LabelJob(request, str(values["campaign"]), int(values["attempt"]), int(values["split"])),
         outcome=outcome,
         message=str(values["message"]),
@@ -109,7 +109,7 @@ def report_from_dict(values: dict[str, Any]) -> Report:
     )
 
 
-def file_name(report: Report) -> str:
+def file_name(report: AttemptReport) -> str:
     """Of the file or object that holds `report`."""
     # Quoting changes nothing in a usual id and keeps a campaign called "a/b" inside the folder.
     return f"{quote(report.job.attempt_id, safe='')}.json"
@@ -122,7 +122,7 @@ class FolderSpool:
         self.directory, self.place = directory, str(directory.resolve())
         directory.mkdir(parents=True, exist_ok=True)
 
-    def put(self, report: Report) -> Path:
+    def put(self, report: AttemptReport) -> Path:
         """Writes `report` durably; the same attempt put twice is one file."""
         path = self._path(report)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -146,9 +146,9 @@ class FolderSpool:
                         continue
         return [self.directory / name for _, name in sorted(found)]
 
-    def read(self, limit: int | None = None) -> list[Report]:
+    def read(self, limit: int | None = None) -> list[AttemptReport]:
         """Up to `limit` waiting reports, oldest first. Unreadable files are set aside in `bad/`, never deleted."""
-        reports: list[Report] = []
+        reports: list[AttemptReport] = []
         for path in self.pending():
             if limit is not None and len(reports) >= limit:
                 break
@@ -157,15 +157,15 @@ class FolderSpool:
                 reports.append(report)
         return reports
 
-    def remove(self, reports: Iterable[Report]) -> None:
+    def remove(self, reports: Iterable[AttemptReport]) -> None:
         """Drops the files of `reports`; those already gone are no error."""
         for report in reports:
             self._path(report).unlink(missing_ok=True)
 
-    def _path(self, report: Report) -> Path:
+    def _path(self, report: AttemptReport) -> Path:
         return self.directory / file_name(report)
 
-    def _load(self, path: Path) -> Report | None:
+    def _load(self, path: Path) -> AttemptReport | None:
         try:
             report = report_from_dict(json.loads(path.read_text(encoding="utf-8")))
             if self._path(report) != path:  # remove() would never find it, and it would be committed for ever

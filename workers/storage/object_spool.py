@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow.fs as pa_fs
 
 from workers.errors import UnknownNameError
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 from workers.storage.folder_spool import file_name, report_from_dict, report_to_dict
 from workers.storage.objects import open_objects, read_object, write_object
 
@@ -26,7 +26,7 @@ class ObjectSpool:
         self.place = uri
         self._files = open_objects(uri, options)
 
-    def put(self, report: Report) -> None:
+    def put(self, report: AttemptReport) -> None:
         """Writes `report`; the same attempt put twice is one object. Raises OSError."""
         write_object(self._files, file_name(report), json.dumps(report_to_dict(report)).encode())
 
@@ -36,9 +36,9 @@ class ObjectSpool:
         waiting = [file for file in found if file.path.endswith(".json") and "/" not in file.path]
         return [file.path for file in sorted(waiting, key=lambda file: (file.mtime_ns or 0, file.path))]
 
-    def read(self, limit: int | None = None) -> list[Report]:
+    def read(self, limit: int | None = None) -> list[AttemptReport]:
         """Up to `limit` waiting reports, oldest first. Unreadable objects are moved to `bad/`, never deleted."""
-        reports: list[Report] = []
+        reports: list[AttemptReport] = []
         for name in self.pending():
             if limit is not None and len(reports) >= limit:
                 break
@@ -47,7 +47,7 @@ class ObjectSpool:
                 reports.append(report)
         return reports
 
-    def remove(self, reports: Iterable[Report]) -> None:
+    def remove(self, reports: Iterable[AttemptReport]) -> None:
         """Drops the objects of `reports`; those already gone are no error."""
         for report in reports:
             self._delete(file_name(report))
@@ -58,7 +58,7 @@ class ObjectSpool:
         write_object(self._files, name, b"probe")
         read_object(self._files, name)
 
-    def _load(self, name: str) -> Report | None:
+    def _load(self, name: str) -> AttemptReport | None:
         try:
             content = read_object(self._files, name)
         except FileNotFoundError:  # another committer of the same spool was faster

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 from workers.storage.folder_spool import FolderSpool
 
 
@@ -15,7 +15,7 @@ class Spool(Protocol):
 
     place: str  # what `open_spool` opens it by, on any machine
 
-    def put(self, report: Report, /) -> object:
+    def put(self, report: AttemptReport, /) -> object:
         """Keep a report durably; the same attempt put twice is one."""
         ...
 
@@ -23,11 +23,11 @@ class Spool(Protocol):
         """What waits, oldest first."""
         ...
 
-    def read(self, limit: int | None = None) -> list[Report]:
+    def read(self, limit: int | None = None) -> list[AttemptReport]:
         """Up to `limit` waiting reports, oldest first."""
         ...
 
-    def remove(self, reports: Iterable[Report]) -> None:
+    def remove(self, reports: Iterable[AttemptReport]) -> None:
         """Drop what is in the store."""
         ...
 

@@ -16,7 +16,7 @@ from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.campaign.simulated import Behaviour, Script, SimulatedClock, SimulatedExecutor
 from tests.support.fake_evaluator import RECIPE, request
-from workers.messages.label import LabelJob, LabelRequest, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 
 O = Outcome  # noqa: E741
 
@@ -29,7 +29,7 @@ class Rig:
         self.executor = SimulatedExecutor(script, self.clock, **options)  # type: ignore[arg-type]
         policy = FailurePolicy(infrastructure_cap=cap)
         self.controller = CampaignController(requests, "c1", FixedWorkers(workers), policy)
-        self.records: list[Report] = []
+        self.records: list[AttemptReport] = []
         self.commits = 0
 
     def run(self) -> CampaignProgress:
@@ -45,9 +45,9 @@ def always(**behaviour: object) -> Script:
     return lambda job: Behaviour(**behaviour)  # type: ignore[arg-type]
 
 
-def report(job: LabelJob, outcome: Outcome = O.OK, seconds: float = 1.0) -> Report:
+def report(job: LabelJob, outcome: Outcome = O.OK, seconds: float = 1.0) -> AttemptReport:
     good = Measurement(0.5, "m", {}, 1, 1, {}) if outcome is O.OK else None
-    return Report(job, outcome, "why", "n", 0.0, seconds, good)
+    return AttemptReport(job, outcome, "why", "n", 0.0, seconds, good)
 
 
 def test_all_succeed_and_workers_are_never_more_than_jobs() -> None:

@@ -26,7 +26,7 @@ from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.fake_evaluator import RECIPE, request
 from workers.execution.node_check import NodeNeeds
-from workers.messages.label import Outcome, Report
+from workers.messages.label import AttemptReport, Outcome
 from workers.storage.folder_spool import FolderSpool
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -38,7 +38,7 @@ def executor(
     return RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), resources={"CPU": cpus}))
 
 
-def last_reports(spool: FolderSpool) -> dict[str, Report]:
+def last_reports(spool: FolderSpool) -> dict[str, AttemptReport]:
     reports = sorted(spool.read(), key=lambda report: report.job.attempt)
     return {report.job.request.key: report for report in reports}
 

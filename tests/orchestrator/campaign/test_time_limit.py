@@ -11,7 +11,7 @@ from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.campaign.simulated import Behaviour, SimulatedClock, SimulatedExecutor
 from orchestrator.campaign.time_limit import TimeLimits
 from tests.support.fake_evaluator import RECIPE, request
-from workers.messages.label import LabelJob, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, Outcome
 
 PATIENT = RECIPE.model_copy(update={"time_limit_s": 1800.0})
 
@@ -44,7 +44,7 @@ def test_a_worker_that_falls_silent_costs_minutes_not_the_recipes_limit() -> Non
         silent = wanted.request.key == cut and wanted.attempt == 1
         return Behaviour(seconds=1e9 if silent else 20.0)
 
-    clock, records = SimulatedClock(0.0), list[Report]()
+    clock, records = SimulatedClock(0.0), list[AttemptReport]()
     requests = [job(n).request for n in range(24)]
     controller = CampaignController(requests, "c", FixedWorkers(2), FailurePolicy())
     end = run_campaign(controller, SimulatedExecutor(script, clock), record=records.append, clock=clock)

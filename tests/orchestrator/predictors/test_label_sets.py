@@ -20,7 +20,7 @@ from predictor.label_set import PROXIES
 from predictor.models import ModelError
 from tests.support.store_reports import report
 from workers.messages.architecture import Architecture
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 
 
 def graph(channels: int) -> str:
@@ -28,7 +28,7 @@ def graph(channels: int) -> str:
     return Graph((Node("input", (), 3, 3, 64, 64), conv, Node("output", (1,), channels, channels)), (3, 8, 8)).to_json()
 
 
-def labelled(number: int, value: float, seed: int = 0, steps: int = 360, fidelity: str = "full") -> Report:
+def labelled(number: int, value: float, seed: int = 0, steps: int = 360, fidelity: str = "full") -> AttemptReport:
     made = report(seed, task="seg", value=value, graph=graph(number + 1))
     request = dataclasses.replace(
         made.job.request,

@@ -24,12 +24,12 @@ from predictor.networks.fitting import NoCheckpointer, TrainingSettings
 from tests.support.store_reports import report
 from tests.support.synthetic_sets import random_graph
 from workers.messages.architecture import Architecture
-from workers.messages.label import Report
+from workers.messages.label import AttemptReport
 
 GRAPHS = [random_graph(number) for number in range(140)]
 
 
-def labelled(number: int, graph: Graph) -> Report:
+def labelled(number: int, graph: Graph) -> AttemptReport:
     """The more FLOPs, the better."""
     made = report(task="seg", value=float(np.log2(graph.flops) / 40), graph=graph.to_json())
     request = dataclasses.replace(made.job.request, architecture=Architecture.of("cells", {"number": number}))
@@ -52,7 +52,7 @@ def training(tmp_path: Path, version: int = 2, model: str = "default") -> Traini
 def test_a_version_is_learnt_without_the_architectures_it_is_tested_on(
     store: DeltaLabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TransferModel, "settings", TrainingSettings(2, 32, 3e-3))
+    monkeypatch.setattr(TransferModel, "fit_settings", TrainingSettings(2, 32, 3e-3))
     predictor, tested = fit_and_test(training(tmp_path), Snapshot.nothing().grown(store, 1), NoCheckpointer())
     assert predictor.metadata.labels + len(tested[0]) == 120
     (row,) = hold_out_report(predictor, tested)

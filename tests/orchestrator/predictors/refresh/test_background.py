@@ -14,10 +14,10 @@ from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import AttemptEnded, RoomChanged, Tick, WorkerReady
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Hold, Pool, ReservingPolicy, Shrink
 from orchestrator.predictors.refresh import background
-from orchestrator.predictors.refresh.background import BackgroundRefresher, Command, refresh_command, told_in_words
+from orchestrator.predictors.refresh.background import BackgroundRefresher, Command, describe_refresh, refresh_command
 from orchestrator.ray_runtime.session import actors_in_the_way
 from tests.support.fake_evaluator import request
-from workers.messages.label import LabelJob, Measurement, Outcome, Report
+from workers.messages.label import AttemptReport, LabelJob, Measurement, Outcome
 
 Program = Callable[[str], None]
 
@@ -55,7 +55,7 @@ def test_one_at_a_time_every_so_many_labels(program: Program) -> None:
     refreshes.close(complete=True)  # one more was due
     assert told == [document, document]
     assert refreshes.held == 0
-    assert told_in_words(document) == "refresh: promote: better, generation 2 is used"
+    assert describe_refresh(document) == "refresh: promote: better, generation 2 is used"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_goes_wrong_is_told(program: Program, text: str, reason: str) -> No
     refreshes.committed(1)
     wait(refreshes, told, 1)
     assert told == [{"decision": "failed", "reason": reason}]
-    assert told_in_words(told[0]) == f"refresh: failed: {reason}"
+    assert describe_refresh(told[0]) == f"refresh: failed: {reason}"
     refreshes.close(complete=True)
 
 
@@ -153,8 +153,8 @@ def test_workers_leave_room(policy: Any, held: int, pool: Pool, choice: Any) -> 
     assert ReservingPolicy(policy, lambda: held).decide(pool) == choice
 
 
-def done(job: LabelJob) -> Report:
-    return Report(job, Outcome.OK, "", "n", 0.0, 1.0, Measurement(0.5, "m", {}, 1, 1, {}))
+def done(job: LabelJob) -> AttemptReport:
+    return AttemptReport(job, Outcome.OK, "", "n", 0.0, 1.0, Measurement(0.5, "m", {}, 1, 1, {}))
 
 
 def test_a_worker_ends_its_label_and_then_goes_until_the_refresh_is_over() -> None:
