@@ -1,10 +1,10 @@
-"""What every label store does."""
+"""The contract of a label store."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 import pyarrow as pa
 
@@ -13,9 +13,10 @@ from workers.messages.label import AttemptReport
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What one commit added. `duplicates` counts the labels left out because their key has one already.
+    """What one commit added.
 
-    rows: labels that the store then held, as far as this process knows.
+    duplicates: labels skipped because the store has their key. rows: labels in the store after the commit, as far as
+    this process knows.
     """
 
     labels: int
@@ -26,71 +27,66 @@ class CommitResult:
     rows: int
 
 
+class LabelFilter(TypedDict, total=False):
+    """Columns of labels and the value that a row must have; None and missing ones match every row."""
+
+    task: str | None
+    space: str | None
+    data: str | None
+    fidelity: str | None
+    campaign: str | None
+
+
 class LabelStore(Protocol):
-    """Labels, graphs and attempts. A key has at most one row in each, whoever commits, and when."""
+    """Labels, graphs and attempts. A key has at most one row in each table, however many processes commit."""
 
     def commit(self, reports: Sequence[AttemptReport]) -> CommitResult:
-        """Adds what the store does not hold yet. The same reports may be committed again at no harm."""
+        """Add what the store does not hold yet. Committing the same reports again changes nothing."""
         ...
 
-    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
-        """Adds rows of another store, as they are, of which this one does not hold the keys yet."""
+    def append_rows(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
+        """Add rows of another store unchanged, except those whose keys this store has."""
         ...
 
-    def keys(
-        self,
-        task: str | None = None,
-        space: str | None = None,
-        data: str | None = None,
-        fidelity: str | None = None,
-        campaign: str | None = None,
-    ) -> set[str]:
-        """Keys of the labels that match every filter given."""
+    def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
+        """Return the keys of the labels that match every filter."""
         ...
 
     def finally_failed(self) -> set[str]:
-        """Keys that have a final failed attempt and no label."""
+        """Return the keys that have a final failed attempt and no label."""
         ...
 
-    def labels(
-        self,
-        task: str | None = None,
-        space: str | None = None,
-        data: str | None = None,
-        fidelity: str | None = None,
-        campaign: str | None = None,
-        version: int | None = None,
-    ) -> pa.Table:
-        """Rows of the labels that match every filter given, in the columns of `schema.LABELS`.
+    def labels(self, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+        """Return the labels that match every filter, with the columns of `schema.LABELS`.
 
-        version: as they were then; now, where it is not given. Raises StoreError for one that does not exist.
+        version: of the store, by default the newest. Raises StoreError for a version that does not exist.
         """
         ...
 
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
-        """Labels that came after version `since`, up to `version` or the newest, in the columns of `schema.LABELS`.
+        """Return labels added after version `since`, up to `version` or the newest, as `schema.LABELS`.
 
-        Raises StoreVacuumedError where `since` is too long ago, StoreError for a version that there never was.
+        Raises StoreVacuumedError if `since` was vacuumed, StoreError for a version that never existed.
         """
         ...
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
-        """Rows of the attempts that match every filter given, in the columns of `schema.ATTEMPTS`."""
+        """Return the attempts that match every filter, with the columns of `schema.ATTEMPTS`."""
         ...
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None
     ) -> pa.Table:
-        """Graphs of the labels' networks that match every filter given, in the columns of `schema.GRAPHS`.
+        """Return the graphs of labelled networks that match every filter, with the columns of `schema.GRAPHS`.
 
-        architectures: ids.
+        architectures: ids of architectures.
         """
         ...
 
     def version(self) -> int:
-        """Grows with every commit that adds a label; -1 before the first."""
+        """Return the version, which grows with every commit that adds a label; -1 before the first."""
         ...
 
     def compact(self) -> None:
-        """Makes later reads faster; changes no row."""
+        """Make later reads faster; no row changes."""
         ...

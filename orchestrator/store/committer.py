@@ -1,4 +1,4 @@
-"""Moves reports from a spool into a store."""
+"""Move reports from a spool into a store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from workers.storage.spool import Spool
 
 
 class Committer:
-    """Commits what waits in the spool, at most `batch` reports at a time."""
+    """Commits the reports in a spool, at most `batch` at a time."""
 
     def __init__(self, store: LabelStore, spool: Spool, batch: int = 256) -> None:
         self._store = store
@@ -15,10 +15,10 @@ class Committer:
         self._batch = batch
 
     def run_once(self) -> CommitResult | None:
-        """Commits one batch; None when nothing waits.
+        """Commit one batch; return None if the spool is empty.
 
-        Files go last: killed anywhere before that, the next run commits the same reports again, and the store drops
-        those it has.
+        The spool is cleared last. After a kill the next run commits the same reports again, and the store skips those
+        it has.
         """
         reports = self._spool.read(self._batch)
         if not reports:

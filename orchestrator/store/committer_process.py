@@ -1,4 +1,4 @@
-"""The committer in a process of its own: a slow or dying store holds up neither labelling nor the driver."""
+"""The committer in a separate process: a slow or failing store blocks neither labelling nor the driver."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchestrator.store.delta import DeltaLabelStore
 from predictor.errors import AIOPError
 from workers.storage.spool import open_spool
 
-_DEATHS = 10  # in a row; then it is no accident
+_MAX_DEATHS = 10  # in a row, before it is treated as an error
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one call committed: new labels, the seconds each of its commits took, and the labels now stored."""
+    """What one call committed. labels: new ones. seconds: of each commit. rows: labels in the store afterwards."""
 
     labels: int
     seconds: tuple[float, ...]
@@ -26,7 +26,7 @@ class Drained:
 
 
 class CommitterProcess:
-    """Commits on request. Killed, it is started anew; what it had not finished waits in the spool."""
+    """Commits on request. If the process is killed, it is restarted; uncommitted reports wait in the spool."""
 
     def __init__(self, store: str, spool: str) -> None:
         self._store, self._spool = store, spool
@@ -35,12 +35,12 @@ class CommitterProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process id, once it was started."""
+        """Process id; None before the start."""
         return self._process.pid if self._process else None
 
     def drain(self) -> Drained:
-        """Commit until the spool is empty. Raises StoreError when the store refuses, or the process keeps dying."""
-        for _ in range(_DEATHS):
+        """Commit until the spool is empty. Raises StoreError if the store refuses or the process keeps dying."""
+        for _ in range(_MAX_DEATHS):
             pipe = self._connect()
             try:
                 pipe.send("drain")
@@ -51,10 +51,12 @@ class CommitterProcess:
             if isinstance(answer, str):
                 raise StoreError(answer)
             return Drained(*answer)
-        raise StoreError(f"label store {self._store}: the committer died {_DEATHS} times in a row: see the log above")
+        raise StoreError(
+            f"label store {self._store}: the committer died {_MAX_DEATHS} times in a row: see the log above"
+        )
 
     def close(self) -> None:
-        """End the process after what it is doing."""
+        """End the process after its current request."""
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
@@ -64,7 +66,7 @@ class CommitterProcess:
 
     def _connect(self) -> Connection:
         if self._pipe is None:
-            context = multiprocessing.get_context("spawn")  # a fork would copy Ray's threads' locks
+            context = multiprocessing.get_context("spawn")  # a fork would copy locks that Ray's threads hold
             self._pipe, theirs = context.Pipe()
             self._process = context.Process(
                 target=_serve, args=(theirs, self._store, self._spool), name="committer", daemon=True
@@ -75,7 +77,7 @@ class CommitterProcess:
 
 
 def _serve(pipe: Connection, store: str, spool: str) -> None:
-    """Answer requests until the driver is gone. Ctrl-C is the driver's business."""
+    """Answer requests until the driver ends. The driver handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     committer: Committer | None = None
     rows = 0
@@ -104,7 +106,7 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
 
 
 def _drain(committer: Committer, rows: int) -> tuple[int, tuple[float, ...], int]:
-    """Labels added, seconds of each commit, labels now stored; `rows` were stored when last asked."""
+    """Return labels added, seconds of each commit and labels stored. rows: labels stored before."""
     labels, seconds = 0, []
     while (committed := committer.run_once()) is not None:
         labels, rows = labels + committed.labels, committed.rows

@@ -1,4 +1,4 @@
-"""Labels made elsewhere join a store: rows are copied as they are, under the keys they have."""
+"""Copy the labels of one store into another. Rows keep their keys and values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchestrator.store.base import LabelStore
 from orchestrator.store.keyed_table import strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS
 
-_TOGETHER = 2000  # labels a commit, with the graphs of their networks
+_LABELS_PER_COMMIT = 2000  # with the graphs of their networks
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What a merge added to a store of the other one's `rows` labels, and how many of them it knew."""
+    """rows: labels of the source. added: of these, copied. known: of these, in the target before. attempts: copied."""
 
     rows: int
     added: int
@@ -28,17 +28,17 @@ class CopyResult:
 def copy_labels(
     source: LabelStore, target: LabelStore, show: Callable[[int, int], None] = lambda done, total: None
 ) -> CopyResult:
-    """Copy labels, their networks' graphs and all attempts from `source` to `target`; what is there already stays.
+    """Copy labels, their graphs and all attempts from `source` to `target`. Existing rows stay unchanged.
 
-    Again after an interruption it goes on. show: gets the number of labels copied and that of all to copy.
+    Run it again after an interruption to continue. show: called with the numbers of labels copied and to copy.
     """
     labels, added = source.labels(), 0
     fresh = labels.filter(~pc.field("key").isin(pa.array(sorted(target.keys()), pa.string())))
-    for start in range(0, fresh.num_rows, _TOGETHER):
-        some = fresh.slice(start, _TOGETHER)
-        graphs = source.graphs(architectures=strings(some["architecture"]))
-        added += target.adopt(some, graphs, ATTEMPTS.empty_table()).labels
-        show(start + some.num_rows, fresh.num_rows)
-    # Last, so that an attempt on record never lacks its label.
-    tried = target.adopt(LABELS.empty_table(), GRAPHS.empty_table(), source.attempts())
-    return CopyResult(labels.num_rows, added, labels.num_rows - added, tried.attempts)
+    for start in range(0, fresh.num_rows, _LABELS_PER_COMMIT):
+        batch = fresh.slice(start, _LABELS_PER_COMMIT)
+        graphs = source.graphs(architectures=strings(batch["architecture"]))
+        added += target.append_rows(batch, graphs, ATTEMPTS.empty_table()).labels
+        show(start + batch.num_rows, fresh.num_rows)
+    # Attempts come last, so that an attempt always has its label.
+    copied = target.append_rows(LABELS.empty_table(), GRAPHS.empty_table(), source.attempts())
+    return CopyResult(labels.num_rows, added, labels.num_rows - added, copied.attempts)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.base import CommitResult
+from orchestrator.store.base import CommitResult, LabelFilter
 from orchestrator.store.keyed_table import KeyedTable, strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
 from workers.messages.label import AttemptReport, Outcome
 
 
-def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
+def _equal(wanted: Mapping[str, object]) -> pc.Expression | None:
+    """The condition that all given columns have the wanted values; None for no condition."""
     both: pc.Expression | None = None
     for column, value in wanted.items():
         if value is not None:
@@ -25,9 +27,9 @@ def _equal(wanted: Mapping[str, str | None]) -> pc.Expression | None:
 
 
 class DeltaLabelStore:
-    """Three Delta tables, `<uri>/labels`, `<uri>/graphs` and `<uri>/attempts`, each made by the first commit to it.
+    """Three Delta tables, `<uri>/labels`, `<uri>/graphs` and `<uri>/attempts`, each created by the first commit to it.
 
-    Many processes may commit to the same store. One object is for one thread.
+    Many processes may commit to the same store. An object must not be shared between threads.
     """
 
     def __init__(self, uri: str | Path, storage_options: dict[str, str] | None = None) -> None:
@@ -40,13 +42,13 @@ class DeltaLabelStore:
         """See `LabelStore.commit`."""
         return self._append(report_rows(reports))
 
-    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
-        """See `LabelStore.adopt`."""
+    def append_rows(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
+        """See `LabelStore.append_rows`."""
         return self._append(table_rows(labels, graphs, attempts))
 
     def _append(self, rows: Rows) -> CommitResult:
-        """In this order an attempt on record never lacks its label, nor a label its graph."""
-        begun = time.perf_counter()
+        """Append graphs, labels, attempts in this order: an attempt always has its label and a label its graph."""
+        start = time.perf_counter()
         self._graphs.append(rows.graphs)
         added = self._labels.append(rows.labels)
         return CommitResult(
@@ -54,40 +56,24 @@ class DeltaLabelStore:
             attempts=self._attempts.append(rows.attempts),
             duplicates=len(rows.labels) - added,
             version=self._labels.known_version,
-            seconds=time.perf_counter() - begun,
+            seconds=time.perf_counter() - start,
             rows=self._labels.known_rows,
         )
 
-    def keys(
-        self,
-        task: str | None = None,
-        space: str | None = None,
-        data: str | None = None,
-        fidelity: str | None = None,
-        campaign: str | None = None,
-    ) -> set[str]:
+    def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
         """See `LabelStore.keys`."""
-        chosen = _equal({"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign})
-        if chosen is None:
+        condition = _equal(wanted)
+        if condition is None:
             return self._labels.keys()
-        return strings(self._labels.read(chosen, ["key"]).column("key"))
+        return strings(self._labels.read(condition, ["key"]).column("key"))
 
     def finally_failed(self) -> set[str]:
         """See `LabelStore.finally_failed`."""
         failed = pc.field("final") & (pc.field("outcome") != Outcome.OK.value)
         return strings(self._attempts.read(failed, ["key"]).column("key")) - self._labels.keys()
 
-    def labels(
-        self,
-        task: str | None = None,
-        space: str | None = None,
-        data: str | None = None,
-        fidelity: str | None = None,
-        campaign: str | None = None,
-        version: int | None = None,
-    ) -> pa.Table:
+    def labels(self, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
         """See `LabelStore.labels`."""
-        wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
         return self._labels.read(_equal(wanted), version=version)
 
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
@@ -102,18 +88,18 @@ class DeltaLabelStore:
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None
     ) -> pa.Table:
         """See `LabelStore.graphs`."""
-        chosen = _equal({"task": task, "space": space})
+        condition = _equal({"task": task, "space": space})
         if architectures is not None:
             among = pc.field("architecture").isin(pa.array(sorted(architectures), pa.string()))
-            chosen = among if chosen is None else chosen & among
-        return self._graphs.read(chosen)
+            condition = among if condition is None else condition & among
+        return self._graphs.read(condition)
 
     def version(self) -> int:
         """See `LabelStore.version`: the Delta version of the labels table."""
         return self._labels.version()
 
     def compact(self) -> None:
-        """See `LabelStore.compact`: merges the small files that every commit leaves."""
+        """See `LabelStore.compact`: merge the small files that commits leave."""
         self._labels.compact()
         self._graphs.compact()
         self._attempts.compact()

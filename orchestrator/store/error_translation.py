@@ -1,4 +1,4 @@
-"""What goes wrong in a table's libraries, in the words of people."""
+"""Translate exceptions of Delta Lake and Arrow into one-line store errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from orchestrator.errors import StoreCorruptError, StoreError
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Raise what a table's libraries raise as StoreError, in one line: out of reach, or StoreCorruptError."""
+def translated_errors(uri: str) -> Iterator[None]:
+    """Raise exceptions of the table's libraries as StoreError (unreachable) or StoreCorruptError, in one line."""
     try:
         yield
     except (StoreError, CommitFailedError):
@@ -23,7 +23,7 @@ def explained(uri: str) -> Iterator[None]:
         raise StoreError(f"label store {uri}: cannot be reached ({text}): check rights and network") from error
     except (DeltaError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         text = " ".join(str(error).split())
-        # Object stores report an outage as a plain OSError with this text; nothing is broken then.
+        # Object stores report an outage as a plain OSError that starts with this text; the table itself is intact.
         if isinstance(error, OSError) and text.startswith("Generic "):
             raise StoreError(f"label store {uri}: {text[:300]}: check address, rights and network") from error
         raise StoreCorruptError(uri, text or type(error).__name__) from error

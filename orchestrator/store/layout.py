@@ -1,4 +1,4 @@
-"""Where things that belong to a store lie: in it, so that every machine that reaches it reaches them."""
+"""The locations of a store's spool and artifacts: inside the store, so that all machines can reach them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from workers.storage.spool import in_object_store
 
 
-def located(store: str) -> str:
-    """The store as a process that runs in another folder finds it: a local path is made absolute."""
+def absolute_uri(store: str) -> str:
+    """Return the store's URI with a local path made absolute, for processes that run in another folder."""
     return store if in_object_store(store) else str(Path(store.removeprefix("file://")).absolute())
 
 
-def spool_of(store: str) -> str:
-    """Where reports wait for their commit."""
+def spool_uri(store: str) -> str:
+    """Return the location of reports that wait to be committed."""
     return _part(store, "_spool")
 
 
-def artifacts_of(store: str) -> str:
-    """Where what cheap labels start from lies."""
+def artifacts_uri(store: str) -> str:
+    """Return the location of shared weights and shared heads."""
     return _part(store, "_artifacts")
 
 

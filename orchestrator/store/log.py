@@ -1,4 +1,4 @@
-"""What the entries of a Delta table's log say of its rows."""
+"""Read from a Delta table's log which rows a version added."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestrator.store.compaction import is_compaction
 
 
 def added_files(files: pa_fs.FileSystem, version: int) -> list[str]:
-    """Paths, in the table's folder, of the files whose rows came with a version; none for one that merged files.
+    """Return the paths, relative to the table, of the files that a version added; none for a compaction.
 
-    Raises FileNotFoundError where the log does not reach back so far.
+    Raises FileNotFoundError if the log entry was cleaned up.
     """
     with files.open_input_file(f"_delta_log/{version:020d}.json") as file:
         entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
@@ -27,6 +27,6 @@ def added_files(files: pa_fs.FileSystem, version: int) -> list[str]:
 
 
 def read_files(files: pa_fs.FileSystem, paths: Iterable[str], schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` of some of a table's files. Raises FileNotFoundError for one that was cleaned up."""
+    """Read the columns of `schema` from some of a table's files. Raises FileNotFoundError for a file that is gone."""
     parts = (pq.read_table(path, columns=schema.names, filesystem=files).cast(schema) for path in paths)
     return pa.concat_tables([schema.empty_table(), *parts])

@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Unpack
 
 import pyarrow as pa
 
 from orchestrator.errors import StoreError
-from orchestrator.store.base import CommitResult
+from orchestrator.store.base import CommitResult, LabelFilter
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
 from workers.messages.label import AttemptReport, Outcome
 
 
-def _matching(rows: dict[str, dict[str, Any]], wanted: dict[str, str | None]) -> list[dict[str, Any]]:
+def _matching(rows: dict[str, dict[str, Any]], wanted: Mapping[str, object]) -> list[dict[str, Any]]:
     filters = {column: value for column, value in wanted.items() if value is not None}
     return [row for row in rows.values() if all(row[column] == value for column, value in filters.items())]
 
 
 class MemoryLabelStore:
-    """Keeps the rows in dictionaries; gone with the process."""
+    """A store that keeps its rows in dictionaries and ends with the process."""
 
     def __init__(self) -> None:
         self._labels: dict[str, dict[str, Any]] = {}
         self._graphs: dict[str, dict[str, Any]] = {}
         self._attempts: dict[str, dict[str, Any]] = {}
         self._version = -1
-        self._added_by: dict[str, int] = {}  # a label's key to the version it came with
+        self._added_by: dict[str, int] = {}  # the version that added a label, by its key
 
     def commit(self, reports: Sequence[AttemptReport]) -> CommitResult:
         """See `LabelStore.commit`."""
         return self._append(report_rows(reports))
 
-    def adopt(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
-        """See `LabelStore.adopt`."""
+    def append_rows(self, labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> CommitResult:
+        """See `LabelStore.append_rows`."""
         return self._append(table_rows(labels, graphs, attempts))
 
     def _append(self, rows: Rows) -> CommitResult:
-        begun, before, attempted = time.perf_counter(), len(self._labels), len(self._attempts)
+        start, before, attempted = time.perf_counter(), len(self._labels), len(self._attempts)
         for row in rows.labels:
             if self._labels.setdefault(row["key"], row) is row:
                 self._added_by[row["key"]] = self._version + 1
@@ -53,20 +53,12 @@ class MemoryLabelStore:
             attempts=len(self._attempts) - attempted,
             duplicates=len(rows.labels) - added,
             version=self._version,
-            seconds=time.perf_counter() - begun,
+            seconds=time.perf_counter() - start,
             rows=len(self._labels),
         )
 
-    def keys(
-        self,
-        task: str | None = None,
-        space: str | None = None,
-        data: str | None = None,
-        fidelity: str | None = None,
-        campaign: str | None = None,
-    ) -> set[str]:
+    def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
         """See `LabelStore.keys`."""
-        wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
         return {row["key"] for row in _matching(self._labels, wanted)}
 
     def finally_failed(self) -> set[str]:
@@ -74,19 +66,10 @@ class MemoryLabelStore:
         failed = {row["key"] for row in self._attempts.values() if row["final"] and row["outcome"] != Outcome.OK}
         return failed - self._labels.keys()
 
-    def labels(
-        self,
-        task: str | None = None,
-        space: str | None = None,
-        data: str | None = None,
-        fidelity: str | None = None,
-        campaign: str | None = None,
-        version: int | None = None,
-    ) -> pa.Table:
+    def labels(self, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
         """See `LabelStore.labels`."""
-        wanted = {"task": task, "space": space, "data": data, "fidelity": fidelity, "campaign": campaign}
         if version is not None and version > self._version:
-            raise StoreError(f"label store in memory: has no version {version}: name another")
+            raise StoreError(f"label store in memory: has no version {version}: choose another")
         newest = self._version if version is None else version
         rows = [row for row in _matching(self._labels, wanted) if self._added_by[row["key"]] <= newest]
         return pa.Table.from_pylist(rows, schema=LABELS)
@@ -95,7 +78,7 @@ class MemoryLabelStore:
         """See `LabelStore.labels_since`."""
         newest = self._version if version is None else version
         if max(since, newest) > self._version:
-            raise StoreError(f"label store in memory: has no version {max(since, newest)}: name another")
+            raise StoreError(f"label store in memory: has no version {max(since, newest)}: choose another")
         rows = [row for row in self._labels.values() if since < self._added_by[row["key"]] <= newest]
         return pa.Table.from_pylist(rows, schema=LABELS)
 
@@ -109,8 +92,8 @@ class MemoryLabelStore:
     ) -> pa.Table:
         """See `LabelStore.graphs`."""
         rows = _matching(self._graphs, {"task": task, "space": space})
-        found = [row for row in rows if architectures is None or row["architecture"] in architectures]
-        return pa.Table.from_pylist(found, schema=GRAPHS)
+        matching = [row for row in rows if architectures is None or row["architecture"] in architectures]
+        return pa.Table.from_pylist(matching, schema=GRAPHS)
 
     def version(self) -> int:
         """See `LabelStore.version`."""

@@ -66,7 +66,7 @@ _ATTEMPTS_COLUMNS: list[tuple[str, pa.DataType]] = [
 ]
 
 # A graph belongs to all labels of the same architecture, task, fingerprint and recipe_hash. That of a published network
-# has no fingerprint: whatever it was trained on, it is built alike.
+# has no fingerprint, because the network is the same for every data set.
 _GRAPHS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("key", pa.string()),
     ("architecture", pa.string()),
@@ -87,12 +87,12 @@ ATTEMPTS = pa.schema(_ATTEMPTS_COLUMNS)
 
 
 def describe(table: str, version: int = SCHEMA_VERSION) -> str:
-    """The table's description, where its schema version is kept: Delta refuses configuration keys of our own."""
+    """Return the table's description. It holds the schema version, because Delta refuses unknown configuration keys."""
     return json.dumps({"aiop": table, "schema_version": version})
 
 
 def described_version(description: str | None) -> int | None:
-    """The schema version in a table's description; None where it is not one of ours."""
+    """Return the schema version in a table's description; None if it is not a table of a store."""
     try:
         version = json.loads(description or "")["schema_version"]
     except (ValueError, KeyError, TypeError):
@@ -102,7 +102,7 @@ def described_version(description: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is to be added to the three tables."""
+    """Rows to append to the three tables."""
 
     labels: list[dict[str, Any]]
     graphs: list[dict[str, Any]]
@@ -110,7 +110,7 @@ class Rows:
 
 
 def report_rows(reports: Sequence[AttemptReport]) -> Rows:
-    """Those of reports, fresh from workers."""
+    """Return the rows of workers' reports."""
     return Rows(
         labels=[row for report in reports for row in _label_rows(report)],
         graphs=[row for report in reports for row in _graph_rows(report)],
@@ -119,30 +119,30 @@ def report_rows(reports: Sequence[AttemptReport]) -> Rows:
 
 
 def table_rows(labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Rows:
-    """Those of another store's tables."""
+    """Return the rows of another store's tables."""
     return Rows(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
 
 
 def _label_rows(report: AttemptReport) -> list[dict[str, Any]]:
-    """The rows of `labels` for a report: one, and one a companion; none where the attempt made no label."""
+    """The rows of `labels` for a report: one, and one for each companion task; none for a failed attempt."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
         return []
-    along = [_label_row(report, other, measured.also[other.task]) for other in request.companions]
-    return [_label_row(report, request, measured), *along]
+    companions = [_label_row(report, other, measured.also[other.task]) for other in request.companions]
+    return [_label_row(report, request, measured), *companions]
 
 
 def _graph_rows(report: AttemptReport) -> list[dict[str, Any]]:
-    """The rows of `graphs` for a report: those of the networks whose graphs it holds."""
+    """The rows of `graphs` for a report, one for each graph in it."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
         return []
     pairs = [(request, measured), *((other, measured.also[other.task]) for other in request.companions)]
-    return [_graph_row(asked, found.graph) for asked, found in pairs if found.graph]
+    return [_graph_row(request, measured.graph) for request, measured in pairs if measured.graph]
 
 
 def graph_fingerprint(fidelity: str, fingerprint: str) -> str:
-    """The fingerprint in `graphs` of a label's network: none where it is published."""
+    """Return the data fingerprint under which `graphs` stores a network: empty for published results."""
     return "" if fidelity == FIDELITY else fingerprint
 
 

@@ -1,4 +1,4 @@
-"""Opening and making the Delta tables of a store, and reading their files."""
+"""Open and create the Delta tables of a store, and access their files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
-from orchestrator.store.error_translation import explained
+from orchestrator.store.error_translation import translated_errors
 from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
 from workers.storage.objects import open_objects
 from workers.storage.spool import in_object_store
@@ -21,23 +21,23 @@ log = logging.getLogger(__name__)
 
 Options = dict[str, str] | None
 
-# Minimum and maximum of every column are a burden in every commit, and nothing here looks rows up by range.
+# Statistics of every column would slow every commit, and no query here selects rows by range.
 _CONFIGURATION = {"delta.dataSkippingNumIndexedCols": "1", "delta.checkpointInterval": "50"}
 
 
 def open_table(uri: str, options: Options) -> DeltaTable | None:
-    """The table there, of a schema this version reads; None where there is none.
+    """Open a table whose schema this version can read; return None if there is none.
 
     Raises:
-        StoreCorruptError: there is something, but no table of a store.
-        StoreSchemaError: a newer version made it.
+        StoreCorruptError: the location holds data that is not a table of a store.
+        StoreSchemaError: a newer version wrote the table.
     """
-    with explained(uri):
+    with translated_errors(uri):
         for _ in range(2):
             try:
                 table = DeltaTable(uri, storage_options=options)
             except TableNotFoundError:
-                # Looked up twice: another process may make the table between the two looks.
+                # Checked twice, because another process may create the table in between.
                 if not _has_data(uri, options):
                     return None
                 continue
@@ -46,8 +46,8 @@ def open_table(uri: str, options: Options) -> DeltaTable | None:
     raise StoreCorruptError(uri, "it has data files but no Delta log")
 
 
-def make_table(uri: str, schema: pa.Schema, options: Options) -> DeltaTable:
-    """A new table, or the one that another process makes at the same time. Raises StoreError."""
+def create_table(uri: str, schema: pa.Schema, options: Options) -> DeltaTable:
+    """Create a table, or open the one that another process creates at the same time. Raises StoreError."""
     name = PurePosixPath(uri).name
     try:
         DeltaTable.create(
@@ -60,20 +60,21 @@ def make_table(uri: str, schema: pa.Schema, options: Options) -> DeltaTable:
             storage_options=options,
         )
     except CommitFailedError:
-        log.debug("label store %s: another process made it first", uri)
+        log.debug("label store %s: another process created it first", uri)
     except (DeltaError, OSError) as error:
         raise StoreError(
-            f"label store {uri}: cannot be made ({' '.join(str(error).split())[:300]}): "
-            "name a place where you may write"
+            f"label store {uri}: cannot be created ({' '.join(str(error).split())[:300]}): choose a writable location"
         ) from error
     table = open_table(uri, options)
     if table is None:
-        raise StoreError(f"label store {uri}: vanished right after it was made: do not delete it meanwhile")
+        raise StoreError(
+            f"label store {uri}: was deleted right after it was created: do not delete it while commands use it"
+        )
     return table
 
 
 def check_table(uri: str, table: DeltaTable) -> None:
-    """Raise StoreCorruptError or StoreSchemaError unless this version can read the table."""
+    """Raise StoreCorruptError or StoreSchemaError if this version cannot read the table."""
     version = described_version(table.metadata().description)
     if version is None:
         raise StoreCorruptError(uri, "a Delta table, but its description names no schema version")
@@ -82,8 +83,8 @@ def check_table(uri: str, table: DeltaTable) -> None:
 
 
 def files_of(uri: str, options: Options) -> pa_fs.FileSystem:
-    """The files below a table's folder or address."""
-    # Arrow's own threads call back into Python with the other one, which can abort a process that is exiting.
+    """Return the file system below a table's folder or URI."""
+    # With the other file system Arrow's threads call back into Python, which can abort a process that is exiting.
     if not in_object_store(uri):
         return pa_fs.SubTreeFileSystem(os.path.abspath(uri), pa_fs.LocalFileSystem())
     return open_objects(uri, options)

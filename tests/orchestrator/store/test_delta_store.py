@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from orchestrator.errors import StoreCorruptError, StoreError, StoreForgotError, StoreSchemaError
+from orchestrator.errors import StoreCorruptError, StoreError, StoreVacuumedError, StoreSchemaError
 from orchestrator.store import Committer, DeltaLabelStore, compaction, keyed_table
 from orchestrator.store.schema import LABELS, describe
 from predictor.graph import Graph, Node
@@ -94,7 +94,7 @@ def test_what_came_since_is_told_without_the_log_too(tmp_path, gone):
         if path.name != Path(live).name:
             path.unlink()
     with pytest.raises(
-        StoreForgotError, match=r"does not remember version 2 any more .*: read all of it anew"
+        StoreVacuumedError, match=r"version 2 was vacuumed .*: re-read the whole table"
     ) as caught:
         store.labels_since(second, newest)
     assert "\n" not in str(caught.value)
@@ -116,7 +116,7 @@ def test_a_commit_stays_as_fast_as_the_first_ones(tmp_path):
 
 
 def test_merges_its_small_files_as_it_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr(keyed_table, "MERGE_EVERY", 4)
+    monkeypatch.setattr(keyed_table, "COMPACT_EVERY", 4)
     one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
     for seed in range(20):
         (one, other)[seed % 2].commit([report(seed), report(seed // 2)])
@@ -130,7 +130,7 @@ def test_two_merges_at_once_never_double_a_row(tmp_path):
     for seed in range(6):
         stores[0].commit([report(seed)])
     tables = [store._labels for store in stores]
-    handles = [table._opened_or_made() for table in tables]  # both at the same version
+    handles = [table._open_or_create() for table in tables]  # both at the same version
     for table, handle in zip(tables, handles, strict=True):
         table._compact(handle)
     assert sorted(stores[0].labels().column("seed").to_pylist()) == list(range(6))
@@ -143,7 +143,7 @@ def test_a_merge_leaves_large_files_alone(tmp_path, monkeypatch):
     (large,) = DeltaTable(tmp_path / "labels").file_uris()
     for seed in range(300, 306):
         store.commit([report(seed)])
-    monkeypatch.setattr(compaction, "MERGED_BYTES", Path(large).stat().st_size)
+    monkeypatch.setattr(compaction, "COMPACTED_BYTES", Path(large).stat().st_size)
     store.compact()
     uris = DeltaTable(tmp_path / "labels").file_uris()
     assert len(uris) == 2
@@ -157,7 +157,7 @@ def test_a_merge_also_takes_what_a_large_file_has_of_the_time_of_the_small_ones(
     (large,) = DeltaTable(tmp_path / "labels").file_uris()
     for seed in range(300, 304):
         store.commit([report(seed, started=seed - 50.5)])  # half of the large file's rows started later
-    monkeypatch.setattr(compaction, "MERGED_BYTES", Path(large).stat().st_size)
+    monkeypatch.setattr(compaction, "COMPACTED_BYTES", Path(large).stat().st_size)
     store.compact()
     assert sorted(store.labels().column("seed").to_pylist()) == list(range(304))
     assert len(DeltaLabelStore(tmp_path).keys()) == 304
@@ -175,7 +175,7 @@ def test_graphs_which_have_no_time_are_merged_by_their_keys(tmp_path, monkeypatc
     (large,) = DeltaTable(tmp_path / "graphs").file_uris()
     for n in range(60, 66):
         store.commit(graphs(n, n + 1))
-    monkeypatch.setattr(compaction, "MERGED_BYTES", Path(large).stat().st_size)
+    monkeypatch.setattr(compaction, "COMPACTED_BYTES", Path(large).stat().st_size)
     store.compact()
     uris = DeltaTable(tmp_path / "graphs").file_uris()
     assert large in uris

@@ -101,7 +101,7 @@ class TestLabelStore:
             [report(1, graph=GRAPH.to_json()), report(2, outcome=Outcome.OUT_OF_MEMORY), report(3, value=0.25)]
         )
         store.commit([report(3, value=0.75, attempt=2)])
-        done = store.adopt(other.labels(), other.graphs(), other.attempts())
+        done = store.append_rows(other.labels(), other.graphs(), other.attempts())
         assert (done.labels, done.attempts, done.duplicates, done.rows) == (1, 3, 1, 2)
         assert store.version() == done.version
         assert store.graphs() == other.graphs()

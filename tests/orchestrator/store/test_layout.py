@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.layout import artifacts_of, located, spool_of
+from orchestrator.store.layout import artifacts_uri, absolute_uri, spool_uri
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from orchestrator.store.layout import artifacts_of, located, spool_of
     ],
 )
 def test_what_belongs_to_a_store_is_in_it_so_that_all_machines_reach_it(store: str, spool: str) -> None:
-    assert spool_of(store) == spool
-    assert artifacts_of(store) == spool.replace("_spool", "_artifacts")
+    assert spool_uri(store) == spool
+    assert artifacts_uri(store) == spool.replace("_spool", "_artifacts")
 
 
 def test_a_store_is_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert located("labels") == located("file://labels") == str(tmp_path / "labels")
-    assert located("/mnt/labels") == "/mnt/labels"
-    assert located("s3://bucket/labels") == "s3://bucket/labels"
+    assert absolute_uri("labels") == absolute_uri("file://labels") == str(tmp_path / "labels")
+    assert absolute_uri("/mnt/labels") == "/mnt/labels"
+    assert absolute_uri("s3://bucket/labels") == "s3://bucket/labels"
