@@ -1,4 +1,4 @@
-"""What is known about a network before it is trained: its graph, its cost, and the errors shared by all rooms."""
+"""Predict labels of networks before they are trained: graphs, costs, models, and the errors of all packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AIOPError", "Cost", "Graph", "Predictor", "measure_cost", "read_onnx", "trace"]
 
-_HOMES = {
+_MODULES = {
     "AIOPError": "predictor.errors",
     "Cost": "predictor.cost",
     "Graph": "predictor.graph",
@@ -25,7 +25,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for (PEP 562): commands that only read labels need not wait for torch."""
-    if name not in _HOMES:
+    """Import on first use (PEP 562): commands that only read labels do not wait for torch."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'predictor' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

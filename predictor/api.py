@@ -1,4 +1,4 @@
-"""A trained predictor, as users of the library hold it."""
+"""The trained predictor: the entry point of the library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,95 +18,95 @@ from predictor.label_set import LabelSet
 from predictor.metadata import GenerationMetadata
 from predictor.models import Model, ModelError, Prediction, get_model
 from predictor.models.base import MIN_SUPPORT, Arrays, strip_prefix
+from predictor.networks.fitting import Checkpointer
 
-if TYPE_CHECKING:  # it loads torch
-    from predictor.networks.fitting import Checkpointer
-
-_Asked = tuple[str, str]  # task, data
-_Adapted = tuple[str, str, tuple[str, ...]]  # and recipes
-_OWN = "adapted"  # data of labels that came with no name
+_TaskData = tuple[str, str]  # task and data set
+_AdaptedTo = tuple[str, str, tuple[str, ...]]  # task, data set and recipes
+_DEFAULT_DATA = "adapted"  # data set of support labels that were given without a name
 
 
 class Predictor:
-    """What a generation has learnt, and the few labels it was adapted to since.
+    """A fitted model, and the support sets it was adapted to since.
 
     metadata: of the generation it was trained or loaded as.
     """
 
     def __init__(
-        self, model: Model, metadata: GenerationMetadata, support: Mapping[_Asked, LabelSet] | None = None
+        self, model: Model, metadata: GenerationMetadata, support: Mapping[_TaskData, LabelSet] | None = None
     ) -> None:
-        self._model, self.metadata, self._few = model, metadata, dict(support or {})
-        self._adapted_to: _Adapted | None = None
+        self._model, self.metadata, self._support = model, metadata, dict(support or {})
+        self._adapted_to: _AdaptedTo | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
-        """A generation from its folder. Raises GenerationError, in one line, for a folder that is none, is of another
-        version, or was changed since it was written.
+        """Load a generation from its folder.
+
+        Raises GenerationError, in one line, for a folder that has no generation, has one of another version, or was
+        changed after it was written.
         """
         generation = read_generation(Path(folder))
         arrays, metadata = generation.arrays, generation.metadata
         model = get_model(metadata.model).restore(strip_prefix(arrays, "model."), generation.model_state)
         support = {}
         for number, entry in enumerate(generation.support):
-            support[entry["task"], entry["data"]] = _restored(strip_prefix(arrays, f"few.{number}."), entry)
+            support[entry["task"], entry["data"]] = _restore_support(strip_prefix(arrays, f"few.{number}."), entry)
         return cls(model, metadata, support)
 
     def save(self, folder: str | Path) -> None:
-        """Write it as a generation, whole or not at all. Raises GenerationError where that is not possible."""
-        arrays, learnt = self._model.state()
-        kept = {f"model.{name}": value for name, value in arrays.items()}
+        """Write a generation, as a whole or not at all. Raises GenerationError if that is not possible."""
+        model_arrays, model_state = self._model.state()
+        arrays = {f"model.{name}": value for name, value in model_arrays.items()}
         support = []
-        for number, labels in enumerate(self._few.values()):
-            kept |= {
-                f"few.{number}.{name}": value
-                for name, value in (labels.pool.to_arrays() | {"values": labels.values}).items()
-            }
+        for number, labels in enumerate(self._support.values()):
+            parts = labels.pool.to_arrays() | {"values": labels.values}
+            arrays |= {f"few.{number}.{name}": value for name, value in parts.items()}
             support.append({"name": labels.name, "task": labels.task, "data": labels.data})
         metadata = replace(self.metadata, model=self._model.name)
-        write_generation(Path(folder), Generation(metadata, learnt, support, kept))
+        write_generation(Path(folder), Generation(metadata, model_state, support, arrays))
 
     @property
-    def known(self) -> list[_Asked]:
-        """(task, data) of what it can predict in the task's metric, those with most labels first."""
-        counts = Counter[_Asked]()
+    def known(self) -> list[_TaskData]:
+        """(task, data set) of all labels, for which predictions are in the task's metric; those with most labels first.
+
+        Support sets come before the sets it was trained on.
+        """
+        counts = Counter[_TaskData]()
         for learned in self.metadata.sets:
             counts[learned.task, learned.data] += learned.labels
-        return list(dict.fromkeys([*self._few, *(asked for asked, _ in counts.most_common())]))
+        return list(dict.fromkeys([*self._support, *(key for key, _ in counts.most_common())]))
 
     def predict(self, graphs: Sequence[Graph], task: str, data: str | None = None) -> Prediction:
-        """mean, deviation: (n,), in the task's metric, of networks of body and head.
+        """Return mean and deviation, (n,), in the task's metric. graphs: of whole networks, backbone and head.
 
-        data: which data set's labels are meant; by default that of the task with most labels, or the last adapted to.
-        Raises ModelError for a task or data set without any label.
+        data: data set of the labels; by default the one last adapted to, or the one with most labels of the task.
+        Raises ModelError for a task or data set without labels.
         """
         pool = GraphPool.of(graphs)
-        found = self._data_of(task, data)
-        names = np.array([f"asked-{number}" for number in range(len(pool))])
-        asked = LabelSet("asked", "", task, found, names, np.full(len(pool), np.nan), np.arange(len(pool)), pool)
-        return self.predict_set(asked)
+        data = self._data_of(task, data)
+        names = np.array([f"query-{number}" for number in range(len(pool))])
+        query = LabelSet("query", "", task, data, names, np.full(len(pool), np.nan), np.arange(len(pool)), pool)
+        return self.predict_set(query)
 
-    def predict_set(self, asked: LabelSet) -> Prediction:
-        """The same for graphs that are numbers already."""
-        key = asked.task, asked.data, asked.recipes
+    def predict_set(self, query: LabelSet) -> Prediction:
+        """Predict the labels of a set, whose graphs are encoded already."""
+        key = query.task, query.data, query.recipes
         if self._adapted_to != key:
-            self._model.adapt(self._few.get(key[:2], asked.take(np.arange(0))))
+            self._model.adapt(self._support.get(key[:2], query.take(np.arange(0))))
             self._adapted_to = key
-        return self._model.predict(asked)
+        return self._model.predict(query)
 
-    def adapt(self, graphs: Sequence[Graph], values: ArrayLike, task: str, data: str = _OWN) -> Predictor:
-        """Another predictor, which knows labels of a task, data set or space that this one has not learnt.
+    def adapt(self, graphs: Sequence[Graph], values: ArrayLike, task: str, data: str = _DEFAULT_DATA) -> Predictor:
+        """Return another predictor, adapted to labels of a new task, data set or space. This one does not change.
 
-        values: (n,), at least 3. Seconds, and nothing of this one changes. Raises ModelError for unusable labels.
+        values: (n,), at least 3. It takes seconds. Raises ModelError for unusable labels.
         """
         measured = np.asarray(values, np.float64)
         if measured.shape != (len(graphs),):
-            raise ModelError(f"adapt: {len(graphs)} graphs and values of shape {measured.shape}: give one a graph")
+            raise ModelError(f"adapt: {len(graphs)} graphs and values of shape {measured.shape}: give one per graph")
         if len(graphs) < MIN_SUPPORT or not np.isfinite(measured).all():
-            raise ModelError(f"adapt: needs at least {MIN_SUPPORT} labels, all of them finite numbers")
-        pool, names = GraphPool.of(graphs), np.array([f"few-{number}" for number in range(len(graphs))])
-        labels = LabelSet(f"{task}/{data}", "", task, data, names, measured, np.arange(len(pool)), pool)
-        return Predictor(copy.copy(self._model), self.metadata, {(task, data): labels} | self._few)
+            raise ModelError(f"adapt: needs at least {MIN_SUPPORT} labels, all of which must be finite numbers")
+        labels = _support_set(f"{task}/{data}", task, data, GraphPool.of(graphs), measured)
+        return Predictor(copy.copy(self._model), self.metadata, {(task, data): labels} | self._support)
 
     def update(
         self,
@@ -116,26 +115,33 @@ class Predictor:
         metadata: GenerationMetadata,
         checkpointer: Checkpointer,
     ) -> Predictor:
-        """Another predictor, which has learnt from labels that came since, too.
+        """Return another predictor, trained further on labels that were added. This one does not change.
 
-        sets, fresh: as `Model.update` takes them. metadata: of the new predictor. checkpointer: to resume from.
+        sets, fresh: see `Model.update`. metadata: of the new predictor. checkpointer: to resume from.
         """
         model = copy.deepcopy(self._model)
         model.update(sets, fresh, checkpointer)
-        return Predictor(model, metadata, self._few)
+        return Predictor(model, metadata, self._support)
 
     def _data_of(self, task: str, data: str | None) -> str:
-        found = [of for known, of in self.known if known == task]
-        if data is None and found:
-            return found[0]
-        if data is None or data not in found:
-            what = f"task {task}" if not found else f"task {task} on {data}"
-            there = ", ".join(f"{known} on {of}" for known, of in self.known)
-            raise ModelError(f"{what}: no labels known, only of {there}: adapt it with a few, or train on some")
+        known = [known_data for known_task, known_data in self.known if known_task == task]
+        if data is None and known:
+            return known[0]
+        if data is None or data not in known:
+            requested = f"task {task} on {data}" if known else f"task {task}"
+            listed = ", ".join(f"{known_task} on {known_data}" for known_task, known_data in self.known)
+            raise ModelError(
+                f"{requested}: there are no labels, only of {listed}: adapt it to a few labels, or train on some"
+            )
         return data
 
 
-def _restored(arrays: Arrays, told: Mapping[str, str]) -> LabelSet:
-    pool, count = GraphPool.from_arrays(arrays), len(arrays["values"])
-    names = np.array([f"few-{number}" for number in range(count)])
-    return LabelSet(told["name"], "", told["task"], told["data"], names, arrays["values"], np.arange(count), pool)
+def _support_set(name: str, task: str, data: str, pool: GraphPool, values: NDArray[np.float64]) -> LabelSet:
+    """Return labels of all graphs in a pool, in its order."""
+    names = np.array([f"support-{number}" for number in range(len(values))])
+    return LabelSet(name, "", task, data, names, values, np.arange(len(values)), pool)
+
+
+def _restore_support(arrays: Arrays, entry: Mapping[str, str]) -> LabelSet:
+    pool = GraphPool.from_arrays(arrays)
+    return _support_set(entry["name"], entry["task"], entry["data"], pool, arrays["values"])

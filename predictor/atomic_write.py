@@ -1,6 +1,6 @@
 """Write files and folders so that a reader, also after a crash, finds the whole new content or the whole old one.
 
-Everything is written under a temporary name beside the target, flushed to disk, and renamed.
+Everything is written under a temporary name in the target's folder, flushed to disk, and renamed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what the caller writes there replaces `path` when the block ends.
+    """Yield a temporary path in the same folder; what the caller writes there replaces `path` when the block ends.
 
     The block must close the file. If it raises, the temporary file is removed and `path` is unchanged. Raises OSError.
     """
@@ -40,7 +40,7 @@ def replace_file(path: Path, content: bytes | str) -> None:
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Create `folder` with `files` by name, and its parents if they are missing.
 
-    Raises FileExistsError if the folder exists already, also if another process creates it meanwhile; that folder is
+    Raises FileExistsError if the folder exists already, also if another process creates it first; that folder is
     unchanged. Raises OSError if it cannot be written; what was written so far is removed.
     """
     if folder.exists():

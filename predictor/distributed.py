@@ -10,7 +10,7 @@ from torch import distributed, nn
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all processes; nothing is done outside a group or in a group of one.
+    """Replace each gradient by its mean over all processes. Does nothing outside a group and in a group of one.
 
     All processes must call it with the same parameters, of which the same ones have a gradient.
     """

@@ -1,4 +1,4 @@
-"""What predictors learn from: labels that can be ranked against each other, with numbers of the networks' graphs."""
+"""The training data of predictors: sets of comparable labels, with the encoded graphs of their networks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from predictor.features.graph_pool import GraphPool
 from predictor.features.statistics import STATISTICS
 
 Floats = NDArray[np.float64]
-PROXIES = ("depth", "fisher", "grad_norm", "jacov", "naswot", "snip", "synflow", "zico")  # scores before any training
+PROXIES = ("depth", "fisher", "grad_norm", "jacov", "naswot", "snip", "synflow", "zico")  # training-free scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelSet:
-    """Labels of one space, task, data set and recipe, an architecture once.
+    """Labels of one space, task, data set and recipe, one per architecture.
 
     name: unique among the sets of a store. architectures: (n,) ids. values: (n,), in the metric's unit, higher is
-    better. graphs: (n,) numbers of the graphs, of body and head, in `pool`, which many sets share. proxies: (n,
-    len(PROXIES)) as they were measured; NaN, or None for all, where they were not. recipes: what the labels were made
-    by; none where that is not told.
+    better. graphs: (n,) indices in `pool`, which many sets share; each graph is of backbone and head. proxies: (n,
+    len(PROXIES)) raw scores, NaN where one was not measured; None if none was. recipes: of the labels' training; empty
+    if unknown.
     """
 
     name: str
@@ -44,17 +44,17 @@ class LabelSet:
 
     @property
     def statistics(self) -> Floats:
-        """(n, len(STATISTICS)), those of the graphs."""
+        """(n, len(STATISTICS)) statistics of the graphs."""
         return self.pool.statistics[self.graphs]
 
     @property
     def table(self) -> Floats:
-        """(n, len(STATISTICS) + len(PROXIES)), for models on tables; proxies as signed logarithms, NaN if unknown."""
+        """(n, len(STATISTICS) + len(PROXIES)) inputs of tabular models: proxies are signed logarithms, or NaN."""
         proxies = np.full((len(self), len(PROXIES)), np.nan) if self.proxies is None else self.proxies
         return np.hstack([self.statistics, np.sign(proxies) * np.log1p(np.abs(proxies))])
 
     def __hash__(self) -> int:
-        """With `__eq__`, so that what is learnt from a set can be kept."""
+        """Return a hash that agrees with `__eq__`, so that a set can be a key of a cache."""
         return hash((self.name, self.architectures.tobytes(), self.values.tobytes()))
 
     def __eq__(self, other: object) -> bool:
@@ -67,7 +67,7 @@ class LabelSet:
         return len(self.architectures)
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> LabelSet:
-        """Some of the labels, by number or by mask."""
+        """Return some of the labels, by index or by mask."""
         return replace(
             self,
             architectures=self.architectures[rows],
@@ -77,10 +77,10 @@ class LabelSet:
         )
 
     def without(self, architectures: NDArray[np.str_]) -> LabelSet:
-        """The labels of all other architectures."""
+        """Return the labels of all other architectures."""
         return self.take(~np.isin(self.architectures, architectures))
 
     def column(self, name: str) -> Floats:
-        """(n,) one of the statistics."""
+        """Return (n,) one of the statistics."""
         column: Floats = self.pool.statistics[self.graphs, STATISTICS.index(name)]
         return column

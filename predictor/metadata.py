@@ -93,6 +93,6 @@ _HOLD_OUT = TypeAdapter(tuple[HoldOutScores, ...])
 
 
 def hold_out_to_json(scores: tuple[HoldOutScores, ...]) -> list[dict[str, Any]]:
-    """Return the rows as they are stored, one per set."""
+    """Return the rows in their stored form, one per set."""
     rows: list[dict[str, Any]] = _HOLD_OUT.dump_python(scores, mode="json", by_alias=True)
     return rows

@@ -1,4 +1,4 @@
-"""AIO-P as published (arXiv 2211.17228): a backbone learnt on classification, and a K-Adapter for every other task."""
+"""AIO-P as published (arXiv 2211.17228): a backbone pre-trained on classification, a K-Adapter for each other task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from predictor.models.base import (
     Prediction,
     State,
     register,
+    require,
     strip_prefix,
 )
 from predictor.models.scaling import standard_scores
@@ -32,191 +33,241 @@ from predictor.networks.fitting import (
     NoCheckpointer,
     TrainingSettings,
     TrainingTask,
-    mean_squared,
+    mean_squared_error,
     train_network,
 )
 
-PRETRAINING, INFUSION = TrainingSettings(40, 32, 1e-4), TrainingSettings(100, 32, 1e-4)
-TUNING = TrainingSettings(100, 1, 1e-4)
-_TOGETHER = 64  # graphs that are predicted at once
+PRETRAINING = TrainingSettings(epochs=40, batch_size=32, learning_rate=1e-4)
+ADAPTER_TRAINING = TrainingSettings(epochs=100, batch_size=32, learning_rate=1e-4)
+FINE_TUNING = TrainingSettings(epochs=100, batch_size=1, learning_rate=1e-4)
+_BATCH_GRAPHS = 64  # of a prediction
 _CLASSIFICATION = "cls"
 
 
-@dataclass(frozen=True, slots=True)
-class _Weights:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Networks:
     """adapters: by task."""
 
     backbone: Backbone
     adapters: dict[str, Adapter]
 
     def scores(self, batch: GraphBatch, task: str | None) -> Tensor:
-        """(count,) what the adapter of `task` says, or the backbone's own head."""
-        told: Tensor = self.backbone(batch) if task is None else self.adapters[task](batch, self.backbone.states(batch))
-        return told
+        """Return (count,) scores by the adapter of `task`, or by the backbone's own head."""
+        if task is None:
+            own: Tensor = self.backbone(batch)
+            return own
+        scores: Tensor = self.adapters[task](batch, self.backbone.states(batch))
+        return scores
 
-    def mean(self, batch: GraphBatch) -> Tensor:
-        """(count,) the mean over all heads."""
+    def mean_scores(self, batch: GraphBatch) -> Tensor:
+        """Return (count,) means over all adapters, or scores by the backbone if there is none."""
         if not self.adapters:
             return self.scores(batch, None)
         states = self.backbone.states(batch)
         return torch.stack([adapter(batch, states) for adapter in self.adapters.values()]).mean(0)
 
 
-class Published(Model):
-    """Mean and deviation of a new set come from its few labels; nothing else is learnt from them ("zero-shot")."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """networks: None if no source task had enough labels. units: mean and standard deviation of labels by task/data."""
+
+    networks: _Networks | None
+    units: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """mean, deviation: of the labels. error: standard deviation of the predictions' errors, in the same unit."""
+
+    mean: float
+    deviation: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Adapted:
+    """scale: None if it is unknown; the scores then only rank."""
+
+    networks: _Networks
+    scale: _Scale | None
+
+
+class AIOPBase(Model):
+    """Scores new tasks without training on them ("zero-shot"); the support set gives mean and standard deviation."""
 
     flops_scaling: ClassVar[bool] = False
-    tuned: ClassVar[bool] = False
-    adapters: ClassVar[bool] = True
+    fine_tuned: ClassVar[bool] = False
+    uses_adapters: ClassVar[bool] = True
     pretraining: ClassVar[TrainingSettings] = PRETRAINING
-    infusion: ClassVar[TrainingSettings] = INFUSION
-    tuning: ClassVar[TrainingSettings] = TUNING
+    adapter_training: ClassVar[TrainingSettings] = ADAPTER_TRAINING
+    fine_tuning: ClassVar[TrainingSettings] = FINE_TUNING
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._fitted: _Fitted | None = None
+        self._adapted: _Adapted | None = None
 
     def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
-        """The backbone from sets of classification, or from all where there are none; then an adapter a task."""
+        """Train the backbone on classification, or on all tasks if there is none; then an adapter for each task."""
         checkpointer = checkpointer or NoCheckpointer()
         torch.manual_seed(self._seed)
         by_task = defaultdict[str, list[LabelSet]](list)
-        for known in sources:
-            if len(known) >= MIN_SUPPORT:
-                by_task[known.task].append(known)
-        self._learnt: _Weights | None = None
-        self._units = self._units_of(sources)
+        for source in sources:
+            if len(source) >= MIN_SUPPORT:
+                by_task[source.task].append(source)
+        self._adapted = None
+        units = self._units(sources)
         if not by_task:
+            self._fitted = _Fitted(None, units)
             return
-        first = by_task.pop(_CLASSIFICATION, None) or [one for sets in by_task.values() for one in sets]
-        self._learnt = _Weights(Backbone().to(best_device()), {})
-        self._fit("backbone", self.pretraining, self._learnt, None, first, checkpointer)
-        self._learnt.backbone.requires_grad_(False)
-        for task, sets in sorted(by_task.items() if self.adapters else []):
-            self._learnt.adapters[task] = Adapter().to(best_device())
-            self._fit(task, self.infusion, self._learnt, task, sets, checkpointer)
+        first = by_task.pop(_CLASSIFICATION, None) or [source for sets in by_task.values() for source in sets]
+        networks = _Networks(Backbone().to(best_device()), {})
+        self._train("backbone", self.pretraining, networks, None, first, checkpointer)
+        networks.backbone.requires_grad_(False)
+        for task, sets in sorted(by_task.items() if self.uses_adapters else []):
+            networks.adapters[task] = Adapter().to(best_device())
+            self._train(task, self.adapter_training, networks, task, sets, checkpointer)
+        self._fitted = _Fitted(networks, units)
 
     def adapt(self, support: LabelSet) -> None:
         """See `Model.adapt`."""
-        if self._learnt is None:
+        fitted = require(self._fitted, self, "fit")
+        if fitted.networks is None:
             raise NothingKnownError(support.name)
-        self._used, self._scale = self._learnt, None
         if len(support) < MIN_SUPPORT:
-            if unit := self._units.get(f"{support.task}/{support.data}"):
-                self._scale = *unit, unit[1]
+            unit = fitted.units.get(f"{support.task}/{support.data}")
+            self._adapted = _Adapted(fitted.networks, _Scale(*unit, error=unit[1]) if unit else None)
             return
-        if self.tuned:
-            self._used = copy.deepcopy(self._learnt)
-            self._used.backbone.requires_grad_(not self._used.adapters)
-            for task in self._used.adapters or [None]:
-                self._fit("few", self.tuning, self._used, task, [support], NoCheckpointer())
+        networks = fitted.networks
+        if self.fine_tuned:
+            networks = copy.deepcopy(networks)
+            networks.backbone.requires_grad_(not networks.adapters)
+            for task in networks.adapters or [None]:
+                self._train("fine-tuning", self.fine_tuning, networks, task, [support], NoCheckpointer())
         scaled = self._scaled(support)
         mean, deviation = float(scaled.mean()), float(scaled.std()) or 1.0
-        missed = support.values - (self._scores(support) * deviation + mean) * self._factors(support)
-        self._scale = mean, deviation, float(np.sqrt((missed**2).sum() / (len(support) - 2)))
+        errors = support.values - (_scores(networks, support) * deviation + mean) * self._factors(support)
+        error = float(np.sqrt((errors**2).sum() / (len(support) - 2)))
+        self._adapted = _Adapted(networks, _Scale(mean, deviation, error))
 
-    def predict(self, asked: LabelSet) -> Prediction:
-        """The mean of the adapters' heads, or what the backbone says where there is no adapter."""
-        scores = self._scores(asked)
-        if self._scale is None:
-            return Prediction.score(scores)
-        mean, deviation, missed = self._scale
-        return Prediction((scores * deviation + mean) * self._factors(asked), np.full(len(asked), missed))
+    def predict(self, query: LabelSet) -> Prediction:
+        """See `Model.predict`."""
+        adapted = require(self._adapted, self, "adapt")
+        scores, scale = _scores(adapted.networks, query), adapted.scale
+        if scale is None:
+            return Prediction.ranking(scores)
+        mean = (scores * scale.deviation + scale.mean) * self._factors(query)
+        return Prediction(mean, np.full(len(query), scale.error))
 
     def state(self) -> State:
         """See `Model.state`."""
+        fitted = require(self._fitted, self, "fit")
         networks: dict[str, nn.Module] = {}
-        if self._learnt is not None:
-            adapters = {f"adapter.{task}": adapter for task, adapter in self._learnt.adapters.items()}
-            networks = {"backbone": self._learnt.backbone, **adapters}
-        parts = ((name, network.state_dict()) for name, network in networks.items())
-        arrays = {f"{name}/{inner}": value.cpu().numpy() for name, state in parts for inner, value in state.items()}
-        return arrays, {"seed": self._seed, "networks": list(networks), "units": self._units}
+        if fitted.networks is not None:
+            adapters = {f"adapter.{task}": adapter for task, adapter in fitted.networks.adapters.items()}
+            networks = {"backbone": fitted.networks.backbone, **adapters}
+        states = ((name, network.state_dict()) for name, network in networks.items())
+        arrays = {f"{name}/{inner}": value.cpu().numpy() for name, state in states for inner, value in state.items()}
+        return arrays, {"seed": self._seed, "networks": list(networks), "units": fitted.units}
 
     @classmethod
-    def restore(cls, arrays: Arrays, told: dict[str, Any]) -> Published:
+    def restore(cls, arrays: Arrays, settings: dict[str, Any]) -> AIOPBase:
         """See `Model.restore`."""
-        model = cls(told["seed"])
-        model._units = {name: (mean, deviation) for name, (mean, deviation) in told["units"].items()}
-        model._learnt = _Weights(Backbone(), {}) if told["networks"] else None
-        for name in told["networks"]:
-            assert model._learnt is not None
-            network: nn.Module = model._learnt.backbone
-            if name != "backbone":
-                network = model._learnt.adapters[name.removeprefix("adapter.")] = Adapter()
-            found = strip_prefix(arrays, f"{name}/")
-            network.to(best_device())
-            network.load_state_dict({inner: torch.from_numpy(value) for inner, value in found.items()})
+        model = cls(settings["seed"])
+        units = {name: (mean, deviation) for name, (mean, deviation) in settings["units"].items()}
+        names = [name for name in settings["networks"] if name != "backbone"]
+        networks = None
+        if settings["networks"]:
+            backbone = _load(Backbone(), strip_prefix(arrays, "backbone/"))
+            adapters = {
+                name.removeprefix("adapter."): _load(Adapter(), strip_prefix(arrays, f"{name}/")) for name in names
+            }
+            networks = _Networks(backbone, adapters)
+        model._fitted = _Fitted(networks, units)
         return model
 
-    def _fit(
+    def _train(
         self,
         stage: str,
         settings: TrainingSettings,
-        weights: _Weights,
+        networks: _Networks,
         task: str | None,
         sets: Sequence[LabelSet],
         checkpointer: Checkpointer,
     ) -> None:
-        """Train the adapter of `task`, or the backbone."""
+        """Train the adapter of `task`, or the backbone if it is None."""
         examples = Examples.of(sets, [standard_scores(self._scaled(one)) for one in sets])
         training = TrainingTask(
             stage,
-            weights.backbone if task is None else weights.adapters[task],
-            lambda batch: weights.scores(batch, task)[:, None],
-            mean_squared,
+            networks.backbone if task is None else networks.adapters[task],
+            lambda batch: networks.scores(batch, task)[:, None],
+            mean_squared_error,
             examples,
             held_out=examples.take(np.arange(0)),
         )
         train_network(training, settings, self._seed, checkpointer)
 
-    @torch.no_grad()
-    def _scores(self, asked: LabelSet) -> Floats:
-        """(n,) standard scores."""
-        found = []
-        for start in range(0, len(asked), _TOGETHER):
-            batch = GraphBatch.of(asked.pool.nodes, asked.graphs[start : start + _TOGETHER], best_device())
-            found.append(self._used.mean(batch))
-        return torch.cat(found).cpu().numpy().astype(np.float64) if found else np.zeros(0)
-
-    def _units_of(self, sources: Sequence[LabelSet]) -> dict[str, tuple[float, float]]:
-        """By task and data, mean and deviation of what is learnt of the labels: for questions without labels."""
-        found = defaultdict[str, list[Floats]](list)
-        for known in sources:
-            found[f"{known.task}/{known.data}"].append(self._scaled(known))
-        together = {name: np.concatenate(parts) for name, parts in found.items()}
-        return {name: (float(values.mean()), float(values.std()) or 1.0) for name, values in together.items()}
+    def _units(self, sources: Sequence[LabelSet]) -> dict[str, tuple[float, float]]:
+        """Return mean and standard deviation of scaled labels by task/data, for queries without a support set."""
+        scaled = defaultdict[str, list[Floats]](list)
+        for source in sources:
+            scaled[f"{source.task}/{source.data}"].append(self._scaled(source))
+        joined = {name: np.concatenate(parts) for name, parts in scaled.items()}
+        return {name: (float(values.mean()), float(values.std()) or 1.0) for name, values in joined.items()}
 
     def _scaled(self, labels: LabelSet) -> Floats:
         return labels.values / self._factors(labels)
 
     def _factors(self, labels: LabelSet) -> Floats:
-        """(n,) log10(GFLOPs + 1) + 1, by which labels are divided before they are standardised, or ones."""
+        """Return (n,) log10(GFLOPs + 1) + 1, by which labels are divided before they are standardised, or ones."""
         if not self.flops_scaling:
             return np.ones(len(labels))
         factors: Floats = np.log10((np.exp2(labels.column("log_flops")) - 1) / 1e9 + 1) + 1
         return factors
 
 
+@torch.no_grad()
+def _scores(networks: _Networks, query: LabelSet) -> Floats:
+    """Return (n,) standard scores."""
+    scores = []
+    for start in range(0, len(query), _BATCH_GRAPHS):
+        batch = GraphBatch.of(query.pool.nodes, query.graphs[start : start + _BATCH_GRAPHS], best_device())
+        scores.append(networks.mean_scores(batch))
+    return torch.cat(scores).cpu().numpy().astype(np.float64) if scores else np.zeros(0)
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
+
+
+def _load(network: AnyNetwork, arrays: Arrays) -> AnyNetwork:
+    network.to(best_device())
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return network
+
+
 @register
-class GraphNetwork(Published):
-    """The published baseline, a network for graphs without adapters."""
+class GraphNetwork(AIOPBase):
+    """The published baseline, a graph network without adapters."""
 
-    name, adapters = "gnn", False
+    name, uses_adapters = "gnn", False
 
 
 @register
-class AIOP(Published):
+class AIOP(AIOPBase):
     """With adapters and standardised labels."""
 
     name = "aiop"
 
 
 @register
-class AIOPFlops(Published):
+class AIOPFlops(AIOPBase):
     """With labels scaled by FLOPs (section 3.3)."""
 
     name, flops_scaling = "aiop-flops", True
 
 
 @register
-class AIOPTuned(Published):
-    """Fine-tuned on the few labels."""
+class AIOPTuned(AIOPBase):
+    """Fine-tuned on the support set."""
 
-    name, tuned = "aiop-tuned", True
+    name, fine_tuned = "aiop-tuned", True

@@ -1,4 +1,4 @@
-"""What every model that predicts labels has in common."""
+"""The interface of every model that predicts labels, and the registry of models by name."""
 
 from __future__ import annotations
 
@@ -11,27 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from predictor.entry_points import MODELS, load_entry_points, require_free_name
 from predictor.errors import AIOPError
 from predictor.label_set import Floats, LabelSet
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.networks.fitting import Checkpointer
 
+Arrays = dict[str, NDArray[Any]]
+State = tuple[Arrays, dict[str, Any]]  # arrays by name, and what JSON can hold
+
+HALF_WIDTH_90 = float(norm.ppf(0.95))  # half width of the interval that holds 90 %, in standard deviations
+MIN_SUPPORT = 3  # minimum number of labels needed to estimate a scale; fewer are ignored
+
 
 class ModelError(AIOPError):
-    """A model that does not exist, or cannot do what is asked of it."""
+    """A model that does not exist, or cannot do what was requested."""
 
 
 class NothingKnownError(ModelError):
-    """There is neither a label of the set asked about nor another set to learn from."""
+    """There are neither labels of the requested set nor source tasks to transfer from."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"nothing is known that tells of {name}: label or import more, or give labels of it")
+        super().__init__(f"no labels to predict {name} from: label or import more, or adapt to some of its labels")
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """mean, deviation: (n,), in the unit of the labels. A score is a mean that ranks and no more: deviation is NaN.
+    """mean, deviation: (n,), in the unit of the labels. deviation is NaN where the mean only ranks.
 
     Unpacks as `mean, deviation = ...`.
     """
@@ -40,32 +47,27 @@ class Prediction:
     deviation: Floats
 
     def __iter__(self) -> Iterator[Floats]:
-        """mean, then deviation."""
+        """Yield mean, then deviation."""
         yield from (self.mean, self.deviation)
 
     @classmethod
-    def score(cls, values: Floats) -> Prediction:
-        """Where nothing is known of the labels' scale."""
-        return cls(values, np.full(len(values), np.nan))
+    def ranking(cls, scores: Floats) -> Prediction:
+        """Return a prediction that only ranks, for labels of unknown scale. scores: (n,), higher is better."""
+        return cls(scores, np.full(len(scores), np.nan))
 
     @classmethod
-    def of(cls, spread: Floats) -> Prediction:
-        """(n, many) equally probable values to their median, and the deviation that makes 90 % of them lie about it."""
-        middle = np.median(spread, axis=1)
-        away = np.quantile(np.abs(spread - middle[:, None]), 0.9, axis=1)
-        return cls(middle, away / HALF_WIDTH_90)
+    def from_quantiles(cls, quantiles: Floats) -> Prediction:
+        """Summarise predictive distributions. quantiles: (n, many) equally probable values of each.
 
-
-HALF_WIDTH_90 = float(norm.ppf(0.95))  # of the interval that holds 90 %, in deviations
-MIN_SUPPORT = 3  # fewer labels than this are as none: a scale cannot be told from them
-
-
-Arrays = dict[str, NDArray[Any]]
-State = tuple[Arrays, dict[str, Any]]
+        The mean is their median. The deviation is such that the normal 90 % interval holds 90 % of them.
+        """
+        median = np.median(quantiles, axis=1)
+        half_width = np.quantile(np.abs(quantiles - median[:, None]), 0.9, axis=1)
+        return cls(median, half_width / HALF_WIDTH_90)
 
 
 class Model(ABC):
-    """Learns from labels of other sets, once, then from a few of the one asked about."""
+    """Predicts labels of a query set after `fit` on source tasks and `adapt` to a support set of the query's task."""
 
     name: ClassVar[str]
 
@@ -74,43 +76,53 @@ class Model(ABC):
 
     @abstractmethod
     def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
-        """sources: sets to carry knowledge over from; may be empty. journal: to resume from."""
+        """Train on the source tasks, of which there may be none. checkpointer: to resume from."""
 
     def update(
         self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], checkpointer: Checkpointer | None = None
     ) -> None:
-        """Go on from what was learnt, by labels that came since, with the old ones beside them.
+        """Continue training after labels were added.
 
-        sources: all sets, known ones under the names they were learnt by. fresh: a set, (n,) which labels are new.
-        What it says of known tasks stays the same to the last bit where only new sets have fresh labels.
+        sources: all sets, old labels included; a known set keeps its name. fresh: for each set, (n,) which labels are
+        new. If only new sets have fresh labels, predictions for known tasks stay bit-identical.
 
-        Raises ModelError for a model that cannot, or where a known set is missing.
+        Raises ModelError if the model does not support it, or if a known set is missing.
         """
-        raise ModelError(f"model {self.name} cannot be refreshed: train it anew, or train default")
+        raise ModelError(f"model {self.name} cannot be refreshed: train it again, or train default")
 
     @abstractmethod
     def adapt(self, support: LabelSet) -> None:
-        """few: labels of the set in question; may be empty. Takes the place of any earlier adaptation.
+        """Condition on labels of the query's set, of which there may be none. Replaces any earlier adaptation.
 
         Raises NothingKnownError.
         """
 
     @abstractmethod
-    def predict(self, asked: LabelSet) -> Prediction:
-        """For the networks of `asked`, of the same set as `support`. Its values are not read."""
+    def predict(self, query: LabelSet) -> Prediction:
+        """Predict the labels of `query`, of the same set as the support set. Its values are not read."""
 
     def state(self) -> State:
-        """What was learnt: arrays by name, and what JSON can hold. Raises ModelError for a model that keeps nothing."""
-        raise ModelError(f"model {self.name} cannot be kept: it learns anew for every question; train default or aiop")
+        """Return the fitted state for `restore`. Raises ModelError for a model that cannot be saved."""
+        raise ModelError(f"model {self.name} cannot be saved: it is refitted for every query; train default or aiop")
 
     @classmethod
-    def restore(cls, arrays: Arrays, told: dict[str, Any]) -> Model:
+    def restore(cls, arrays: Arrays, settings: dict[str, Any]) -> Model:
         """Inverse of `state`."""
-        raise ModelError(f"model {cls.name} cannot be kept")
+        raise ModelError(f"model {cls.name} cannot be saved")
+
+
+AnyState = TypeVar("AnyState")
+
+
+def require(state: AnyState | None, model: Model, method: str) -> AnyState:
+    """Return `state`. Raises ModelError if it is None because `method` of the model was not called."""
+    if state is None:
+        raise ModelError(f"model {model.name}: not ready: call {method} first")
+    return state
 
 
 def strip_prefix(arrays: Arrays, prefix: str) -> Arrays:
-    """Those whose name begins with `prefix`, by the rest of it."""
+    """Return the arrays whose name begins with `prefix`, by the rest of their name."""
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
@@ -119,18 +131,21 @@ _MODELS: dict[str, type[Model]] = {}
 
 
 def register(model: AnyModel) -> AnyModel:
-    """Make a model known by its name."""
+    """Add a model class to the registry. Raises NameTakenError."""
+    require_free_name("model", model.name, model, _MODELS)
     _MODELS[model.name] = model
     return model
 
 
 def model_names() -> list[str]:
-    """All models, in the order they were registered."""
+    """Return the names of all models, in the order of their registration."""
+    load_entry_points(MODELS)
     return list(_MODELS)
 
 
 def get_model(name: str) -> type[Model]:
-    """A model's class. Raises ModelError."""
+    """Return a model's class. Raises ModelError for an unknown name."""
+    load_entry_points(MODELS)
     if name not in _MODELS:
         raise ModelError(f"unknown model {name}: choose one of {', '.join(_MODELS)}")
     return _MODELS[name]

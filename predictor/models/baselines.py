@@ -1,24 +1,32 @@
-"""What any predictor must beat: cost alone, and models of tables on statistics of graphs."""
+"""Baselines for other models: cost alone, and regression on statistics of graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import MIN_SUPPORT, Model, NothingKnownError, Prediction, register
+from predictor.models.base import MIN_SUPPORT, Model, NothingKnownError, Prediction, register, require
 from predictor.models.gaussian_process import statistics_process
 from predictor.models.scaling import Standardiser
+from predictor.networks.fitting import Checkpointer
 
-if TYPE_CHECKING:
-    from predictor.networks.fitting import Checkpointer
-
-_MOST = 1000  # labels that a Gaussian process learns from: its time grows with their cube
+_MAX_PROCESS_LABELS = 1000  # that a Gaussian process is fitted to: its time grows with their cube
 _FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """deviation: standard deviation of the residuals."""
+
+    slope: float
+    offset: float
+    deviation: float
 
 
 class _Cost(Model):
@@ -26,25 +34,30 @@ class _Cost(Model):
 
     column: ClassVar[str]
 
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._line: _Line | None = None
+
     def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
-        """Nothing: the slope is another one for every set."""
+        """Do nothing: the slope differs from set to set."""
 
     def adapt(self, support: LabelSet) -> None:
-        """Least squares over the labels at hand."""
-        self._line: tuple[float, float, float] | None = None
+        """Fit the line by least squares."""
+        self._line = None
         if len(support) >= MIN_SUPPORT:
             x = support.column(self.column)
             slope, offset = np.polyfit(x, support.values, 1) if np.ptp(x) else (0.0, support.values.mean())
-            left = support.values - (slope * x + offset)
-            self._line = (float(slope), float(offset), float(np.sqrt((left**2).sum() / (len(support) - 2))))
+            residuals = support.values - (slope * x + offset)
+            deviation = float(np.sqrt((residuals**2).sum() / (len(support) - 2)))
+            self._line = _Line(float(slope), float(offset), deviation)
 
-    def predict(self, asked: LabelSet) -> Prediction:
+    def predict(self, query: LabelSet) -> Prediction:
         """See `Model.predict`."""
-        x = asked.column(self.column)
+        x = query.column(self.column)
         if self._line is None:
-            return Prediction.score(x)
-        slope, offset, deviation = self._line
-        return Prediction(slope * x + offset, np.full(len(asked), deviation))
+            return Prediction.ranking(x)
+        mean = self._line.slope * x + self._line.offset
+        return Prediction(mean, np.full(len(query), self._line.deviation))
 
 
 @register
@@ -61,47 +74,60 @@ class LogParams(_Cost):
     name, column = "params", "log_params"
 
 
+Regression = Callable[[Floats], tuple[Floats, Floats]]  # (n, columns) to (n,) means and standard deviations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FittedTable:
+    scale: Standardiser
+    regression: Regression
+
+
 class _Table(Model):
-    """On standardised statistics; without labels, on those of all sources in their own units."""
+    """Regression on standardised statistics; without labels, fitted to the source tasks in their own units."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._sources: list[LabelSet] | None = None
+        self._adapted: _FittedTable | None = None
 
     def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
-        """Remember them: what is learnt from them depends on the task asked about."""
+        """Keep the source tasks: which of them are used depends on the query's task."""
         self._sources = list(sources)
 
     def adapt(self, support: LabelSet) -> None:
-        """Learn from the labels at hand, or from other sets where there is none."""
-        learnt = (
-            [support]
-            if len(support) >= MIN_SUPPORT
-            else [s for s in self._sources if s.task == support.task] or self._sources
-        )
-        if sum(map(len, learnt)) < MIN_SUPPORT:
+        """Fit to the support set, or without one to source tasks: those of the same task if there are any."""
+        sources = require(self._sources, self, "fit")
+        same_task = [source for source in sources if source.task == support.task]
+        sets = [support] if len(support) >= MIN_SUPPORT else same_task or sources
+        if sum(map(len, sets)) < MIN_SUPPORT:
             raise NothingKnownError(support.name)
-        table = np.concatenate([s.table for s in learnt])
-        values = np.concatenate([s.values for s in learnt])
-        self._scale = Standardiser.of(table)
-        self._fit(self._scale(table), values)
+        table = np.concatenate([one.table for one in sets])
+        values = np.concatenate([one.values for one in sets])
+        scale = Standardiser.of(table)
+        self._adapted = _FittedTable(scale, self._fit_table(scale(table), values))
 
-    def _fit(self, table: Floats, values: Floats) -> None:
+    def predict(self, query: LabelSet) -> Prediction:
+        """See `Model.predict`."""
+        adapted = require(self._adapted, self, "adapt")
+        return Prediction(*adapted.regression(adapted.scale(query.table)))
+
+    def _fit_table(self, table: Floats, values: Floats) -> Regression:
         raise NotImplementedError
 
 
 @register
 class Trees(_Table):
-    """Gradient-boosted trees; the deviation is that of what they miss of labels left out in turn."""
+    """Gradient-boosted trees; the standard deviation is that of cross-validation errors."""
 
     name = "trees"
 
-    def _fit(self, table: Floats, values: Floats) -> None:
+    def _fit_table(self, table: Floats, values: Floats) -> Regression:
         folds = KFold(min(_FOLDS, len(values)), shuffle=True, random_state=self._seed)
-        left = values - cross_val_predict(self._trees(), table, values, cv=folds)
-        self._deviation = float(np.sqrt((left**2).mean()))
-        self._fitted = self._trees().fit(table, values)
-
-    def predict(self, asked: LabelSet) -> Prediction:
-        """See `Model.predict`."""
-        mean = self._fitted.predict(self._scale(asked.table))
-        return Prediction(mean, np.full(len(asked), self._deviation))
+        errors = values - cross_val_predict(self._trees(), table, values, cv=folds)
+        deviation = float(np.sqrt((errors**2).mean()))
+        trees = self._trees().fit(table, values)
+        return lambda query: (trees.predict(query), np.full(len(query), deviation))
 
     def _trees(self) -> Any:
         return GradientBoostingRegressor(n_estimators=100, max_depth=3, subsample=0.7, random_state=self._seed)
@@ -113,10 +139,6 @@ class TableProcess(_Table):
 
     name = "gp"
 
-    def _fit(self, table: Floats, values: Floats) -> None:
-        some = np.random.default_rng(self._seed).permutation(len(values))[:_MOST]
-        self._fitted = statistics_process(table[some], values[some], self._seed)
-
-    def predict(self, asked: LabelSet) -> Prediction:
-        """See `Model.predict`."""
-        return Prediction(*self._fitted(self._scale(asked.table)))
+    def _fit_table(self, table: Floats, values: Floats) -> Regression:
+        rows = np.random.default_rng(self._seed).permutation(len(values))[:_MAX_PROCESS_LABELS]
+        return statistics_process(table[rows], values[rows], self._seed)

@@ -1,4 +1,4 @@
-"""Sets of too few labels to be learnt from on their own: those of one task and data set are learnt as one."""
+"""Merge label sets that are too small to be source tasks on their own: those of one task and data set become one."""
 
 from __future__ import annotations
 
@@ -11,41 +11,45 @@ import numpy as np
 from predictor.label_set import PROXIES, LabelSet
 from predictor.models.base import MIN_SUPPORT
 
-SMALL = "small sets of"  # how the name of several that are learnt as one begins
-_FEWEST = 30  # labels of a set that is learnt from
+MERGED_PREFIX = "small sets of"  # of the names of merged sets, which are stored in generations
+_MIN_TASK_LABELS = 30  # a set with fewer labels is merged with others
 
 
 def merge_small_tasks(sources: Sequence[LabelSet]) -> list[LabelSet]:
-    """Sets with enough labels; those with fewer as one for each task and data set."""
-    return [merge_group(sources, part) for part in group_indices(sources)]
+    """Return the sets with enough labels, then one merged set for each task and data set of the smaller ones."""
+    return [merge_group(sources, group) for group in group_indices(sources)]
 
 
 def group_indices(sources: Sequence[LabelSet]) -> list[list[int]]:
-    """Numbers of the sets that are learnt as one; sets of fewer than `MIN_SUPPORT` labels are in none."""
+    """Return the indices of the sets that form each source task. Sets with fewer than `MIN_SUPPORT` labels are omitted.
+
+    Only sets that share a graph pool are merged.
+    """
     small: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for number, known in enumerate(sources):
-        if MIN_SUPPORT <= len(known) < _FEWEST:
-            small[known.task, known.data, id(known.pool)].append(number)
-    return [[number] for number, one in enumerate(sources) if len(one) >= _FEWEST] + list(small.values())
+    for index, source in enumerate(sources):
+        if MIN_SUPPORT <= len(source) < _MIN_TASK_LABELS:
+            small[source.task, source.data, id(source.pool)].append(index)
+    large = [[index] for index, source in enumerate(sources) if len(source) >= _MIN_TASK_LABELS]
+    return large + list(small.values())
 
 
-def merge_group(sources: Sequence[LabelSet], part: Sequence[int]) -> LabelSet:
-    """The sets of these numbers as one."""
-    sets = [sources[number] for number in part]
-    return sets[0] if len(sets[0]) >= _FEWEST else _together(sets)
+def merge_group(sources: Sequence[LabelSet], group: Sequence[int]) -> LabelSet:
+    """Return the sets with the indices of `group` as one set."""
+    sets = [sources[index] for index in group]
+    return sets[0] if len(sets[0]) >= _MIN_TASK_LABELS else _merge(sets)
 
 
-def _together(sets: Sequence[LabelSet]) -> LabelSet:
-    """One set, its labels such as if all sets had the same mean: recipes and families differ in that first of all."""
+def _merge(sets: Sequence[LabelSet]) -> LabelSet:
+    """Concatenate sets. Labels are shifted to a common mean, in which recipes and families differ most."""
     first, values = sets[0], np.concatenate([one.values for one in sets])
-    parts = (one.values - one.values.mean() + values.mean() for one in sets)
+    shifted = (one.values - one.values.mean() + values.mean() for one in sets)
     proxies = [np.full((len(one), len(PROXIES)), np.nan) if one.proxies is None else one.proxies for one in sets]
     return replace(
         first,
-        name=first.name if len(sets) == 1 else f"{SMALL} {first.task}/{first.data}",
+        name=first.name if len(sets) == 1 else f"{MERGED_PREFIX} {first.task}/{first.data}",
         space=first.space if len(sets) == 1 else "",
         architectures=np.concatenate([one.architectures for one in sets]),
-        values=np.concatenate(list(parts)),
+        values=np.concatenate(list(shifted)),
         graphs=np.concatenate([one.graphs for one in sets]),
         proxies=np.concatenate(proxies),
         recipes=tuple(sorted({recipe for one in sets for recipe in one.recipes})),

@@ -1,8 +1,8 @@
-"""One known label set: standard scores of its labels as a function of graph statistics and proxies."""
+"""One source task: a Gaussian process from graph statistics and proxies to the standard scores of its labels."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,93 +12,135 @@ from predictor.label_set import Floats, LabelSet
 from predictor.models.gaussian_process import Process, statistics_hyperparameters, statistics_kernel, statistics_process
 from predictor.models.scaling import PowerTransform, Standardiser
 
-_MOST = 400  # labels that the process learns from: its time grows with their cube
-_GROWN = 1.5  # times as many labels as its hyper-parameters were found from, then they are found anew
-_TOLD = ("name", "task", "data", "labels", "tuned")
-_FAR = 3.0  # spreads outside, beyond which it makes no difference
+_MAX_TRAIN_LABELS = 400  # of the process, whose time grows with their cube
+_MAX_GROWTH = 1.5  # hyper-parameters are fitted again once there are this many times as many labels
+_MAX_SCALED_DISTANCE = 3.0  # of one statistic outside its range; beyond, more makes no difference
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class SourceTask:
-    """A Gaussian process on some of a set's labels, and where in the space of graphs they lie."""
+    """A process fitted to some of a label set's labels, and the range of the set's graph statistics.
 
-    _process: Process
+    labels: their number in the set. recipes: see `LabelSet`. transform: from labels to standard scores.
+    low, high: (statistics,) the range. scale: of the process's inputs. fitted_labels: number of labels that the
+    hyper-parameters were fitted to.
+    """
 
-    def __init__(self, known: LabelSet, seed: int, before: SourceTask | None = None) -> None:
-        """known: at least one label. before: from fewer labels of the set; its hyper-parameters save finding them."""
-        self.name, self.task, self.data, self.labels = known.name, known.task, known.data, len(known)
-        self.recipes = known.recipes
-        self.warp = PowerTransform.of(known.values)
-        self._low, self._high = known.statistics.min(axis=0), known.statistics.max(axis=0)
-        some = np.random.default_rng(seed).permutation(len(known))[:_MOST]
-        table = known.table[some]
-        self._scale = Standardiser.of(table)
-        inputs, wanted, self.tuned = self._scale(table), self.scores(known)[some], len(some)
-        if before is not None and before._serves(inputs):
-            state = {"table": inputs, "values": wanted, "theta": before._process.state()["theta"]}
-            self._process, self.tuned = Process.restore(statistics_kernel(inputs), state), before.tuned
+    name: str
+    task: str
+    data: str
+    labels: int
+    recipes: tuple[str, ...]
+    transform: PowerTransform
+    low: Floats
+    high: Floats
+    scale: Standardiser
+    process: Process
+    fitted_labels: int
+
+    @classmethod
+    def fit(cls, source: LabelSet, seed: int, previous: SourceTask | None = None) -> SourceTask:
+        """Fit to a set with at least one label.
+
+        previous: fitted to fewer labels of the set. Its hyper-parameters are reused unless there are many more labels.
+        """
+        transform = PowerTransform.of(source.values)
+        rows = np.random.default_rng(seed).permutation(len(source))[:_MAX_TRAIN_LABELS]
+        table = source.table[rows]
+        scale = Standardiser.of(table)
+        inputs, scores, fitted_labels = scale(table), transform(source.values)[rows], len(rows)
+        if previous is not None and previous._hyperparameters_fit(inputs):
+            state = {"table": inputs, "values": scores, "theta": previous.process.state()["theta"]}
+            process, fitted_labels = Process.restore(statistics_kernel(inputs), state), previous.fitted_labels
         else:
-            self._process = statistics_process(inputs, wanted, seed)
+            process = statistics_process(inputs, scores, seed)
+        return cls(
+            name=source.name,
+            task=source.task,
+            data=source.data,
+            labels=len(source),
+            recipes=source.recipes,
+            transform=transform,
+            low=source.statistics.min(axis=0),
+            high=source.statistics.max(axis=0),
+            scale=scale,
+            process=process,
+            fitted_labels=fitted_labels,
+        )
 
-    def _serves(self, inputs: Floats) -> bool:
-        """Whether its hyper-parameters are good enough for more labels of the set."""
-        theta: Floats = self._process.state()["theta"]
-        return len(inputs) < _GROWN * self.tuned and len(theta) == statistics_hyperparameters(inputs)
+    def _hyperparameters_fit(self, inputs: Floats) -> bool:
+        """Return whether its hyper-parameters can be reused for these inputs of the same set."""
+        theta: Floats = self.process.state()["theta"]
+        return len(inputs) < _MAX_GROWTH * self.fitted_labels and len(theta) == statistics_hyperparameters(inputs)
 
-    def alike(self, other: LabelSet) -> bool:
-        """Whether labels of the other set are of the same task and data."""
+    def same_task_and_data(self, other: LabelSet) -> bool:
+        """Return whether the other set has labels of the same task and data set."""
         return (self.task, self.data) == (other.task, other.data)
 
-    def in_unit_of(self, other: LabelSet) -> bool:
-        """Whether they are on the same scale: of the same recipe too, as far as recipes are told.
+    def same_unit(self, other: LabelSet) -> bool:
+        """Return whether labels of the other set are on the same scale: also of the same recipe, if both name theirs.
 
-        The offset of another recipe cannot be known without labels of it.
+        Recipes differ by an offset, which is unknown without labels of the other recipe.
         """
-        told = bool(self.recipes and other.recipes)
-        return self.alike(other) and not (told and set(self.recipes).isdisjoint(other.recipes))
+        both_known = bool(self.recipes and other.recipes)
+        return self.same_task_and_data(other) and not (both_known and set(self.recipes).isdisjoint(other.recipes))
 
-    def scores(self, known: LabelSet) -> Floats:
-        """(n,) labels of this set in its standard scores."""
-        return self.warp(known.values)
+    def scores(self, source: LabelSet) -> Floats:
+        """Return (n,) labels of this task as its standard scores."""
+        return self.transform(source.values)
 
-    def __call__(self, table: Floats) -> tuple[Floats, Floats]:
-        """(n,) standard scores, and how unsure they are where networks are like those it learnt from.
+    def predict(self, table: Floats) -> tuple[Floats, Floats]:
+        """Return (n,) posterior means and standard deviations of standard scores. table: see `LabelSet.table`.
 
-        table: `LabelSet.table` of the networks.
+        The deviations hold for networks within the range of the source task, see `ood_distance`.
         """
-        return self._process(self._scale(table))
+        return self.process(self.scale(table))
 
-    def ood_distance(self, statistics: Floats, spread: Floats) -> Floats:
-        """(n,) how far networks lie outside of what was learnt from: root mean square over statistics, in `spread`s.
+    def ood_distance(self, statistics: Floats, unit: Floats) -> Floats:
+        """Return (n,) out-of-distribution distances: how far networks are outside the range of the source task.
 
-        A process alone does not tell: a statistic that never varied is nothing to it.
+        The root mean square over all statistics, each in its `unit`. The process's own deviation does not cover this:
+        it ignores a statistic that never varied.
         """
-        outside = np.maximum(np.maximum(self._low - statistics, statistics - self._high), 0.0)
-        distance: Floats = np.sqrt((np.minimum(outside / spread, _FAR) ** 2).mean(axis=1))
+        outside = np.maximum(np.maximum(self.low - statistics, statistics - self.high), 0.0)
+        distance: Floats = np.sqrt((np.minimum(outside / unit, _MAX_SCALED_DISTANCE) ** 2).mean(axis=1))
         return distance
 
     def shift_into_range(self, statistics: Floats) -> Floats:
-        """(n, statistics) of networks moved together, each statistic by as much as all of them lie outside."""
-        above = np.maximum(statistics.min(axis=0) - self._high, 0.0)
-        strip_prefix = np.maximum(self._low - statistics.max(axis=0), 0.0)
-        moved: Floats = statistics - above + strip_prefix
-        return moved
+        """Return (n, statistics) shifted together, each by as much as all networks are outside its range."""
+        above = np.maximum(statistics.min(axis=0) - self.high, 0.0)
+        below = np.maximum(self.low - statistics.max(axis=0), 0.0)
+        shifted: Floats = statistics - above + below
+        return shifted
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Arrays by name, and what JSON holds; `restore` reads both."""
-        arrays = {"low": self._low, "high": self._high, "centre": self._scale.mean, "factor": self._scale.factor}
-        told = {name: getattr(self, name) for name in _TOLD}
-        told |= {"recipes": list(self.recipes), "warp": asdict(self.warp)}
-        return arrays | self._process.state(), told
+        """Return arrays by name, and what JSON can hold, for `restore`."""
+        arrays = {"low": self.low, "high": self.high, "centre": self.scale.mean, "factor": self.scale.factor}
+        settings = {
+            "name": self.name,
+            "task": self.task,
+            "data": self.data,
+            "labels": self.labels,
+            "tuned": self.fitted_labels,
+            "recipes": list(self.recipes),
+            "warp": asdict(self.transform),
+        }
+        return arrays | self.process.state(), settings
 
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]], told: dict[str, Any]) -> SourceTask:
+    def restore(cls, arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> SourceTask:
         """Inverse of `state`."""
-        known = cls.__new__(cls)
-        for name in _TOLD:
-            setattr(known, name, told[name])
-        known.recipes = tuple(told.get("recipes", ()))  # generations of old do not tell
-        known.warp = PowerTransform(told["warp"]["power"], tuple(told["warp"]["before"]), tuple(told["warp"]["after"]))
-        known._low, known._high = arrays["low"], arrays["high"]
-        known._scale = Standardiser(arrays["centre"], arrays["factor"])
-        known._process = Process.restore(statistics_kernel(arrays["table"]), arrays)
-        return known
+        warp = settings["warp"]
+        return cls(
+            name=settings["name"],
+            task=settings["task"],
+            data=settings["data"],
+            labels=settings["labels"],
+            recipes=tuple(settings.get("recipes", ())),  # missing in generations written by early versions
+            transform=PowerTransform(warp["power"], tuple(warp["before"]), tuple(warp["after"])),
+            low=arrays["low"],
+            high=arrays["high"],
+            scale=Standardiser(arrays["centre"], arrays["factor"]),
+            process=Process.restore(statistics_kernel(arrays["table"]), arrays),
+            fitted_labels=settings["tuned"],
+        )

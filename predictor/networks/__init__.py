@@ -1,1 +1,1 @@
-"""Networks that read graphs, and how they learn."""
+"""Graph neural networks and their training."""

@@ -1,4 +1,4 @@
-"""Graphs as tensors, many at once."""
+"""Batches of graphs as tensors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from torch import Tensor
 
 from predictor.features.nodes import Integers, PackedGraphs
 
-# Said once of every process that multiplies by a sparse matrix; what is used of it has worked since torch 1.13.
+# Torch warns once per process that multiplies by a sparse matrix; the part used here has worked since torch 1.13.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 
 def best_device() -> torch.device:
-    """Where networks learn and predict: the GPU that this process was given, if any."""
+    """Return the device of training and prediction: the GPU of this process if it has one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphBatch:
-    """ops: (n,) places in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e), by target. owner: (n,) of which graph."""
+    """`count` graphs with n nodes and e edges in total.
+
+    ops: (n,) indices in OPS. nodes: (n, len(NODE_FEATURES)). edges: (2, e) source and target, sorted by target.
+    owner: (n,) index of each node's graph.
+    """
 
     ops: Tensor
     nodes: Tensor
@@ -30,30 +34,30 @@ class GraphBatch:
     count: int
 
     @classmethod
-    def of(cls, graphs: PackedGraphs, which: Integers, device: torch.device | str = "cpu") -> GraphBatch:
-        """The graphs numbered `which`, (count,), in that order."""
-        arrays, owner = graphs.batch(which)
-        parts = (arrays.ops, arrays.nodes, arrays.edges, owner)
+    def of(cls, graphs: PackedGraphs, indices: Integers, device: torch.device | str = "cpu") -> GraphBatch:
+        """Return the graphs with these indices, (count,), in this order."""
+        encoded, owner = graphs.batch(indices)
+        parts = (encoded.ops, encoded.nodes, encoded.edges, owner)
         ops, nodes, edges, owners = (torch.from_numpy(part).to(device, non_blocking=True) for part in parts)
-        return cls(ops, nodes, edges, owners, len(which))
+        return cls(ops, nodes, edges, owners, len(indices))
 
-    def above(self) -> Tensor:
-        """(n, n) sparse: times states of nodes, the sum over what each node reads. Thrice as fast as by edges."""
+    def predecessors(self) -> Tensor:
+        """Return the sparse (n, n) matrix that sums states over each node's inputs: three times as fast as by edges."""
         return self._sparse(self.edges[1], self.edges[0])
 
-    def below(self) -> Tensor:
-        """(n, n) sparse: times states of nodes, the sum over what reads each node."""
+    def successors(self) -> Tensor:
+        """Return the sparse (n, n) matrix that sums states over the nodes that read each node."""
         order = torch.argsort(self.edges[0], stable=True)
         return self._sparse(self.edges[0][order], self.edges[1][order])
 
-    def mean(self, values: Tensor) -> Tensor:
-        """(n, c) of nodes to (count, c) of graphs."""
+    def mean_pool(self, values: Tensor) -> Tensor:
+        """Return (count, c) means over each graph's nodes of (n, c) values."""
         sizes = torch.bincount(self.owner, minlength=self.count).clamp(min=1)
         total = values.new_zeros(self.count, values.shape[1]).index_add_(0, self.owner, values)
         return total / sizes[:, None]
 
-    def largest(self, values: Tensor) -> Tensor:
-        """(n, c) of nodes to (count, c): the maximum over each graph's nodes."""
+    def max_pool(self, values: Tensor) -> Tensor:
+        """Return (count, c) maxima over each graph's nodes of (n, c) values."""
         start = values.new_full((self.count, values.shape[1]), -torch.inf)
         return start.index_reduce_(0, self.owner, values, "amax")
 

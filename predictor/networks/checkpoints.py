@@ -1,4 +1,4 @@
-"""A journal in a folder that all workers reach: what a training that was killed goes on from."""
+"""Training checkpoints in a folder that all workers can reach, from which a killed training resumes."""
 
 from __future__ import annotations
 
@@ -9,50 +9,52 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-from safetensors.torch import load, save
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from predictor.atomic_write import replace_file
 from predictor.networks.fitting import TrainingProgress
 
-_NOW = "progress.json"
+_PROGRESS = "progress.json"
 
 
 class FolderCheckpointer:
-    """A file a stage, replaced after every epoch by the worker of rank 0; its header holds the progress."""
+    """Two files per stage, progress and state, which the worker of rank 0 replaces after every epoch."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def restore(self, stage: str) -> tuple[TrainingProgress, dict[str, Tensor]] | None:
-        """See `Checkpointer.restore`."""
+    def load(self, stage: str) -> tuple[TrainingProgress, dict[str, Tensor]] | None:
+        """See `Checkpointer.load`."""
         try:
-            told = json.loads((self._folder / f"{_safe(stage)}.json").read_text())
-            weights = (self._folder / told.pop("weights")).read_bytes()
+            progress = json.loads((self._folder / f"{_file_name(stage)}.json").read_text())
+            weights = (self._folder / progress.pop("weights")).read_bytes()
         except FileNotFoundError:
             return None
-        return TrainingProgress(**told), load(weights)
+        return TrainingProgress(**progress), load_tensors(weights)
 
-    def note(self, stage: str, progress: TrainingProgress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
-        """See `Checkpointer.note`. The state goes first, so that a progress always has its own."""
+    def save(self, stage: str, progress: TrainingProgress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
+        """See `Checkpointer.save`. The state is written first, so that every progress file has its state."""
         if dist.is_initialized() and dist.get_rank():
             return
-        weights = f"{_safe(stage)}.{progress.epoch % 2}.safetensors"
-        replace_file(self._folder / weights, save(state()))
-        told = asdict(progress) | {"weights": weights}
-        replace_file(self._folder / f"{_safe(stage)}.json", json.dumps(told).encode())
-        replace_file(self._folder / _NOW, json.dumps({"stage": stage, "epochs": epochs, **asdict(progress)}).encode())
+        weights = f"{_file_name(stage)}.{progress.epoch % 2}.safetensors"
+        replace_file(self._folder / weights, save_tensors(state()))
+        document = asdict(progress) | {"weights": weights}
+        replace_file(self._folder / f"{_file_name(stage)}.json", json.dumps(document))
+        newest = {"stage": stage, "epochs": epochs, **asdict(progress)}
+        replace_file(self._folder / _PROGRESS, json.dumps(newest))
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
-    """stage, epoch, epochs, loss of what was last noted in a folder; None before that."""
+    """Return stage, epoch, epochs and loss of the newest checkpoint in a folder; None if there is none."""
     try:
-        told: dict[str, Any] = json.loads((folder / _NOW).read_text())
+        progress: dict[str, Any] = json.loads((folder / _PROGRESS).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return told
+    return progress
 
 
-def _safe(stage: str) -> str:
+def _file_name(stage: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in stage)

@@ -1,4 +1,4 @@
-"""Our network for graphs: messages both ways along edges, and one vector a graph from which every label set is told."""
+"""The graph network of the model `default`: messages along edges in both directions, and one vector per graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from predictor.networks.batch import GraphBatch
 
 
 class GraphEncoder(nn.Module):
-    """Graphs to vectors of `width` numbers."""
+    """Encodes graphs as vectors of `width` numbers."""
 
     def __init__(self, width: int = 32, layers: int = 5) -> None:
         super().__init__()
@@ -22,17 +22,17 @@ class GraphEncoder(nn.Module):
         self.out = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.LayerNorm(width))
 
     def forward(self, batch: GraphBatch) -> Tensor:
-        """(count, width)."""
+        """Return (count, width)."""
         state = self.embedding(batch.ops) + self.features(batch.nodes)
-        above, below = _averaging(batch.above()), _averaging(batch.below())
+        predecessors, successors = _sums_to_means(batch.predecessors()), _sums_to_means(batch.successors())
         for layer in self.layers:
-            state = layer(state, above, below)
-        vectors: Tensor = self.out(torch.cat([batch.mean(state), batch.largest(state)], 1))
+            state = layer(state, predecessors, successors)
+        vectors: Tensor = self.out(torch.cat([batch.mean_pool(state), batch.max_pool(state)], 1))
         return vectors
 
 
 class _Layer(nn.Module):
-    """Adds to each node's state what it, the nodes it reads and those that read it say together."""
+    """A residual message-passing layer. `above` and `below` transform messages from predecessors and successors."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -42,15 +42,15 @@ class _Layer(nn.Module):
         self.below = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width)
 
-    def forward(self, state: Tensor, above: Tensor, below: Tensor) -> Tensor:
-        told = self.norm(state)
-        message = self.own(told) + self.above(above @ told) + self.below(below @ told)
-        changed: Tensor = state + self.out(torch.relu(message))
-        return changed
+    def forward(self, state: Tensor, predecessors: Tensor, successors: Tensor) -> Tensor:
+        normed = self.norm(state)
+        message = self.own(normed) + self.above(predecessors @ normed) + self.below(successors @ normed)
+        updated: Tensor = state + self.out(torch.relu(message))
+        return updated
 
 
-def _averaging(adjacency: Tensor) -> Tensor:
-    """Sums over neighbours to means."""
+def _sums_to_means(adjacency: Tensor) -> Tensor:
+    """Return the matrix that averages over neighbours instead of adding them up."""
     start = adjacency.crow_indices()
     sizes = torch.diff(start)
     values = torch.repeat_interleave(1.0 / sizes.clamp(min=1), sizes)

@@ -1,4 +1,4 @@
-"""A predictor is kept, loaded and adapted without changing what it says; whatever was damaged is told in one line."""
+"""A predictor is saved, loaded and adapted without changing its predictions; damage is reported in one line."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from predictor import Predictor
 from predictor.generation import GenerationError
 from predictor.metadata import GenerationMetadata, LearnedSet
 from predictor.models import ModelError, get_model
-from predictor.models.aiop import Published
+from predictor.models.aiop import AIOPBase
 from predictor.models.transfer import TransferModel
 from predictor.networks.fitting import TrainingSettings
 from tests.support.synthetic_sets import label_set, random_graph
@@ -25,9 +25,9 @@ VALUES = label_set("a/seg/x", 40, WEIGHTS, first=500).values
 @pytest.fixture(scope="module", params=["default", "aiop"])
 def predictor(request: pytest.FixtureRequest) -> Predictor:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Published, "pretraining", TrainingSettings(15, 32, 5e-3))
-        patch.setattr(Published, "infusion", TrainingSettings(15, 32, 5e-3))
-        patch.setattr(TransferModel, "settings", TrainingSettings(4, 32, 4e-3))
+        patch.setattr(AIOPBase, "pretraining", TrainingSettings(15, 32, 5e-3))
+        patch.setattr(AIOPBase, "adapter_training", TrainingSettings(15, 32, 5e-3))
+        patch.setattr(TransferModel, "fit_settings", TrainingSettings(4, 32, 4e-3))
         model = get_model(request.param)(0)
         model.fit(SETS)
     sets = tuple(LearnedSet(name=one.name, task=one.task, data=one.data, labels=len(one)) for one in SETS)
@@ -44,68 +44,72 @@ def test_a_known_task_is_predicted_in_its_metric(predictor: Predictor) -> None:
     assert predictor.known == [("seg", "x"), ("cls", "x")]
 
 
-def test_what_is_loaded_says_the_same(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_loaded_predictor_predicts_the_same(predictor: Predictor, tmp_path: Path) -> None:
     adapted = predictor.adapt(GRAPHS[:20], VALUES[:20], "depth")
-    adapted.save(tmp_path / "kept")
-    loaded = Predictor.load(tmp_path / "kept")
+    adapted.save(tmp_path / "saved")
+    loaded = Predictor.load(tmp_path / "saved")
     for task in ("seg", "cls", "depth"):
-        was, now = adapted.predict(GRAPHS, task), loaded.predict(GRAPHS, task)
-        assert np.allclose(was.mean, now.mean, atol=1e-6), task
-        assert np.allclose(was.deviation, now.deviation, atol=1e-6), task
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["generation.json", "kept", "weights.safetensors"]
+        before, after = adapted.predict(GRAPHS, task), loaded.predict(GRAPHS, task)
+        assert np.allclose(before.mean, after.mean, atol=1e-6), task
+        assert np.allclose(before.deviation, after.deviation, atol=1e-6), task
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["generation.json", "saved", "weights.safetensors"]
     with pytest.raises(GenerationError, match="exists: choose another name"):
-        loaded.save(tmp_path / "kept")
+        loaded.save(tmp_path / "saved")
 
 
-def test_adapting_leaves_the_first_predictor_as_it_was(predictor: Predictor) -> None:
+def test_adapting_does_not_change_the_first_predictor(predictor: Predictor) -> None:
     before = predictor.predict(GRAPHS, "seg").mean
     adapted = predictor.adapt(GRAPHS[:20], 10 * VALUES[:20] + 3, "depth")
     assert np.array_equal(predictor.predict(GRAPHS, "seg").mean, before)
     found = adapted.predict(GRAPHS[20:], "depth")
     assert abs(found.mean.mean() - (10 * VALUES[20:] + 3).mean()) < 1  # in the new unit
     assert np.array_equal(adapted.predict(GRAPHS, "seg").mean, before)
-    with pytest.raises(ModelError, match="task depth: no labels known, only of seg on x, cls on x: adapt it"):
+    with pytest.raises(ModelError, match="task depth: there are no labels, only of seg on x, cls on x: adapt it"):
         predictor.predict(GRAPHS, "depth")
-    with pytest.raises(ModelError, match="task seg on y: no labels known"):
+    with pytest.raises(ModelError, match="task seg on y: there are no labels"):
         predictor.predict(GRAPHS, "seg", "y")
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
-    [([0.1] * 3, "40 graphs and values of shape"), ([float("nan")] * 40, "at least 3 labels, all of them finite")],
+    ("values", "message"),
+    [
+        ([0.1] * 3, "40 graphs and values of shape"),
+        ([float("nan")] * 40, "at least 3 labels, all of which must be finite"),
+    ],
 )
-def test_labels_that_cannot_be_used(predictor: Predictor, values: list[float], says: str) -> None:
-    with pytest.raises(ModelError, match=says):
+def test_unusable_labels_are_refused(predictor: Predictor, values: list[float], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         predictor.adapt(GRAPHS, values, "depth")
 
 
-def test_damage_is_told_in_one_line(predictor: Predictor, tmp_path: Path) -> None:
-    predictor.save(tmp_path / "kept")
-    weights, about = tmp_path / "kept" / "weights.safetensors", tmp_path / "kept" / "generation.json"
-    whole, told = weights.read_bytes(), json.loads(about.read_text())
-    for content, text, says in [
-        (whole[:-1] + bytes([whole[-1] ^ 1]), told, "weights.safetensors: checksum mismatch"),
-        (whole, told | {"format": 7}, "has format 7, this version reads 1: train it again"),
-        (whole, told | {"reads": "?"}, "trained on graphs of another version"),
-        (whole, [], "has format None"),
+def test_damage_is_reported_in_one_line(predictor: Predictor, tmp_path: Path) -> None:
+    predictor.save(tmp_path / "saved")
+    weights, description = tmp_path / "saved" / "weights.safetensors", tmp_path / "saved" / "generation.json"
+    content, document = weights.read_bytes(), json.loads(description.read_text())
+    for damaged, text, message in [
+        (content[:-1] + bytes([content[-1] ^ 1]), document, "weights.safetensors: checksum mismatch"),
+        (content, document | {"format": 7}, "has format 7, this version reads 1: train it again"),
+        (content, document | {"reads": "?"}, "trained on graphs of another version"),
+        (content, [], "has format None"),
+        (content, {k: v for k, v in document.items() if k != "model"}, "generation.json: .*model.*: train it again"),
     ]:
-        weights.write_bytes(content)
-        about.write_text(json.dumps(text))
-        with pytest.raises(GenerationError, match=says):
-            Predictor.load(tmp_path / "kept")
-    about.write_text("{")
+        weights.write_bytes(damaged)
+        description.write_text(json.dumps(text))
+        with pytest.raises(GenerationError, match=message):
+            Predictor.load(tmp_path / "saved")
+    description.write_text("{")
     with pytest.raises(GenerationError, match=r"generation\.json cannot be read"):
-        Predictor.load(tmp_path / "kept")
+        Predictor.load(tmp_path / "saved")
     with pytest.raises(GenerationError, match="does not exist: make one with `orchestrator train`"):
         Predictor.load(tmp_path / "nothing")
 
 
-def test_a_model_that_learns_nothing_cannot_be_kept(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="model flops cannot be kept"):
-        Predictor(get_model("flops")(0), GenerationMetadata(model="flops")).save(tmp_path / "kept")
+def test_a_model_without_state_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="model flops cannot be saved"):
+        Predictor(get_model("flops")(0), GenerationMetadata(model="flops")).save(tmp_path / "saved")
 
 
-def test_the_guides_examples_run(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_guide_run(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (Path(__file__).parents[2] / "docs" / "howto" / "predict.md").read_text()
     examples = [part.split("```")[0] for part in text.split("```python")[1:]]
     assert len(examples) == 2

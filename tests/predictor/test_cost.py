@@ -14,7 +14,7 @@ def test_cost_of_a_convolution_and_a_linear_layer() -> None:
     assert cost.params == 3 * 8 * 9 + 8 * 10 + 10
 
 
-def test_the_module_itself_is_left_alone() -> None:
+def test_the_module_does_not_change() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
     measure_cost(module, (3, 8, 8))
     assert module.training

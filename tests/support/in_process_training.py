@@ -25,8 +25,8 @@ from predictor.networks.fitting import NoCheckpointer, TrainingSettings
 
 def be_quick() -> None:
     """A few epochs are enough for tests."""
-    TransferModel.settings = TrainingSettings(2, 32, 4e-3, decays=True)
-    TransferModel.settings_more = TrainingSettings(2, 32, 1e-3, decays=True, most=64, from_known=True)
+    TransferModel.fit_settings = TrainingSettings(2, 32, 4e-3, cosine_decay=True)
+    TransferModel.update_settings = TrainingSettings(2, 32, 1e-3, cosine_decay=True, epoch_graphs=64, warm_start=True)
 
 
 def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:

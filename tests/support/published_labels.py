@@ -17,7 +17,7 @@ from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.label_set import LabelSet
-from predictor.networks.examples import TESTED, folds
+from predictor.networks.examples import TEST_FOLD, folds
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Published:
         """Of all labels, those that no refresh may learn from. place: where to put them together."""
         self.feed(place, self.rows)
         sets, _ = read_label_sets(DeltaLabelStore(place / "labels"))
-        return [one.take(folds(one.architectures) == TESTED) for one in sets]
+        return [one.take(folds(one.architectures) == TEST_FOLD) for one in sets]
 
 
 def score(predictor: Predictor, tested: list[LabelSet]) -> tuple[float, dict[str, float]]:

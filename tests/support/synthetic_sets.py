@@ -10,11 +10,11 @@ from predictor.graph import Graph, Node
 from predictor.label_set import LabelSet
 from predictor.models.scaling import Standardiser
 
-_TOLD = [STATISTICS.index(name) for name in ("log_flops", "log_params", "depth", "widest", "level2_weighted")]
+_COLUMNS = [STATISTICS.index(name) for name in ("log_flops", "log_params", "depth", "widest", "level2_weighted")]
 
 
 def random_graph(seed: int) -> Graph:
-    """Three stages of convolutions, some of them depthwise and some with a way around them, on 64 x 64 pixels."""
+    """Return three stages of convolutions on 64 x 64 pixels; some are depthwise, some have a skip connection."""
     draw = np.random.default_rng(seed)
     nodes = [Node("input", (), 3, 3, 4096, 4096)]
     channels, positions = 3, 4096
@@ -46,10 +46,10 @@ def _pool(first: int, count: int) -> GraphPool:
 def label_set(
     name: str, count: int, weights: list[float], seed: int = 0, noise: float = 0.05, first: int = 0
 ) -> LabelSet:
-    """`count` networks, numbered from `first`. A label is 0.5 + a tenth of the weighted sum of five statistics."""
+    """Return labels of `count` networks from number `first`: 0.5 + a tenth of the weighted sum of five statistics."""
     space, task, data = name.split("/")
     ids = np.array([f"{space}-{first + number}" for number in range(count)])
     pool = _pool(first, count)
-    told = Standardiser.of(_pool(0, 200).statistics[:, _TOLD])(pool.statistics[:, _TOLD])
-    values = 0.5 + 0.1 * (told @ np.array(weights) + noise * np.random.default_rng(seed).normal(size=count))
+    statistics = Standardiser.of(_pool(0, 200).statistics[:, _COLUMNS])(pool.statistics[:, _COLUMNS])
+    values = 0.5 + 0.1 * (statistics @ np.array(weights) + noise * np.random.default_rng(seed).normal(size=count))
     return LabelSet(name, space, task, data, ids, values, np.arange(count), pool)

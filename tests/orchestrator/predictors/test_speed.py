@@ -113,14 +113,16 @@ def batches(asked: int, together: int = 32) -> list[slice]:
 
 
 def test_graphs_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("predictor.networks.multi_head.learn_jointly", untrained)
+    monkeypatch.setattr("predictor.models.source_ensemble.fit_jointly", untrained)
     monkeypatch.setattr("predictor.models.gaussian_process.GaussianProcessRegressor", unfitted)
     made = graphs()
     pool = GraphPool.of(made)
     model = TransferModel(0)
     model.fit([labels(pool, task, LABELS) for task in TASKS])
     asked = labels(pool, "depth", ASKED)
-    told = {"network on graphs": rates(lambda: model._network.scores(asked, len(TASKS)), ASKED)}
+    network = model.sources.network
+    assert network is not None
+    told = {"network on graphs": rates(lambda: network.scores(asked, len(TASKS)), ASKED)}
     for support in (0, 20, 100):
         model.adapt(asked.take(np.arange(support)) if support else labels(pool, "seg", 0))
         told[f"default, {support} labels"] = rates(lambda: model.predict(asked), ASKED)

@@ -30,7 +30,7 @@ def test_scores_by_hand() -> None:
     assert found.kendall == pytest.approx(1 - 2 / 15)
     assert found.regret == 0
     assert found.coverage == pytest.approx(4 / 6)  # two lie 0.1 away, the interval reaches to 0.082
-    worst_first = scores(Prediction.score(-values), values)
+    worst_first = scores(Prediction.ranking(-values), values)
     assert worst_first.regret == pytest.approx(10)
     assert math.isnan(worst_first.mae)
     assert math.isnan(worst_first.coverage)

@@ -18,6 +18,8 @@ from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.predictors.refresh.run import Trained
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
+from predictor.models.transfer import TransferModel
+from predictor.networks.multi_head import FIT_SETTINGS, UPDATE_SETTINGS
 from tests.support.in_process_training import work
 from tests.support.labelled_networks import labelled, network
 
@@ -27,8 +29,8 @@ ASKED = [network(number) for number in range(300, 305)]
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.timeout(900)
 def test_kills_of_a_refresh(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("predictor.models.transfer.TransferModel.settings", None)
-    monkeypatch.setattr("predictor.models.transfer.TransferModel.settings_more", None)
+    monkeypatch.setattr(TransferModel, "fit_settings", FIT_SETTINGS)
+    monkeypatch.setattr(TransferModel, "update_settings", UPDATE_SETTINGS)
     store, out = DeltaLabelStore(tmp_path / "labels"), tmp_path / "predictors"
     store.commit([labelled(number) for number in range(40)])
     assert isinstance(work(str(tmp_path)), Trained)

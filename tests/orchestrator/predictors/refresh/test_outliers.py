@@ -53,5 +53,5 @@ def test_what_was_suspect_is_judged_by_the_others() -> None:
 
 
 def test_a_champion_that_only_ranks_judges_nothing() -> None:
-    only_ranks = Prediction.score(MEAN)
+    only_ranks = Prediction.ranking(MEAN)
     assert not judge(only_ranks, VALUES * 100, NEW).suspect.any()
