@@ -35,10 +35,10 @@ GRAPHS = [network(number) for number in range(300, 330)]
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
-    before = TransferModel.settings, TransferModel.settings_more
+    before = TransferModel.fit_settings, TransferModel.update_settings
     in_process.be_quick()
     yield
-    TransferModel.settings, TransferModel.settings_more = before
+    TransferModel.fit_settings, TransferModel.update_settings = before
 
 
 @pytest.fixture(scope="module")
