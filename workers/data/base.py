@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.entry_points import DATA, load_entry_points, require_free_name
 from workers.errors import DataError, UnknownNameError
 
 VOID = 255  # class id of pixels that are ignored in training and evaluation
@@ -116,9 +117,10 @@ _FORMATS: dict[str, Opener] = {}
 
 
 def register_format(name: str) -> Callable[[Opener], Opener]:
-    """Decorator: register a function (location, task) -> DataSet that opens `name:location`."""
+    """Decorator: register a function (location, task) -> DataSet that opens `name:location`. Raises NameTakenError."""
 
     def remember(opener: Opener) -> Opener:
+        require_free_name("data format", name, opener, _FORMATS)
         _FORMATS[name] = opener
         return opener
 
@@ -130,6 +132,7 @@ def open_data(spec: str, task: str) -> DataSet:
 
     Raises UnknownNameError for an unknown format and DataError for a wrong location.
     """
+    load_entry_points(DATA)
     name, _, where = spec.partition(":")
     if name not in _FORMATS:
         raise UnknownNameError("data format", name, _FORMATS)

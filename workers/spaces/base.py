@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from predictor.cost import Cost, measure_cost
+from predictor.entry_points import SPACES, load_entry_points, require_free_name
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
 from workers.messages.architecture import Architecture
 
@@ -148,18 +149,21 @@ _REGISTRY: dict[str, Space] = {}
 
 
 def register(space: type[Space]) -> type[Space]:
-    """Class decorator: make the space available under its `name`."""
+    """Class decorator: register the space under its `name`. Raises NameTakenError."""
+    require_free_name("space", space.name, space, _REGISTRY)
     _REGISTRY[space.name] = space()
     return space
 
 
 def get_space(name: str) -> Space:
-    """The space of that name. Raises UnknownNameError, naming those there are."""
+    """Return the space of this name. Raises UnknownNameError, which lists all names."""
+    load_entry_points(SPACES)
     if name not in _REGISTRY:
         raise UnknownNameError("space", name, _REGISTRY)
     return _REGISTRY[name]
 
 
 def space_names() -> list[str]:
-    """Names of all registered spaces, sorted."""
+    """Return the names of all registered spaces, sorted."""
+    load_entry_points(SPACES)
     return sorted(_REGISTRY)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from predictor.entry_points import TASKS, load_entry_points, require_free_name
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import UnknownNameError
 from workers.metrics.base import Metric
@@ -126,13 +127,15 @@ _REGISTRY: dict[str, Task] = {}
 
 
 def register(task: type[Task]) -> type[Task]:
-    """Class decorator: register the task under its `name`."""
+    """Class decorator: register the task under its `name`. Raises NameTakenError."""
+    require_free_name("task", task.name, task, _REGISTRY)
     _REGISTRY[task.name] = task()
     return task
 
 
 def get_task(name: str) -> Task:
     """Return the task of this name. Raises UnknownNameError, which lists all names."""
+    load_entry_points(TASKS)
     if name not in _REGISTRY:
         raise UnknownNameError("task", name, _REGISTRY)
     return _REGISTRY[name]
@@ -140,4 +143,5 @@ def get_task(name: str) -> Task:
 
 def task_names() -> list[str]:
     """Return the names of all registered tasks, sorted."""
+    load_entry_points(TASKS)
     return sorted(_REGISTRY)
