@@ -23,11 +23,11 @@ def graph(
     """Trace a network without its weights and count its operations."""
     image = parse_input_size(size)
     # Torch takes seconds to load; --help and a wrong size do without.
-    from orchestrator.published.named_networks import open_model
+    from orchestrator.published.named_networks import open_network
     from predictor.graph import trace
     from predictor.graph.drawing import to_svg
 
-    traced = trace(open_model(model).build(), image)
+    traced = trace(open_network(model).build(), image)
     for path, text in ((svg, to_svg), (out, lambda g: g.to_json())):
         if path is not None:
             _write(path, text(traced))

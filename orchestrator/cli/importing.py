@@ -14,7 +14,7 @@ import typer
 from orchestrator.cli.options import Json, Store
 from orchestrator.cli.output import counting_display, emit, say
 from orchestrator.errors import ConfigError
-from orchestrator.published.results_file import Refused, read_results
+from orchestrator.published.results_file import RejectedLine, read_results
 from orchestrator.store.copy_labels import copy_labels
 from orchestrator.store.delta import DeltaLabelStore
 from workers.storage.spool import in_object_store
@@ -65,7 +65,7 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
 
     with counting_display("networks traced") as show:
         outcome = import_results(results, labels, partial(trace_chunks, jobs=jobs), show)
-    refused = sorted([*bad, *outcome.refused], key=lambda line: line.line)
+    refused = sorted([*bad, *outcome.rejected], key=lambda line: line.line)
     _report_refused(refused, file)
     emit(
         {
@@ -84,7 +84,7 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     raise typer.Exit(1 if refused else 0)
 
 
-def _report_refused(refused: list[Refused], file: Path) -> None:
+def _report_refused(refused: list[RejectedLine], file: Path) -> None:
     for line in refused[:_SHOWN]:
         say(f"{file}, line {line.line}: {line.model}: skipped: {line.reason}")
     if len(refused) > _SHOWN:

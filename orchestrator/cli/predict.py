@@ -11,7 +11,7 @@ from orchestrator.cli.options import NETWORK_NAMES, InputSize, Json, Predictors,
 from orchestrator.cli.output import emit_rows
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
-from orchestrator.predictors.generations import LATEST, generation_numbers, place_of
+from orchestrator.predictors.generations import LATEST, generation_folder, generation_numbers
 
 _COLUMNS = (Column("model"), Column("mean"), Column("deviation"), Column("flops", "FLOPs"), Column("params"))
 
@@ -42,12 +42,12 @@ def predict(
     from predictor.generation import read_metadata
 
     read_metadata(folder)
-    from orchestrator.published.named_networks import open_model
+    from orchestrator.published.named_networks import open_network
     from predictor import Predictor
     from predictor.graph import trace
 
     predictor = Predictor.load(folder)
-    graphs = [trace(open_model(model).build(), image) for model in models]
+    graphs = [trace(open_network(model).build(), image) for model in models]
     prediction = predictor.predict(graphs, task, data)
     rows = [
         {
@@ -68,4 +68,4 @@ def _generation_folder(predictors: Path, generation: int | None) -> Path:
     if generation not in (numbers := generation_numbers(predictors)):
         known = ", ".join(map(str, numbers)) or "none"
         raise ConfigError(f"--generation {generation}: {predictors} has no such generation: choose one of {known}")
-    return place_of(predictors, generation)
+    return generation_folder(predictors, generation)

@@ -1,1 +1,1 @@
-"""Networks by name, and published results of them as labels."""
+"""Networks by name, and labels from published results."""

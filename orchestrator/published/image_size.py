@@ -1,4 +1,4 @@
-"""Sizes of images as users and files write them."""
+"""Parse image sizes from options and files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ IMAGE_SIZE = "SIDE or HEIGHTxWIDTH"
 
 
 def image_size(text: str) -> tuple[int, int]:
-    """Height and width in pixels from 224 or 800x1333. Raises ValueError for anything else."""
+    """Return height and width in pixels from 224 or 800x1333. Raises ValueError for anything else."""
     parts = text.split("x")
     if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
         raise ValueError(f"{text} is not {IMAGE_SIZE}")

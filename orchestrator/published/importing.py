@@ -1,4 +1,4 @@
-"""Published results become labels: every network is built and traced, then its results are committed."""
+"""Add published results to a store: build and trace every network, then commit its results as labels."""
 
 from __future__ import annotations
 
@@ -10,109 +10,133 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from orchestrator.published.named_networks import NamedModel, open_model
-from orchestrator.published.results_file import Refused, Result
+from orchestrator.published.named_networks import NamedNetwork, open_network
+from orchestrator.published.results_file import RejectedLine, Result
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 from workers.messages.published_recipe import FIDELITY, PublishedRecipe
 
-_CHUNK = 32  # networks a task
-_TOGETHER = 500  # labels a commit
+_CHUNK_NETWORKS = 32  # networks that one task traces
+_COMMIT_LABELS = 500  # labels in one commit
 
-Named = tuple[str, tuple[int, int]]  # a model's name and its image's height and width
-Traced = tuple[Named, str, str]  # with its graph's JSON, or why there is none
-_Wanted = tuple[Result, LabelRequest]
-Map = Callable[[Sequence[list[Named]]], Iterator[list[Traced]]]
+
+@dataclass(frozen=True, slots=True)
+class TraceInput:
+    """A network to trace. input_size: height and width of its images in pixels."""
+
+    model: str
+    input_size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceResult:
+    """The graph of a network as JSON. If it could not be traced, the graph is empty and `error` holds the reason."""
+
+    traced: TraceInput
+    graph: str
+    error: str = ""
+
+
+ChunkTracer = Callable[[Sequence[list[TraceInput]]], Iterator[list[TraceResult]]]
+_RequestedResult = tuple[Result, LabelRequest]
 
 
 @dataclass(slots=True)
-class Imported:
-    """What came of an import. networks: distinct pairs of model and input size that were built."""
+class ImportSummary:
+    """What an import added.
+
+    rows: results in the file. known: results that the store had already. networks: distinct pairs of model and input
+    size that were built.
+    """
 
     rows: int
     added: int = 0
     known: int = 0
     networks: int = 0
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[RejectedLine] = field(default_factory=list)
 
 
 def import_results(
     results: Sequence[Result],
     store: LabelStore,
-    over: Map,
-    show: Callable[[int, int], None] = lambda done, total: None,
-) -> Imported:
-    """Commit what the store does not have yet.
+    trace_chunks: ChunkTracer,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ImportSummary:
+    """Commit the results that the store does not have yet.
 
-    over: applies `trace_chunk` to all chunks, in any order, perhaps on other machines. show: gets the number of
-    networks done and that of all.
+    trace_chunks: applies `trace_chunk` to all chunks, in any order, possibly on other machines. on_progress: called
+    with the number of networks traced so far and the total.
     """
-    outcome, campaign, made = Imported(len(results)), uuid.uuid4().hex[:12], list[AttemptReport]()
-    waiting = _asked(results, store.keys(fidelity=FIDELITY), outcome)
-    models = dict.fromkeys(model for model, _ in waiting)
-    place = {model: number for number, model in enumerate(models)}
-    names = sorted(waiting, key=lambda name: place[name[0]])  # all sizes of a network together
-    chunks = [names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK)]
-    for traced in over(chunks):
-        for name, graph, reason in traced:
-            outcome.networks += 1
-            if reason:
-                outcome.refused += [Refused(result.line, result.model, reason) for result, _ in waiting[name]]
+    summary, campaign, reports = ImportSummary(len(results)), uuid.uuid4().hex[:12], list[AttemptReport]()
+    pending = _pending_by_network(results, store.keys(fidelity=FIDELITY), summary)
+    position = {model: number for number, model in enumerate(dict.fromkeys(network.model for network in pending))}
+    inputs = sorted(pending, key=lambda network: position[network.model])  # all sizes of a network in sequence
+    chunks = [inputs[start : start + _CHUNK_NETWORKS] for start in range(0, len(inputs), _CHUNK_NETWORKS)]
+    for chunk in trace_chunks(chunks):
+        for result in chunk:
+            summary.networks += 1
+            if result.error:
+                lines = (line for line, _ in pending[result.traced])
+                summary.rejected += [RejectedLine(line.line, line.model, result.error) for line in lines]
             else:
-                made += _reports(waiting[name], graph, campaign)
-        show(outcome.networks, len(names))
-        if len(made) >= _TOGETHER:
-            outcome.added += store.commit(made).labels
-            made = []
-    outcome.added += store.commit(made).labels
-    return outcome
+                reports += _reports(pending[result.traced], result.graph, campaign)
+        on_progress(summary.networks, len(inputs))
+        if len(reports) >= _COMMIT_LABELS:
+            summary.added += store.commit(reports).labels
+            reports = []
+    summary.added += store.commit(reports).labels
+    return summary
 
 
-def _asked(results: Sequence[Result], stored: set[str], outcome: Imported) -> dict[Named, list[_Wanted]]:
-    """By network, the results that are not stored; `outcome` learns of the others."""
-    waiting: dict[Named, list[_Wanted]] = defaultdict(list)
-    seen = Counter[str]()
+def _pending_by_network(
+    results: Sequence[Result], stored: set[str], summary: ImportSummary
+) -> dict[TraceInput, list[_RequestedResult]]:
+    """Return the results that are not stored, by network; the others are counted or listed in `summary`."""
+    pending: dict[TraceInput, list[_RequestedResult]] = defaultdict(list)
+    repeats = Counter[str]()
     for result in results:
         try:
-            model = open_model(result.model)
-            first = _request(result, model)
+            network = open_network(result.model)
+            first = _request(result, network)
         except AIOPError as error:
-            outcome.refused.append(Refused(result.line, result.model, str(error)))
+            summary.rejected.append(RejectedLine(result.line, result.model, str(error)))
             continue
-        request = replace(first, seed=seen[first.key])  # the same network again, by whatever name: a repeated training
-        seen[first.key] += 1
+        # The same network again, under any name, counts as another training with the next seed.
+        request = replace(first, seed=repeats[first.key])
+        repeats[first.key] += 1
         if request.key in stored:
-            outcome.known += 1
+            summary.known += 1
         else:
-            waiting[model.name, result.input_size].append((result, request))
-    return waiting
+            pending[TraceInput(network.name, result.input_size)].append((result, request))
+    return pending
 
 
-def trace_chunk(names: Sequence[Named]) -> list[Traced]:
-    """Build and trace networks one after another; what stands beside itself, for other sizes, is built once."""
-    traced, built = list[Traced](), dict[str, nn.Module]()
-    for model, size in names:
+def trace_chunk(inputs: Sequence[TraceInput]) -> list[TraceResult]:
+    """Build and trace networks one after another. Consecutive inputs of the same model build it once."""
+    results, built = list[TraceResult](), dict[str, nn.Module]()
+    for network in inputs:
         try:
-            if model not in built:
-                built = {model: open_model(model).build()}
-            traced.append(((model, size), trace(built[model], (3, *size)).to_json(), ""))
+            if network.model not in built:
+                built = {network.model: open_network(network.model).build()}
+            graph = trace(built[network.model], (3, *network.input_size))
+            results.append(TraceResult(network, graph.to_json()))
         except AIOPError as error:
-            traced.append(((model, size), "", str(error)))
-    return traced
+            results.append(TraceResult(network, "", str(error)))
+    return results
 
 
-def _request(result: Result, model: NamedModel) -> LabelRequest:
+def _request(result: Result, network: NamedNetwork) -> LabelRequest:
     recipe = PublishedRecipe(name=result.recipe, task=result.task, input_size=result.input_size)
-    where = result.dataset
-    return LabelRequest(model.architecture, result.task, where, where, FIDELITY, recipe, seed=0)
+    data = result.dataset
+    return LabelRequest(network.architecture, result.task, data, data, FIDELITY, recipe, seed=0)
 
 
-def _reports(wanted: Iterable[_Wanted], graph: str, campaign: str) -> Iterator[AttemptReport]:
-    read = Graph.from_json(graph)
-    flops, params = read.flops, read.params
-    for result, request in wanted:
+def _reports(pending: Iterable[_RequestedResult], graph_json: str, campaign: str) -> Iterator[AttemptReport]:
+    graph = Graph.from_json(graph_json)
+    flops, params = graph.flops, graph.params
+    for result, request in pending:
         metrics = {result.metric: result.value}
-        measured = Measurement(result.value, result.metric, metrics, flops, params, {}, graph=graph)
+        measured = Measurement(result.value, result.metric, metrics, flops, params, {}, graph=graph_json)
         yield AttemptReport(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)

@@ -1,4 +1,4 @@
-"""Networks by name, as users and published results name them."""
+"""Networks by the names that users and published results give them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from predictor.graph.from_onnx import identity, read_onnx
 from workers.messages.architecture import Architecture
 from workers.spaces import Space, get_space
 
-_CLASSES = 1000  # of the classifier that a body gets, as on ImageNet
+_CLASSES = 1000  # outputs of the classifier on a backbone, as on ImageNet
 
 
-class _Parsed(Protocol):
+class _SpaceWithParser(Protocol):
     def parse(self, text: str) -> Architecture: ...
 
 
 @dataclass(frozen=True, slots=True)
-class NamedModel:
-    """An architecture, and how to build the network that is meant by it, on the meta device where possible.
+class NamedNetwork:
+    """An architecture, and how to build its network, on the meta device where possible.
 
-    name: as `open_model` takes it in any process of this machine.
+    name: what `open_network` accepts in any process of this machine.
     """
 
     name: str
@@ -37,110 +37,112 @@ class NamedModel:
     build: Callable[[], nn.Module]
 
 
-def open_model(name: str) -> NamedModel:
-    """The model called KIND:WHICH, for which see `KINDS`, or the one in FILE.onnx.
+def open_network(name: str) -> NamedNetwork:
+    """Return the network named KIND:NAME with a kind of `OPENERS`, package.module:function, or FILE.onnx.
 
-    Raises ConfigError for a name that says no kind, and AIOPError subclasses where there is no such model; building may
+    Raises ConfigError for a name of another form, and AIOPError subclasses if there is no such network. Building it may
     raise AIOPError too.
     """
-    kind, _, which = name.partition(":")
-    if kind not in KINDS or not which:
+    kind, _, local_name = name.partition(":")
+    if kind not in OPENERS or not local_name:
         if name.endswith(".onnx"):
-            return _onnx(Path(name).absolute())
-        if "." in kind and which.isidentifier():
-            return _function(kind, which)
+            return _from_onnx(Path(name).absolute())
+        if "." in kind and local_name.isidentifier():
+            return _from_function(kind, local_name)
         raise ConfigError(
-            f"model '{name}': write {', '.join(f'{k}:...' for k in KINDS)}, FILE.onnx or package.module:function"
+            f"model '{name}': write {', '.join(f'{k}:...' for k in OPENERS)}, FILE.onnx or package.module:function"
         )
-    return KINDS[kind](kind, which)
+    return OPENERS[kind](kind, local_name)
 
 
 class Classifier(nn.Module):
-    """A body and a linear layer on the mean of its coarsest level."""
+    """A backbone and a linear layer on the spatial mean of its coarsest level."""
 
     def __init__(self, body: nn.Module, channels: int) -> None:
         super().__init__()
         self.body, self.head = body, nn.Linear(channels, _CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, classes)."""
+        """Map images (N, 3, H, W) to scores (N, classes)."""
         coarsest: Tensor = self.body(images)[-1]
         scores: Tensor = self.head(coarsest.mean((2, 3)))
         return scores
 
 
-def _of_space(kind: str, which: str) -> NamedModel:
-    """A body of one of our spaces, from its published string or its genotype's JSON."""
+def _from_space(kind: str, genotype: str) -> NamedNetwork:
+    """A backbone of a search space with a classifier, from its published string or the JSON of its genotype."""
     space: Space = get_space(kind)
     if hasattr(space, "parse"):
-        architecture = cast(_Parsed, space).parse(which)
+        architecture = cast(_SpaceWithParser, space).parse(genotype)
     else:
         try:
-            architecture = Architecture.of(kind, json.loads(which))
+            architecture = Architecture.of(kind, json.loads(genotype))
         except ValueError as error:
-            raise ConfigError(f"model '{kind}:{which}': no JSON of a genotype ({error})") from None
+            raise ConfigError(f"model '{kind}:{genotype}': not the JSON of a genotype ({error})") from None
 
     def build() -> nn.Module:
         with torch.device("meta"):
-            body = space.build(architecture, space.published_backbone)
-            return Classifier(body, body.channels[-1])
+            backbone = space.build(architecture, space.published_backbone)
+            return Classifier(backbone, backbone.channels[-1])
 
-    return NamedModel(f"{kind}:{which}", architecture, build)
+    return NamedNetwork(f"{kind}:{genotype}", architecture, build)
 
 
-def _timm(kind: str, which: str) -> NamedModel:
-    """A whole network of timm, classifier included; a tag of pretrained weights after a dot says nothing here."""
+def _from_timm(kind: str, model: str) -> NamedNetwork:
+    """A network of timm with its classifier. A tag of pretrained weights after a dot does not change the network."""
 
     def build() -> nn.Module:
         import timm
 
-        if not timm.is_model(which.split(".")[0]):
-            raise ConfigError(f"model 'timm:{which}': timm has none of that name: see timm.list_models()")
+        if not timm.is_model(model.split(".")[0]):
+            raise ConfigError(f"model 'timm:{model}': timm has no model of that name: see timm.list_models()")
         with torch.device("meta"):
-            made: nn.Module = timm.create_model(which, pretrained=False)
-        return made
+            network: nn.Module = timm.create_model(model, pretrained=False)
+        return network
 
-    return NamedModel(f"{kind}:{which}", Architecture.of(kind, {"name": which}), build)
+    return NamedNetwork(f"{kind}:{model}", Architecture.of(kind, {"name": model}), build)
 
 
-def _mmdet(kind: str, which: str) -> NamedModel:
-    """A detector of mmdet by its shipped configuration."""
+def _from_mmdet(kind: str, config: str) -> NamedNetwork:
+    """A detector of mmdet, by the path of a configuration that mmdet includes."""
 
     def build() -> nn.Module:
         from workers.detectors.reference_detectors import build_reference_detector  # loads mmdet, which takes seconds
 
-        return build_reference_detector(which)
+        return build_reference_detector(config)
 
-    return NamedModel(f"{kind}:{which}", Architecture.of(kind, {"config": which}), build)
+    return NamedNetwork(f"{kind}:{config}", Architecture.of(kind, {"config": config}), build)
 
 
-def _function(module: str, function: str) -> NamedModel:
-    """What anybody's function returns. The module is imported, so its code runs."""
-
+def _from_function(module: str, function: str) -> NamedNetwork:
+    """The network that a user's function returns. The module is imported, so its code runs."""
     name = f"{module}:{function}"
 
     def build() -> nn.Module:
         try:
-            made = getattr(importlib.import_module(module), function)()
+            network = getattr(importlib.import_module(module), function)()
         except AIOPError:
             raise
-        except Exception as error:  # the code is anybody's
+        except Exception as error:  # a user's code may raise anything
             text = " ".join(str(error).split())[:200]
             raise ConfigError(f"model '{name}': {type(error).__name__}: {text}") from error
-        if not isinstance(made, nn.Module):
-            raise ConfigError(f"model '{name}': returns {type(made).__name__}: let it return a torch.nn.Module")
-        return made
+        if not isinstance(network, nn.Module):
+            raise ConfigError(f"model '{name}': returns {type(network).__name__}: it must return a torch.nn.Module")
+        return network
 
-    return NamedModel(name, Architecture.of("function", {"name": name}), build)
-
-
-def _onnx(path: Path) -> NamedModel:
-    """What the file says is the architecture, wherever it lies and whatever its weights are."""
-    return NamedModel(str(path), Architecture.of("onnx", {"content": identity(path)}), lambda: read_onnx(path))
+    return NamedNetwork(name, Architecture.of("function", {"name": name}), build)
 
 
-KINDS: Mapping[str, Callable[[str, str], NamedModel]] = {
-    "timm": _timm,
-    "mmdet": _mmdet,
-    **dict.fromkeys(("nasbench201", "mnasnet", "transnas-macro", "mobilenetv3", "proxylessnas", "resnet50"), _of_space),
+def _from_onnx(path: Path) -> NamedNetwork:
+    """The network in an ONNX file. The architecture depends on the graph in it, not on its path or weights."""
+    return NamedNetwork(str(path), Architecture.of("onnx", {"content": identity(path)}), lambda: read_onnx(path))
+
+
+_SPACES = ("nasbench201", "mnasnet", "transnas-macro", "mobilenetv3", "proxylessnas", "resnet50")
+
+# By kind: what takes the kind and the name after the colon.
+OPENERS: Mapping[str, Callable[[str, str], NamedNetwork]] = {
+    "timm": _from_timm,
+    "mmdet": _from_mmdet,
+    **dict.fromkeys(_SPACES, _from_space),
 }

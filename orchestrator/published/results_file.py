@@ -1,4 +1,4 @@
-"""Files of published results: CSV, plain or gzipped, one result a line."""
+"""Read files of published results: CSV, plain or gzipped, with one result per line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from orchestrator.errors import ConfigError
 from orchestrator.published.image_size import image_size
 
 REQUIRED = ("model", "task", "dataset", "metric", "value")
-_SIZE = "224"
-_RECIPE = "published"
+_DEFAULT_INPUT_SIZE = "224"
+_DEFAULT_RECIPE = "published"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One line. line: its number, from 1 for the header. input_size: height and width."""
+    """One result. line: its line number; the header is line 1. input_size: height and width in pixels."""
 
     line: int
     model: str
@@ -32,32 +32,32 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A line that is not taken, and why."""
+class RejectedLine:
+    """A line that is not imported, and the reason."""
 
     line: int
     model: str
     reason: str
 
 
-def read_results(path: Path) -> tuple[list[Result], list[Refused]]:
-    """The results of a file, and the lines that are none.
+def read_results(path: Path) -> tuple[list[Result], list[RejectedLine]]:
+    """Return the results in a file, and the lines that are not valid results.
 
-    Raises ConfigError for a file that cannot be read as CSV, or lacks a column.
+    Raises ConfigError for a file that cannot be read as CSV or has a column missing.
     """
-    results, refused = list[Result](), list[Refused]()
+    results, rejected = list[Result](), list[RejectedLine]()
     for line, row in _rows(path):
         try:
             results.append(_result(line, row))
         except ValueError as error:
-            refused.append(Refused(line, row.get("model") or "", str(error)))
-    return results, refused
+            rejected.append(RejectedLine(line, row.get("model") or "", str(error)))
+    return results, rejected
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    opened = gzip.open if path.suffix == ".gz" else open
+    open_file = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
+        with open_file(path, "rt", encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
             if missing:
@@ -72,7 +72,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
 
 
 def _result(line: int, row: Mapping[str, str | None]) -> Result:
-    """Raises ValueError with the reason where a line is no result."""
+    """Parse one row. Raises ValueError with the reason if it is not a valid result."""
     for name in REQUIRED:
         if not (row.get(name) or "").strip():
             raise ValueError(f"no {name}")
@@ -80,11 +80,11 @@ def _result(line: int, row: Mapping[str, str | None]) -> Result:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"value {text} is no number") from None
+        raise ValueError(f"value {text} is not a number") from None
     if not math.isfinite(value):
         raise ValueError(f"value {text} is not finite")
     try:
-        size = image_size((row.get("input_size") or _SIZE).strip())
+        size = image_size((row.get("input_size") or _DEFAULT_INPUT_SIZE).strip())
     except ValueError as error:
         raise ValueError(f"input_size {error}") from None
     return Result(
@@ -95,5 +95,5 @@ def _result(line: int, row: Mapping[str, str | None]) -> Result:
         metric=str(row["metric"]).strip(),
         value=value,
         input_size=size,
-        recipe=row.get("recipe") or _RECIPE,
+        recipe=row.get("recipe") or _DEFAULT_RECIPE,
     )

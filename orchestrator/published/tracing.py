@@ -1,4 +1,4 @@
-"""Networks traced on all cores of the Ray cluster."""
+"""Trace networks on all cores of the Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from orchestrator.published.importing import Named, Traced, trace_chunk
+from orchestrator.published.importing import TraceInput, TraceResult, trace_chunk
 from orchestrator.ray_runtime.session import cluster_cores, ray_session
 
-_AHEAD = 2  # chunks a core that wait or run
+_CHUNKS_PER_CORE = 2  # submitted to Ray, running or waiting
 
 
-def trace_chunks(chunks: Sequence[list[Named]], jobs: int | None = None) -> Iterator[list[Traced]]:
-    """`trace_chunk` of every chunk, as they are done; Ray is joined or started, unless there is nothing to do.
+def trace_chunks(chunks: Sequence[list[TraceInput]], jobs: int | None = None) -> Iterator[list[TraceResult]]:
+    """Apply `trace_chunk` to every chunk and yield the results as they finish. Connects to Ray or starts it if needed.
 
-    jobs: chunks at once; None: as many as there are cores; 1: in this process, without Ray. A chunk whose worker dies
-    again and again is given back with that as the reason.
+    jobs: number of chunks at the same time; None: two per core of the cluster; 1: in this process, without Ray. If the
+    worker of a chunk dies repeatedly, its networks are returned with that as the error.
     """
     if jobs == 1:
         yield from map(trace_chunk, chunks)
     elif chunks:
         with ray_session():
-            yield from _traced(chunks, jobs or _AHEAD * max(1, int(cluster_cores())))
+            yield from _trace_on_ray(chunks, jobs or _CHUNKS_PER_CORE * max(1, int(cluster_cores())))
 
 
-def _traced(chunks: Sequence[list[Named]], most: int) -> Iterator[list[Traced]]:
+def _trace_on_ray(chunks: Sequence[list[TraceInput]], max_submitted: int) -> Iterator[list[TraceResult]]:
     remote: Any = ray.remote(trace_chunk)
-    waiting, running = list(reversed(chunks)), dict[Any, list[Named]]()
+    waiting, running = list(reversed(chunks)), dict[Any, list[TraceInput]]()
     while waiting or running:
-        while waiting and len(running) < most:
+        while waiting and len(running) < max_submitted:
             chunk = waiting.pop()
             running[remote.options(num_cpus=1).remote(chunk)] = chunk
         done, _ = ray.wait(list(running), num_returns=1)
@@ -41,4 +41,5 @@ def _traced(chunks: Sequence[list[Named]], most: int) -> Iterator[list[Traced]]:
                 yield ray.get(reference)
             except RayError as error:
                 text = " ".join(str(error).split())[:200]
-                yield [(name, "", f"the worker that built it was lost ({text}): import it alone") for name in chunk]
+                reason = f"the worker that built it was lost ({text}): import it alone"
+                yield [TraceResult(network, "", reason) for network in chunk]

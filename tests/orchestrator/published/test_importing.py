@@ -1,4 +1,4 @@
-"""Published results: what is taken, what is refused line by line, and that nothing comes twice."""
+"""Importing published results: accepted and rejected lines, and repeated imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
-from orchestrator.published.importing import Imported, import_results, trace_chunk
+from orchestrator.published.importing import ImportSummary, import_results, trace_chunk
 from orchestrator.published.results_file import read_results
 from orchestrator.store import MemoryLabelStore
 from orchestrator.store.delta import DeltaLabelStore
@@ -31,22 +31,22 @@ transnas-macro:124200,depth,taskonomy,ssim,0.6,64x128,,,
 """
 
 
-def imported(text: str, folder: Path, store: MemoryLabelStore | None = None) -> tuple[Imported, MemoryLabelStore]:
+def imported(text: str, folder: Path, store: MemoryLabelStore | None = None) -> tuple[ImportSummary, MemoryLabelStore]:
     path = folder / "results.csv"
     path.write_text(text)
     store = store or MemoryLabelStore()
-    results, refused = read_results(path)
-    outcome = import_results(results, store, lambda chunks: map(trace_chunk, chunks))
-    outcome.refused += refused
-    return outcome, store
+    results, rejected = read_results(path)
+    summary = import_results(results, store, lambda chunks: map(trace_chunk, chunks))
+    summary.rejected += rejected
+    return summary, store
 
 
 def test_results_become_labels_with_graphs(tmp_path: Path) -> None:
     outcome, store = imported(GOOD, tmp_path)
-    assert (outcome.rows, outcome.added, outcome.networks, outcome.refused) == (5, 5, 3, [])
+    assert (outcome.rows, outcome.added, outcome.networks, outcome.rejected) == (5, 5, 3, [])
     rows = store.labels(fidelity="published").to_pylist()
-    found = {(r["space"], r["task"], r["fingerprint"], r["seed"]): r["value"] for r in rows}
-    assert found == {
+    values = {(r["space"], r["task"], r["fingerprint"], r["seed"]): r["value"] for r in rows}
+    assert values == {
         ("nasbench201", "cls", "cifar10", 0): 0.9,
         ("nasbench201", "cls", "cifar10", 1): 0.91,
         ("nasbench201", "cls", "cifar100", 0): 0.7,
@@ -54,7 +54,7 @@ def test_results_become_labels_with_graphs(tmp_path: Path) -> None:
         ("transnas-macro", "depth", "taskonomy", 0): 0.6,
     }
     graphs = {(g["space"], g["task"]): Graph.from_json(g["graph"]) for g in store.graphs().to_pylist()}
-    assert store.graphs().num_rows == 3  # data sets share theirs
+    assert store.graphs().num_rows == 3  # shared between data sets
     assert graphs["transnas-macro", "depth"].input_size == (3, 64, 128)
     assert all(r["flops"] == graphs[r["space"], r["task"]].flops for r in rows)
 
@@ -65,7 +65,7 @@ def test_the_same_file_adds_nothing_and_builds_nothing(tmp_path: Path) -> None:
     assert (again.added, again.known, again.networks) == (1, 5, 1)
 
 
-def test_files_are_networks_wherever_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_files_are_imported_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     node = helper.make_node("Relu", ["x"], ["y"])
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 32]) for name in "xy")
@@ -74,22 +74,22 @@ def test_files_are_networks_wherever_they_lie(tmp_path: Path, monkeypatch: pytes
     header = GOOD.splitlines()[0]
     lines = (f"{name},cls,d,top1,0.5,{side},," for name, side in [("net.onnx", 32), ("copy.onnx", 32), ("net.onnx", 8)])
     outcome, _ = imported("\n".join([header, *lines, "gone.onnx,cls,d,top1,0.5,32,,"]), tmp_path)
-    reasons = {line.line: line.reason for line in outcome.refused}
+    reasons = {line.line: line.reason for line in outcome.rejected}
     assert reasons.keys() == {4, 5}
     assert "takes images of 3x32x32, not 3x8x8" in reasons[4]
     assert "gone.onnx: No such file" in reasons[5]
-    assert outcome.added == 2  # the copy counts as the network trained again, as a repeated line does
+    assert outcome.added == 2  # the copy counts as another training of the same network, like a repeated line
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("timm:no_such_net,cls,d,top1,0.5", "timm has none of that name"),
+        ("timm:no_such_net,cls,d,top1,0.5", "timm has no model of that name"),
         ("resnet18,cls,d,top1,0.5", "write timm:..."),
         ("nasbench201:|oops~0|,cls,d,top1,0.5", "nasbench201"),
         ("timm:resnet18,cls,d,top1,nan", "value nan is not finite"),
         ("timm:resnet18,cls,d,top1,inf", "value inf is not finite"),
-        ("timm:resnet18,cls,d,top1,good", "value good is no number"),
+        ("timm:resnet18,cls,d,top1,good", "value good is not a number"),
         ("timm:resnet18,cls,d,top1,", "no value"),
         (",cls,d,top1,0.5", "no model"),
         ("timm:resnet18,,d,top1,0.5", "no task"),
@@ -99,13 +99,13 @@ def test_files_are_networks_wherever_they_lie(tmp_path: Path, monkeypatch: pytes
         ("timm:resnet18", "no task"),
     ],
 )
-def test_a_bad_line_is_told_and_the_others_go_in(line: str, reason: str, tmp_path: Path) -> None:
+def test_a_bad_line_is_reported_and_the_others_are_imported(line: str, reason: str, tmp_path: Path) -> None:
     header, *others = GOOD.splitlines()
     outcome, store = imported("\n".join([header, others[0], line, others[4]]) + "\n", tmp_path)
-    [refused] = outcome.refused
-    assert refused.line == 3
-    assert reason in refused.reason
-    assert "\n" not in refused.reason
+    [rejected] = outcome.rejected
+    assert rejected.line == 3
+    assert reason in rejected.reason
+    assert "\n" not in rejected.reason
     assert store.labels().num_rows == outcome.added == 2
 
 
@@ -119,16 +119,16 @@ def test_a_bad_line_is_told_and_the_others_go_in(line: str, reason: str, tmp_pat
         (None, "cannot be read"),
     ],
 )
-def test_what_is_no_such_file_is_refused_whole(content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_error(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=message) as refusal:
+    with pytest.raises(ConfigError, match=message) as caught:
         read_results(path)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_gzipped_files_are_read_and_torn_ones_refused(tmp_path: Path) -> None:
+def test_gzipped_files_are_read_and_truncated_ones_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "results.csv.gz"
     whole = gzip.compress(GOOD.encode())
     path.write_bytes(whole)
@@ -148,13 +148,13 @@ def test_the_command_traces_on_ray(
     import ray
 
     monkeypatch.setattr(ray, "init", lambda **_: _Context())
-    monkeypatch.setattr(ray, "shutdown", lambda: None)  # the session's Ray stays
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # the test session's Ray goes on
     path, store = tmp_path / "results.csv", str(tmp_path / "store")
     path.write_text(GOOD + "timm:no_such_net,cls,d,top1,0.5,,,,\n")
     monkeypatch.setattr(sys, "argv", ["orchestrator", "import", str(path), "--store", store, "--json"])
     with pytest.raises(SystemExit) as ended:
         main()
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1
-    assert (told["rows"], told["added"], [line["line"] for line in told["refused"]]) == (6, 5, [7])
+    assert (printed["rows"], printed["added"], [line["line"] for line in printed["refused"]]) == (6, 5, [7])
     assert DeltaLabelStore(store).graphs().num_rows == 3

@@ -1,4 +1,4 @@
-"""Networks by name, and the command that tells their graphs."""
+"""Networks by name, and the command that shows their graphs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from orchestrator.cli.app import main
-from orchestrator.published.named_networks import open_model
+from orchestrator.published.named_networks import open_network
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
 from workers.data.base import Vocabulary
@@ -34,36 +34,36 @@ def onnx_file(
         nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 2)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what torch says of its older exporter
+        warnings.simplefilter("ignore")  # torch warns about its older exporter
         torch.onnx.export(network, (torch.zeros(1, 3, 32, 32),), str(folder / name), dynamo=False, **settings)
     return str(folder / name)
 
 
-def test_an_onnx_file_is_what_it_says_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = open_model(onnx_file(tmp_path))
+def test_an_onnx_file_is_identified_by_its_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_network(onnx_file(tmp_path))
     assert trace(opened.build(), (3, 32, 32)).params == 3 * 4 * 9 + 4 + 4 * 2 + 2
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        trained = open_model(onnx_file(tmp_path, name="trained.onnx"))
+        trained = open_network(onnx_file(tmp_path, name="trained.onnx"))
     assert trained.architecture == opened.architecture
-    assert open_model(onnx_file(tmp_path, width=5, name="other.onnx")).architecture != opened.architecture
+    assert open_network(onnx_file(tmp_path, width=5, name="other.onnx")).architecture != opened.architecture
     monkeypatch.chdir(tmp_path)
-    assert open_model("net.onnx").name == opened.name
+    assert open_network("net.onnx").name == opened.name
 
 
 @pytest.mark.parametrize("task", ["seg", "pose"])
-def test_a_body_with_a_head_keeps_its_graph_in_a_file(task: str, tmp_path: Path) -> None:
+def test_a_backbone_with_a_head_has_the_same_graph_after_export(task: str, tmp_path: Path) -> None:
     # No operation twice on the same value: exporters would compute it once.
     cell = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
-    space, words = get_space("nasbench201"), Vocabulary(("a", "b"), 2, ("hand", "foot"))
-    body = space.build(open_model(f"nasbench201:{cell}").architecture, {"channels": [8, 8, 8, 8]})
-    network = Network(body, get_task(task).build_head(body.channels, body.strides, words, {})).eval()
-    how = {"dynamo": False, "training": torch.onnx.TrainingMode.PRESERVE}
+    space, vocabulary = get_space("nasbench201"), Vocabulary(("a", "b"), 2, ("hand", "foot"))
+    backbone = space.build(open_network(f"nasbench201:{cell}").architecture, {"channels": [8, 8, 8, 8]})
+    network = Network(backbone, get_task(task).build_head(backbone.channels, backbone.strides, vocabulary, {})).eval()
+    options = {"dynamo": False, "training": torch.onnx.TrainingMode.PRESERVE}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), str(tmp_path / "net.onnx"), **how)
-    found = trace(open_model(str(tmp_path / "net.onnx")).build(), (3, 64, 64))
-    assert found.id == trace(network, (3, 64, 64)).id
+        torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), str(tmp_path / "net.onnx"), **options)
+    imported = trace(open_network(str(tmp_path / "net.onnx")).build(), (3, 64, 64))
+    assert imported.id == trace(network, (3, 64, 64)).id
 
 
 def linear() -> nn.Module:
@@ -93,16 +93,16 @@ def broken() -> nn.Module:
     ],
 )
 def test_every_kind_is_built_without_weights(name: str, side: int) -> None:
-    opened = open_model(name)
+    opened = open_network(name)
     network = opened.build()
     assert all(p.is_meta for p in network.parameters())
     assert trace(network, (3, side, side)).params == sum(p.numel() for p in network.parameters())
-    assert open_model(name).architecture == opened.architecture
+    assert open_network(name).architecture == opened.architecture
 
 
-def test_anybodys_function(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "some.package", sys.modules[__name__])
-    assert isinstance(open_model("some.package:linear").build(), nn.Sequential)
+    assert isinstance(open_network("some.package:linear").build(), nn.Sequential)
 
 
 @pytest.mark.parametrize(
@@ -111,24 +111,24 @@ def test_anybodys_function(monkeypatch: pytest.MonkeyPatch) -> None:
         ("resnet50", "write timm:..., mmdet:..., "),
         ("timm:", "write timm:..."),
         ("keras:vgg", "write timm:..."),
-        ("timm:resnet_of_nobody", "timm has none of that name"),
+        ("timm:no_such_resnet", "timm has no model of that name"),
         ("mmdet:configs/none.py", "no such file below"),
         ("nasbench201:|x~0|", "nasbench201"),
-        ("mobilenetv3:{", "no JSON of a genotype"),
+        ("mobilenetv3:{", "not the JSON of a genotype"),
         ('mobilenetv3:{"depth":[9]}', "mobilenetv3 genotype"),
         ("some.package:missing", "AttributeError"),
         ("some.package:broken", "ValueError: not today"),
-        ("some.package:nothing", "returns str: let it return a torch.nn.Module"),
+        ("some.package:nothing", "returns str: it must return a torch.nn.Module"),
         ("no.such.package:f", "ModuleNotFoundError"),
         ("/nowhere/net.onnx", "/nowhere/net.onnx: No such file or directory: name an ONNX file"),
     ],
 )
-def test_what_cannot_be_opened_says_why_in_one_line(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_opening_is_a_one_line_error(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "some.package", sys.modules[__name__])
-    with pytest.raises(AIOPError) as refusal:
-        open_model(name).build()
-    assert message in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    with pytest.raises(AIOPError) as caught:
+        open_network(name).build()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -146,13 +146,13 @@ def test_the_command_draws_and_writes(
     svg, out = tmp_path / "g.svg", tmp_path / "g.json"
     name = f"nasbench201:{CELL}"
     assert run(monkeypatch, name, "--input-size", "32x64", "--svg", str(svg), "--out", str(out), "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    found = Graph.from_json(out.read_text())
-    assert (told["nodes"], told["flops"], told["id"]) == (len(found.nodes), found.flops, found.id)
-    assert found.input_size == (3, 32, 64)
+    printed = json.loads(capsys.readouterr().out)
+    graph = Graph.from_json(out.read_text())
+    assert (printed["nodes"], printed["flops"], printed["id"]) == (len(graph.nodes), graph.flops, graph.id)
+    assert graph.input_size == (3, 32, 64)
     boxes = [e for e in ElementTree.parse(svg).getroot() if e.tag.endswith("rect")]
     corners = {(box.get("x"), box.get("y")) for box in boxes}
-    assert len(boxes) == len(corners) == len(found.nodes)  # none lies on another
+    assert len(boxes) == len(corners) == len(graph.nodes)  # no box covers another
 
 
 @pytest.mark.parametrize(
