@@ -76,7 +76,7 @@ def evaluate(
 
 
 def _write(out: Path, answers: Sequence[Answer], rows: list[dict[str, Any]]) -> None:
-    from predictor.evaluation import can_plot, draw_plots, markdown
+    from predictor.evaluation import can_plot, draw_plots, to_markdown
 
     if out.suffix == ".json":
         out.write_text(json_lib.dumps(rows, indent=1) + "\n")
@@ -84,7 +84,7 @@ def _write(out: Path, answers: Sequence[Answer], rows: list[dict[str, Any]]) -> 
         return
     drawn = draw_plots(answers, out) if can_plot() else []
     pictures = "".join(f"\n![{path.stem}]({path.name})\n" for path in drawn)
-    out.write_text(markdown(rows) + pictures)
+    out.write_text(to_markdown(rows) + pictures)
     say(f"report written to {out}, with {len(drawn)} pictures next to it")
     if not can_plot():
         say("no pictures, because matplotlib is missing: pip install 'aiop-orchestrator[plots]'")

@@ -1,14 +1,14 @@
-"""Questions to models, answered in parallel processes."""
+"""Evaluate models on label sets, in parallel processes."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from orchestrator.errors import ConfigError
-from predictor.evaluation import SPLITS, Answer, Round, Split, answers, questions, rounds
-from predictor.evaluation.protocol import FEWEST_ASKED, Labels
+from predictor.evaluation import SPLITS, Answer, QuestionBatch, Split, answer_batch, batch_questions, make_questions
+from predictor.evaluation.protocol import MIN_QUERY, SupportSize
 from predictor.label_set import LabelSet
 from predictor.models import get_model, model_names
 
@@ -17,53 +17,66 @@ def evaluate_models(
     sets: Sequence[LabelSet],
     patterns: Sequence[str],
     splits: Sequence[str],
-    labels: Sequence[Labels],
+    labels: Sequence[SupportSize],
     models: Sequence[str],
     seeds: int,
     show: Callable[[int, int], None] = lambda done, total: None,
     jobs: int | None = None,
     known: Sequence[str] = (),
 ) -> list[Answer]:
-    """All answers, cell after cell, for `predictor.evaluation.summarise`. Empty patterns, splits or models mean all.
+    """Return the answers of all models to all questions, for `predictor.evaluation.summarise`.
 
-    known: parts of names; other sets than the targets are left out where they have none of them. jobs: processes; None:
-    as many as there are cores.
+    patterns: parts of the names of target sets. known: parts of the names of the other sets that models may be trained
+    on. labels: numbers of known labels of the target. Empty patterns, splits, models or known mean all. jobs: number
+    of processes; None: one per core. An answer is missing if a model has no labels to train on.
 
-    A cell is missing where a model had nothing to learn from: no labels of the set, and no other sets that are allowed.
-
-    Raises ConfigError where nothing fits, ModelError for a model that does not exist.
+    Raises ConfigError if the options select nothing, ModelError for an unknown model.
     """
     for split in splits:
         if split not in SPLITS:
             raise ConfigError(f"--split {split}: choose one of {', '.join(SPLITS)}")
-    for name in models:
-        get_model(name)
-    targets = [one.name for one in sets if not patterns or any(pattern in one.name for pattern in patterns)]
-    if not targets:
-        known = ", ".join(one.name for one in sets)
-        if not known:
-            raise ConfigError("--store: it has no labels with graphs: make some with `orchestrator label` or `import`")
-        raise ConfigError(f"--target {' '.join(patterns)}: no set of labels is called so; there are: {known}")
+    for model in models:
+        get_model(model)
+    targets = _target_names(sets, patterns)
     if known:
-        sets = [one for one in sets if one.name in targets or any(pattern in one.name for pattern in known)]
-    chosen = [cast(Split, split) for split in splits] or list(SPLITS)
-    asked = list(questions(sets, targets, chosen, labels, seeds))
-    if not asked:
-        least = max((count for count in labels if isinstance(count, int)), default=0) + FEWEST_ASKED
-        raise ConfigError(f"--labels: no set has {least} architectures, known and asked: lower --labels or label more")
-    played, found = rounds(asked), list[Answer]()
-    for number, more in enumerate(_in_parallel(played, list(models) or model_names(), jobs or -1)):
-        found += more
-        show(number + 1, len(played))
-    return sorted(found, key=lambda one: (one.target, SPLITS.index(one.split), str(one.labels).zfill(9)))
+        sets = [s for s in sets if s.name in targets or any(pattern in s.name for pattern in known)]
+    chosen_splits = [cast(Split, split) for split in splits] or list(SPLITS)
+    questions = list(make_questions(sets, targets, chosen_splits, labels, seeds))
+    if not questions:
+        needed = max((count for count in labels if isinstance(count, int)), default=0) + MIN_QUERY
+        raise ConfigError(f"--labels: no set has {needed} architectures, known and asked: lower --labels or label more")
+    batches, all_answers = batch_questions(questions), list[Answer]()
+    for number, batch_answers in enumerate(_in_parallel(batches, list(models) or model_names(), jobs or -1)):
+        all_answers += batch_answers
+        show(number + 1, len(batches))
+    return sorted(
+        all_answers, key=lambda answer: (answer.target, SPLITS.index(answer.split), _padded(answer.support_size))
+    )
 
 
-def _in_parallel(played: Sequence[Round], models: Sequence[str], processes: int) -> Any:
-    """Answers of all models in one round after another, in their order, as they come."""
+def _target_names(sets: Sequence[LabelSet], patterns: Sequence[str]) -> list[str]:
+    """Return the names that contain one of the patterns, or all names. Raises ConfigError if there are none."""
+    targets = [s.name for s in sets if not patterns or any(pattern in s.name for pattern in patterns)]
+    if not sets:
+        raise ConfigError("--store: has no labels with graphs: make some with `orchestrator label` or `import`")
+    if not targets:
+        names = ", ".join(s.name for s in sets)
+        raise ConfigError(f"--target {' '.join(patterns)}: no label set has such a name; there are: {names}")
+    return targets
+
+
+def _padded(labels: SupportSize) -> str:
+    """Sort numbers by value and `others` last."""
+    return str(labels).zfill(9)
+
+
+def _in_parallel(batches: Sequence[QuestionBatch], models: Sequence[str], processes: int) -> Iterator[list[Answer]]:
+    """Yield the answers of all models to each round, in the order of the rounds."""
     joblib: Any = importlib.import_module("joblib")
-    asked = (joblib.delayed(_all_answers)(one, models) for one in played)
-    return joblib.Parallel(n_jobs=processes, return_as="generator")(asked)
+    calls = (joblib.delayed(_answers_of_models)(batch, models) for batch in batches)
+    results: Iterator[list[Answer]] = joblib.Parallel(n_jobs=processes, return_as="generator")(calls)
+    return results
 
 
-def _all_answers(one: Round, models: Sequence[str]) -> list[Answer]:
-    return [found for model in models for found in answers(one, model)]
+def _answers_of_models(batch: QuestionBatch, models: Sequence[str]) -> list[Answer]:
+    return [answer for model in models for answer in answer_batch(batch, model)]

@@ -1,4 +1,4 @@
-"""How good predictions of labels are."""
+"""Metrics of predicted labels, and bootstrap intervals of their means."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scipy.stats import kendalltau, spearmanr
 from predictor.label_set import Floats
 from predictor.models.base import HALF_WIDTH_90, Prediction
 
-_TOP = 5
+_REGRET_TOP = 5  # the regret is measured on this many architectures, those that the model ranks first
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of one model on one set of networks.
+    """Metrics of one model on one set of architectures.
 
-    mae: mean absolute error, in hundredths of the metric's unit (points, where the unit is a share). spearman, kendall:
-    rank correlations; 0 where the model, or the labels, tell no network from another. regret: what the best network of
-    the five ranked first lies below the best of all, in hundredths. coverage: share of labels within the interval that
-    should hold 90 % of them. mae and coverage are NaN for a model that only ranks.
+    mae: mean absolute error, in hundredths of the metric's unit (points, if the unit is a share). spearman, kendall:
+    rank correlations; 0 if all predictions or all labels are equal. regret: difference between the best label and the
+    best among the five architectures ranked first, in hundredths. coverage: share of labels inside the predicted 90 %
+    intervals. mae and coverage are NaN for a model that only ranks.
     """
 
     mae: float
@@ -31,23 +31,23 @@ class Scores:
     coverage: float
 
 
-def scores(prediction: Prediction, values: Floats) -> Scores:
-    """Predictions against measured values, both (n,), n at least 2."""
+def score_prediction(prediction: Prediction, values: Floats) -> Scores:
+    """Compare predictions with measured values, both (n,), n at least 2."""
     mean, deviation = prediction.mean, prediction.deviation
-    ranks = not np.isfinite(deviation).all()
-    first = np.argsort(-mean, kind="stable")[:_TOP]
-    told_apart = bool(np.ptp(mean) > 0 and np.ptp(values) > 0)
+    only_ranks = not np.isfinite(deviation).all()
+    top = np.argsort(-mean, kind="stable")[:_REGRET_TOP]
+    has_ranks = bool(np.ptp(mean) > 0 and np.ptp(values) > 0)
     return Scores(
-        mae=float("nan") if ranks else float(np.abs(mean - values).mean() * 100),
-        spearman=float(spearmanr(mean, values)[0]) if told_apart else 0.0,
-        kendall=float(kendalltau(mean, values)[0]) if told_apart else 0.0,
-        regret=float((values.max() - values[first].max()) * 100),
-        coverage=float("nan") if ranks else float((np.abs(mean - values) <= HALF_WIDTH_90 * deviation).mean()),
+        mae=float("nan") if only_ranks else float(np.abs(mean - values).mean() * 100),
+        spearman=float(spearmanr(mean, values)[0]) if has_ranks else 0.0,
+        kendall=float(kendalltau(mean, values)[0]) if has_ranks else 0.0,
+        regret=float((values.max() - values[top].max()) * 100),
+        coverage=float("nan") if only_ranks else float((np.abs(mean - values) <= HALF_WIDTH_90 * deviation).mean()),
     )
 
 
 def bootstrap_interval(values: NDArray[np.float64], seed: int = 0, draws: int = 1000) -> tuple[float, float]:
-    """95 % interval of the mean of (n,) values, by resampling them; NaN where there is none."""
+    """Return the bootstrapped 95 % interval of the mean of (n,) values; NaN if n is 0 or a value is not finite."""
     if not len(values) or not np.isfinite(values).all():
         return float("nan"), float("nan")
     picks = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))

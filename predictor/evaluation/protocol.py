@@ -1,4 +1,4 @@
-"""What a model may know of a label set before it is asked about the rest of it."""
+"""The evaluation protocol: which labels a model may know before it predicts the others of a label set."""
 
 from __future__ import annotations
 
@@ -8,136 +8,150 @@ from typing import Final, Literal
 
 import numpy as np
 
-from predictor.evaluation.metrics import Scores, scores
+from predictor.evaluation.metrics import Scores, score_prediction
 from predictor.label_set import Floats, LabelSet
 from predictor.models import Model, NothingKnownError, Prediction, get_model
 
 Split = Literal["architecture", "task", "space"]
 SPLITS: tuple[Split, ...] = ("architecture", "task", "space")
-OTHERS: Final = "others"  # in the place of a number of labels: all but the one asked about, each in turn
-Labels = int | Literal["others"]
-FEWEST_ASKED = 20  # networks a model is asked about; with fewer, figures say little
-_FEWEST_IN_TURN = 10
-_MOST_ASKED = 1500
+ALL_OTHERS: Final = "others"  # leave-one-out, in place of a number of labels
+SupportSize = int | Literal["others"]
+MIN_QUERY = 20  # minimum number of architectures to predict; metrics of fewer mean little
+_MIN_LEAVE_ONE_OUT = 10  # minimum size of a label set for leave-one-out
+_MAX_QUERY = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One cell of a report for one seed: `support` labels of a set are known, and `asked` are not.
+    """One cell of a report for one seed: predict the labels of `query`, with the labels of `support` known.
 
-    split: what else is known. "architecture": all other sets, without the networks asked about. "task": sets of other
-    tasks or data, where the networks asked about may be known. "space": sets of other spaces. in_turn: `support` and
-    `asked` are the same, and each network is asked about with the labels of all others known.
+    split: which source tasks are known. "architecture": all other sets, without the architectures of the query. "task":
+    sets of other tasks or data, which may contain the architectures of the query. "space": sets of other spaces.
+    leave_one_out: `support` and `query` are the same, and each label is predicted from all others.
     """
 
     split: Split
     seed: int
     support: LabelSet
-    asked: LabelSet
+    query: LabelSet
     sources: tuple[LabelSet, ...]
-    in_turn: bool = False
+    leave_one_out: bool = False
 
     @property
-    def labels(self) -> Labels:
-        """How many labels of the set are known."""
-        if self.in_turn:
-            return OTHERS
+    def support_size(self) -> SupportSize:
+        """Number of known labels of the set."""
+        if self.leave_one_out:
+            return ALL_OTHERS
         return len(self.support)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one model did on one question. prediction, measured: of the networks asked about."""
+    """The predictions of one model for one question, and their scores.
+
+    target: name of the label set. query_size: number of predicted labels. prediction, measured: (query_size,).
+    """
 
     target: str
     split: Split
-    labels: Labels
+    support_size: SupportSize
     seed: int
     model: str
-    asked: int
+    query_size: int
     scores: Scores
     prediction: Prediction
     measured: Floats
 
 
-def questions(
-    sets: Sequence[LabelSet], targets: Sequence[str], splits: Sequence[Split], labels: Sequence[Labels], seeds: int
+def make_questions(
+    sets: Sequence[LabelSet],
+    targets: Sequence[str],
+    splits: Sequence[Split],
+    support_sizes: Sequence[SupportSize],
+    seeds: int,
 ) -> Iterator[Question]:
-    """Every question that the sets allow; those left with fewer than FEWEST_ASKED networks are left out.
+    """Yield all questions that the sets allow. A question with a query smaller than MIN_QUERY is skipped.
 
-    labels: numbers of them, and OTHERS, which is asked for one seed, of sets of ten networks or more.
+    targets: names of the sets to predict. support_sizes: numbers of known labels, or ALL_OTHERS for leave-one-out,
+    which has one seed and needs a set of ten architectures or more. seeds: number of random choices of known labels.
     """
-    counts = [count for count in labels if isinstance(count, int)]
+    counts = [size for size in support_sizes if isinstance(size, int)]
     for target in sets:
         if target.name not in targets:
             continue
         for split in splits:
-            if OTHERS in labels and len(target) >= _FEWEST_IN_TURN:
-                yield Question(split, 0, target, target, _sources(sets, target, target, split), in_turn=True)
+            if ALL_OTHERS in support_sizes and len(target) >= _MIN_LEAVE_ONE_OUT:
+                yield Question(split, 0, target, target, _sources(sets, target, target, split), leave_one_out=True)
             for seed in range(seeds if counts else 0):
                 order = np.random.default_rng(seed).permutation(len(target))
-                # The same networks are asked about however many labels are known.
-                asked = target.take(order[max(counts) :][:_MOST_ASKED])
-                if len(asked) < FEWEST_ASKED:
+                # The query is the same for every number of known labels.
+                query = target.take(order[max(counts) :][:_MAX_QUERY])
+                if len(query) < MIN_QUERY:
                     continue
-                sources = _sources(sets, target, asked, split)
+                sources = _sources(sets, target, query, split)
                 for count in counts:
-                    yield Question(split, seed, target.take(order[:count]), asked, sources)
+                    yield Question(split, seed, target.take(order[:count]), query, sources)
 
 
-def _sources(sets: Sequence[LabelSet], target: LabelSet, asked: LabelSet, split: Split) -> tuple[LabelSet, ...]:
+def _sources(sets: Sequence[LabelSet], target: LabelSet, query: LabelSet, split: Split) -> tuple[LabelSet, ...]:
     others = [s for s in sets if s.name != target.name]
     if split == "architecture":
-        return tuple(s.without(asked.architectures) for s in others)
+        return tuple(s.without(query.architectures) for s in others)
     if split == "task":
         return tuple(s for s in others if (s.task, s.data) != (target.task, target.data))
     return tuple(s for s in others if s.space != target.space)
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """Questions that leave a model the same sets to learn from, so that it learns once for all of them."""
+class QuestionBatch:
+    """Questions with the same source tasks, so that a model is trained once for all of them."""
 
     sources: tuple[LabelSet, ...]
     questions: tuple[Question, ...]
 
 
-def rounds(asked: Iterable[Question]) -> list[Round]:
-    """All questions, in the order of the first of each round."""
-    found: dict[tuple[LabelSet, ...], list[Question]] = {}
-    for question in asked:
-        found.setdefault(question.sources, []).append(question)
-    return [Round(sources, tuple(questions)) for sources, questions in found.items()]
+def batch_questions(questions: Iterable[Question]) -> list[QuestionBatch]:
+    """Group questions by their source tasks, in the order of each batch's first question."""
+    groups: dict[tuple[LabelSet, ...], list[Question]] = {}
+    for question in questions:
+        groups.setdefault(question.sources, []).append(question)
+    return [QuestionBatch(sources, tuple(group)) for sources, group in groups.items()]
 
 
-def answers(one: Round, model: str) -> list[Answer]:
-    """Let a model learn, then adapt it to each question and score what it predicts.
+def answer_batch(batch: QuestionBatch, model_name: str) -> list[Answer]:
+    """Train a model once, with the seed of the first question, then adapt it to each question and score it.
 
-    A question is missing where there is nothing it could have learnt that from. The first question's seed is that of
-    the learning.
+    The answer to a question is missing if the model has no labels to predict from.
     """
-    learnt = get_model(model)(one.questions[0].seed)
-    learnt.fit(one.sources)
-    found = []
-    for question in one.questions:
+    model = get_model(model_name)(batch.questions[0].seed)
+    model.fit(batch.sources)
+    answers = []
+    for question in batch.questions:
         try:
-            prediction = _in_turn(learnt, question.support) if question.in_turn else _predicted(learnt, question)
+            predict = _predict_leave_one_out if question.leave_one_out else _predict_query
+            prediction = predict(model, question)
         except NothingKnownError:
             continue
-        asked = question.asked
-        cell = (asked.name, question.split, question.labels, question.seed, model, len(asked))
-        found.append(Answer(*cell, scores(prediction, asked.values), prediction, asked.values))
-    return found
+        query = question.query
+        cell = (query.name, question.split, question.support_size, question.seed, model_name, len(query))
+        answers.append(Answer(*cell, score_prediction(prediction, query.values), prediction, query.values))
+    return answers
 
 
-def _predicted(model: Model, question: Question) -> Prediction:
+def _predict_query(model: Model, question: Question) -> Prediction:
     model.adapt(question.support)
-    return model.predict(question.asked)
+    return model.predict(question.query)
 
 
-def _in_turn(model: Model, labels: LabelSet) -> Prediction:
-    found, all_of_them = list[Prediction](), np.arange(len(labels))
-    for number in all_of_them:
-        model.adapt(labels.take(all_of_them != number))
-        found.append(model.predict(labels.take(all_of_them == number)))
-    return Prediction(*(np.concatenate([getattr(one, part) for one in found]) for part in ("mean", "deviation")))
+def _predict_leave_one_out(model: Model, question: Question) -> Prediction:
+    """Predict each label of the support set from all others."""
+    labels = question.support
+    rows = np.arange(len(labels))
+    predictions = list[Prediction]()
+    for row in rows:
+        model.adapt(labels.take(rows != row))
+        predictions.append(model.predict(labels.take(rows == row)))
+    return Prediction(
+        np.concatenate([prediction.mean for prediction in predictions]),
+        np.concatenate([prediction.deviation for prediction in predictions]),
+    )

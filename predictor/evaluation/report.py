@@ -1,4 +1,4 @@
-"""Answers put together: a row a target, split, number of labels and model; means over seeds, with intervals."""
+"""Summary of answers: a row for each target, split, number of known labels and model, with means over seeds."""
 
 from __future__ import annotations
 
@@ -10,65 +10,69 @@ from typing import Any
 import numpy as np
 
 from predictor.evaluation.metrics import Scores, bootstrap_interval
-from predictor.evaluation.protocol import Answer, Labels
+from predictor.evaluation.protocol import Answer, SupportSize
 
 _METRICS = tuple(field.name for field in fields(Scores))
 _HEADER = ("target", "split", "labels", "model", "Spearman", "Kendall", "MAE, points", "regret", "coverage", "asked")
 
 
 def summarise(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """One dictionary a cell: its names, the mean of each metric over seeds, and the interval of the rank correlation.
+    """Return one row per cell: its names, the mean of each metric over seeds, and the interval of the rank correlation.
 
-    A figure that does not exist (see `Scores`) is None.
+    The column "labels" is the number of known labels and "asked" the number of predicted ones. A metric that does not
+    exist (see `Scores`) is None. The last rows are means over targets.
     """
-    cells: dict[tuple[str, str, Labels, str], list[Answer]] = defaultdict(list)
-    for one in answers:
-        cells[one.target, one.split, one.labels, one.model].append(one)
+    cells: dict[tuple[str, str, SupportSize, str], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        cells[answer.target, answer.split, answer.support_size, answer.model].append(answer)
     rows = []
-    for (target, split, labels, model), found in cells.items():
-        metrics = {name: np.array([asdict(one.scores)[name] for one in found]) for name in _METRICS}
-        low, high = bootstrap_interval(metrics["spearman"])
-        means = {name: _number(values.mean()) for name, values in metrics.items()}
-        row = {"target": target, "split": split, "labels": labels, "model": model, "seeds": len(found)}
-        rows.append(row | {"asked": found[0].asked} | means | {"spearman_low": low, "spearman_high": high})
-    return rows + _over_targets(rows)
+    for (target, split, support_size, model), cell in cells.items():
+        metrics = {name: np.array([asdict(answer.scores)[name] for answer in cell]) for name in _METRICS}
+        row = {"target": target, "split": split, "labels": support_size, "model": model, "seeds": len(cell)}
+        rows.append(row | {"asked": cell[0].query_size} | _means(metrics))
+    return rows + _means_over_targets(rows)
 
 
-def _over_targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each split, number of labels and model that all targets have, their mean, and its interval over targets."""
+def _means_over_targets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the means over targets, for each split, number of labels and model that all targets have."""
     targets = {row["target"] for row in rows}
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         cells[row["split"], row["labels"], row["model"]].append(row)
-    found = []
-    for (split, labels, model), some in cells.items():
-        if len(some) < len(targets) or len(targets) < 2:
+    means = []
+    for (split, labels, model), cell in cells.items():
+        if len(cell) < len(targets) or len(targets) < 2:
             continue
-        metrics = {name: np.array([row[name] for row in some], np.float64) for name in _METRICS}
-        low, high = bootstrap_interval(metrics["spearman"])
-        means = {name: _number(values.mean()) for name, values in metrics.items()}
+        metrics = {name: np.array([row[name] for row in cell], np.float64) for name in _METRICS}
         row = {"target": f"mean of {len(targets)}", "split": split, "labels": labels, "model": model}
-        row |= {"seeds": some[0]["seeds"], "asked": sum(one["asked"] for one in some)}
-        found.append(row | means | {"spearman_low": low, "spearman_high": high})
-    return found
+        row |= {"seeds": cell[0]["seeds"], "asked": sum(row["asked"] for row in cell)}
+        means.append(row | _means(metrics))
+    return means
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The summary as a table; the best rank correlation of each cell is bold."""
+def _means(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the mean of every metric, None if it is not finite, and the interval of the rank correlation."""
+    low, high = bootstrap_interval(metrics["spearman"])
+    means = {name: _finite_or_none(values.mean()) for name, values in metrics.items()}
+    return means | {"spearman_low": low, "spearman_high": high}
+
+
+def to_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the summary as a table, with the best rank correlation of each cell in bold."""
     best: dict[tuple[Any, ...], float] = defaultdict(lambda: -1.0)
     for row in rows:
         best[_cell(row)] = max(best[_cell(row)], row["spearman"])
     lines = ["| " + " | ".join(_HEADER) + " |", "|" + "---|" * len(_HEADER)]
     for row in rows:
-        rho = f"{row['spearman']:.3f} ({row['spearman_low']:.3f} to {row['spearman_high']:.3f})"
-        cells = [
+        spearman = f"{row['spearman']:.3f} ({row['spearman_low']:.3f} to {row['spearman_high']:.3f})"
+        columns = [
             *(str(row[name]) for name in ("target", "split", "labels", "model")),
-            f"**{rho}**" if row["spearman"] == best[_cell(row)] else rho,
+            f"**{spearman}**" if row["spearman"] == best[_cell(row)] else spearman,
             f"{row['kendall']:.3f}",
             *("-" if row[name] is None else f"{row[name]:.2f}" for name in ("mae", "regret", "coverage")),
             str(row["asked"]),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(columns) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -76,5 +80,5 @@ def _cell(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["target"], row["split"], row["labels"]
 
 
-def _number(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

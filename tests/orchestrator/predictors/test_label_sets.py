@@ -14,7 +14,7 @@ from orchestrator.predictors.evaluation import evaluate_models
 from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.memory import MemoryLabelStore
-from predictor.evaluation import Answer, Round, answers, summarise
+from predictor.evaluation import Answer, QuestionBatch, answer_batch, summarise
 from predictor.graph import Graph, Node
 from predictor.label_set import PROXIES
 from predictor.models import ModelError
@@ -103,7 +103,7 @@ def test_what_else_is_known_can_be_chosen() -> None:
 
     def labels(known: list[str]) -> list[object]:
         found = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
-        return [answer.labels for answer in found]
+        return [answer.support_size for answer in found]
 
     assert labels([]) == labels([other]) == [0, 20]
     assert labels(["elsewhere"]) == [20]  # nothing to learn from without labels
@@ -128,8 +128,8 @@ def test_models_are_compared_on_a_stores_labels() -> None:
 
 
 def test_a_report_has_pictures_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def in_turn(played: Sequence[Round], models: Sequence[str], *_: object) -> list[list[Answer]]:
-        return [[found for model in models for found in answers(one, model)] for one in played]
+    def in_turn(played: Sequence[QuestionBatch], models: Sequence[str], *_: object) -> list[list[Answer]]:
+        return [[found for model in models for found in answer_batch(one, model)] for one in played]
 
     monkeypatch.setattr("orchestrator.predictors.evaluation._in_parallel", in_turn)
     store, report_file = str(tmp_path / "store"), tmp_path / "report.md"
