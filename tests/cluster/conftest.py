@@ -1,4 +1,4 @@
-"""The cluster of the tests: put up once, by the commands that users give."""
+"""The test cluster, started once per session with the commands that users run."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cluster_rig import Rig, missing
+from tests.support.cluster_rig import Rig, missing_requirements
 
 
 @pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """Three machines after `ray up`."""
-    if reason := missing():
-        pytest.skip(f"NOT TESTED, no machines: {reason}")
+    """Three machines, after `ray up`."""
+    if reason := missing_requirements():
+        pytest.skip(f"no test cluster: {reason}")
     rig = Rig(tmp_path_factory.mktemp("rig"))
-    began = time.monotonic()
+    start_time = time.monotonic()
     try:
         rig.start()
         rig.run("ray", "up", "--yes", "--no-config-cache", "cluster/rig.yaml")
         rig.wait_for_nodes(3)
-        print(f"\nray up and three nodes there: {time.monotonic() - began:.0f} s")
+        print(f"\nray up, until three nodes joined: {time.monotonic() - start_time:.0f} s")
         yield rig
     finally:
         rig.close()

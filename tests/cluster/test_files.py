@@ -1,4 +1,4 @@
-"""The shipped files fit each other, Ray and the code."""
+"""The files in cluster/ agree with each other, with Ray and with the code."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ray.scripts import scripts
 from orchestrator.campaign import telemetry
 from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.store.committer_process import Drained
-from tests.support.cluster_queries import alerts, grouped, metrics, panels, selected
+from tests.support.cluster_queries import alerts, group_labels, metric_names, panels, selector_labels
 from workers.execution import actor
 from workers.messages.label import Outcome
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
-_OF_RAY = {"ray_node_mem_used", "ray_node_mem_total", "ray_node_cpu_utilization"}
-_GIVEN = {"le", "ip"}  # labels that Prometheus and Ray add
+_RAY_METRICS = {"ray_node_mem_used", "ray_node_mem_total", "ray_node_cpu_utilization"}
+_ADDED_LABELS = {"le", "ip"}  # by Prometheus and Ray
 
 
 @pytest.fixture
-def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
-    """Labels of all that a campaign exports, by the names that Prometheus gives the metrics."""
-    found: dict[str, set[str]] = {}
+def exported_labels(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """The labels of each metric that a campaign exports, by the name of the metric in Prometheus."""
+    labels: dict[str, set[str]] = {}
 
     def recorder(*suffixes: str) -> Any:
         class Recorder:
@@ -37,11 +37,11 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
             def set_default_tags(self, tags: dict[str, str]) -> None:
                 assert set(tags) <= self.keys
 
-            def told(self, value: float, tags: dict[str, str] | None = None) -> None:
+            def record(self, value: float, tags: dict[str, str] | None = None) -> None:
                 assert set(tags or ()) <= self.keys
-                found.update({self.name + suffix: self.keys for suffix in suffixes})
+                labels.update({self.name + suffix: self.keys for suffix in suffixes})
 
-            inc = set = observe = told
+            inc = set = observe = record
 
         return Recorder
 
@@ -54,41 +54,42 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     campaign.committed(Drained(1, (0.1,), 1))
     telemetry.GenerationMetrics().observe(1, 0.5)
     actor._phase_seconds("seg", "nasbench201").observe(1.0, {"phase": "train"})
-    return found
+    return labels
 
 
-def test_queries_use_what_the_code_exports(exported: dict[str, set[str]]) -> None:
-    asked = panels() | alerts()
-    assert len(asked) == len(panels()) + len(alerts()) >= 15
-    for title, query in asked.items():
-        ours = metrics(query) - _OF_RAY
-        assert metrics(query), title
-        assert ours <= exported.keys(), title
-        assert all(grouped(query) <= exported[name] | _GIVEN for name in ours), title
-        assert all(label in exported[name] for name, label in selected(query)), title
-    used = {name for query in panels().values() for name in metrics(query)}
-    families = {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in exported}
-    assert all(any(name.startswith(family) for name in used) for family in families)  # all that is exported is shown
+def test_queries_use_exported_metrics_and_labels(exported_labels: dict[str, set[str]]) -> None:
+    queries = panels() | alerts()
+    assert len(queries) == len(panels()) + len(alerts()) >= 15
+    for title, query in queries.items():
+        ours = metric_names(query) - _RAY_METRICS
+        assert metric_names(query), title
+        assert ours <= exported_labels.keys(), title
+        assert all(group_labels(query) <= exported_labels[name] | _ADDED_LABELS for name in ours), title
+        assert all(label in exported_labels[name] for name, label in selector_labels(query)), title
+    shown = {name for query in panels().values() for name in metric_names(query)}
+    families = {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in exported_labels}
+    not_shown = {family for family in families if not any(name.startswith(family) for name in shown)}
+    assert not not_shown  # by any panel of the dashboard
 
 
-def test_metrics_of_nodes_are_called_so_by_ray() -> None:
+def test_ray_exports_the_node_metrics() -> None:
     from ray.dashboard.modules.reporter import reporter_agent
 
-    assert {f"ray_{name}" for name in reporter_agent.METRICS_GAUGES} >= _OF_RAY
+    assert {f"ray_{name}" for name in reporter_agent.METRICS_GAUGES} >= _RAY_METRICS
 
 
 @pytest.mark.parametrize("name", ["cluster.yaml", "aws.yaml"])
-def test_ray_takes_the_cluster_files(name: str) -> None:
+def test_ray_accepts_the_cluster_files(name: str) -> None:
     config = yaml.safe_load((CLUSTER / name).read_text())
     validate_config(prepare_config(dict(config)))
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     assert any("RAY_AUTH_MODE=token" in command for command in config["setup_commands"])
     assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][-1]
-    for starts in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
-        assert "unset OMP_NUM_THREADS;" in starts[-1]
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        assert "unset OMP_NUM_THREADS;" in commands[-1]
 
 
-def test_pods_have_the_token_and_the_port_that_is_scraped() -> None:
+def test_pods_use_the_token_and_export_metrics() -> None:
     spec = yaml.safe_load((CLUSTER / "kuberay.yaml").read_text())["spec"]
     assert spec["authOptions"] == {"mode": "token"}
     head, (worker,) = spec["headGroupSpec"], spec["workerGroupSpecs"]
@@ -99,11 +100,11 @@ def test_pods_have_the_token_and_the_port_that_is_scraped() -> None:
     assert pods[0]["volumes"] == pods[1]["volumes"]
 
 
-def test_submit_hands_the_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[str] = []
+def test_ray_submit_passes_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
     monkeypatch.setattr(scripts, "rsync", lambda *_, **__: None)
-    monkeypatch.setattr(scripts, "exec_cluster", lambda *_, cmd, **__: ran.append(cmd))
+    monkeypatch.setattr(scripts, "exec_cluster", lambda *_, cmd, **__: commands.append(cmd))
     files = [str(CLUSTER / "cluster.yaml"), str(CLUSTER / "submit.py")]
-    ended = CliRunner().invoke(scripts.submit, [*files, "--", "label", "--task", "seg", "--num", "64"])
-    assert ended.exit_code == 0, ended.output
-    assert ran == ["python ~/submit.py label --task seg --num 64"]
+    result = CliRunner().invoke(scripts.submit, [*files, "--", "label", "--task", "seg", "--num", "64"])
+    assert result.exit_code == 0, result.output
+    assert commands == ["python ~/submit.py label --task seg --num 64"]

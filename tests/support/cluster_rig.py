@@ -1,4 +1,4 @@
-"""Three machines in one: network namespaces on a bridge, each with its own processes, home, /tmp and sshd."""
+"""A test cluster of three simulated machines: network namespaces, each with its own processes, home, /tmp and sshd."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 HOST = "10.77.0.254"  # this machine's address on the bridge
-SHARED = "/mnt"  # where every machine has the same folder
+SHARED = "/mnt"  # the mount point of the shared folder on every machine
 _BRIDGE = "aiopbr0"
 _INIT = """
 hostname node{number}; mount --make-rprivate /
@@ -39,8 +39,8 @@ PidFile none
 """
 
 
-def missing() -> str:
-    """Why there can be no rig here; empty where there can."""
+def missing_requirements() -> str:
+    """Return why the test cluster cannot run here; empty if it can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     tools = ("ip", "unshare", "rsync", "ssh", "ssh-keygen", "/usr/sbin/sshd", "curl")
@@ -51,7 +51,7 @@ def missing() -> str:
 
 
 class Machine:
-    """One of them. Its home is `home`/root on this machine."""
+    """A simulated machine. Its home directory is the folder `home`/root of the real one."""
 
     def __init__(self, number: int, home: Path, shared: Path) -> None:
         self.number, self.home, self.address = number, home, f"10.77.0.{number}"
@@ -59,7 +59,7 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Plug it in and start its sshd."""
+        """Connect the machine to the bridge and start its sshd."""
         space, link = f"aiop{self.number}", f"aiopv{self.number}"
         for command in (
             f"ip netns add {space}",
@@ -71,54 +71,58 @@ class Machine:
             f"ip -n {space} route add default via {HOST}",
         ):
             _sh(command)
-        keep = "\n".join(self._keep(path) for path in (Path(sys.prefix), Path(sys.base_prefix)))
+        keep = "\n".join(self._mount_command(path) for path in (Path(sys.prefix), Path(sys.base_prefix)))
         script = self.home / "init.sh"
         script.write_text(
             _INIT.format(number=self.number, home=self.home, keep=keep, shared=self._shared, mounted=SHARED)
         )
         enter = ["ip", "netns", "exec", space, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child=KILL"]
         log = (self.home / "init.log").open("wb")
-        # Programs here may have a Ray of their own, which machines must not take for theirs.
+        # Variables of a Ray that runs on the real machine must not reach the simulated ones.
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
         self._process = subprocess.Popen([*enter, "bash", "-e", str(script)], stdout=log, stderr=log, env=clean)
 
     def kill(self) -> None:
-        """kill -9 of all that runs on it."""
+        """Kill all processes of the machine with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
-    def cut_off(self, cut: bool) -> None:
-        """Pull its network cable, or plug it in again."""
-        _sh(f"ip link set aiopv{self.number} {'down' if cut else 'up'}")
+    def disconnect(self) -> None:
+        """Take the machine off the network."""
+        _sh(f"ip link set aiopv{self.number} down")
+
+    def reconnect(self) -> None:
+        """Undo `disconnect`."""
+        _sh(f"ip link set aiopv{self.number} up")
 
     def log_lines(self, part: str) -> list[str]:
-        """Lines of its Ray workers that contain `part`."""
+        """Return the log lines of the machine's Ray workers that contain `part`."""
         logs = (self.home / "tmp" / "ray").glob("session_2*/logs/worker-*.err")
         return [line for log in logs for line in log.read_text(errors="replace").splitlines() if part in line]
 
-    def _keep(self, path: Path) -> str:
-        """Shell lines that show a folder below /root or /tmp to a machine that has its own of these."""
-        for own in ("/root/", "/tmp/"):
-            if str(path).startswith(own):
-                place = f"{self.home}/{own.strip('/')}/{str(path).removeprefix(own)}"
-                return f"mkdir -p {place}; mount --rbind {path} {place}"
+    def _mount_command(self, path: Path) -> str:
+        """Return shell commands that mount a folder below /root or /tmp, of which the machine has its own."""
+        for private in ("/root/", "/tmp/"):
+            if str(path).startswith(private):
+                target = f"{self.home}/{private.strip('/')}/{str(path).removeprefix(private)}"
+                return f"mkdir -p {target}; mount --rbind {path} {target}"
         return ""
 
 
-class Running:
-    """A command of the user that goes on."""
+class RunningCommand:
+    """A command of the user that may still be running."""
 
     def __init__(self, process: subprocess.Popen[bytes], out: IO[str]) -> None:
         self._process, self._out = process, out
 
     @property
-    def over(self) -> bool:
-        """Whether it has ended."""
+    def finished(self) -> bool:
+        """Whether the command has ended."""
         return self._process.poll() is not None
 
-    def end(self, timeout: float = 600) -> tuple[int, str]:
-        """Exit code and output, once it has ended."""
+    def wait(self, timeout: float = 600) -> tuple[int, str]:
+        """Wait for the end; return exit code and output. Raises subprocess.TimeoutExpired after `timeout` seconds."""
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -129,7 +133,7 @@ class Running:
 
 
 class Rig:
-    """A checkout, three machines that can install it without a network, and the commands of a user."""
+    """A checkout, three machines that can install it without a package registry, and the commands of a user."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.shared = folder, folder / "shared"
@@ -139,23 +143,23 @@ class Rig:
         self.yaml = self.checkout / "cluster" / "rig.yaml"
 
     def start(self) -> None:
-        """All of it, until every machine answers."""
-        self.close()  # what a killed run has left
+        """Start the machines and wait until every sshd answers."""
+        self.close()  # remove what a killed run has left
         for path in (self.shared, self._home / ".ray"):
             path.mkdir(parents=True)
         _copy_checkout(self.checkout)
         _sh(f"ssh-keygen -q -t ed25519 -N '' -f {self._home}/key")
         _sh(f"ip link add {_BRIDGE} type bridge; ip addr add {HOST}/24 dev {_BRIDGE}; ip link set {_BRIDGE} up")
         for machine in self.machines:
-            _furnish(machine, self._home / "key.pub")
+            _prepare_home(machine, self._home / "key.pub")
             machine.start()
         self.run("ray", "get-auth-token", "--generate")
-        self.yaml.write_text(yaml.safe_dump(self._edited()))
+        self.yaml.write_text(yaml.safe_dump(self._cluster_config()))
         for machine in self.machines:
             self._wait_for(machine)
 
     def close(self) -> None:
-        """End every process and take down what was put up."""
+        """End all processes and remove namespaces, links and the bridge."""
         for machine in self.machines:
             machine.kill()
         for number in (1, 2, 3):
@@ -166,33 +170,33 @@ class Rig:
             _sh(f"ip link del {_BRIDGE}")
 
     def run(self, *command: str, timeout: float = 600) -> str:
-        """A command of the user in the checkout; its output. Raises AssertionError with that where it fails."""
-        code, out = self.begin(*command).end(timeout)
+        """Run a command in the checkout and return its output. Raises AssertionError with the output if it fails."""
+        code, out = self.start_command(*command).wait(timeout)
         assert code == 0, f"{' '.join(command)}: exit code {code}\n{out[-6000:]}"
         return out
 
-    def begin(self, *command: str) -> Running:
-        """The same, still running."""
+    def start_command(self, *command: str) -> RunningCommand:
+        """Start a command in the checkout."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = clean | {"HOME": str(self._home), "PATH": path, "RAY_AUTH_MODE": "token"}
-        # A file rather than a pipe, which fills up where nobody reads meanwhile, and then holds up the command.
+        # A file, because a full pipe would block the command until it is read.
         out = tempfile.TemporaryFile("w+", dir=self.folder, errors="replace")  # noqa: SIM115 - the command writes it
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.STDOUT}
-        return Running(subprocess.Popen(command, cwd=self.checkout, env=environment, **streams), out)
+        return RunningCommand(subprocess.Popen(command, cwd=self.checkout, env=environment, **streams), out)
 
     def ssh(self, machine: int, command: str) -> str:
-        """A command on a machine, 1 to 3, as `ray up` left it."""
+        """Run a command by SSH on machine 1, 2 or 3, in the environment that `ray up` made. Return its output."""
         return self.run(*self._ssh(self.machines[machine - 1]), f"source ~/.bashrc; {command}")
 
     def wait_for_nodes(self, count: int) -> None:
-        """Until so many machines, of one core each, have joined."""
+        """Wait until `count` machines of one core each have joined the Ray cluster."""
         for _ in range(90):
-            said = self.ssh(1, "ray status 2>&1 | cat")
-            if f"/{count}.0 CPU" in said:
+            status = self.ssh(1, "ray status 2>&1 | cat")
+            if f"/{count}.0 CPU" in status:
                 return
             time.sleep(2)
-        raise AssertionError(f"{count} nodes are not there:\n{said}")
+        raise AssertionError(f"fewer than {count} nodes have joined:\n{status}")
 
     def _ssh(self, machine: Machine) -> list[str]:
         quiet = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
@@ -200,13 +204,13 @@ class Rig:
 
     def _wait_for(self, machine: Machine) -> None:
         for _ in range(100):
-            if self.begin(*self._ssh(machine), "true").end(60)[0] == 0:
+            if self.start_command(*self._ssh(machine), "true").wait(60)[0] == 0:
                 return
             time.sleep(0.1)
         raise AssertionError(f"no sshd on {machine.address}: {(machine.home / 'init.log').read_text()}")
 
-    def _edited(self) -> dict[str, Any]:
-        """The shipped YAML as a user would edit it, but for small machines that reach no package registry."""
+    def _cluster_config(self) -> dict[str, Any]:
+        """Return the shipped YAML edited as a user would, for small machines without access to a package registry."""
         text = (self.checkout / "cluster" / "cluster.yaml").read_text()
         edits = {
             "pip install --quiet": "pip install --quiet --no-index --no-deps --no-build-isolation",
@@ -222,8 +226,8 @@ class Rig:
         return config
 
 
-def _furnish(machine: Machine, key: Path) -> None:
-    """Home, sshd's configuration, and a virtual environment that has all packages but this project."""
+def _prepare_home(machine: Machine, key: Path) -> None:
+    """Make home, sshd's configuration, and a virtual environment with all packages except this project."""
     for name in ("root/.ssh", "run/sshd", "tmp"):
         (machine.home / name).mkdir(parents=True)
     (machine.home / "tmp").chmod(0o1777)
