@@ -1,1 +1,1 @@
-"""Numbers of a graph: per node for networks on graphs, per graph for models on tables."""
+"""Features of graphs: one vector per node for graph networks, one vector per graph for tabular models."""

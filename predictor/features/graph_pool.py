@@ -1,4 +1,4 @@
-"""Graphs in numbers, each read once and shared by all label sets that mention it."""
+"""A pool of encoded graphs, each of which is encoded once and shared by all label sets that contain it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from predictor.graph.structure import Graph
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphPool:
-    """nodes: the graphs for networks on graphs. statistics: (graphs, len(STATISTICS)), for models on tables."""
+    """Encoded graphs. nodes: for graph networks. statistics: (graphs, len(STATISTICS)), for tabular models."""
 
     nodes: PackedGraphs
     statistics: NDArray[np.float64]
 
     @classmethod
     def of(cls, graphs: Iterable[Graph]) -> GraphPool:
-        """Graphs one after another. Raises KeyError for an operation that this version does not know."""
+        """Encode graphs in their order. Raises KeyError for an operation that this version does not know."""
         parts: list[EncodedGraph] = []
         rows = [statistics_table([])]
-        for graph in graphs:  # one at a time: as objects they take a hundred times the memory
+        for graph in graphs:  # one at a time: `Graph` objects take a hundred times the memory
             parts.append(encode_graph(graph))
             rows.append(statistics_table([graph]))
         return cls(PackedGraphs.of(parts), np.concatenate(rows))
 
     @classmethod
     def join(cls, parts: Sequence[GraphPool]) -> GraphPool:
-        """All graphs of `parts` in a row."""
+        """Concatenate pools."""
         nodes, statistics = zip(*((part.nodes, part.statistics) for part in parts), strict=True)
         return cls(PackedGraphs.join(nodes), np.concatenate(statistics))
 

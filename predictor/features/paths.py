@@ -1,7 +1,9 @@
-"""PathStatistics from the image to the outputs: what a network's wiring makes of its operations.
+"""Statistics of the paths from the image to the outputs, which depend on how operations are connected.
 
-A signal of variance 1 enters. Where branches are added their variances add up, normalisation brings them back to 1, and
-a multiplication by zero ends them. So the share that each branch has of a sum is known without any weight.
+Counts of operations along paths are also among the features of GRAF (Kadlecová et al., ICML 2024). Here paths are
+additionally weighted by the variance of the signal that they carry, for an input of variance 1: variances add up where
+branches are added, normalisation sets them to 1, and a multiplication by zero ends a path. So the share of each branch in
+a sum is known without any weights.
 """
 
 from __future__ import annotations
@@ -16,88 +18,113 @@ from predictor.graph.structure import Graph, Node
 _NORMS = frozenset({"batch_norm", "layer_norm", "group_norm"})
 _POOLS = frozenset({"max_pool", "avg_pool"})
 _WEIGHTED = frozenset({"conv", "depthwise_conv", "transposed_conv", "linear"})
-_LARGEST = 1e200  # variance, so that networks without normalisation stay finite
-KINDS = ("weighted", "spatial", "pool")  # of operations that are counted along ways; spatial: a kernel above 1
+_MAX_VARIANCE = 1e200  # networks without normalisation stay finite
+KINDS = ("weighted", "spatial", "pool")  # of operations that are counted along paths; spatial: a kernel above 1
 
-_Counts = tuple[int, ...]  # of each of KINDS
-_NOTHING: _Counts = (0,) * len(KINDS)
+_Counts = tuple[int, ...]  # one number for each of KINDS
+_NO_COUNTS: _Counts = (0,) * len(KINDS)
 
 
 @dataclass(frozen=True, slots=True)
 class PathStatistics:
-    """number: how many ways there are. live: (n,) whether any goes through a node.
+    """Statistics of all paths from the image to an output.
 
-    share: (n,) of all ways, those that go through a node. flow: (n,) how often a walk passes a node that begins at the
-    outputs and chooses among the inputs by their variance. log_signal: mean over live nodes of the variance's base-2
-    logarithm. least, most: of each of KINDS, on a single way.
+    count: number of paths. live: (n,) whether a path passes through the node. share: (n,) share of the paths that pass
+    through the node. flow: (n,) probability that a random walk passes through the node. The walk begins at an output
+    and chooses among the inputs of each node in proportion to their variance. log_signal: mean base-2 logarithm of the
+    variance over live nodes. min_counts, max_counts: fewest and most operations of each of KINDS on a single path.
     """
 
-    number: int
+    count: int
     live: list[bool]
     share: list[float]
     flow: list[float]
     log_signal: float
-    least: _Counts
-    most: _Counts
+    min_counts: _Counts
+    max_counts: _Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _FromImage:
+    """Of the paths from the image to each node, one entry per node: their number, signal variance and counts."""
+
+    paths: list[int]
+    variance: list[float]
+    min_counts: list[_Counts]
+    max_counts: list[_Counts]
 
 
 def path_statistics(graph: Graph) -> PathStatistics:
-    """All figures at once; zeros where no way leads to an output."""
-    nodes = graph.nodes
-    above, variance = [0] * len(nodes), [0.0] * len(nodes)
-    least, most = [_NOTHING] * len(nodes), [_NOTHING] * len(nodes)
-    for number, node in enumerate(nodes):
-        if not node.inputs:
-            above[number], variance[number] = int(node.op == "input"), 1.0
-        elif node.op != "zero":
-            inputs = [source for source in node.inputs if above[source]]
-            if inputs:
-                above[number] = sum(above[source] for source in inputs)
-                variance[number] = _variance(node, [variance[source] for source in inputs])
-                own = kinds(node)
-                least[number] = _along([least[source] for source in inputs], own, min)
-                most[number] = _along([most[source] for source in inputs], own, max)
-    ends = [number for number, node in enumerate(nodes) if node.op == "output" and above[number]]
-    below, flow = [0] * len(nodes), [0.0] * len(nodes)
-    for end in ends:
-        below[end], flow[end] = 1, 1 / len(ends)
-    for number in range(len(nodes) - 1, -1, -1):
-        if below[number]:
-            inputs = [source for source in nodes[number].inputs if above[source]]
-            signal = sum(variance[source] for source in inputs)
-            for source in inputs:
-                below[source] += below[number]
-                flow[source] += flow[number] * variance[source] / signal
-    total = sum(above[end] for end in ends)
-    live = [count > 0 for count in below]
-    signals = [math.log2(variance[number]) for number, lives in enumerate(live) if lives]
+    """Return the path statistics of a graph; all are zero if no path leads to an output."""
+    begin = _from_image(graph.nodes)
+    outputs = [number for number, node in enumerate(graph.nodes) if node.op == "output" and begin.paths[number]]
+    paths_to_output, flow = _to_outputs(graph.nodes, outputs, begin)
+    total = sum(begin.paths[output] for output in outputs)
+    live = [paths > 0 for paths in paths_to_output]
+    signals = [math.log2(begin.variance[number]) for number, is_live in enumerate(live) if is_live]
+    min_counts, max_counts = _NO_COUNTS, _NO_COUNTS
+    if outputs:
+        min_counts = _combine([begin.min_counts[output] for output in outputs], _NO_COUNTS, min)
+        max_counts = _combine([begin.max_counts[output] for output in outputs], _NO_COUNTS, max)
     return PathStatistics(
-        number=total,
+        count=total,
         live=live,
-        share=[a * b / total if b else 0.0 for a, b in zip(above, below, strict=True)],
+        share=[a * b / total if b else 0.0 for a, b in zip(begin.paths, paths_to_output, strict=True)],
         flow=flow,
         log_signal=sum(signals) / max(1, len(signals)),
-        least=_along([least[end] for end in ends], _NOTHING, min) if ends else _NOTHING,
-        most=_along([most[end] for end in ends], _NOTHING, max) if ends else _NOTHING,
+        min_counts=min_counts,
+        max_counts=max_counts,
     )
 
 
-def kinds(node: Node) -> tuple[int, ...]:
-    """Of each of KINDS, 1 where the node is one."""
+def kind_flags(node: Node) -> tuple[int, ...]:
+    """Return 1 for each of KINDS that the node is of, else 0."""
     weighted = node.op in _WEIGHTED
     return int(weighted), int(weighted and max(node.kernel) > 1), int(node.op in _POOLS)
 
 
+def _from_image(nodes: tuple[Node, ...]) -> _FromImage:
+    found = _FromImage([0] * len(nodes), [0.0] * len(nodes), [_NO_COUNTS] * len(nodes), [_NO_COUNTS] * len(nodes))
+    for number, node in enumerate(nodes):
+        if not node.inputs:
+            found.paths[number], found.variance[number] = int(node.op == "input"), 1.0
+        elif node.op != "zero":
+            inputs = [source for source in node.inputs if found.paths[source]]
+            if inputs:
+                found.paths[number] = sum(found.paths[source] for source in inputs)
+                found.variance[number] = _variance(node, [found.variance[source] for source in inputs])
+                flags = kind_flags(node)
+                found.min_counts[number] = _combine([found.min_counts[source] for source in inputs], flags, min)
+                found.max_counts[number] = _combine([found.max_counts[source] for source in inputs], flags, max)
+    return found
+
+
+def _to_outputs(nodes: tuple[Node, ...], outputs: list[int], begin: _FromImage) -> tuple[list[int], list[float]]:
+    """Return, for each node, the number of paths to an output and the flow of `PathStatistics`."""
+    paths, flow = [0] * len(nodes), [0.0] * len(nodes)
+    for output in outputs:
+        paths[output], flow[output] = 1, 1 / len(outputs)
+    for number in range(len(nodes) - 1, -1, -1):
+        if paths[number]:
+            inputs = [source for source in nodes[number].inputs if begin.paths[source]]
+            signal = sum(begin.variance[source] for source in inputs)
+            for source in inputs:
+                paths[source] += paths[number]
+                flow[source] += flow[number] * begin.variance[source] / signal
+    return paths, flow
+
+
 def _variance(node: Node, inputs: list[float]) -> float:
+    """Return the variance of a node's output. inputs: variances of its inputs."""
     if node.op in _NORMS:
         return 1.0
     total = sum(inputs)
-    return min(total if node.op == "add" else total / len(inputs), _LARGEST)
+    return min(total if node.op == "add" else total / len(inputs), _MAX_VARIANCE)
 
 
-def _along(ways_so_far: list[_Counts], own: _Counts, best: Callable[..., int]) -> _Counts:
-    """The least or most of each of KINDS, with what the node adds."""
-    found = ways_so_far[0]
-    if len(ways_so_far) > 1:
-        found = tuple(map(best, *ways_so_far))
-    return tuple(map(add, found, own)) if any(own) else found
+def _combine(inputs: list[_Counts], flags: _Counts, choose: Callable[..., int]) -> _Counts:
+    """Return the least or the largest of the inputs' counts, plus the node's own flags. choose: min or max."""
+    counts = inputs[0]
+    if len(inputs) > 1:
+        counts = tuple(map(choose, *inputs))
+    return tuple(map(add, counts, flags)) if any(flags) else counts

@@ -1,4 +1,4 @@
-"""Encoded graphs survive the way to arrays and back."""
+"""Graph pools are written to arrays and read back unchanged."""
 
 import numpy as np
 
