@@ -1,4 +1,4 @@
-"""Errors of the control plane that a user can mend."""
+"""Errors of the orchestrator that a user can fix. Messages name the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from predictor.errors import AIOPError
 
 
 class ConfigError(AIOPError):
-    """A campaign's configuration is not valid: names the field and the remedy."""
+    """An option or a campaign's configuration is not valid."""
 
 
 class PreparationError(AIOPError):
-    """Shared weights or a shared head could not be made."""
+    """Shared weights or a shared head could not be trained."""
 
 
 class RefreshError(AIOPError):
-    """A refresh whose training failed, again and again; the champion is as it was."""
+    """The training of a refresh failed, also after restarts; the champion is unchanged."""
 
 
 class StoreError(AIOPError):
-    """The label store cannot be reached or written: names the place and the remedy."""
+    """The label store cannot be reached or written."""
 
 
 class StoreSchemaError(StoreError):
@@ -31,12 +31,12 @@ class StoreSchemaError(StoreError):
         )
 
 
-class StoreForgotError(StoreError):
-    """The label store does not remember so old a version any more."""
+class StoreVacuumedError(StoreError):
+    """An old version of the label store was vacuumed and can no longer be read."""
 
 
 class StoreCorruptError(StoreError):
-    """The label store is there but is not readable as one."""
+    """The label store exists but cannot be read as one."""
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(

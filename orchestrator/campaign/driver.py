@@ -1,4 +1,4 @@
-"""A campaign on Ray: what cheap labels start from is prepared, then actors label, then the store has it all."""
+"""Run a campaign on Ray: pre-train the shared weights if needed, then make labels on actors and commit them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.run import Observer, run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ReservingPolicy, ScalingPolicy
-from orchestrator.predictors.generations import champion
-from orchestrator.predictors.refresh.background import CPUS, BackgroundRefresher, refresh_command, told_in_words
-from orchestrator.predictors.refresh.history import hold_out_of
+from orchestrator.predictors.generations import champion_number
+from orchestrator.predictors.refresh.background import CPUS, BackgroundRefresher, describe_refresh, refresh_command
+from orchestrator.predictors.refresh.history import hold_out_score
 from orchestrator.ray_runtime.session import (
     actors_in_the_way,
     actors_that_fit,
@@ -25,7 +25,8 @@ from orchestrator.ray_runtime.session import (
     ray_session,
 )
 from orchestrator.store.committer_process import CommitterProcess
-from orchestrator.store.layout import artifacts_of
+from orchestrator.store.layout import artifacts_uri
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SharedRecipe
@@ -43,14 +44,16 @@ def run_on_ray(
     spool: Spool,
     display: Display,
     preparation_display: PreparationDisplay,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> tuple[CampaignProgress, str | None]:
-    """Make the labels of `todo`; gives the final progress and the dashboard's address. say: gets news of refreshes.
+    """Make the labels of `todo`; return the final progress and the dashboard's address.
 
-    Raises ConfigError where Ray or its resources do not suffice, PreparationError where preparing failed.
+    notify: called with a line of text after every refresh of the predictor.
+
+    Raises ConfigError if Ray or its resources are insufficient, PreparationError if the pre-training failed.
     """
     with ray_session() as address:
-        # Ray takes seconds to import, and is not needed when nothing is to be done.
+        # Importing Ray takes seconds, so it is imported only if there are labels to make.
         from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
         from orchestrator.campaign.telemetry import CampaignMetrics
         from orchestrator.ray_runtime.check import check_cluster, node_needs
@@ -59,21 +62,21 @@ def run_on_ray(
         for recipe in recipes.values():
             check_recipe_fits(recipe, nodes)
         reserved = most_resources(recipes.values())
-        needs = node_needs(shared_places(config.store, todo, spool), config.data, config.task)
+        needs = node_needs(shared_locations(config.store, todo, spool), config.data, config.task)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
-        refreshes = background_refresher(config, reserved, say) if config.refresh_every else None
+        refreshes = background_refresher(config, reserved, notify) if config.refresh_every else None
         if refreshes is not None:
-            scaling = ReservingPolicy(scaling, lambda: refreshes.held)
+            scaling = ReservingPolicy(scaling, lambda: refreshes.reserved)
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
             config.space,
             "workers.execution.evaluators:FidelityEvaluator",
-            spool.place,
+            spool.location,
             reserved,
-            {"arguments": evaluator_arguments(config, {request.fidelity for request in todo})},
+            evaluator_options(config, todo),
             needs,
         )
         metrics = CampaignMetrics(config.task, config.space)
@@ -101,63 +104,72 @@ def run_on_ray(
 
 
 def background_refresher(
-    config: CampaignConfig, needs: Mapping[str, float], say: Callable[[str], None]
+    config: CampaignConfig, worker_resources: Mapping[str, float], notify: Callable[[str], None]
 ) -> BackgroundRefresher:
-    """Refreshes of the predictor on this campaign's Ray. needs: what a label worker reserves."""
+    """Return background refreshes of the predictor on this campaign's Ray.
+
+    worker_resources: what a label worker reserves.
+    """
     import ray
 
     from orchestrator.campaign.telemetry import GenerationMetrics
 
     metrics = GenerationMetrics()
 
-    def told(document: dict[str, Any]) -> None:
-        say(told_in_words(document))
-        if number := champion(Path(config.predictors)):
-            metrics.observe(number, hold_out_of(Path(config.predictors), number))
+    def on_refresh(document: dict[str, Any]) -> None:
+        notify(describe_refresh(document))
+        if number := champion_number(Path(config.predictors)):
+            metrics.observe(number, hold_out_score(Path(config.predictors), number))
 
     command = refresh_command(config.store, config.predictors, ray.get_runtime_context().gcs_address)
-    return BackgroundRefresher(
-        config.refresh_every, command, lambda: actors_in_the_way(needs, CPUS, list(node_resources().values())), told
-    )
+
+    def workers_to_stop() -> int:
+        return actors_in_the_way(worker_resources, CPUS, list(node_resources().values()))
+
+    return BackgroundRefresher(config.refresh_every, command, workers_to_stop, on_refresh)
 
 
 def most_resources(recipes: Iterable[Recipe]) -> dict[str, float]:
-    """Enough of each resource for an actor that makes labels of any of the recipes."""
-    every = [recipe.resources for recipe in recipes]
-    return {kind: max(one.get(kind, 0.0) for one in every) for kind in dict.fromkeys(k for one in every for k in one)}
+    """Return the largest amount of each resource that any of the recipes needs."""
+    needs = [recipe.resources for recipe in recipes]
+    names = dict.fromkeys(name for need in needs for name in need)
+    return {name: max(need.get(name, 0.0) for need in needs) for name in names}
 
 
-def scaling_policy(asked: int | None, room: int) -> ScalingPolicy:
-    """As many workers as were asked for; else as many as there is room for, which in a cluster may change."""
-    if asked is not None:
-        return FixedWorkers(asked)
-    return ClusterWorkers() if os.environ.get("RAY_ADDRESS") else FixedWorkers(max(1, room))
+def scaling_policy(workers: int | None, capacity: int) -> ScalingPolicy:
+    """Return the policy for a given number of workers, or for as many as the cluster can hold, which may change."""
+    if workers is not None:
+        return FixedWorkers(workers)
+    return ClusterWorkers() if os.environ.get("RAY_ADDRESS") else FixedWorkers(max(1, capacity))
 
 
 def prepare_missing(store: str, requests: Sequence[LabelRequest], display: PreparationDisplay) -> list[str]:
-    """Make what the requests start from and nobody has made; Ray must be initialised. Gives the artifacts' names."""
+    """Train the shared weights and heads that the requests need and that do not exist; return the artifacts' names.
+
+    Ray must be initialised.
+    """
     from orchestrator.campaign.preparation import missing_artifacts, prepare
 
-    place, made = artifacts_of(store), list[str]()
-    for recipe in {request.recipe.hash: request for request in requests}.values():
-        if missing := missing_artifacts(place, recipe):
+    location, trained = artifacts_uri(store), list[str]()
+    for request in {request.recipe.hash: request for request in requests}.values():
+        if missing := missing_artifacts(location, request):
             with display() as show:
-                prepare(place, recipe, show)
-            made += missing
-    return made
+                prepare(location, request, show)
+            trained += missing
+    return trained
 
 
-def shared_places(store: str, requests: Sequence[LabelRequest], spool: Spool) -> list[str]:
-    """What the workers and this machine must see alike."""
+def shared_locations(store: str, requests: Sequence[LabelRequest], spool: Spool) -> list[str]:
+    """Return the locations that all workers and this machine must share."""
     artifacts = any(isinstance(request.recipe, SharedRecipe) for request in requests)
-    return [spool.place, *([artifacts_of(store)] if artifacts else [])]
+    return [spool.location, *([artifacts_uri(store)] if artifacts else [])]
 
 
-def evaluator_arguments(config: CampaignConfig, fidelities: set[str]) -> Mapping[str, Mapping[str, Any]]:
-    """What the evaluator of each fidelity is built with."""
-    images: dict[str, Any] = {}
-    if config.save_images:
-        images = {"pictures": str(Path(config.store, "_images").resolve()), "save_images": config.save_images}
-    arguments = {"full": images, "proxy": {}}
-    arguments["shared"] = images | {"artifacts": artifacts_of(config.store)}
-    return {name: arguments[name] for name in fidelities}
+def evaluator_options(config: CampaignConfig, requests: Iterable[LabelRequest]) -> EvaluatorOptions:
+    """Return the options of the evaluators that make the requested labels."""
+    return EvaluatorOptions(
+        fidelities=tuple(sorted({request.fidelity for request in requests})),
+        artifacts_uri=artifacts_uri(config.store),
+        images_folder=str(Path(config.store, "_images").resolve()) if config.save_images else None,
+        save_images=config.save_images,
+    )

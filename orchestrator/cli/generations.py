@@ -12,8 +12,15 @@ from orchestrator.cli.options import Json, OldOut, Predictors, renamed_option
 from orchestrator.cli.output import emit, emit_rows
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
-from orchestrator.predictors.generations import champion, generation_numbers, pin, pinned, place_of, unpin
-from orchestrator.predictors.refresh.history import compare, history, predecessor
+from orchestrator.predictors.generations import (
+    champion_number,
+    generation_folder,
+    generation_numbers,
+    pin,
+    pinned_number,
+    unpin,
+)
+from orchestrator.predictors.refresh.history import compare, history, previous_champion
 
 app = typer.Typer(
     help="List the predictor's generations and refused candidates; compare, pin and roll back.", add_completion=False
@@ -84,14 +91,14 @@ def unpin_(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, js
     """Allow newer generations to be used again."""
     root, as_json = _given(ctx, folder, old_out, json)
     unpin(root)
-    emit({"champion": champion(root), "pinned": None}, as_json)
+    emit({"champion": champion_number(root), "pinned": None}, as_json)
 
 
 @app.command("rollback")
 def rollback(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
     """Use the previous champion and pin it; without the pin the next refresh would train on the same labels again."""
     root, as_json = _given(ctx, folder, old_out, json)
-    number = predecessor(root)
+    number = previous_champion(root)
     pin(_existing(root, number))
     emit({"champion": number, "pinned": number}, as_json)
 
@@ -107,11 +114,11 @@ def _existing(folder: Path, number: int) -> Path:
     if number not in there:
         known = ", ".join(map(str, there)) if there else "none: make one with `orchestrator train`"
         raise ConfigError(f"generation {number} of {folder}: does not exist; there are {known}")
-    return place_of(folder, number)
+    return generation_folder(folder, number)
 
 
 def _list(folder: Path, json: bool) -> None:
-    rows = history(folder, champion(folder), pinned(folder))
+    rows = history(folder, champion_number(folder), pinned_number(folder))
     emit_rows(rows if json else [_short(row) for row in rows], json, _COLUMNS)
 
 

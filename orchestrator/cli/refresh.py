@@ -18,6 +18,7 @@ from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.predictors.refresh.on_ray import on_ray
 from orchestrator.predictors.refresh.run import RefreshOutcome
 from orchestrator.predictors.refresh.run import refresh as refresh_once
+from orchestrator.predictors.verdict import Verdict
 from orchestrator.ray_runtime.train_job import ResourceRequest
 from predictor.errors import AIOPError
 
@@ -74,17 +75,17 @@ def describe_outcome(outcome: RefreshOutcome) -> dict[str, Any]:
     if isinstance(outcome, NothingToDo):
         return {"decision": "nothing", "reason": outcome.reason, "generation": outcome.champion}
     if isinstance(outcome, RefreshRecord):
-        pooled = (outcome.figures or {}).get("pooled")
+        pooled = outcome.figures.pooled if outcome.figures else None
         return {
-            "decision": outcome.decision,
+            "decision": outcome.verdict.value,
             "reason": outcome.reason,
-            "generation": outcome.number if outcome.decision == "promote" else outcome.champion,
+            "generation": outcome.number if outcome.verdict is Verdict.PROMOTE else outcome.champion,
             "candidate": outcome.number,
             "version": outcome.version,
-            "new_labels": outcome.labels,
-            "suspects": {name: len(found) for name, found in outcome.suspects.items()},
+            "new_labels": outcome.new_labels,
+            "suspects": {name: len(found) for name, found in outcome.outliers.items()},
             "hold_out": pooled_score(outcome.hold_out),
-            "hold_out_of_champion": pooled["champion"] if pooled else None,
+            "hold_out_of_champion": pooled.champion if pooled else None,
             "seconds": outcome.seconds,
         }
     metadata = outcome.metadata
@@ -100,6 +101,6 @@ def describe_outcome(outcome: RefreshOutcome) -> dict[str, Any]:
 
 def _report_outliers(outcome: RefreshOutcome) -> None:
     if isinstance(outcome, RefreshRecord):
-        for name, found in outcome.suspects.items():
+        for name, found in outcome.outliers.items():
             names = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
             say(f"{name}: {len(found)} new labels are outliers to generation {outcome.champion}: {names}")

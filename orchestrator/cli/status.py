@@ -11,13 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.campaign.reliability import spread
+from orchestrator.campaign.reliability import label_statistics
 from orchestrator.cli.options import Json, Predictors, Store, Watch
 from orchestrator.cli.output import clear_screen, emit, emit_rows, say
 from orchestrator.cli.tables import Column, flattened
-from orchestrator.predictors.generations import champion, pinned
-from orchestrator.predictors.refresh.history import hold_out_of, last_decision
-from orchestrator.ray_runtime.view import cluster_now
+from orchestrator.predictors.generations import champion_number, pinned_number
+from orchestrator.predictors.refresh.history import hold_out_score, last_decision
+from orchestrator.ray_runtime.view import cluster_summary
 from orchestrator.store.delta import DeltaLabelStore
 
 
@@ -89,25 +89,25 @@ def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str,
     attempts.sort(key=lambda a: a["started"])
     failures = [a["message"] for a in attempts if a["outcome"] != "ok"]
     document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": sum(map(len, groups.values()))}
-    document["groups"] = {name: spread(rows) for name, rows in sorted(groups.items())}
+    document["groups"] = {name: label_statistics(rows) for name, rows in sorted(groups.items())}
     document["attempts"] = dict(Counter(a["outcome"] for a in attempts))
     since = datetime.now(UTC) - timedelta(hours=1)
     ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
     document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
     document["recent_failures"] = failures[-5:]
     document["predictor"] = _predictor(predictors)
-    document["cluster"] = cluster_now()
+    document["cluster"] = cluster_summary()
     return document
 
 
 def _predictor(folder: Path) -> dict[str, Any]:
     """The generation in use and the last decision on a candidate; empty without a generation."""
-    number = champion(folder)
+    number = champion_number(folder)
     if number is None:
         return {}
-    fields: dict[str, Any] = {"generation": number, "hold_out": hold_out_of(folder, number)}
-    if pinned(folder) is not None:
+    fields: dict[str, Any] = {"generation": number, "hold_out": hold_out_score(folder, number)}
+    if pinned_number(folder) is not None:
         fields["pinned"] = True
     if last := last_decision(folder):
-        fields["last_decision"] = f"{last.decision} {last.number} ({last.reason})"
+        fields["last_decision"] = f"{last.verdict} {last.number} ({last.reason})"
     return fields

@@ -35,11 +35,11 @@ def train(
     if version < 0:
         raise ConfigError(f"--store {store}: has no labels: make some with `orchestrator label` or `import`")
     # Torch and Ray take seconds to load; a wrong store does without.
-    from orchestrator.predictors.training import Training, train_predictor
+    from orchestrator.predictors.training import TrainingRequest, train_predictor
 
     began = time.monotonic()
     with stages_display("training") as show:
-        made, metadata = train_predictor(Training(store, version, model, seed, workers, gpus), folder, show)
+        made, metadata = train_predictor(TrainingRequest(store, version, model, seed, workers, gpus), folder, show)
     document = {
         "generation": str(made),
         "model": metadata.model,

@@ -1,1 +1,1 @@
-"""Predictors over time: label sets, training, generations, evaluation."""
+"""Predictors over time: label sets, training, generations, refreshes, evaluation."""

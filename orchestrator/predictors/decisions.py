@@ -1,66 +1,81 @@
-"""What became of every candidate, a JSON file each beside the generations."""
+"""The record of every candidate and the decision on it: one JSON file each, in a folder beside the generations."""
 
 from __future__ import annotations
 
 import json
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from orchestrator.predictors.generations import DECISIONS
+from orchestrator.predictors.verdict import GateFigures, Verdict
+from predictor.atomic_write import replace_file
 from predictor.metadata import HoldOutScores
 
-PROMOTE, KEEP = "promote", "keep"
+
+def _readable_or_none(figures: Any, validate: ValidatorFunctionWrapHandler) -> GateFigures | None:
+    """Figures are only displayed: a record with incomplete figures must not be lost, because a promotion may depend
+    on it."""
+    try:
+        validated: GateFigures | None = validate(figures)
+    except ValidationError:
+        return None
+    return validated
 
 
-@dataclass(frozen=True, slots=True)
+# An alias is the key in the file, where it differs from the name here: files written before must stay readable.
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshRecord:
-    """One candidate. number: its generation's, whether it became one or not. champion: that which it challenged.
+    """One candidate and what was decided.
 
-    version: of the store's labels that it learnt from. labels: how many were new. suspects: by set, architectures of
-    new labels that the champion found hard to believe. done: False while a promotion is not carried out yet.
+    number: of the candidate's generation, also if it was refused. champion: number of the generation it was compared
+    with. made: time of the decision, ISO 8601. store, version: where the labels came from. new_labels: their number.
+    outliers: by label set, architectures whose new labels are outliers to the champion. hold_out: the candidate's
+    scores. seconds: duration of the refresh. candidate: its folder, relative to the folder of generations. done: False
+    until a promotion has been carried out.
     """
 
     number: int
     champion: int
-    decision: str
-    reason: str
-    made: str
+    verdict: Annotated[Verdict, Field(alias="decision")]
+    reason: str = ""
+    made: str = ""
     store: str
     version: int
-    labels: int
-    suspects: dict[str, list[str]]
-    figures: dict[str, Any] | None
-    hold_out: tuple[HoldOutScores, ...]
-    seconds: float
+    new_labels: Annotated[int, Field(alias="labels")] = 0
+    outliers: Annotated[dict[str, list[str]], Field(alias="suspects")] = field(default_factory=dict)
+    figures: Annotated[GateFigures | None, WrapValidator(_readable_or_none)] = None
+    hold_out: tuple[HoldOutScores, ...] = ()
+    seconds: float = 0.0
     candidate: str
-    done: bool
+    done: bool = True
 
 
 _RECORD = TypeAdapter(RefreshRecord)
+_FIGURES = TypeAdapter(GateFigures | None)
 
 
 def write_record(folder: Path, record: RefreshRecord) -> None:
-    """Whole or not at all, in the place of an earlier one of the same number."""
+    """Write a record; it replaces an earlier one of the same number. Raises OSError."""
     path = folder / DECISIONS / f"{record.number:06d}.json"
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w") as file:
-        json.dump(_RECORD.dump_python(record, mode="json", by_alias=True), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    replace_file(path, json.dumps(_RECORD.dump_python(record, mode="json", by_alias=True), indent=1))
 
 
 def read_records(folder: Path) -> list[RefreshRecord]:
-    """By number. What cannot be read is left out: it says nothing of the generations themselves."""
-    found = list[RefreshRecord]()
+    """Return the records by number. Unreadable files are skipped, because the generations are usable without them."""
+    records = list[RefreshRecord]()
     for path in sorted((folder / DECISIONS).glob("*.json")):
         try:
-            found.append(_RECORD.validate_python(json.loads(path.read_text())))
+            records.append(_RECORD.validate_python(json.loads(path.read_text())))
         except (OSError, ValueError):
             continue
-    return found
+    return records
+
+
+def figures_to_json(figures: GateFigures | None) -> dict[str, Any] | None:
+    """Return the figures as they are stored."""
+    document: dict[str, Any] | None = _FIGURES.dump_python(figures, mode="json")
+    return document

@@ -17,7 +17,7 @@ def evaluate_models(
     sets: Sequence[LabelSet],
     patterns: Sequence[str],
     splits: Sequence[str],
-    labels: Sequence[SupportSize],
+    support_sizes: Sequence[SupportSize],
     models: Sequence[str],
     seeds: int,
     show: Callable[[int, int], None] = lambda done, total: None,
@@ -27,8 +27,8 @@ def evaluate_models(
     """Return the answers of all models to all questions, for `predictor.evaluation.summarise`.
 
     patterns: parts of the names of target sets. known: parts of the names of the other sets that models may be trained
-    on. labels: numbers of known labels of the target. Empty patterns, splits, models or known mean all. jobs: number
-    of processes; None: one per core. An answer is missing if a model has no labels to train on.
+    on. support_sizes: numbers of known labels of the target. Empty patterns, splits, models or known mean all. jobs:
+    number of processes; None: one per core. An answer is missing if a model has no labels to train on.
 
     Raises ConfigError if the options select nothing, ModelError for an unknown model.
     """
@@ -41,10 +41,10 @@ def evaluate_models(
     if known:
         sets = [s for s in sets if s.name in targets or any(pattern in s.name for pattern in known)]
     chosen_splits = [cast(Split, split) for split in splits] or list(SPLITS)
-    questions = list(make_questions(sets, targets, chosen_splits, labels, seeds))
+    questions = list(make_questions(sets, targets, chosen_splits, support_sizes, seeds))
     if not questions:
-        needed = max((count for count in labels if isinstance(count, int)), default=0) + MIN_QUERY
-        raise ConfigError(f"--labels: no set has {needed} architectures, known and asked: lower --labels or label more")
+        needed = max((count for count in support_sizes if isinstance(count, int)), default=0) + MIN_QUERY
+        raise ConfigError(f"--labels: no label set has {needed} architectures: lower --labels or label more")
     batches, all_answers = batch_questions(questions), list[Answer]()
     for number, batch_answers in enumerate(_in_parallel(batches, list(models) or model_names(), jobs or -1)):
         all_answers += batch_answers
@@ -65,13 +65,13 @@ def _target_names(sets: Sequence[LabelSet], patterns: Sequence[str]) -> list[str
     return targets
 
 
-def _padded(labels: SupportSize) -> str:
-    """Sort numbers by value and `others` last."""
-    return str(labels).zfill(9)
+def _padded(support_size: SupportSize) -> str:
+    """Return a key that sorts numbers by value, and "others" last."""
+    return str(support_size).zfill(9)
 
 
 def _in_parallel(batches: Sequence[QuestionBatch], models: Sequence[str], processes: int) -> Iterator[list[Answer]]:
-    """Yield the answers of all models to each round, in the order of the rounds."""
+    """Yield the answers of all models to each batch of questions, in their order."""
     joblib: Any = importlib.import_module("joblib")
     calls = (joblib.delayed(_answers_of_models)(batch, models) for batch in batches)
     results: Iterator[list[Answer]] = joblib.Parallel(n_jobs=processes, return_as="generator")(calls)

@@ -1,10 +1,9 @@
-"""Generations of the predictor in one folder: numbered, and `latest` points to the one that is used, the champion."""
+"""The folder of generations: numbered predictors, of which `latest` points to the champion, the generation in use."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,92 +11,99 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from orchestrator.errors import ConfigError
+from predictor.atomic_write import replace_symlink
 from predictor.metadata import HoldOutScores
 
-LATEST, PINNED = "latest", "pinned"
-TRAINING, REPLAY, DECISIONS = "_training", "_replay", "_decisions"  # beside the generations
+LATEST, PINNED = "latest", "pinned"  # links to generations
+# Folders beside the generations; snapshots are stored in "_replay".
+TRAINING, SNAPSHOTS, DECISIONS = "_training", "_replay", "_decisions"
 
 
 def generation_numbers(folder: Path) -> list[int]:
-    """Those there are, in order."""
+    """Return the numbers of all generations in ascending order."""
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
 
 
-def place_of(folder: Path, number: int) -> Path:
-    """Where a generation lies."""
+def generation_folder(folder: Path, number: int) -> Path:
+    """Return the folder of one generation."""
     return folder / f"{number:06d}"
 
 
 def next_generation(folder: Path) -> Path:
-    """The folder after the highest number there is, be it of a candidate that was refused."""
-    refused = [int(path.stem) for path in (folder / DECISIONS).glob("*.json") if path.stem.isdigit()]
-    return place_of(folder, max([*generation_numbers(folder), *refused], default=0) + 1)
+    """Return the folder of the next generation. Numbers of refused candidates are not used again."""
+    decided = [int(path.stem) for path in (folder / DECISIONS).glob("*.json") if path.stem.isdigit()]
+    return generation_folder(folder, max([*generation_numbers(folder), *decided], default=0) + 1)
 
 
 def publish(generation: Path) -> None:
-    """Let `latest` point to a generation. Readers find the one before or this one, never none."""
-    _point(generation.with_name(LATEST), generation.name)
+    """Point `latest` to a generation. Readers always find the previous or the new one."""
+    replace_symlink(generation.with_name(LATEST), generation.name)
 
 
-def champion(folder: Path) -> int | None:
-    """Number of the generation that `latest` points to."""
-    return _pointed(folder / LATEST)
+def champion_number(folder: Path) -> int | None:
+    """Return the number of the champion; None if there is none."""
+    return _linked_number(folder / LATEST)
 
 
-def pinned(folder: Path) -> int | None:
-    """Number of the generation that stays champion whatever is learnt."""
-    return _pointed(folder / PINNED)
+def pinned_number(folder: Path) -> int | None:
+    """Return the number of the pinned generation, which stays champion; None if none is pinned."""
+    return _linked_number(folder / PINNED)
 
 
 def pin(generation: Path) -> None:
-    """Make a generation champion, and keep it that."""
-    _point(generation.with_name(PINNED), generation.name)
+    """Make a generation champion until `unpin`."""
+    replace_symlink(generation.with_name(PINNED), generation.name)
     publish(generation)
 
 
 def unpin(folder: Path) -> None:
-    """Let the next good generation become champion."""
+    """Allow newer generations to become champion again."""
     (folder / PINNED).unlink(missing_ok=True)
 
 
-def drop_other_checkpoints(checkpointer: Path) -> None:
-    """Those of older versions of the store, or on older champions: nobody goes on with them."""
-    for other in checkpointer.parent.iterdir():
-        if other.is_dir() and other != checkpointer:
+def drop_other_checkpoints(checkpoints: Path) -> None:
+    """Remove checkpoints of trainings on older store versions or older champions, which no training resumes."""
+    for other in checkpoints.parent.iterdir():
+        if other.is_dir() and other != checkpoints:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def snapshot_of(generation: Path) -> Path:
-    """Where what a generation learnt from is kept."""
-    return generation.parent / REPLAY / generation.name
+def snapshot_folder(generation: Path) -> Path:
+    """Return the folder of the snapshot that a generation was trained on."""
+    return generation.parent / SNAPSHOTS / generation.name
 
 
 def drop_other_snapshots(generation: Path) -> None:
-    """All but that of the champion: one for each would fill the disk, and any can be read from the store again."""
-    for other in (generation.parent / REPLAY).glob("*"):
-        if other != snapshot_of(generation):
+    """Remove all snapshots except the champion's: they fill the disk, and can be read from the store again."""
+    for other in (generation.parent / SNAPSHOTS).glob("*"):
+        if other != snapshot_folder(generation):
             shutil.rmtree(other, ignore_errors=True)
 
 
 def pooled_score(hold_out: Sequence[HoldOutScores]) -> float | None:
-    """One figure of a hold-out report: the mean rank correlation of its sets, each weighted by its tested labels."""
+    """Return the mean rank correlation of the label sets, weighted by their tested labels; None if there are none."""
     tested = sum(row.tested for row in hold_out)
     return sum(row.tested * row.spearman for row in hold_out) / tested if tested else None
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Alone among all that write generations. Raises ConfigError in one line where another does, or nobody may."""
+def write_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder of generations, which is created if missing.
+
+    Raises ConfigError if another process holds the lock or the folder cannot be written.
+    """
     try:
         (folder / TRAINING).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--out {folder}: {error.strerror or error}: name a folder that can be written") from None
+        raise ConfigError(
+            f"--predictors {folder}: {error.strerror or error}: name a folder that can be written"
+        ) from None
     lock = FileLock(folder / TRAINING / "lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise ConfigError(
-            f"--out {folder}: another training or refresh writes to it: wait for it, or name another"
+            f"--predictors {folder}: another training or refresh writes to it: wait for it, or name another folder"
         ) from None
     try:
         yield
@@ -105,13 +111,7 @@ def writing(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _point(link: Path, target: str) -> None:
-    partial = link.with_name(f".{link.name}.{uuid.uuid4().hex[:8]}")
-    partial.symlink_to(target)
-    os.replace(partial, link)
-
-
-def _pointed(link: Path) -> int | None:
+def _linked_number(link: Path) -> int | None:
     try:
         name = os.readlink(link)
     except OSError:

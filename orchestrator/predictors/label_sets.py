@@ -1,97 +1,147 @@
-"""A store's labels as predictors learn from them."""
+"""The label sets of a store, as predictors are trained on them."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
-from orchestrator.predictors.snapshot import ProgressCallback, Snapshot, graph_key
+from orchestrator.predictors.snapshot import GraphsReadCallback, Snapshot, graph_key
 from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
 from predictor.label_set import PROXIES, Floats, LabelSet
 
-KIND = ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash")  # labels alike in these can be ranked
-Kind = tuple[str, ...]
+IDENTITY_COLUMNS = ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSetIdentity:
+    """What the labels of one set have in common: only labels that agree in all of it can be ranked.
+
+    Published detectors are ranked within their family, so that their space is "mmdet-FAMILY".
+    """
+
+    space: str
+    task: str
+    data: str
+    fidelity: str
+    recipe_name: str
+    recipe_hash: str
+
+    @classmethod
+    def of_label(cls, row: Mapping[str, Any]) -> LabelSetIdentity:
+        """Return the identity of the set that a label belongs to, by its `IDENTITY_COLUMNS` and its genotype."""
+        return cls(_ranked_space(row), *(row[column] for column in IDENTITY_COLUMNS[1:]))
+
+    @classmethod
+    def from_kind(cls, kind: Sequence[str]) -> LabelSetIdentity | None:
+        """Inverse of `to_kind`; None for generations that did not record it."""
+        return cls(*kind) if len(kind) == len(IDENTITY_COLUMNS) else None
+
+    def to_kind(self) -> tuple[str, ...]:
+        """Return the fields as they are stored with a generation, as "kind"."""
+        return astuple(self)
+
+    @property
+    def recipe(self) -> str:
+        """Fidelity and recipe, as they are stored with a generation's source tasks."""
+        return "/".join((self.fidelity, self.recipe_name, self.recipe_hash))
+
+    @property
+    def short_name(self) -> str:
+        """SPACE/TASK/DATA."""
+        return f"{self.space}/{self.task}/{self.data}"
 
 
 def read_label_sets(
-    store: LabelStore, show: ProgressCallback = lambda done, total: None, version: int | None = None
+    store: LabelStore, show: GraphsReadCallback = lambda done, total: None, version: int | None = None
 ) -> tuple[list[LabelSet], int]:
-    """The sets of a store, by name, and how many labels have no graph and were left out.
+    """Return the label sets of a store, sorted by name, and the number of labels that were skipped without a graph.
 
-    Labels that differ in the seed alone count once, by their mean. Proxies are no labels, but told beside them.
+    Labels that differ only in the seed are averaged. Proxy scores are no labels; they are inputs of the other labels.
     """
-    sets, without = label_sets_of(
-        Snapshot.nothing().grown(store, store.version() if version is None else version, show)
-    )
-    return list(sets.values()), without
+    version = store.version() if version is None else version
+    sets, without_graph = build_label_sets(Snapshot.empty().updated_to(store, version, show))
+    return list(sets.values()), without_graph
 
 
-def label_sets_of(snapshot: Snapshot) -> tuple[dict[Kind, LabelSet], int]:
-    """The same from what was read already, by kind."""
-    everything = snapshot.rows.to_pylist()
-    rows, scored = ([r for r in everything if (r["fidelity"] == "proxy") is proxy] for proxy in (False, True))
-    proxies, places = _proxies(scored), snapshot.places()
-    groups: dict[Kind, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
-    without = 0
-    for row in rows:
-        place = places.get(graph_key(row))
-        if place is None:
-            without += 1
+def build_label_sets(snapshot: Snapshot) -> tuple[dict[LabelSetIdentity, LabelSet], int]:
+    """Return the label sets of a snapshot, sorted by name, and the number of labels that were skipped without a graph.
+
+    See `read_label_sets`.
+    """
+    all_rows = snapshot.rows.to_pylist()
+    label_rows, proxy_rows = ([r for r in all_rows if (r["fidelity"] == "proxy") is proxy] for proxy in (False, True))
+    proxies, graphs = _mean_proxies(proxy_rows), snapshot.graph_indices()
+    groups: dict[LabelSetIdentity, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    without_graph = 0
+    for row in label_rows:
+        graph = graphs.get(graph_key(row))
+        if graph is None:
+            without_graph += 1
             continue
-        groups[kind_of(row)][row["architecture"]].append((place, row["value"]))
-    names = _names(list(groups))
-    sets = {kind: _label_set(names[kind], kind, labels, snapshot.pool, proxies) for kind, labels in groups.items()}
-    return dict(sorted(sets.items(), key=lambda item: item[1].name)), without
+        groups[LabelSetIdentity.of_label(row)][row["architecture"]].append((graph, row["value"]))
+    names = _unique_names(groups)
+    sets = {
+        identity: _label_set(names[identity], identity, labels, snapshot.pool, proxies)
+        for identity, labels in groups.items()
+    }
+    return dict(sorted(sets.items(), key=lambda item: item[1].name)), without_graph
 
 
-def _proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
-    """By architecture and task, the mean of what was scored, on whatever data: such scores say much of the network."""
-    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+def _unique_names(identities: Collection[LabelSetIdentity]) -> dict[LabelSetIdentity, str]:
+    """Return SPACE/TASK/DATA for each identity, followed by fidelity and recipe as far as names would be equal."""
+    names = {identity: identity.short_name for identity in identities}
+    for field in ("fidelity", "recipe_name", "recipe_hash"):
+        uses = Counter(names.values())
+        names = {
+            identity: f"{name}/{getattr(identity, field)}" if uses[name] > 1 else name
+            for identity, name in names.items()
+        }
+    return names
+
+
+def _mean_proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
+    """Return mean proxy scores by architecture and task, over all data: they depend on the network most of all."""
+    by_network: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
     for row in rows:
         scores = dict(row["metrics"])
-        found[row["architecture"], row["task"]].append([scores.get(name, float("nan")) for name in PROXIES])
-    return {key: np.mean(values, axis=0) for key, values in found.items()}
+        by_network[row["architecture"], row["task"]].append([scores.get(name, float("nan")) for name in PROXIES])
+    return {key: np.mean(values, axis=0) for key, values in by_network.items()}
 
 
-def kind_of(row: Mapping[str, Any]) -> Kind:
-    """The kind of a label by its columns `KIND` and its genotype."""
-    return (_space(row), *(row[column] for column in KIND[1:]))
-
-
-def _space(row: Mapping[str, Any]) -> str:
-    """Published detectors are ranked within their family, with which the name of their configuration begins."""
+def _ranked_space(row: Mapping[str, Any]) -> str:
+    """Return the label's space; of a published detector with its family, which begins its configuration's name."""
     if row["space"] != "mmdet":
         return str(row["space"])
     config: str = json.loads(row["genotype"])["config"]
     return f"mmdet-{config.rsplit('/', 1)[-1].split('_')[0]}"
 
 
-def _names(kinds: list[Kind]) -> dict[Kind, str]:
-    """SPACE/TASK/DATA, with as much of fidelity and recipe as it takes to tell sets apart."""
-    names = {kind: "/".join(kind[:3]) for kind in kinds}
-    for part in range(3, 6):
-        taken = Counter(names.values())
-        names = {kind: f"{name}/{kind[part]}" if taken[name] > 1 else name for kind, name in names.items()}
-    return names
-
-
 def _label_set(
     name: str,
-    kind: Kind,
-    labels: dict[str, list[tuple[int, float]]],
+    identity: LabelSetIdentity,
+    labels: Mapping[str, list[tuple[int, float]]],
     pool: GraphPool,
-    proxies: dict[tuple[str, str], Floats],
+    proxies: Mapping[tuple[str, str], Floats],
 ) -> LabelSet:
+    """Return one set. labels: by architecture, the graph's index and the value of each seed."""
     architectures = sorted(labels)
-    values = np.array([np.mean([value for _, value in labels[a]]) for a in architectures], np.float64)
-    graphs = np.array([labels[a][0][0] for a in architectures], np.int64)
-    unknown = np.full(len(PROXIES), np.nan)
-    scores = np.array([proxies.get((a, kind[1]), unknown) for a in architectures]).reshape(-1, len(PROXIES))
-    space, task, data, *recipe = kind
-    names = np.array(architectures, np.str_)
-    return LabelSet(name, space, task, data, names, values, graphs, pool, scores, ("/".join(recipe),))
+    missing = np.full(len(PROXIES), np.nan)
+    scores = [proxies.get((architecture, identity.task), missing) for architecture in architectures]
+    return LabelSet(
+        name=name,
+        space=identity.space,
+        task=identity.task,
+        data=identity.data,
+        architectures=np.array(architectures, np.str_),
+        values=np.array([np.mean([value for _, value in labels[a]]) for a in architectures], np.float64),
+        graphs=np.array([labels[a][0][0] for a in architectures], np.int64),
+        pool=pool,
+        proxies=np.array(scores).reshape(-1, len(PROXIES)),
+        recipes=(identity.recipe,),
+    )

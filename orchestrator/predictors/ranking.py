@@ -1,4 +1,4 @@
-"""Spearman's rank correlation, of many samples at once, and of samples drawn anew."""
+"""Spearman's rank correlation of many samples at once, and of bootstrap samples."""
 
 from __future__ import annotations
 
@@ -8,34 +8,38 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def rank_correlation(one: Floats, other: Floats) -> Floats:
-    """Of (..., N) and (..., N), along the last axis: ties share their mean rank; NaN where either is all equal."""
-    from scipy.stats import rankdata  # takes as long to load as all the rest of the command line, which rarely ranks
+def rank_correlation(first: Floats, second: Floats) -> Floats:
+    """Return Spearman's correlation of (..., N) and (..., N) along the last axis.
 
-    a, b = rankdata(one, axis=-1), rankdata(other, axis=-1)
+    Ties share their mean rank; NaN if all values of a sample are equal.
+    """
+    from scipy.stats import rankdata  # slow to import, and few commands need it
+
+    a, b = rankdata(first, axis=-1), rankdata(second, axis=-1)
     return _correlation(a, b, np.ones(a.shape[-1], np.int64))
 
 
-def resampled_correlation(one: Floats, other: Floats, counts: NDArray[np.int64]) -> Floats:
-    """The same of (N,) and (N,) in D samples drawn from them; NaN where it is undefined.
+def bootstrap_rank_correlation(first: Floats, second: Floats, counts: NDArray[np.int64]) -> Floats:
+    """Return (D,) Spearman's correlations of (N,) and (N,) in D bootstrap samples; NaN if undefined.
 
-    counts: (D, N), how often a sample has each. Ranking the samples themselves would take a hundred times as long.
+    counts: (D, N), how often each entry is in each sample. Ranking the samples themselves would take a hundred times
+    as long.
     """
-    return _correlation(_ranks_within(one, counts), _ranks_within(other, counts), counts)
+    return _correlation(_ranks_within(first, counts), _ranks_within(second, counts), counts)
 
 
 def _correlation(a: Floats, b: Floats, counts: NDArray[np.int64]) -> Floats:
-    """Pearson's, along the last axis, of entries that are there `counts` times."""
+    """Return Pearson's correlation along the last axis, in which each entry counts `counts` times."""
     size = np.maximum(counts.sum(-1, keepdims=True), 1)
     a, b = (values - (counts * values).sum(-1, keepdims=True) / size for values in (a, b))
-    spread = np.sqrt((counts * a**2).sum(-1) * (counts * b**2).sum(-1))
+    scale = np.sqrt((counts * a**2).sum(-1) * (counts * b**2).sum(-1))
     with np.errstate(invalid="ignore"):
-        correlation: Floats = np.where(spread > 0, (counts * a * b).sum(-1) / spread, np.nan)
+        correlation: Floats = np.where(scale > 0, (counts * a * b).sum(-1) / scale, np.nan)
     return correlation
 
 
 def _ranks_within(values: Floats, counts: NDArray[np.int64]) -> Floats:
-    """(D, N) mean ranks of `values` in samples that have each of them `counts` times."""
+    """Return (D, N) mean ranks of `values` in samples that contain each of them `counts` times."""
     order = np.argsort(values, kind="stable")
     _, starts, group = np.unique(values[order], return_index=True, return_inverse=True)
     equal = np.add.reduceat(counts[:, order], starts, axis=1)

@@ -1,12 +1,10 @@
-"""A replay on disk, beside the generation that learnt from it: so that a refresh reads no graph twice."""
+"""A snapshot on disk, beside the generation that was trained on it, so that a refresh reads no graph twice."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,20 +12,21 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from orchestrator.predictors.snapshot import INDEX, ROWS, Snapshot
+from predictor.atomic_write import write_folder
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
 from predictor.generation import input_version
 
 FORMAT = 1
-_ABOUT, _ROWS, _INDEX, _GRAPHS = "replay.json", "rows.arrow", "index.arrow", "graphs.safetensors"
+_DESCRIPTION, _ROWS, _INDEX, _GRAPHS = "replay.json", "rows.arrow", "index.arrow", "graphs.safetensors"
 
 
 class SnapshotError(AIOPError):
-    """A folder that holds no replay which can be used."""
+    """A folder that holds no usable snapshot."""
 
 
 def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
-    """Whole or not at all; nothing where the folder is there already. Raises OSError."""
+    """Write a snapshot; an existing folder is left unchanged. Raises OSError."""
     if folder.exists():
         return
     files = {
@@ -36,37 +35,29 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
         _GRAPHS: save_tensors({name: value.copy(order="C") for name, value in snapshot.pool.to_arrays().items()}),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    about = {"format": FORMAT, "reads": input_version(), "version": snapshot.version, "sha256": digests}
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    partial.mkdir(parents=True)
-    for name, content in (files | {_ABOUT: json.dumps(about).encode()}).items():
-        with (partial / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    try:
-        partial.rename(folder)
-    except OSError:  # another worker of the group was faster
-        shutil.rmtree(partial)
+    description = {"format": FORMAT, "reads": input_version(), "version": snapshot.version, "sha256": digests}
+    with suppress(FileExistsError):  # another worker of the group was faster
+        write_folder(folder, files | {_DESCRIPTION: json.dumps(description).encode()})
 
 
 def read_snapshot(folder: Path) -> Snapshot:
-    """Inverse of `write_snapshot`. Raises SnapshotError in one line, also for what was changed since it was written."""
+    """Inverse of `write_snapshot`. Raises SnapshotError, also if the checksum of a file does not match."""
     try:
-        about = json.loads((folder / _ABOUT).read_text())
+        description = json.loads((folder / _DESCRIPTION).read_text())
         files = {name: (folder / name).read_bytes() for name in (_ROWS, _INDEX, _GRAPHS)}
     except FileNotFoundError:
-        raise SnapshotError(f"replay {folder}: there is none") from None
+        raise SnapshotError(f"snapshot {folder}: does not exist") from None
     except (OSError, ValueError) as error:
-        raise SnapshotError(f"replay {folder}: cannot be read ({error})") from None
-    if not isinstance(about, dict) or (about.get("format"), about.get("reads")) != (FORMAT, input_version()):
-        raise SnapshotError(f"replay {folder}: of another version of this program")
+        raise SnapshotError(f"snapshot {folder}: cannot be read ({error})") from None
+    expected = (FORMAT, input_version())
+    if not isinstance(description, dict) or (description.get("format"), description.get("reads")) != expected:
+        raise SnapshotError(f"snapshot {folder}: written by another version of this program")
     for name, content in files.items():
-        if hashlib.sha256(content).hexdigest() != about["sha256"].get(name):
-            raise SnapshotError(f"replay {folder}: {name} is not as it was written")
+        if hashlib.sha256(content).hexdigest() != description["sha256"].get(name):
+            raise SnapshotError(f"snapshot {folder}: {name}: checksum mismatch")
     pool = GraphPool.from_arrays(load_tensors(files[_GRAPHS]))
     rows, index = (pa.ipc.open_file(files[name]).read_all() for name in (_ROWS, _INDEX))
-    return Snapshot(about["version"], rows.cast(ROWS), index.cast(INDEX), pool)
+    return Snapshot(description["version"], rows.cast(ROWS), index.cast(INDEX), pool)
 
 
 def _arrow(table: pa.Table) -> bytes:

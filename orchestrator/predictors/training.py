@@ -1,16 +1,12 @@
-"""A predictor trained as a Ray Train job, on the labels of one version of a store."""
+"""Train a new generation of the predictor on the labels of one store version, as a Ray Train run."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import (
@@ -18,34 +14,36 @@ from orchestrator.predictors.generations import (
     drop_other_checkpoints,
     drop_other_snapshots,
     next_generation,
-    pinned,
+    pinned_number,
     publish,
-    snapshot_of,
-    writing,
+    snapshot_folder,
+    write_lock,
 )
-from orchestrator.predictors.label_sets import Kind, label_sets_of
-from orchestrator.predictors.promotion import finish_promotion
+from orchestrator.predictors.holdout import describe_generation, hold_out_report, split_hold_out
+from orchestrator.predictors.label_sets import build_label_sets
+from orchestrator.predictors.promotion import finish_promotions
 from orchestrator.predictors.snapshot import Snapshot
 from orchestrator.predictors.snapshot_file import write_snapshot
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.train_job import ProgressCallback, ResourceRequest, run_train_job
+from orchestrator.ray_runtime.train_job import ProgressCallback, ProgressReport, ResourceRequest, run_train_job
 from orchestrator.store.delta import DeltaLabelStore
-from orchestrator.store.layout import located
-from predictor.evaluation.metrics import scores
+from orchestrator.store.layout import absolute_uri
 from predictor.label_set import LabelSet
-from predictor.metadata import GenerationMetadata, HoldOutScores, LearnedSet
+from predictor.metadata import GenerationMetadata
 from predictor.models import get_model
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
 
 if TYPE_CHECKING:
     from predictor import Predictor
-
-FEWEST_TESTED = 5  # labels of a set, below which its figures say nothing
+    from predictor.networks.fitting import Checkpointer
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """What a generation is to be made of. version: of the store's labels. workers: processes that share each batch."""
+class TrainingRequest:
+    """What to train a generation on and with.
+
+    version: of the store's labels. workers: processes that share each batch. gpus, cpus: per worker; 0 CPUs: all cores.
+    """
 
     store: str
     version: int
@@ -53,123 +51,81 @@ class Training:
     seed: int
     workers: int
     gpus: float
-    cpus: float = 0.0  # a worker; 0 for all there are
+    cpus: float = 0.0
 
     @property
     def name(self) -> str:
-        """Of the training, so that one that was killed is found again."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        """Name of the checkpoint folder, equal for equal requests, so that a killed training is resumed."""
+        fields = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items())
+        return hashlib.sha256(f"Training({fields})".encode()).hexdigest()[:12]
 
 
-def train_predictor(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
-    """The new generation in `folder`, which all nodes must reach, and its JSON; `latest` points to it, if none is
-    pinned.
+def train_predictor(request: TrainingRequest, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
+    """Train a generation in `folder`, which all nodes must reach, and publish it unless another one is pinned.
 
-    One that was killed goes on from its last epoch, as long as the store has no newer labels. show: gets stage, epoch
-    and epochs.
+    Returns the generation's folder and metadata. A training that was killed resumes from its last epoch if the store
+    has no newer labels.
 
-    Raises ConfigError where there is nothing to learn from or another training writes to the folder, and
-    ray.train.TrainingFailedError where restarts do not help.
+    Raises ConfigError if there are no labels or another training writes to the folder, and
+    ray.train.TrainingFailedError if restarts do not help.
     """
-    get_model(training.model)
-    if not len(DeltaLabelStore(training.store).labels(version=training.version)):
-        raise ConfigError(
-            f"--store {training.store}: it has no labels: make some with `orchestrator label` or `import`"
-        )
-    training, folder = replace(training, store=located(training.store)), folder.absolute()
-    with writing(folder):
-        finish_promotion(folder)
+    get_model(request.model)
+    if not len(DeltaLabelStore(request.store).labels(version=request.version)):
+        raise ConfigError(f"--store {request.store}: has no labels: make some with `orchestrator label` or `import`")
+    request, folder = replace(request, store=absolute_uri(request.store)), folder.absolute()
+    with write_lock(folder):
+        finish_promotions(folder)
         with ray_session():
-            return train_alone(training, folder, show)
+            return train_generation(request, folder, show)
 
 
-def train_alone(training: Training, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
-    """The same for a caller that holds the folder, in its Ray session."""
+def train_generation(request: TrainingRequest, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
+    """See `train_predictor`. The caller holds the folder's write lock and has a Ray session."""
     from predictor.generation import read_metadata
 
-    checkpointer, made = folder / TRAINING / training.name, next_generation(folder)
-    drop_other_checkpoints(checkpointer)
-    config = {"training": asdict(training), "journal": str(checkpointer), "made": str(made)}
-    run_train_job(_learn, config, ResourceRequest(training.workers, training.gpus, training.cpus), checkpointer, show)
-    if pinned(folder) is None:
-        publish(made)
-        drop_other_snapshots(made)
-    shutil.rmtree(checkpointer, ignore_errors=True)
-    return made, read_metadata(made)
+    checkpoints, generation = folder / TRAINING / request.name, next_generation(folder)
+    drop_other_checkpoints(checkpoints)
+    config = {"request": asdict(request), "checkpoints": str(checkpoints), "generation": str(generation)}
+    resources = ResourceRequest(request.workers, request.gpus, request.cpus)
+    run_train_job(_train, config, resources, checkpoints / "ray", ProgressReport(checkpoints, show))
+    if pinned_number(folder) is None:
+        publish(generation)
+        drop_other_snapshots(generation)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return generation, read_metadata(generation)
 
 
-def _learn(config: dict[str, Any]) -> None:
-    """One worker."""
+def _train(config: dict[str, Any]) -> None:
+    """Train as one worker of the group; the worker of rank 0 writes the generation."""
     from ray.train import get_context
 
     from predictor.networks.checkpoints import FolderCheckpointer
 
-    training, made = Training(**config["training"]), Path(config["made"])
-    compute_on(config["cpus"])
-    snapshot = Snapshot.nothing().grown(DeltaLabelStore(training.store), training.version)
-    predictor, tested = fit_and_test(training, snapshot, FolderCheckpointer(Path(config["journal"])))
-    if get_context().get_world_rank() == 0 and not made.exists():
-        predictor.metadata = replace(predictor.metadata, hold_out=hold_out_report(predictor, tested))
-        write_snapshot(snapshot_of(made), snapshot)
-        predictor.save(made)
+    request, generation = TrainingRequest(**config["request"]), Path(config["generation"])
+    use_cores(config["cpus"])
+    snapshot = Snapshot.empty().updated_to(DeltaLabelStore(request.store), request.version)
+    predictor, held_out = fit_predictor(request, snapshot, FolderCheckpointer(Path(config["checkpoints"])))
+    if get_context().get_world_rank() == 0 and not generation.exists():
+        save_generation(generation, predictor, held_out, snapshot)
 
 
-def fit_and_test(training: Training, snapshot: Snapshot, checkpointer: Any) -> tuple[Predictor, list[LabelSet]]:
-    """A predictor that has seen all labels but those of the tested fold, and these."""
+def fit_predictor(
+    request: TrainingRequest, snapshot: Snapshot, checkpointer: Checkpointer
+) -> tuple[Predictor, list[LabelSet]]:
+    """Return a predictor that was trained on all labels except the hold-out, and the hold-out."""
     from predictor import Predictor
 
-    sets, left_out = label_sets_of(snapshot)
-    parts = {kind: parted(one) for kind, one in sets.items()}
-    learnt = {kind: part for kind, (part, _) in parts.items() if len(part)}
-    model = get_model(training.model)(training.seed)
-    model.fit(list(learnt.values()), checkpointer)
-    metadata = training_metadata(training.model, training.store, snapshot.version, learnt, left_out)
-    return Predictor(model, metadata), [part for _, part in parts.values() if len(part)]
+    sets, without_graph = build_label_sets(snapshot)
+    splits = {identity: split_hold_out(labels) for identity, labels in sets.items()}
+    training_sets = {identity: training for identity, (training, _) in splits.items() if len(training)}
+    model = get_model(request.model)(request.seed)
+    model.fit(list(training_sets.values()), checkpointer)
+    metadata = describe_generation(request.model, request.store, snapshot.version, training_sets, without_graph)
+    return Predictor(model, metadata), [held_out for _, held_out in splits.values() if len(held_out)]
 
 
-def parted(one: LabelSet) -> tuple[LabelSet, LabelSet]:
-    """What may be learnt of a set, and the fold by which predictors are compared."""
-    from predictor.networks.examples import TESTED, folds
-
-    mask = folds(one.architectures) == TESTED
-    return one.take(~mask), one.take(mask)
-
-
-def training_metadata(
-    model: str, store: str, version: int, learned: Mapping[Kind, LabelSet], without_graph: int
-) -> GenerationMetadata:
-    """Return the metadata of a generation trained on `learned`, before its hold-out scores are known."""
-    return GenerationMetadata(
-        model=model,
-        made=datetime.now(UTC).isoformat(timespec="seconds"),
-        store=store,
-        version=version,
-        labels=sum(map(len, learned.values())),
-        without_graph=without_graph,
-        sets=tuple(
-            LearnedSet(name=s.name, task=s.task, data=s.data, space=s.space, labels=len(s), kind=kind)
-            for kind, s in learned.items()
-        ),
-    )
-
-
-def hold_out_report(predictor: Predictor, tested: list[LabelSet]) -> tuple[HoldOutScores, ...]:
-    """A row a set with enough tested labels: how many, and the scores. A figure that does not exist is None."""
-    known, rows = set(predictor.known), []
-    for one in tested:
-        if len(one) < FEWEST_TESTED or (one.task, one.data) not in known:
-            continue
-        found = scores(predictor.predict_set(one), one.values)
-        rows.append(
-            HoldOutScores(
-                set_name=one.name,
-                task=one.task,
-                tested=len(one),
-                mae=found.mae if np.isfinite(found.mae) else None,
-                spearman=found.spearman,
-                kendall=found.kendall,
-                regret=found.regret,
-                coverage=found.coverage if np.isfinite(found.coverage) else None,
-            )
-        )
-    return tuple(rows)
+def save_generation(generation: Path, predictor: Predictor, held_out: list[LabelSet], snapshot: Snapshot) -> None:
+    """Score a predictor on the hold-out, then write its snapshot and, last, the generation."""
+    predictor.metadata = replace(predictor.metadata, hold_out=hold_out_report(predictor, held_out))
+    write_snapshot(snapshot_folder(generation), snapshot)
+    predictor.save(generation)

@@ -1,1 +1,1 @@
-"""The Ray cluster: joining or starting it, checking its nodes, and running Ray Train jobs on it."""
+"""The Ray cluster: join or start it, check its nodes, run Ray Train jobs on it."""

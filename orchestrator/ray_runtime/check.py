@@ -1,4 +1,4 @@
-"""Every node of the Ray cluster is asked whether it can make a campaign's labels, before one is begun."""
+"""Check every node of the Ray cluster before a campaign starts: code, folders, object stores and data."""
 
 from __future__ import annotations
 
@@ -15,56 +15,58 @@ from workers.errors import NodeError
 from workers.execution.node_check import NodeNeeds, check_node, mark_folder
 from workers.storage.spool import in_object_store
 
-_ANSWER_S = 120.0
+_TIMEOUT_S = 120.0
 
 
-def node_needs(places: Sequence[str], data: str, task: str) -> NodeNeeds:
-    """What workers need: this program's code, folders as this machine sees them or object stores, a task's data."""
-    folders = [str(Path(place).resolve()) for place in places if not in_object_store(place)]
-    objects = [place for place in places if in_object_store(place)]
-    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(objects), data, task)
+def node_needs(locations: Sequence[str], data: str, task: str) -> NodeNeeds:
+    """Return what a node must have: this version of the code, the locations (folders or URIs), and the task's data."""
+    folders = [str(Path(location).resolve()) for location in locations if not in_object_store(location)]
+    uris = [location for location in locations if in_object_store(location)]
+    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(uris), data, task)
 
 
 def check_cluster(needs: NodeNeeds) -> None:
-    """Ask all living nodes at once; Ray must be initialised. Raises ConfigError for the first that lacks something.
+    """Check all nodes that are alive, in parallel; Ray must be initialised. Raises ConfigError for the first failure.
 
-    Nodes that join later are asked by the first worker that is born there.
+    Nodes that join later are checked by the first worker that starts there.
     """
     remote: Any = ray.remote(check_node)
-    asked: dict[Any, str] = {}
+    checks: dict[Any, str] = {}  # the node that runs each check
     nodes: Any = ray.nodes  # not typed
     for node in nodes():
         if node["Alive"]:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[remote.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(needs)] = _name(node)
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S)
-    for answer in answered:
-        _raise_for(answer, asked[answer])
-    if silent:
-        names = ", ".join(sorted(asked[answer] for answer in silent))
-        raise ConfigError(f"{names}: no answer in {_ANSWER_S:g} s: restart Ray there, or take it out of the cluster")
+            on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            check = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=on_node).remote(needs)
+            checks[check] = _node_name(node)
+    done, pending = ray.wait(list(checks), num_returns=len(checks), timeout=_TIMEOUT_S)
+    for check in done:
+        _raise_for(check, checks[check])
+    if pending:
+        names = ", ".join(sorted(checks[check] for check in pending))
+        raise ConfigError(f"{names}: no answer in {_TIMEOUT_S:g} s: restart Ray there, or take it out of the cluster")
 
 
-def _raise_for(answer: Any, node: str) -> None:
+def _raise_for(check: Any, node: str) -> None:
+    """Raise ConfigError if the check of a node failed."""
     try:
-        ray.get(answer)
+        ray.get(check)
     except RayTaskError as error:
         if isinstance(error.cause, NodeError):
             raise ConfigError(str(error.cause)) from None
-        raise ConfigError(_broken(node, error.cause or error)) from None
+        raise ConfigError(_cannot_run(node, error.cause or error)) from None
     except NodeDiedError:
-        return  # no part of the cluster any more
+        return  # it has left the cluster
     except RayError as error:
-        raise ConfigError(_broken(node, error)) from None
+        raise ConfigError(_cannot_run(node, error)) from None
 
 
-def _broken(node: str, error: Exception) -> str:
+def _cannot_run(node: str, error: Exception) -> str:
     text = " ".join(str(error).split())[:300]
     return (
-        f"{node}: cannot run this program ({text}): install it there as on the others, with `ray up "
+        f"{node}: cannot run this program ({text}): install it there as on the other nodes, with `ray up "
         "cluster/cluster.yaml` or by one container image"
     )
 
 
-def _name(node: dict[str, Any]) -> str:
+def _node_name(node: dict[str, Any]) -> str:
     return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"

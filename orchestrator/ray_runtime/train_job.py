@@ -1,4 +1,4 @@
-"""One Ray Train run on this cluster's cores and GPUs."""
+"""Ray Train runs: the one place that launches a TorchTrainer."""
 
 from __future__ import annotations
 
@@ -6,76 +6,87 @@ import importlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.ray_runtime.session import cluster_cores
 
-RESTARTS = 3  # of the whole group, each from the journal
-ProgressCallback = Callable[[str, int, int], None]
+MAX_RESTARTS = 3  # of the whole group of workers, each from the last checkpoint
+_POLL_S = 1.0
+ProgressCallback = Callable[[str, int, int], None]  # gets stage, epoch and number of epochs
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What a run takes of the cluster. workers: processes that share each batch. gpus, cpus: a worker; 0 CPUs: all."""
+    """What a run reserves. workers: processes that share each batch. gpus, cpus: per worker; 0 CPUs: all cores."""
 
     workers: int = 1
     gpus: float = 0.0
     cpus: float = 0.0
 
 
-def run_train_job(
-    loop: Callable[[dict[str, Any]], None],
-    config: Mapping[str, Any],
-    share: ResourceRequest,
-    journal: Path,
-    show: ProgressCallback,
-) -> None:
-    """Let every worker do `loop`; Ray must be initialised. loop: gets `config`, and as "cpus" the cores it has.
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """Report progress while a run is under way: the newest entry in the folder `checkpoints`, if there is one."""
 
-    show: gets stage, epoch and epochs of what is noted in the journal. Raises ray.train.TrainingFailedError where
-    restarts do not help.
+    checkpoints: Path
+    show: ProgressCallback
+
+
+def run_train_job(
+    train_worker: Callable[[dict[str, Any]], None],
+    config: Mapping[str, Any],
+    resources: ResourceRequest,
+    storage: Path,
+    progress: ProgressReport | None = None,
+    max_restarts: int = MAX_RESTARTS,
+) -> None:
+    """Run `train_worker` on every worker and wait for the end. Ray must be initialised.
+
+    train_worker: gets `config`, with the number of its cores as "cpus". storage: folder for Ray's own files, which all
+    nodes must reach; the caller removes it. max_restarts: how often the group starts again after it lost a worker.
+    Raises ray.train.TrainingFailedError if the restarts do not help.
     """
     train: Any = importlib.import_module("ray.train")
     torch_trainer: Any = importlib.import_module("ray.train.torch").TorchTrainer
-    cpus = share.cpus or max(1.0, cluster_cores() / share.workers)
+    cpus = resources.cpus or max(1.0, cluster_cores() / resources.workers)
     trainer = torch_trainer(
-        loop,
+        train_worker,
         train_loop_config={**config, "cpus": cpus},
         scaling_config=train.ScalingConfig(
-            num_workers=share.workers,
-            use_gpu=share.gpus > 0,
-            resources_per_worker={"CPU": cpus} | ({"GPU": share.gpus} if share.gpus else {}),
+            num_workers=resources.workers,
+            use_gpu=resources.gpus > 0,
+            resources_per_worker={"CPU": cpus} | ({"GPU": resources.gpus} if resources.gpus else {}),
         ),
-        # A name of its own: Ray Train would take a run of the same name as one to resume, from checkpoints of its own.
+        # A unique name: Ray Train would resume an earlier run of the same name from Ray's own checkpoints.
         run_config=train.RunConfig(
             name=uuid.uuid4().hex,
-            storage_path=str(journal.absolute() / "ray"),
-            failure_config=train.FailureConfig(max_failures=RESTARTS),
+            storage_path=str(storage.absolute()),
+            failure_config=train.FailureConfig(max_failures=max_restarts),
         ),
     )
-    with _watching(journal, show):
+    with _reported(progress) if progress else nullcontext():
         trainer.fit()
 
 
 @contextmanager
-def _watching(journal: Path, show: ProgressCallback) -> Iterator[None]:
-    """Tells how far a training is while its driver waits for it."""
+def _reported(progress: ProgressReport) -> Iterator[None]:
+    """Report from a thread, because the driver waits for the run."""
     from predictor.networks.checkpoints import read_progress
 
-    over = threading.Event()
+    ended = threading.Event()
 
-    def watch() -> None:
-        while not over.wait(1.0):
-            if told := read_progress(journal):
-                show(str(told["stage"]), int(told["epoch"]), int(told["epochs"]))
+    def poll() -> None:
+        while not ended.wait(_POLL_S):
+            if newest := read_progress(progress.checkpoints):
+                progress.show(str(newest["stage"]), int(newest["epoch"]), int(newest["epochs"]))
 
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=poll, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()

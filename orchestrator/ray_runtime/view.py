@@ -1,4 +1,4 @@
-"""The Ray cluster as people look at it while a campaign runs."""
+"""A summary of the running Ray cluster for `orchestrator status`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from orchestrator.ray_runtime.session import check_answers
+from orchestrator.ray_runtime.session import check_reachable
 
 
-def cluster_now() -> dict[str, Any]:
-    """Nodes, cores and GPUs in use and label workers of the cluster of RAY_ADDRESS, else of one on this machine.
+def cluster_summary() -> dict[str, Any]:
+    """Return nodes, cores and GPUs in use, and label workers, of the cluster of RAY_ADDRESS or of this machine.
 
-    Starts none: empty where there is none, `problem` alone where the one of RAY_ADDRESS cannot be joined. Stays
-    connected for the next look.
+    Never starts Ray: empty if no cluster runs, `problem` alone if the cluster of RAY_ADDRESS cannot be joined. The
+    connection stays open for the next call.
     """
-    ray: Any = importlib.import_module("ray")  # a second; only those who look at a cluster need it
+    ray: Any = importlib.import_module("ray")  # takes a second to import
     address = os.environ.get("RAY_ADDRESS")
     try:
         if not ray.is_initialized():
-            check_answers(address)
+            check_reachable(address)
             ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.CRITICAL)
         total, free = dict(ray.cluster_resources()), dict(ray.available_resources())
         return {
@@ -30,7 +30,7 @@ def cluster_now() -> dict[str, Any]:
             "label_workers": sum(name.startswith("label-") for name in _named_actors()),
         }
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        with suppress(Exception):  # half a connection would answer for ever as this one did
+        with suppress(Exception):  # a broken connection would fail in the same way at the next call
             ray.shutdown()
         return {"problem": f"RAY_ADDRESS={address}: {' '.join(str(error).split())[:200]}"} if address else {}
 

@@ -86,5 +86,5 @@ def test_refreshes_continue_from_an_old_folder_of_generations(tmp_path: Path, mo
     store.commit([labelled(number) for number in range(100, 130)])
     for file in (tmp_path / "predictors").rglob("*.json"):
         file.write_text(file.read_text().replace("/data/store", str(tmp_path / "labels")))
-    outcome: Any = in_process_training.work(str(tmp_path))
-    assert (outcome.champion, outcome.number, outcome.labels) == (2, 3, 30)
+    outcome: Any = in_process_training.refresh_in(str(tmp_path))
+    assert (outcome.champion, outcome.number, outcome.new_labels) == (2, 3, 30)

@@ -1,4 +1,4 @@
-"""Reports of labels of small random networks, the better the more FLOPs, and stores of them."""
+"""Reports of labels of small random networks, by default values that grow with the FLOPs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.messages.label import AttemptReport
 
 @cache
 def network(number: int) -> Graph:
-    """The graph of a network."""
+    """Return the graph of a network."""
     return random_graph(number)
 
 
@@ -26,8 +26,8 @@ def _json(number: int) -> str:
 
 
 def labelled(number: int, task: str = "seg", value: float | None = None, space: str = "cells") -> AttemptReport:
-    """A label of a network."""
-    told = float(np.log2(network(number).flops) / 40) if value is None else value
-    made = report(task=task, space=space, value=told, graph=_json(number))
+    """Return a report with the label of a network."""
+    value = float(np.log2(network(number).flops) / 40) if value is None else value
+    made = report(task=task, space=space, value=value, graph=_json(number))
     request = dataclasses.replace(made.job.request, architecture=Architecture.of(space, {"number": number}))
     return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))

@@ -1,1 +1,1 @@
-"""The predictor follows its labels: what is new is learnt on top of the champion, and a hold-out decides."""
+"""Update the predictor on new labels: train a candidate from the champion, and promote it if a hold-out allows."""

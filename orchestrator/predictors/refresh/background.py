@@ -1,4 +1,4 @@
-"""Refreshes beside a campaign, each in a process of its own: what goes wrong there ends no campaign."""
+"""Refreshes in the background of a campaign, each in its own process, so that their errors do not end the campaign."""
 
 from __future__ import annotations
 
@@ -15,66 +15,71 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-_LIMIT_S = 1800.0  # one that takes longer hangs
+_TIME_LIMIT_S = 1800.0  # a refresh that takes longer is killed
 _PROGRAM = "from orchestrator.cli import main; main()"
-CPUS = 1.0  # that a refresh reserves: labelling keeps the others
+CPUS = 1.0  # cores that a refresh reserves; label workers keep the others
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How a refresh is started: arguments of the program, and what its environment has beside this process's."""
+    """How a refresh is started: arguments of the program, and variables to add to the environment."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
 
 
 def refresh_command(store: str, predictors: str, address: str) -> Command:
-    """On the Ray at `address`, where it waits for room as long as labels take to end."""
+    """Return the command for one refresh on the Ray cluster at `address`, where it waits until cores are free."""
     arguments = ["refresh", "--store", store, "--predictors", predictors, "--cpus", f"{CPUS:g}", "--json"]
-    patience = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": f"{_LIMIT_S:g}"}
-    return Command(arguments, {"RAY_ADDRESS": address} | patience)
+    environment = {"RAY_ADDRESS": address, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": f"{_TIME_LIMIT_S:g}"}
+    return Command(arguments, environment)
 
 
 class BackgroundRefresher:
-    """Starts a refresh whenever `every` new labels have come since the last began, never two at once.
+    """Starts a refresh after every `every` new labels, one at a time.
 
-    room: asked when one starts, how many label workers are in its way. told: gets each refresh's document, or
-    {"decision": "failed", "reason": ...}.
+    workers_in_the_way: called when a refresh starts; returns how many label workers must stop to free cores for it.
+    on_result: gets the JSON document of each refresh, or {"decision": "failed", "reason": ...}.
     """
 
     def __init__(
-        self, every: int, command: Command, room: Callable[[], int], told: Callable[[dict[str, Any]], None]
+        self,
+        every: int,
+        command: Command,
+        workers_in_the_way: Callable[[], int],
+        on_result: Callable[[dict[str, Any]], None],
     ) -> None:
-        self._every, self._command, self._room, self._told = every, command, room, told
-        self._held = 0
+        self._every, self._command = every, command
+        self._workers_in_the_way, self._on_result = workers_in_the_way, on_result
+        self._reserved = 0
         self._new, self._lock = 0, threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: Future[tuple[bytes, bytes]] = Future()
+        self._output: Future[tuple[bytes, bytes]] = Future()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="refresh")
-        self._since = 0.0
+        self._started = 0.0
 
     def committed(self, labels: int) -> None:
-        """So many labels came into the store. May be called by another thread."""
+        """Count labels that were committed to the store. Thread-safe."""
         with self._lock:
             self._new += labels
 
     @property
-    def held(self) -> int:
-        """How many label workers must make room for the one under way."""
-        return self._held if self._process is not None else 0
+    def reserved(self) -> int:
+        """Number of label workers whose resources the running refresh needs; 0 if none runs."""
+        return self._reserved if self._process is not None else 0
 
     def tick(self) -> None:
-        """Start what is due, and take what has ended. Takes no time."""
-        if self._process is not None and self._said.done():
-            self._take(self._process)
-        elif self._process is not None and time.monotonic() - self._since > _LIMIT_S:
+        """Report a refresh that has ended, and start one that is due. Returns immediately."""
+        if self._process is not None and self._output.done():
+            self._report(self._process)
+        elif self._process is not None and time.monotonic() - self._started > _TIME_LIMIT_S:
             self._kill()
-            self._told({"decision": "failed", "reason": f"no end within {_LIMIT_S:g} s"})
+            self._report_failure(f"no end within {_TIME_LIMIT_S:g} s")
         if self._process is None and self._due():
             self._start()
 
     def close(self, complete: bool) -> None:
-        """At the campaign's end. complete: wait for the one under way, and for one more that is due; else end it."""
+        """Close at the end of a campaign. complete: wait for the running refresh and one more if due; else kill it."""
         try:
             with suppress(KeyboardInterrupt):
                 while complete and (self._process is not None or self._due()):
@@ -91,7 +96,7 @@ class BackgroundRefresher:
     def _start(self) -> None:
         with self._lock:
             self._new = 0
-        self._since, self._held = time.monotonic(), self._room()
+        self._started, self._reserved = time.monotonic(), self._workers_in_the_way()
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, *self._command.arguments],
@@ -99,40 +104,46 @@ class BackgroundRefresher:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **self._command.environment},
-                start_new_session=True,  # Ctrl-C is the campaign's business
+                start_new_session=True,  # Ctrl-C reaches only the campaign, which then ends the refresh
             )
         except OSError as error:
-            self._told({"decision": "failed", "reason": f"could not be started: {error.strerror or error}"})
+            self._report_failure(f"could not be started: {error.strerror or error}")
             return
-        self._said = self._reader.submit(self._process.communicate)
+        self._output = self._reader.submit(self._process.communicate)
 
-    def _take(self, process: subprocess.Popen[bytes]) -> None:
-        out, errors = (_lines(said) for said in self._said.result())
+    def _report(self, process: subprocess.Popen[bytes]) -> None:
+        """Report the result of a process that has ended: the last line of its output, or of its errors."""
+        out, errors = (_lines(output) for output in self._output.result())
         self._process = None
         try:
             document = json.loads(out[-1]) if process.returncode == 0 and out else {}
         except ValueError:
             document = {}
-        if not isinstance(document, dict) or "decision" not in document:
-            reason = errors[-1].removeprefix("error: ") if errors else f"it ended with {process.returncode}"
-            document = {"decision": "failed", "reason": reason}
-        self._told(document)
+        if isinstance(document, dict) and "decision" in document:
+            self._on_result(document)
+        elif errors:
+            self._report_failure(errors[-1].removeprefix("error: "))
+        else:
+            self._report_failure(f"it ended with {process.returncode}")
+
+    def _report_failure(self, reason: str) -> None:
+        self._on_result({"decision": "failed", "reason": reason})
 
     def _kill(self) -> None:
         if self._process is None:
             return
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._said.result()
+        self._output.result()
         self._process = None
 
 
-def _lines(said: bytes) -> list[str]:
-    """Those that are not empty."""
-    return [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+def _lines(output: bytes) -> list[str]:
+    """Return the lines that are not empty."""
+    return [line for line in output.decode(errors="replace").splitlines() if line.strip()]
 
 
-def told_in_words(document: Mapping[str, Any]) -> str:
-    """A line for people."""
+def describe_refresh(document: Mapping[str, Any]) -> str:
+    """Return one line for the terminal."""
     generation = f", generation {document['generation']} is used" if document.get("generation") else ""
     return f"refresh: {document['decision']}: {document['reason']}{generation}"

@@ -1,4 +1,4 @@
-"""A candidate: the champion after a short lesson on what is new, and what both say of the hold-out. Free of Ray."""
+"""Train a candidate: the champion updated on new labels, and both predictions for the hold-out. Does not use Ray."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import StoreError
-from orchestrator.predictors.generations import snapshot_of
-from orchestrator.predictors.label_sets import KIND, Kind, kind_of, label_sets_of
-from orchestrator.predictors.promotion import GENERATION, REPLAYED
-from orchestrator.predictors.refresh.gate import HeldOut
-from orchestrator.predictors.refresh.job import COMPARED, RefreshJob, write_compared
-from orchestrator.predictors.refresh.outliers import judge
+from orchestrator.predictors.generations import snapshot_folder
+from orchestrator.predictors.holdout import describe_generation, hold_out_report, split_hold_out
+from orchestrator.predictors.label_sets import IDENTITY_COLUMNS, LabelSetIdentity, build_label_sets
+from orchestrator.predictors.promotion import CANDIDATE_GENERATION, CANDIDATE_SNAPSHOT
+from orchestrator.predictors.refresh.gate import HeldOutSet
+from orchestrator.predictors.refresh.job import COMPARISON, RefreshJob, write_comparison
+from orchestrator.predictors.refresh.outliers import clip_outliers
 from orchestrator.predictors.snapshot import Snapshot
 from orchestrator.predictors.snapshot_file import SnapshotError, read_snapshot, write_snapshot
-from orchestrator.predictors.training import hold_out_report, parted, training_metadata
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.label_set import LabelSet
@@ -31,133 +31,172 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """What is learnt of a set and what is held out, and which labels of each are new."""
+class _SplitSet:
+    """Training and hold-out labels of one set, and which labels of each are new."""
 
-    learnt: LabelSet
-    tested: LabelSet
-    fresh: Mask
-    fresh_tested: Mask
+    training: LabelSet
+    held_out: LabelSet
+    new: Mask
+    new_held_out: Mask
 
 
 def make_candidate(job: RefreshJob, folder: Path, checkpointer: Checkpointer, writes: bool = True) -> None:
-    """Leave candidate, replay and comparison in `folder`, the comparison last. writes: whether this worker does.
+    """Train a candidate; leave its generation, snapshot and comparison in `folder`, the comparison last.
 
-    Raises ModelError for a champion that cannot learn more, StoreError and GenerationError for what cannot be read.
+    writes: whether this worker of the group writes them. Raises ModelError if the champion cannot be updated,
+    StoreError and GenerationError for what cannot be read.
     """
-    if (folder / COMPARED).exists():
+    if (folder / COMPARISON).exists():
         return
     champion, store = Predictor.load(job.champion), DeltaLabelStore(job.store)
-    base, trouble = _base(job, champion, store)
-    snapshot = base.grown(store, job.version)
-    sets, left_out = label_sets_of(snapshot)
+    base, snapshot_problem = _base_snapshot(job, champion, store)
+    snapshot = base.updated_to(store, job.version)
+    sets, without_graph = build_label_sets(snapshot)
     new = _new_labels(base, snapshot)
-    parts = {kind: _part(one, new[kind]) for kind, one in _as_known(sets, champion.metadata.sets).items()}
-    told = {kind: _told(champion, part.tested) for kind, part in parts.items()}
-    learnt, suspects = _believable(champion, {kind: part for kind, part in parts.items() if len(part.learnt)})
+    known_sets = champion.metadata.sets
+    splits = {identity: _split(labels, new[identity]) for identity, labels in _renamed(sets, known_sets).items()}
+    before = {identity: _predicted(champion, split.held_out) for identity, split in splits.items()}
+    training = {identity: split for identity, split in splits.items() if len(split.training)}
+    clipped, outliers = _clip(champion, training)
     metadata = replace(
-        training_metadata(champion.metadata.model, job.store, job.version, learnt, left_out),
+        describe_generation(champion.metadata.model, job.store, job.version, clipped, without_graph),
         refreshed=RefreshOrigin(
-            champion=Path(job.champion).name, new_labels=sum(map(len, new.values())), snapshot_problem=trouble
+            champion=Path(job.champion).name,
+            new_labels=sum(map(len, new.values())),
+            snapshot_problem=snapshot_problem,
         ),
-        outliers=suspects,
+        outliers=outliers,
     )
-    fresh = [parts[kind].fresh for kind in learnt]
-    candidate = champion.update(list(learnt.values()), fresh, metadata, checkpointer)
-    if not writes:
-        return
-    hold_out = hold_out_report(candidate, [part.tested for part in parts.values()])
+    is_new = [splits[identity].new for identity in clipped]
+    candidate = champion.update(list(clipped.values()), is_new, metadata, checkpointer)
+    if writes:
+        _write(folder, candidate, snapshot, splits, before)
+
+
+def _write(
+    folder: Path,
+    candidate: Predictor,
+    snapshot: Snapshot,
+    splits: Mapping[LabelSetIdentity, _SplitSet],
+    champion: Mapping[LabelSetIdentity, Prediction | None],
+) -> None:
+    """Write generation, snapshot and, last, the comparison. champion: its predictions for the hold-outs."""
+    hold_out = hold_out_report(candidate, [split.held_out for split in splits.values()])
     candidate.metadata = replace(candidate.metadata, hold_out=hold_out)
-    if not (folder / GENERATION).exists():
-        candidate.save(folder / GENERATION)
-    write_snapshot(folder / REPLAYED, snapshot)
-    tested = {kind: part for kind, part in parts.items() if len(part.tested)}
-    write_compared(folder, [_compared(part, told[kind], candidate) for kind, part in tested.items()])
+    if not (folder / CANDIDATE_GENERATION).exists():
+        candidate.save(folder / CANDIDATE_GENERATION)
+    write_snapshot(folder / CANDIDATE_SNAPSHOT, snapshot)
+    tested = {identity: split for identity, split in splits.items() if len(split.held_out)}
+    write_comparison(folder, [_compared(split, champion[i], candidate) for i, split in tested.items()])
 
 
-def _base(job: RefreshJob, champion: Predictor, store: DeltaLabelStore) -> tuple[Snapshot, str | None]:
-    """What the champion learnt from, and why it had to be read from the store, if so."""
+def _base_snapshot(job: RefreshJob, champion: Predictor, store: DeltaLabelStore) -> tuple[Snapshot, str | None]:
+    """Return what the champion was trained on; and if it had to be read from the store, the reason."""
     version = champion.metadata.version
     try:
-        kept = read_snapshot(snapshot_of(Path(job.champion)))
-        if kept.version == version:
-            return kept, None
-        trouble = f"of version {kept.version} of the store, the champion is of {version}"
+        stored = read_snapshot(snapshot_folder(Path(job.champion)))
+        if stored.version == version:
+            return stored, None
+        problem = f"of version {stored.version} of the store, the champion is of {version}"
     except SnapshotError as error:
-        trouble = str(error)
+        problem = str(error)
     try:
-        return Snapshot.nothing().grown(store, version), trouble
-    except StoreError as error:  # no longer remembered: then all labels are as good as new
-        return Snapshot.nothing(), f"{trouble}; {error}"
+        return Snapshot.empty().updated_to(store, version), problem
+    except StoreError as error:  # the version was vacuumed: all labels count as new
+        return Snapshot.empty(), f"{problem}; {error}"
 
 
-def _new_labels(base: Snapshot, snapshot: Snapshot) -> dict[Kind, set[str]]:
-    """By kind, the architectures with new labels."""
-    found: dict[Kind, set[str]] = defaultdict(set)
-    for row in snapshot.rows.slice(len(base.rows)).select([*KIND, "genotype", "architecture"]).to_pylist():
+def _new_labels(base: Snapshot, snapshot: Snapshot) -> dict[LabelSetIdentity, set[str]]:
+    """Return, by set, the architectures with new labels."""
+    new: dict[LabelSetIdentity, set[str]] = defaultdict(set)
+    rows = snapshot.rows.slice(len(base.rows)).select([*IDENTITY_COLUMNS, "genotype", "architecture"]).to_pylist()
+    for row in rows:
         if row["fidelity"] != "proxy":
-            found[kind_of(row)].add(row["architecture"])
-    return found
+            new[LabelSetIdentity.of_label(row)].add(row["architecture"])
+    return new
 
 
-def _as_known(sets: Mapping[Kind, LabelSet], known: Sequence[LearnedSet]) -> dict[Kind, LabelSet]:
-    """Sets under the names that the champion knows them by: another recipe makes names longer."""
-    names = {learned.kind: learned.name for learned in known if learned.kind}
-    return {kind: replace(one, name=names.get(kind, one.name)) for kind, one in sets.items()}
+def _renamed(
+    sets: Mapping[LabelSetIdentity, LabelSet], known: Sequence[LearnedSet]
+) -> dict[LabelSetIdentity, LabelSet]:
+    """Return the sets under the names that the champion has for them: a set of another recipe makes names longer."""
+    names = {LabelSetIdentity.from_kind(learned.kind): learned.name for learned in known}
+    return {identity: replace(labels, name=names.get(identity, labels.name)) for identity, labels in sets.items()}
 
 
-def _part(one: LabelSet, new: Collection[str]) -> _Part:
-    learnt, tested = parted(one)
-    marks = (np.isin(part.architectures, np.array(sorted(new), np.str_)) for part in (learnt, tested))
-    return _Part(learnt, tested, *marks)
+def _split(labels: LabelSet, new: Collection[str]) -> _SplitSet:
+    training, held_out = split_hold_out(labels)
+    new_names = np.array(sorted(new), np.str_)
+    masks = (np.isin(part.architectures, new_names) for part in (training, held_out))
+    return _SplitSet(training, held_out, *masks)
 
 
-def _told(champion: Predictor, asked: LabelSet) -> Prediction | None:
-    """What the champion says of labels; None where it cannot tell their unit."""
-    if not len(asked) or (asked.task, asked.data) not in champion.known:
+def _predicted(champion: Predictor, query: LabelSet) -> Prediction | None:
+    """Return the champion's predictions; None if it does not know the task or the unit of its labels."""
+    if not len(query) or (query.task, query.data) not in champion.known:
         return None
     try:
-        told = champion.predict_set(asked)
+        prediction = champion.predict_set(query)
     except NothingKnownError:
         return None
-    return told if np.isfinite(told.deviation).all() else None
+    return prediction if np.isfinite(prediction.deviation).all() else None
 
 
-def _believable(champion: Predictor, parts: Mapping[Kind, _Part]) -> tuple[dict[Kind, LabelSet], dict[str, list[str]]]:
-    """What is to be learnt, and by set the architectures whose labels are hard to believe, held-out ones too.
+def _clip(
+    champion: Predictor, splits: Mapping[LabelSetIdentity, _SplitSet]
+) -> tuple[dict[LabelSetIdentity, LabelSet], dict[str, list[str]]]:
+    """Return the training labels with outliers clipped, and by set name the architectures that are outliers.
 
-    OutlierCheck are new labels of known sets, and again those that were suspect before.
+    Checked are the labels of sets that the champion knows which are new or were outliers before, held-out ones too.
     """
     before, known = champion.metadata.outliers, {learned.name for learned in champion.metadata.sets}
-    learnt, suspects = {}, dict[str, list[str]]()
-    for kind, part in parts.items():
-        one = learnt[kind] = part.learnt
-        earlier = np.array(before.get(one.name, []), np.str_)
-        rows, rows_tested = (
-            np.flatnonzero(fresh | np.isin(some.architectures, earlier))
-            for some, fresh in ((one, part.fresh), (part.tested, part.fresh_tested))
-        )
-        asked = [one.take(rows), part.tested.take(rows_tested)]
-        told = [_told(champion, some) for some in asked if len(some)]
-        if one.name not in known or None in told or not told:
+    clipped, outliers = {}, dict[str, list[str]]()
+    for identity, split in splits.items():
+        name = split.training.name
+        clipped[identity] = split.training
+        if name not in known:
             continue
-        fresh = np.concatenate([part.fresh[rows], part.fresh_tested[rows_tested]])
-        judged = judge(_joined(told), np.concatenate([some.values for some in asked]), fresh)
-        values = one.values.copy()
-        values[rows] = judged.values[: len(rows)]
-        learnt[kind] = replace(one, values=values)
-        names = np.concatenate([some.architectures for some in asked])[judged.suspect]
-        if len(names):
-            suspects[one.name] = sorted(names.tolist())
-    return learnt, suspects
+        clipped[identity], names = _clip_set(champion, split, before.get(name, []))
+        if names:
+            outliers[name] = names
+    return clipped, outliers
 
 
-def _joined(told: Sequence[Prediction | None]) -> Prediction:
-    means, deviations = zip(*((one.mean, one.deviation) for one in told if one is not None), strict=True)
+def _clip_set(champion: Predictor, split: _SplitSet, before: Sequence[str]) -> tuple[LabelSet, list[str]]:
+    """Return one set's training labels with outliers clipped, and the architectures that are outliers.
+
+    before: architectures that were outliers before. Nothing is clipped if the champion cannot predict the labels.
+    """
+    earlier = np.array(before, np.str_)
+    rows, held_out_rows = (
+        np.flatnonzero(new | np.isin(labels.architectures, earlier))
+        for labels, new in ((split.training, split.new), (split.held_out, split.new_held_out))
+    )
+    checked = [split.training.take(rows), split.held_out.take(held_out_rows)]
+    predictions = [_predicted(champion, labels) for labels in checked if len(labels)]
+    if not predictions or any(prediction is None for prediction in predictions):
+        return split.training, []
+    new = np.concatenate([split.new[rows], split.new_held_out[held_out_rows]])
+    result = clip_outliers(_concatenated(predictions), np.concatenate([labels.values for labels in checked]), new)
+    values = split.training.values.copy()
+    values[rows] = result.values[: len(rows)]
+    names = np.concatenate([labels.architectures for labels in checked])[result.outliers]
+    return replace(split.training, values=values), sorted(names.tolist())
+
+
+def _concatenated(predictions: Sequence[Prediction | None]) -> Prediction:
+    means, deviations = zip(*((p.mean, p.deviation) for p in predictions if p is not None), strict=True)
     return Prediction(np.concatenate(means), np.concatenate(deviations))
 
 
-def _compared(part: _Part, champion: Prediction | None, candidate: Predictor) -> HeldOut:
-    one, told = part.tested, None if champion is None else champion.mean
-    mean = candidate.predict_set(one).mean
-    return HeldOut(one.name, one.task, one.architectures, one.values, told, mean, ~part.fresh_tested)
+def _compared(split: _SplitSet, champion: Prediction | None, candidate: Predictor) -> HeldOutSet:
+    labels = split.held_out
+    return HeldOutSet(
+        name=labels.name,
+        task=labels.task,
+        architectures=labels.architectures,
+        values=labels.values,
+        champion=None if champion is None else champion.mean,
+        candidate=candidate.predict_set(labels).mean,
+        before=~split.new_held_out,
+    )

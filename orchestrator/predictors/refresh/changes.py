@@ -1,29 +1,30 @@
-"""Whether there is anything to learn for the champion of a folder."""
+"""Find out whether the store has labels that the champion was not trained on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import ConfigError, StoreForgotError
-from orchestrator.predictors.decisions import KEEP, read_records
-from orchestrator.predictors.generations import champion, pinned, place_of
+from orchestrator.errors import ConfigError, StoreVacuumedError
+from orchestrator.predictors.decisions import RefreshRecord, read_records
+from orchestrator.predictors.generations import champion_number, generation_folder, pinned_number
+from orchestrator.predictors.verdict import Verdict
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import read_metadata
 
-REFRESHABLE = ("default",)  # models that can learn more; known here so that a look need not load them
+UPDATABLE_MODELS = ("default",)  # listed here, so that no model needs to be loaded
 
 
 @dataclass(frozen=True, slots=True)
 class NoChampion:
-    """A first generation is to be trained, from the labels of `version`."""
+    """A first generation must be trained, on the labels of the store's `version`."""
 
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class NothingToDo:
-    """reason: in words."""
+    """The champion stays in use. reason: for the user."""
 
     reason: str
     champion: int
@@ -31,7 +32,11 @@ class NothingToDo:
 
 @dataclass(frozen=True, slots=True)
 class NewLabels:
-    """labels: that came after the champion's version `since`, up to `until`; None: since when, the store forgot."""
+    """The store has labels that are newer than the champion.
+
+    since: store version that the champion was trained on. until: newest version. labels: number of new labels; None if
+    version `since` was vacuumed, so that all labels count as new.
+    """
 
     champion: int
     since: int
@@ -39,47 +44,64 @@ class NewLabels:
     labels: int | None
 
 
-Standing = NoChampion | NothingToDo | NewLabels
+RefreshState = NoChampion | NothingToDo | NewLabels
 
 
-def look(folder: Path, store: str) -> Standing:
-    """What the store has for the champion. Takes milliseconds: no graph is read.
+def find_new_labels(folder: Path, store: str) -> RefreshState:
+    """Compare the champion in `folder` with the store. Takes milliseconds, because no graph is read.
 
-    Raises ConfigError for a store that cannot be the one it learnt from, GenerationError for a damaged champion.
+    Raises ConfigError if the store is empty or cannot be the one that the champion was trained on, or if its model
+    cannot be updated; GenerationError for a damaged champion.
     """
-    opened = DeltaLabelStore(store)
-    version, number = opened.version(), champion(folder)
-    if version < 0 or not len(opened.keys()):
-        raise ConfigError(f"--store {store}: it has no labels: make some with `orchestrator label` or `import`")
-    if number is None:
+    label_store = DeltaLabelStore(store)
+    version, champion = label_store.version(), champion_number(folder)
+    if version < 0 or not len(label_store.keys()):
+        raise ConfigError(f"--store {store}: has no labels: make some with `orchestrator label` or `import`")
+    if champion is None:
         return NoChampion(version)
-    metadata = read_metadata(place_of(folder, number))
-    since = metadata.version
-    if since > version:
-        raise ConfigError(
-            f"--store {store}: has version {version}, generation {number} learnt from {since}: name the store that it "
-            "learnt from, or train anew into another --out"
+    since = _checked_version(folder, champion, store, version)
+    if (pinned := pinned_number(folder)) is not None:
+        return NothingToDo(
+            f"generation {pinned} is pinned: `orchestrator generations unpin` allows newer ones again", pinned
         )
-    if metadata.model not in REFRESHABLE:
-        raise ConfigError(
-            f"--out {folder}: generation {number} is of model {metadata.model}, which cannot learn more: train default"
-        )
-    if (held := pinned(folder)) is not None:
-        return NothingToDo(f"generation {held} is pinned: `orchestrator generations unpin` lets it be followed", held)
-    labels = _count(opened, since, version)
+    labels = _count_new(label_store, since, version)
     if labels == 0:
-        return NothingToDo(f"no label is newer than generation {number} (version {version} of the store)", number)
-    tried = [r for r in read_records(folder) if r.champion == number and r.decision == KEEP and r.store == store]
-    if tried and not _count(opened, tried[-1].version, version):
-        reason = f"the newest labels were tried, and generation {number} kept ({tried[-1].reason})"
-        return NothingToDo(reason, number)
-    return NewLabels(number, since, version, labels)
+        return NothingToDo(f"no label is newer than generation {champion} (version {version} of the store)", champion)
+    refused = _last_refused(folder, champion, store)
+    if refused is not None and not _count_new(label_store, refused.version, version):
+        reason = f"the newest labels were tried, and generation {champion} kept ({refused.reason})"
+        return NothingToDo(reason, champion)
+    return NewLabels(champion, since, version, labels)
 
 
-def _count(opened: DeltaLabelStore, since: int, version: int) -> int | None:
+def _checked_version(folder: Path, champion: int, store: str, version: int) -> int:
+    """Return the store version that the champion was trained on. Raises ConfigError if it cannot be updated."""
+    metadata = read_metadata(generation_folder(folder, champion))
+    if metadata.version > version:
+        raise ConfigError(
+            f"--store {store}: has version {version}, generation {champion} was trained on version {metadata.version}: "
+            "name the store that it was trained on, or train a first generation in another --predictors folder"
+        )
+    if metadata.model not in UPDATABLE_MODELS:
+        raise ConfigError(
+            f"--predictors {folder}: generation {champion} is of model {metadata.model}, which cannot be updated: "
+            "train model default"
+        )
+    return metadata.version
+
+
+def _last_refused(folder: Path, champion: int, store: str) -> RefreshRecord | None:
+    """Return the last candidate that was refused in favour of this champion."""
+    records = [r for r in read_records(folder) if r.champion == champion and r.store == store]
+    refused = [record for record in records if record.verdict is Verdict.KEEP]
+    return refused[-1] if refused else None
+
+
+def _count_new(label_store: DeltaLabelStore, since: int, version: int) -> int | None:
+    """Return the number of labels that are newer than version `since`; None if that version was vacuumed."""
     if since >= version:
         return 0
     try:
-        return len(opened.labels_since(since, version))
-    except StoreForgotError:
+        return len(label_store.labels_since(since, version))
+    except StoreVacuumedError:
         return None

@@ -1,7 +1,7 @@
-"""Whether a candidate takes the champion's place: a pure function of what both say of the same hold-out labels.
+"""The promotion gate: a pure function of the champion's and the candidate's predictions for the same hold-out labels.
 
-A score is Spearman's rank correlation, which a few wrong labels hardly move; a pooled one is the mean over sets, each
-weighted by its labels. Errors are looked at too, as medians: ranks alone would let the unit go.
+The score of a set is Spearman's rank correlation, which a few wrong labels hardly change; the pooled score is the mean
+over sets, weighted by their labels. Median errors are compared too, because ranks do not show a wrong unit.
 """
 
 from __future__ import annotations
@@ -13,32 +13,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.predictors.ranking import rank_correlation, resampled_correlation
+from orchestrator.predictors.ranking import bootstrap_rank_correlation, rank_correlation
+from orchestrator.predictors.verdict import GateDecision, GateFigures, ScorePair, TaskFigures, Verdict
 
 Floats = NDArray[np.float64]
-_DRAWS = 300
-_TO_DEVIATION = 1.4826  # from a median of absolute deviations to a normal distribution's deviation
+_BOOTSTRAP_SAMPLES = 300
+_SD_PER_MAD = 1.4826  # standard deviation of a normal distribution, in median absolute deviations
 
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """pooled, task: by how much a score may fall. error: by how much a task's error may grow, in deviations of labels.
+    """By how much a candidate may be worse.
 
-    fewest: labels of a set below which it is not scored; enough: labels of a task from which it may object.
+    max_pooled_drop, max_task_drop: of the score. max_error_growth: of a task's median error, in robust standard
+    deviations of the labels. min_set_labels: a set with fewer hold-out labels is not scored. min_task_labels: a task
+    with fewer hold-out labels cannot prevent a promotion.
     """
 
-    pooled: float = 0.02
-    task: float = 0.05
-    error: float = 0.15
-    fewest: int = 5
-    enough: int = 10
+    max_pooled_drop: float = 0.02
+    max_task_drop: float = 0.05
+    max_error_growth: float = 0.15
+    min_set_labels: int = 5
+    min_task_labels: int = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """Hold-out labels of one set, all (n,), and what is predicted for them.
+class HeldOutSet:
+    """Hold-out labels of one set, and predictions for them; all arrays are (n,).
 
-    champion: None where it knows nothing of the task. before: whether the champion's own hold-out had the label.
+    champion: None if it does not know the task. before: which labels were in the champion's own hold-out.
     """
 
     name: str
@@ -50,159 +53,116 @@ class HeldOut:
     before: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class ScorePair:
-    """A figure of both, on the same labels."""
-
-    champion: float
-    candidate: float
-
-    @property
-    def gain(self) -> float:
-        """By how much the candidate's is larger."""
-        return self.candidate - self.champion
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFigures:
-    """score: on all hold-out labels. before: on those that the champion was tested on. error: median, in deviations."""
-
-    task: str
-    tested: int
-    score: ScorePair
-    error: ScorePair
-    tested_before: int
-    before: ScorePair
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What was compared. low, high: 95 % interval of the gain of `pooled`, by resampling architectures."""
-
-    tested: int
-    pooled: ScorePair
-    low: float
-    high: float
-    tasks: tuple[TaskFigures, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """The candidate becomes champion. figures: None where there was nothing to compare."""
-
-    reason: str
-    figures: Figures | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeepChampion:
-    """The champion stays."""
-
-    reason: str
-    figures: Figures | None = None
-
-
-GateDecision = Promote | KeepChampion
-
-
-def decide(tested: Sequence[HeldOut], limits: GateLimits | None = None) -> GateDecision:
-    """Promote what is better or as good within noise, and of no task worse than the limits."""
+def decide(held_out: Sequence[HeldOutSet], limits: GateLimits | None = None) -> GateDecision:
+    """Promote a candidate that is better, or as good within noise, and worse than the limits on no task."""
     limits = limits or GateLimits()
-    both = [one for one in tested if one.champion is not None and len(one.values) >= limits.fewest]
-    if not both:
-        return Promote("no known set has hold-out labels enough to compare on")
-    figures = _compared(both, limits)
+    comparable = [s for s in held_out if s.champion is not None and len(s.values) >= limits.min_set_labels]
+    if not comparable:
+        return GateDecision(Verdict.PROMOTE, "no known set has enough hold-out labels to compare")
+    figures = _figures(comparable, limits)
     pooled = figures.pooled
-    told = f"pooled hold-out score {pooled.champion:.3f} -> {pooled.candidate:.3f}"
+    scores = f"pooled hold-out score {pooled.champion:.3f} -> {pooled.candidate:.3f}"
     if figures.high < 0:
-        return KeepChampion(f"{told}: worse, and not by chance", figures)
-    if pooled.gain < -limits.pooled:
-        return KeepChampion(f"{told}: fell by more than {limits.pooled:g}", figures)
+        return GateDecision(Verdict.KEEP, f"{scores}: worse, and not by chance", figures)
+    if pooled.gain < -limits.max_pooled_drop:
+        return GateDecision(Verdict.KEEP, f"{scores}: fell by more than {limits.max_pooled_drop:g}", figures)
     if objection := next(filter(None, (_objection(task, limits) for task in figures.tasks)), None):
-        return KeepChampion(f"{told}, but {objection}", figures)
-    return Promote(f"{told}: {'better' if figures.low > 0 else 'as good within noise'}", figures)
+        return GateDecision(Verdict.KEEP, f"{scores}, but {objection}", figures)
+    comparison = "better" if figures.low > 0 else "as good within noise"
+    return GateDecision(Verdict.PROMOTE, f"{scores}: {comparison}", figures)
 
 
-def spearman(one: Floats, other: Floats) -> float:
-    """Rank correlation of (n,) and (n,); 0 where either tells nothing apart."""
-    return float(np.nan_to_num(rank_correlation(one, other)))
+def spearman(first: Floats, second: Floats) -> float:
+    """Return the rank correlation of (n,) and (n,); 0 if all values of either are equal."""
+    return float(np.nan_to_num(rank_correlation(first, second)))
 
 
 def _objection(task: TaskFigures, limits: GateLimits) -> str | None:
-    """Why a task forbids the candidate."""
+    """Return why a task prevents the promotion; None if it does not."""
     views = [("", task.tested, task.score), (" on labels known before", task.tested_before, task.before)]
     for where, count, score in views:
-        if count >= limits.enough and score.gain < -limits.task:
-            return f"task {task.task}{where} {score.champion:.3f} -> {score.candidate:.3f}, more than {limits.task:g}"
-    if task.tested >= limits.enough and task.error.gain > limits.error:
-        moved = f"{task.error.champion:.2f} -> {task.error.candidate:.2f}"
-        return f"task {task.task} errs by {moved} deviations, more than {limits.error:g}"
+        if count >= limits.min_task_labels and score.gain < -limits.max_task_drop:
+            scores = f"{score.champion:.3f} -> {score.candidate:.3f}"
+            return f"task {task.task}{where} {scores}, more than {limits.max_task_drop:g}"
+    if task.tested >= limits.min_task_labels and task.error.gain > limits.max_error_growth:
+        errors = f"{task.error.champion:.2f} -> {task.error.candidate:.2f}"
+        return f"task {task.task} errs by {errors} deviations, more than {limits.max_error_growth:g}"
     return None
 
 
-def _compared(both: Sequence[HeldOut], limits: GateLimits) -> Figures:
-    by_task = defaultdict[str, list[HeldOut]](list)
-    for one in both:
-        by_task[one.task].append(one)
-    tasks = tuple(_of_task(task, sets, limits) for task, sets in sorted(by_task.items()))
-    weights = np.array([len(one.values) for one in both], np.float64)
-    low, high = _interval(both, weights)
-    return Figures(int(weights.sum()), _pooled(both), low, high, tasks)
+def _figures(sets: Sequence[HeldOutSet], limits: GateLimits) -> GateFigures:
+    by_task = defaultdict[str, list[HeldOutSet]](list)
+    for labels in sets:
+        by_task[labels.task].append(labels)
+    tasks = tuple(_task_figures(task, of_task, limits) for task, of_task in sorted(by_task.items()))
+    weights = np.array([len(labels.values) for labels in sets], np.float64)
+    low, high = _gain_interval(sets, weights)
+    return GateFigures(int(weights.sum()), _pooled_score(sets), low, high, tasks)
 
 
-def _of_task(task: str, sets: Sequence[HeldOut], limits: GateLimits) -> TaskFigures:
-    old = [_take(one, one.before) for one in sets]
-    old = [one for one in old if len(one.values) >= limits.fewest]
-    tested, before = (sum(len(one.values) for one in some) for some in (sets, old))
-    error = _error([one.champion for one in sets], sets), _error([one.candidate for one in sets], sets)
+def _task_figures(task: str, sets: Sequence[HeldOutSet], limits: GateLimits) -> TaskFigures:
+    earlier = [_take(labels, labels.before) for labels in sets]
+    earlier = [labels for labels in earlier if len(labels.values) >= limits.min_set_labels]
     return TaskFigures(
-        task, tested, _pooled(sets), ScorePair(*error), before, _pooled(old) if old else ScorePair(0.0, 0.0)
+        task=task,
+        tested=sum(len(labels.values) for labels in sets),
+        score=_pooled_score(sets),
+        error=ScorePair(
+            _median_error([_champion_mean(labels) for labels in sets], sets),
+            _median_error([labels.candidate for labels in sets], sets),
+        ),
+        tested_before=sum(len(labels.values) for labels in earlier),
+        before=_pooled_score(earlier) if earlier else ScorePair(0.0, 0.0),
     )
 
 
-def _pooled(sets: Sequence[HeldOut]) -> ScorePair:
-    weights = [len(one.values) for one in sets]
-    told = [(spearman(_known(one), one.values), spearman(one.candidate, one.values)) for one in sets]
-    champion, candidate = np.average(np.array(told), axis=0, weights=weights)
+def _pooled_score(sets: Sequence[HeldOutSet]) -> ScorePair:
+    weights = [len(labels.values) for labels in sets]
+    scores = [
+        (spearman(_champion_mean(labels), labels.values), spearman(labels.candidate, labels.values)) for labels in sets
+    ]
+    champion, candidate = np.average(np.array(scores), axis=0, weights=weights)
     return ScorePair(float(champion), float(candidate))
 
 
-def _error(predicted: Sequence[Floats | None], sets: Sequence[HeldOut]) -> float:
-    """Median of absolute errors, in robust deviations of each set's labels."""
-    missed = []
-    for told, one in zip(predicted, sets, strict=True):
-        assert told is not None
-        deviation = _TO_DEVIATION * float(np.median(np.abs(one.values - np.median(one.values))))
-        missed.append(np.abs(told - one.values) / (deviation or 1.0))
-    return float(np.median(np.concatenate(missed)))
+def _median_error(predicted: Sequence[Floats], sets: Sequence[HeldOutSet]) -> float:
+    """Return the median absolute error, in robust standard deviations of each set's labels."""
+    errors = []
+    for means, labels in zip(predicted, sets, strict=True):
+        deviation = _SD_PER_MAD * float(np.median(np.abs(labels.values - np.median(labels.values))))
+        errors.append(np.abs(means - labels.values) / (deviation or 1.0))
+    return float(np.median(np.concatenate(errors)))
 
 
-def _interval(both: Sequence[HeldOut], weights: Floats) -> tuple[float, float]:
-    """95 % of the gains of the pooled score when architectures are drawn anew, the same ones for all sets."""
-    names, places = np.unique(np.concatenate([one.architectures for one in both]), return_inverse=True)
-    parts = np.split(places, np.cumsum([len(one.values) for one in both])[:-1])
-    draw, count = np.random.default_rng(0), len(names)
-    counts = np.stack([np.bincount(draw.integers(0, count, count), minlength=count) for _ in range(_DRAWS)])
-    gains = np.zeros(_DRAWS)
-    for one, part, weight in zip(both, parts, weights / weights.sum(), strict=True):
-        now, was = (resampled_correlation(told, one.values, counts[:, part]) for told in (one.candidate, _known(one)))
-        gains += weight * (np.nan_to_num(now) - np.nan_to_num(was))
+def _gain_interval(sets: Sequence[HeldOutSet], weights: Floats) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the pooled score's gain. All sets share the resampled architectures."""
+    names, indices = np.unique(np.concatenate([labels.architectures for labels in sets]), return_inverse=True)
+    parts = np.split(indices, np.cumsum([len(labels.values) for labels in sets])[:-1])
+    rng, size = np.random.default_rng(0), len(names)
+    counts = np.stack([np.bincount(rng.integers(0, size, size), minlength=size) for _ in range(_BOOTSTRAP_SAMPLES)])
+    gains = np.zeros(_BOOTSTRAP_SAMPLES)
+    for labels, part, weight in zip(sets, parts, weights / weights.sum(), strict=True):
+        candidate, champion = (
+            bootstrap_rank_correlation(means, labels.values, counts[:, part])
+            for means in (labels.candidate, _champion_mean(labels))
+        )
+        gains += weight * (np.nan_to_num(candidate) - np.nan_to_num(champion))
     low, high = np.quantile(gains, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _known(one: HeldOut) -> Floats:
-    assert one.champion is not None
-    return one.champion
+def _champion_mean(labels: HeldOutSet) -> Floats:
+    assert labels.champion is not None
+    return labels.champion
 
 
-def _take(one: HeldOut, rows: NDArray[np.bool_]) -> HeldOut:
-    return HeldOut(
-        one.name,
-        one.task,
-        one.architectures[rows],
-        one.values[rows],
-        _known(one)[rows],
-        one.candidate[rows],
-        one.before[rows],
+def _take(labels: HeldOutSet, rows: NDArray[np.bool_]) -> HeldOutSet:
+    return HeldOutSet(
+        labels.name,
+        labels.task,
+        labels.architectures[rows],
+        labels.values[rows],
+        _champion_mean(labels)[rows],
+        labels.candidate[rows],
+        labels.before[rows],
     )

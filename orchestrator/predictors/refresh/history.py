@@ -1,4 +1,4 @@
-"""What a folder of generations tells of its past."""
+"""The history of a folder of generations: trainings, promotions and refused candidates."""
 
 from __future__ import annotations
 
@@ -6,89 +6,101 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ConfigError
-from orchestrator.predictors.decisions import PROMOTE, RefreshRecord, read_records
-from orchestrator.predictors.generations import champion, generation_numbers, place_of, pooled_score
+from orchestrator.predictors.decisions import RefreshRecord, figures_to_json, read_records
+from orchestrator.predictors.generations import (
+    champion_number,
+    generation_folder,
+    generation_numbers,
+    pooled_score,
+)
+from orchestrator.predictors.verdict import Verdict
 from predictor.generation import GenerationError, read_metadata
 from predictor.metadata import HoldOutScores
 
 _NO_RECORD: dict[str, Any] = {"from": None, "suspects": {}, "figures": None, "seconds": None}
 
 
-def history(folder: Path, used: int | None, held: int | None) -> list[dict[str, Any]]:
-    """A row a generation or refused candidate, by number. decision: train, promote or keep (that is, refused)."""
+def history(folder: Path, champion: int | None, pinned: int | None) -> list[dict[str, Any]]:
+    """Return one row per generation or refused candidate, by number. decision: train, promote, keep or damaged."""
     records = {record.number: record for record in read_records(folder)}
     rows = []
     for number in sorted({*records, *generation_numbers(folder)}):
-        row = _of_record(records[number]) if number in records else _of_generation(place_of(folder, number))
-        rows.append({"generation": number, **row, "champion": number == used, "pinned": number == held})
+        row = _record_row(records[number]) if number in records else _generation_row(generation_folder(folder, number))
+        rows.append({"generation": number, **row, "champion": number == champion, "pinned": number == pinned})
     return rows
 
 
-def compare(one: Path, other: Path) -> list[dict[str, Any]]:
-    """A row a set, and one for all. Raises GenerationError."""
-    reports = [read_metadata(path).hold_out for path in (one, other)]
+def compare(first: Path, second: Path) -> list[dict[str, Any]]:
+    """Return hold-out scores of two generations: one row per label set, and one of all sets. Raises GenerationError."""
+    reports = read_metadata(first).hold_out, read_metadata(second).hold_out
     names = list(dict.fromkeys(row.set_name for report in reports for row in report))
-    return [_compared(name, one, other, reports) for name in [*names, "all"]]
+    rows = []
+    for name in [*names, "all"]:
+        in_first, in_second = ([row for row in report if name in ("all", row.set_name)] for report in reports)
+        rows.append(_comparison_row(name, (int(first.name), in_first), (int(second.name), in_second)))
+    return rows
 
 
-def _compared(name: str, one: Path, other: Path, reports: list[tuple[HoldOutScores, ...]]) -> dict[str, Any]:
-    first, second = ([row for row in report if name in ("all", row.set_name)] for report in reports)
-    was, now = pooled_score(first), pooled_score(second)
+def _comparison_row(
+    name: str, first: tuple[int, list[HoldOutScores]], second: tuple[int, list[HoldOutScores]]
+) -> dict[str, Any]:
+    """Return one row. first, second: number of the generation, and its scores that count."""
+    scores = pooled_score(first[1]), pooled_score(second[1])
     return {
         "set": name,
-        f"tested {int(one.name)}": sum(row.tested for row in first),
-        f"tested {int(other.name)}": sum(row.tested for row in second),
-        f"spearman {int(one.name)}": was,
-        f"spearman {int(other.name)}": now,
-        "gain": None if was is None or now is None else now - was,
+        f"tested {first[0]}": sum(row.tested for row in first[1]),
+        f"tested {second[0]}": sum(row.tested for row in second[1]),
+        f"spearman {first[0]}": scores[0],
+        f"spearman {second[0]}": scores[1],
+        "gain": None if scores[0] is None or scores[1] is None else scores[1] - scores[0],
     }
 
 
-def predecessor(folder: Path) -> int:
-    """The generation that was champion before the present one. Raises ConfigError where there was none."""
-    now = champion(folder)
+def previous_champion(folder: Path) -> int:
+    """Return the number of the generation that was champion before the present one. Raises ConfigError if none was."""
+    champion = champion_number(folder)
     records = {record.number: record for record in read_records(folder)}
-    if now in records and records[now].decision == PROMOTE:
-        return records[now].champion
-    earlier = [n for n in generation_numbers(folder) if now is not None and n < now]
+    if champion in records and records[champion].verdict is Verdict.PROMOTE:
+        return records[champion].champion
+    earlier = [number for number in generation_numbers(folder) if champion is not None and number < champion]
     if not earlier:
-        raise ConfigError(f"--out {folder}: there is no generation before this one: pin another, or train one")
+        raise ConfigError(f"--predictors {folder}: there is no generation before this one: pin another, or train one")
     return earlier[-1]
 
 
-def hold_out_of(folder: Path, number: int) -> float | None:
-    """A generation's pooled score; None where it was not tested or cannot be read."""
+def hold_out_score(folder: Path, number: int) -> float | None:
+    """Return a generation's pooled score; None if it was not tested or cannot be read."""
     try:
-        return pooled_score(read_metadata(place_of(folder, number)).hold_out)
+        return pooled_score(read_metadata(generation_folder(folder, number)).hold_out)
     except GenerationError:
         return None
 
 
 def last_decision(folder: Path) -> RefreshRecord | None:
-    """The newest."""
+    """Return the newest record; None if there is none."""
     records = read_records(folder)
     return records[-1] if records else None
 
 
-def _of_record(record: RefreshRecord) -> dict[str, Any]:
+def _record_row(record: RefreshRecord) -> dict[str, Any]:
     return {
         "made": record.made,
         "version": record.version,
-        "labels": record.labels,
+        "labels": record.new_labels,
         "hold_out": pooled_score(record.hold_out),
-        "decision": record.decision,
+        "decision": record.verdict.value,
         "reason": record.reason,
         "from": record.champion,
-        "suspects": record.suspects,
-        "figures": record.figures,
+        "suspects": record.outliers,
+        "figures": figures_to_json(record.figures),
         "seconds": record.seconds,
     }
 
 
-def _of_generation(place: Path) -> dict[str, Any]:
-    """One that was trained, or that can be used no more."""
+def _generation_row(generation: Path) -> dict[str, Any]:
+    """Return the row of a generation that was trained from scratch or is damaged."""
     try:
-        metadata = read_metadata(place)
+        metadata = read_metadata(generation)
     except GenerationError as error:
         blank = dict.fromkeys(("made", "version", "labels", "hold_out"))
         return {**blank, "decision": "damaged", "reason": str(error), **_NO_RECORD}

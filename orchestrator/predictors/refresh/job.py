@@ -1,9 +1,11 @@
-"""What a candidate is to learn, and what it leaves behind for the gate: no model is needed to read it."""
+"""What to update the champion on, and the predictions that a trained candidate leaves for the gate.
+
+Reading either loads no model.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.predictors.refresh.gate import HeldOut
+from orchestrator.predictors.refresh.gate import HeldOutSet
+from predictor.atomic_write import replace_file
 
-COMPARED = "compared.arrow"  # in a candidate's folder
+COMPARISON = "compared.arrow"  # in a candidate's folder
 _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("set", pa.string()),
     ("task", pa.string()),
@@ -25,12 +28,12 @@ _COLUMNS: list[tuple[str, pa.DataType]] = [
     ("candidate", pa.float64()),
     ("before", pa.bool_()),
 ]
-_PER_LABEL = [name for name, _ in _COLUMNS[2:]]
+_LABEL_COLUMNS = [name for name, _ in _COLUMNS[2:]]
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshJob:
-    """champion: folder of the generation to start from. version: of the store's labels to learn from."""
+    """Update the generation in the folder `champion` on the labels of the store's `version`."""
 
     store: str
     version: int
@@ -38,36 +41,48 @@ class RefreshJob:
 
     @property
     def name(self) -> str:
-        """Of the lesson, so that one that was killed is found again."""
+        """Name of the candidate's folder, equal for equal jobs, so that a killed refresh is resumed."""
         return "refresh-" + hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
-def write_compared(folder: Path, compared: Sequence[HeldOut]) -> None:
-    """Whole or not at all: it says that the candidate is complete."""
+def write_comparison(folder: Path, held_out: Sequence[HeldOutSet]) -> None:
+    """Write the predictions for the hold-out. The file marks the candidate as complete. Raises OSError."""
     rows: list[dict[str, Any]] = []
-    for one in compared:
-        known = [None] * len(one.values) if one.champion is None else one.champion.tolist()
-        columns = (one.architectures.tolist(), one.values.tolist(), known, one.candidate.tolist(), one.before.tolist())
-        labels = (dict(zip(_PER_LABEL, row, strict=True)) for row in zip(*columns, strict=True))
-        rows += [{"set": one.name, "task": one.task} | label for label in labels]
-    table, partial = pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS)), folder / f".{COMPARED}"
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    for labels in held_out:
+        champion = [None] * len(labels.values) if labels.champion is None else labels.champion.tolist()
+        columns = (
+            labels.architectures.tolist(),
+            labels.values.tolist(),
+            champion,
+            labels.candidate.tolist(),
+            labels.before.tolist(),
+        )
+        of_labels = (dict(zip(_LABEL_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True))
+        rows += [{"set": labels.name, "task": labels.task} | of_label for of_label in of_labels]
+    table, sink = pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS)), pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    os.replace(partial, folder / COMPARED)
+    replace_file(folder / COMPARISON, sink.getvalue().to_pybytes())
 
 
-def read_compared(folder: Path) -> list[HeldOut]:
-    """Inverse of `write_compared`."""
-    grouped: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in pa.ipc.open_file((folder / COMPARED).read_bytes()).read_all().to_pylist():
-        grouped[row["set"]].append(row)
-    return [_held_out(name, rows) for name, rows in grouped.items()]
+def read_comparison(folder: Path) -> list[HeldOutSet]:
+    """Inverse of `write_comparison`."""
+    by_set: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in pa.ipc.open_file((folder / COMPARISON).read_bytes()).read_all().to_pylist():
+        by_set[row["set"]].append(row)
+    return [_held_out_set(name, rows) for name, rows in by_set.items()]
 
 
-def _held_out(name: str, rows: Sequence[Mapping[str, Any]]) -> HeldOut:
+def _held_out_set(name: str, rows: Sequence[Mapping[str, Any]]) -> HeldOutSet:
     values, champion, candidate, before = (
         np.array([row[column] for row in rows]) for column in ("value", "champion", "candidate", "before")
     )
-    names = np.array([row["architecture"] for row in rows], np.str_)
-    known = None if rows[0]["champion"] is None else champion
-    return HeldOut(name, rows[0]["task"], names, values, known, candidate, before)
+    return HeldOutSet(
+        name=name,
+        task=rows[0]["task"],
+        architectures=np.array([row["architecture"] for row in rows], np.str_),
+        values=values,
+        champion=None if rows[0]["champion"] is None else champion,
+        candidate=candidate,
+        before=before,
+    )

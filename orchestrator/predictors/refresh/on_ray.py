@@ -1,4 +1,4 @@
-"""Lessons as Ray Train runs."""
+"""Trainings of a refresh as Ray Train runs."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import RefreshError
-from orchestrator.predictors.refresh.job import COMPARED, RefreshJob
+from orchestrator.predictors.refresh.job import COMPARISON, RefreshJob
 from orchestrator.predictors.refresh.run import Trainers
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.train_job import ProgressCallback, ResourceRequest, run_train_job
+from orchestrator.ray_runtime.train_job import ProgressCallback, ProgressReport, ResourceRequest, run_train_job
 from predictor.metadata import GenerationMetadata
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
 
-_MODEL, _SEED = "default", 0  # of a first generation
+_MODEL, _SEED = "default", 0  # of the first generation
 
 
-def on_ray(share: ResourceRequest) -> Trainers:
-    """Each lesson in a session of its own: between two of them a watching refresh holds nothing."""
+def on_ray(resources: ResourceRequest) -> Trainers:
+    """Return trainers that open a Ray session for each training: `refresh --watch` reserves nothing in between."""
 
-    def first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
-        from orchestrator.predictors.training import Training, train_alone
+    def train_first(store: str, version: int, folder: Path, show: ProgressCallback) -> tuple[Path, GenerationMetadata]:
+        from orchestrator.predictors.training import TrainingRequest, train_generation
 
-        training = Training(store, version, _MODEL, _SEED, share.workers, share.gpus, share.cpus)
-        with _on_a_cluster():
-            return train_alone(training, folder, show)
+        request = TrainingRequest(store, version, _MODEL, _SEED, resources.workers, resources.gpus, resources.cpus)
+        with _refresh_session():
+            return train_generation(request, folder, show)
 
-    def more(job: RefreshJob, folder: Path, show: ProgressCallback) -> None:
-        if (folder / COMPARED).exists():  # one that was killed before it could decide
+    def train_candidate(job: RefreshJob, folder: Path, show: ProgressCallback) -> None:
+        if (folder / COMPARISON).exists():  # the refresh was killed after the training
             return
-        with _on_a_cluster():
-            run_train_job(_learn, {"lesson": asdict(job), "folder": str(folder)}, share, folder, show)
+        config = {"job": asdict(job), "folder": str(folder)}
+        with _refresh_session():
+            run_train_job(_train, config, resources, folder / "ray", ProgressReport(folder, show))
 
-    return Trainers(first, more)
+    return Trainers(train_first, train_candidate)
 
 
 @contextmanager
-def _on_a_cluster() -> Iterator[None]:
-    """A Ray session. Raises RefreshError, in one line, where restarts did not help."""
+def _refresh_session() -> Iterator[None]:
+    """Open a Ray session. Raises RefreshError if the training in it fails although it was restarted."""
     with ray_session():
         train: Any = importlib.import_module("ray.train")
         try:
@@ -52,14 +53,14 @@ def _on_a_cluster() -> Iterator[None]:
             raise RefreshError(f"refresh: training failed ({text}): the generation in use stays; try again") from error
 
 
-def _learn(config: dict[str, Any]) -> None:
-    """One worker."""
+def _train(config: dict[str, Any]) -> None:
+    """Train as one worker of the group; the worker of rank 0 writes the candidate."""
     from ray.train import get_context
 
     from orchestrator.predictors.refresh.candidate import make_candidate
     from predictor.networks.checkpoints import FolderCheckpointer
 
-    compute_on(config["cpus"])
+    use_cores(config["cpus"])
     folder = Path(config["folder"])
     writes = get_context().get_world_rank() == 0
-    make_candidate(RefreshJob(**config["lesson"]), folder, FolderCheckpointer(folder), writes)
+    make_candidate(RefreshJob(**config["job"]), folder, FolderCheckpointer(folder), writes)

@@ -1,4 +1,4 @@
-"""New labels that the champion finds hard to believe: they are told, and pull no further than a believable one."""
+"""Detect new labels that are far from the champion's predictions, and clip them so that noise does little harm."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ from numpy.typing import NDArray
 from predictor.label_set import Floats
 from predictor.models.base import Prediction
 
-_FAR = 4.0  # deviations from what was expected
-_HELD = 3.0  # where such a label is held
-_FEWEST = 8  # new labels of a set that can be judged
-_TO_DEVIATION = 1.4826
+_OUTLIER_SD = 4.0  # a label farther from the prediction is an outlier
+_CLIP_SD = 3.0  # an outlier is clipped to this distance
+_MIN_NEW_LABELS = 8  # with fewer new labels of a set, none of them is an outlier
+_SD_PER_MAD = 1.4826  # standard deviation of a normal distribution, in median absolute deviations
 
 
 @dataclass(frozen=True, slots=True)
-class OutlierCheck:
-    """values: (n,) to learn from. suspect: (n,) which of them were moved."""
+class ClippedLabels:
+    """values: (n,) to train on. outliers: (n,) which of them were clipped."""
 
     values: Floats
-    suspect: NDArray[np.bool_]
+    outliers: NDArray[np.bool_]
 
 
-def judge(expected: Prediction, values: Floats, fresh: NDArray[np.bool_]) -> OutlierCheck:
-    """What is to be learnt from labels of one set, (n,), and what the champion had said of them.
+def clip_outliers(predicted: Prediction, values: Floats, new: NDArray[np.bool_]) -> ClippedLabels:
+    """Return labels of one set, (n,), with outliers clipped towards the champion's predictions for them.
 
-    fresh: those that are new; the others were suspect before, and are asked about again. Deviations are the champion's
-    own, or as many times those as the middle half of the new labels misses by: where all are surprising, it is the
-    champion that is wrong. A label that is held keeps its direction, so a true one is learnt over a few generations,
-    and one that is noise does little harm.
+    new: (n,) which labels are new; the others were outliers before and are checked again. Distances are in the
+    champion's predicted standard deviations, multiplied by the robust standard deviation of the new labels' distances
+    if that exceeds 1: if most labels are far off, the champion is wrong and not the labels. A clipped label still pulls
+    in its direction, so that a correct label is reached over several generations.
     """
-    if not np.isfinite(expected.deviation).all():
-        return OutlierCheck(values, np.zeros(len(values), np.bool_))
-    missed, enough = np.abs(values - expected.mean) / expected.deviation, fresh.sum() >= _FEWEST
-    unit = max(1.0, _TO_DEVIATION * float(np.median(missed[fresh]))) if enough else 1.0
-    suspect = (missed > _FAR * unit) & (enough | ~fresh)
-    reach = _HELD * unit * expected.deviation
-    return OutlierCheck(
-        np.where(suspect, np.clip(values, expected.mean - reach, expected.mean + reach), values), suspect
-    )
+    if not np.isfinite(predicted.deviation).all():
+        return ClippedLabels(values, np.zeros(len(values), np.bool_))
+    distances, enough = np.abs(values - predicted.mean) / predicted.deviation, new.sum() >= _MIN_NEW_LABELS
+    unit = max(1.0, _SD_PER_MAD * float(np.median(distances[new]))) if enough else 1.0
+    outliers = (distances > _OUTLIER_SD * unit) & (enough | ~new)
+    limit = _CLIP_SD * unit * predicted.deviation
+    clipped = np.clip(values, predicted.mean - limit, predicted.mean + limit)
+    return ClippedLabels(np.where(outliers, clipped, values), outliers)

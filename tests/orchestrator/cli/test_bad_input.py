@@ -32,7 +32,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         raise AssertionError("a worker was about to start")
 
     monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.setattr(status, "cluster_now", dict)  # which would join one
+    monkeypatch.setattr(status, "cluster_summary", dict)  # which would join one
     monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -44,8 +44,8 @@ CASES = [
     (["--config", "/nowhere.yaml"], "No such file or directory: name a readable YAML file"),
     (["--task", "sge"], "unknown task 'sge': choose one of cls, det, iseg, pano, pose, seg"),
     (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mnasnet, mobilenetv3, nasbench201"),
-    (["--task", "seg", "--also", "det"], "--also det: training for seg does not answer it: only pano has companions"),
-    (["--task", "pano", "--also", "pose"], "--also pose: training for pano does not answer it: choose from det, iseg"),
+    (["--task", "seg", "--also", "det"], "--also det: not available with --task seg: --also works only with --task pano"),
+    (["--task", "pano", "--also", "pose"], "--also pose: not available with --task pano: choose from det, iseg"),
     (["--task", "seg", "--train-json", "x.json"], "--train-json and --val-json work with --data coco:DIR only"),
     (["--task", "det", "--data", "coco:/nowhere"], "/nowhere does not exist"),
     (["--task", "det", "--set", "head.width=17"], "multiple of 16"),
@@ -102,7 +102,7 @@ CASES = [
         "supernet.pretrained /nowhere: cannot be read",
     ),
     (["--task", "seg", "--space", "mobilenetv3", "--set", "body.width=wide"], "body width wide: must be a number"),
-    (["--task", "pano", "--fidelity", "proxy", "--also", "det"], "--also: an untrained network predicts nothing"),
+    (["--task", "pano", "--fidelity", "proxy", "--also", "det"], "--also: an untrained network makes no predictions"),
     (["--task", "seg", "--fidelity", "proxy", "--save-images", "1"], "--save-images: an untrained network"),
     (
         ["--task", "seg", "--fidelity", "full", "--recipe", "mainframe"],
@@ -201,7 +201,7 @@ def test_a_network_that_gives_no_graph(
     twist, torn = onnx_file(tmp_path, "Twist", "my.ops"), tmp_path / "torn.onnx"
     torn.write_bytes(Path(twist).read_bytes()[:40])
     for model, says in [
-        ("some.package:LooksAtValues", "LooksAtValues: what it computes depends on the values of tensors"),
+        ("some.package:LooksAtValues", "LooksAtValues: the computation depends on the values of tensors"),
         ("nasbench201:|none~0|", "nasbench201"),
         (twist, "the size of what Twist of my.ops makes ('y') is not told"),
         (str(torn), "is no ONNX file, or was cut off"),

@@ -18,6 +18,7 @@ from orchestrator.cli.status import describe
 from orchestrator.predictors.decisions import RefreshRecord, write_record
 from orchestrator.predictors.generations import publish
 from orchestrator.predictors.refresh.changes import NothingToDo
+from orchestrator.predictors.verdict import GateFigures, ScorePair, Verdict
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import Generation, write_generation
 from predictor.metadata import GenerationMetadata, HoldOutScores
@@ -27,14 +28,14 @@ Program = Callable[..., tuple[int, Any, str]]
 RECORD = RefreshRecord(
     number=2,
     champion=1,
-    decision="promote",
+    verdict=Verdict.PROMOTE,
     reason="pooled hold-out score 0.800 -> 0.900: better",
     made="2026-01-01T00:00:00+00:00",
     store="labels",
     version=5,
-    labels=50,
-    suspects={"s/seg/d": ["a"]},
-    figures={"pooled": {"champion": 0.8, "candidate": 0.9}},
+    new_labels=50,
+    outliers={"s/seg/d": ["a"]},
+    figures=GateFigures(tested=20, pooled=ScorePair(0.8, 0.9), low=0.05, high=0.15, tasks=()),
     hold_out=(HoldOutScores(set_name="s/seg/d", task="seg", tested=20, spearman=0.9),),
     seconds=12.0,
     candidate="_training/refresh-x",
@@ -54,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
         write_generation(out / f"{number:06d}", Generation(metadata, {}, [], {"a": np.zeros(1)}))
     publish(out / "000002")
     write_record(out, RECORD)
-    refused = dataclasses.replace(RECORD, number=3, champion=2, decision="keep", reason="worse, and not by chance")
+    refused = dataclasses.replace(RECORD, number=3, champion=2, verdict=Verdict.KEEP, reason="worse, and not by chance")
     write_record(out, refused)
     return out
 
@@ -152,7 +153,7 @@ def test_an_unreadable_generation_is_listed_as_damaged(program: Program, folder:
 
 
 def test_status_shows_the_predictor(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.cli.status.cluster_now", dict)
+    monkeypatch.setattr("orchestrator.cli.status.cluster_summary", dict)
     opened = DeltaLabelStore(tmp_path / "labels")
     assert describe(opened, "labels", tmp_path / "nowhere")["predictor"] == {}
     assert describe(opened, "labels", folder)["predictor"] == {
@@ -167,6 +168,6 @@ def test_a_refresh_is_one_document() -> None:
     assert (document["decision"], document["generation"], document["candidate"]) == ("promote", 2, 2)
     assert document["suspects"] == {"s/seg/d": 1}
     assert (document["hold_out"], document["hold_out_of_champion"]) == (0.9, 0.8)
-    kept = describe_outcome(dataclasses.replace(RECORD, decision="keep", figures=None))
+    kept = describe_outcome(dataclasses.replace(RECORD, verdict=Verdict.KEEP, figures=None))
     assert (kept["generation"], kept["hold_out_of_champion"]) == (1, None)
     assert describe_outcome(NothingToDo("why", 4)) == {"decision": "nothing", "reason": "why", "generation": 4}

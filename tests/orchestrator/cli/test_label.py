@@ -137,12 +137,12 @@ def test_an_actor_reserves_enough_for_every_recipe_of_its_campaign() -> None:
 
 def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
     recipe = Recipe(name="r", task="seg", gpus=0.5)
-    with pytest.raises(ConfigError, match=r"needs 0.5 GPU a worker, the largest node has 0: choose another recipe"):
+    with pytest.raises(ConfigError, match=r"needs 0.5 GPU per worker, the largest node has 0: choose another recipe"):
         check_recipe_fits(recipe, [{"CPU": 4.0}])
-    with pytest.raises(ConfigError, match=r"needs 1 CPU and 0.5 GPU a worker, no node has all: use larger nodes"):
+    with pytest.raises(ConfigError, match=r"needs 1 CPU and 0.5 GPU per worker, no node has all of it: use larger nodes"):
         check_recipe_fits(recipe, [{"CPU": 4.0}, {"GPU": 4.0}])
     recipe = Recipe(name="r", task="seg", memory_mb=4096)
     with pytest.raises(
-        ConfigError, match=r"needs 4096 MB of memory a worker, the largest node has 1024: .*memory_mb=N"
+        ConfigError, match=r"needs 4096 MB of memory per worker, the largest node has 1024: .*memory_mb=N"
     ):
         check_recipe_fits(recipe, [{"CPU": 4.0, "memory": 2.0**30}])

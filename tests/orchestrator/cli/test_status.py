@@ -26,7 +26,7 @@ def test_watch_shows_new_labels(
         store.commit([report(looks)])
 
     monkeypatch.setattr(module.time, "sleep", wait)
-    monkeypatch.setattr(module, "cluster_now", dict)
+    monkeypatch.setattr(module, "cluster_summary", dict)
     module.status(store=str(tmp_path), predictors=tmp_path / "predictors", watch=True, every=2.0, json=True)
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [document["labels"] for document in documents] == [0, 1, 2]

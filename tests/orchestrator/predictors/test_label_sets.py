@@ -1,4 +1,4 @@
-"""A store's labels as predictors learn from them: averaged over seeds, with graphs, under telling names."""
+"""Label sets of a store, averaged over seeds and with unique names, and evaluations on them."""
 
 import dataclasses
 import sys
@@ -39,16 +39,16 @@ def labelled(number: int, value: float, seed: int = 0, steps: int = 360, fidelit
     return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))
 
 
-def test_seeds_are_averaged_and_proxies_left_out() -> None:
+def test_seeds_are_averaged_and_proxies_are_no_labels() -> None:
     store = MemoryLabelStore()
     store.commit([labelled(1, 0.4), labelled(1, 0.6, seed=1), labelled(2, 0.7), labelled(3, 9.0, fidelity="proxy")])
-    (found,), left_out = read_label_sets(store)
-    assert (found.name, found.space, found.task, left_out) == ("cells/seg/folder:/data", "cells", "seg", 0)
-    assert sorted(found.values) == [pytest.approx(0.5), pytest.approx(0.7)]
-    assert set(np.round(2 ** found.column("log_params") - 1)) == {54, 81}
+    (labels,), without_graph = read_label_sets(store)
+    assert (labels.name, labels.space, labels.task, without_graph) == ("cells/seg/folder:/data", "cells", "seg", 0)
+    assert sorted(labels.values) == [pytest.approx(0.5), pytest.approx(0.7)]
+    assert set(np.round(2 ** labels.column("log_params") - 1)) == {54, 81}
 
 
-def test_proxies_stand_beside_the_labels_of_their_architecture_and_task() -> None:
+def test_proxy_scores_are_inputs_of_labels_of_their_architecture_and_task() -> None:
     store = MemoryLabelStore()
     scored = labelled(1, 9.0, fidelity="proxy")
     assert scored.measurement is not None
@@ -56,26 +56,26 @@ def test_proxies_stand_beside_the_labels_of_their_architecture_and_task() -> Non
         scored, measurement=dataclasses.replace(scored.measurement, metrics={"naswot": 9.0, "snip": -3.0})
     )
     store.commit([labelled(1, 0.4), labelled(2, 0.7), scored])
-    (found,), _ = read_label_sets(store)
-    assert found.proxies is not None
-    of_one = found.values == 0.4
-    assert found.proxies[of_one][0][PROXIES.index("naswot")] == 9.0
-    table = found.table[of_one][0][-len(PROXIES) :]
+    (labels,), _ = read_label_sets(store)
+    assert labels.proxies is not None
+    scored_row = labels.values == 0.4
+    assert labels.proxies[scored_row][0][PROXIES.index("naswot")] == 9.0
+    table = labels.table[scored_row][0][-len(PROXIES) :]
     assert table[PROXIES.index("snip")] == pytest.approx(-np.log(4))
     assert np.isnan(table).sum() == len(PROXIES) - 2
-    assert np.isnan(found.proxies[~of_one]).all()
+    assert np.isnan(labels.proxies[~scored_row]).all()
 
 
-def test_recipes_are_told_apart_and_labels_without_graph_counted() -> None:
+def test_recipes_are_separate_sets_and_labels_without_graph_are_counted() -> None:
     store = MemoryLabelStore()
-    bare = labelled(5, 0.1)
-    assert bare.measurement is not None
-    bare = dataclasses.replace(bare, measurement=dataclasses.replace(bare.measurement, graph=""))
-    store.commit([labelled(1, 0.4), labelled(1, 0.5, steps=720), bare])
-    sets, left_out = read_label_sets(store)
-    assert left_out == 1
-    assert len({one.name for one in sets}) == len(sets) == 2
-    assert all(one.name.startswith("cells/seg/folder:/data/full/seg.laptop/") for one in sets)
+    graphless = labelled(5, 0.1)
+    assert graphless.measurement is not None
+    graphless = dataclasses.replace(graphless, measurement=dataclasses.replace(graphless.measurement, graph=""))
+    store.commit([labelled(1, 0.4), labelled(1, 0.5, steps=720), graphless])
+    sets, without_graph = read_label_sets(store)
+    assert without_graph == 1
+    assert len({labels.name for labels in sets}) == len(sets) == 2
+    assert all(labels.name.startswith("cells/seg/folder:/data/full/seg.laptop/") for labels in sets)
 
 
 def test_published_detectors_are_ranked_within_their_family() -> None:
@@ -91,22 +91,25 @@ def test_published_detectors_are_ranked_within_their_family() -> None:
         request = dataclasses.replace(made.job.request, architecture=network)
         store.commit([dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))])
     sets, _ = read_label_sets(store)
-    assert [(one.name.split("/")[0], len(one)) for one in sets] == [("mmdet-faster-rcnn", 1), ("mmdet-retinanet", 2)]
-    assert [one.space for one in sets] == ["mmdet-faster-rcnn", "mmdet-retinanet"]
+    assert [(labels.name.split("/")[0], len(labels)) for labels in sets] == [
+        ("mmdet-faster-rcnn", 1),
+        ("mmdet-retinanet", 2),
+    ]
+    assert [labels.space for labels in sets] == ["mmdet-faster-rcnn", "mmdet-retinanet"]
 
 
-def test_what_else_is_known_can_be_chosen() -> None:
+def test_the_sets_that_models_are_trained_on_can_be_chosen() -> None:
     store = MemoryLabelStore()
     store.commit([labelled(n, 0.1 + 0.01 * n, steps=steps) for n in range(40) for steps in (360, 720)])
     sets, _ = read_label_sets(store)
-    target, other = (one.name for one in sets)
+    target, other = (labels.name for labels in sets)
 
-    def labels(known: list[str]) -> list[object]:
-        found = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
-        return [answer.support_size for answer in found]
+    def answered(known: list[str]) -> list[object]:
+        answers = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
+        return [answer.support_size for answer in answers]
 
-    assert labels([]) == labels([other]) == [0, 20]
-    assert labels(["elsewhere"]) == [20]  # nothing to learn from without labels
+    assert answered([]) == answered([other]) == [0, 20]
+    assert answered(["elsewhere"]) == [20]  # without labels there is nothing to train on
 
 
 def test_models_are_compared_on_a_stores_labels() -> None:
@@ -117,8 +120,8 @@ def test_models_are_compared_on_a_stores_labels() -> None:
     rows = summarise(
         evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
     )
-    assert shown == [(1, 1)]  # nothing to learn from, whatever the seed
-    # Without labels, and with no other set, only cost ranks.
+    assert shown == [(1, 1)]  # there is nothing to train on, so that seeds share one round
+    # Without labels and without another set only the cost model predicts.
     assert [(row["labels"], row["model"], row["seeds"]) for row in rows] == [
         (0, "flops", 2),
         (20, "flops", 2),
@@ -127,18 +130,20 @@ def test_models_are_compared_on_a_stores_labels() -> None:
     assert all(row["spearman"] > 0.95 for row in rows)
 
 
-def test_a_report_has_pictures_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def in_turn(played: Sequence[QuestionBatch], models: Sequence[str], *_: object) -> list[list[Answer]]:
-        return [[found for model in models for found in answer_batch(one, model)] for one in played]
+def test_a_report_has_pictures_next_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def in_this_process(batches: Sequence[QuestionBatch], models: Sequence[str], *_: object) -> list[list[Answer]]:
+        return [[answer for model in models for answer in answer_batch(batch, model)] for batch in batches]
 
-    monkeypatch.setattr("orchestrator.predictors.evaluation._in_parallel", in_turn)
+    monkeypatch.setattr("orchestrator.predictors.evaluation._in_parallel", in_this_process)
     store, report_file = str(tmp_path / "store"), tmp_path / "report.md"
     DeltaLabelStore(store).commit([labelled(n, 0.1 + 0.01 * n) for n in range(60)])
-    asked = ["--split", "architecture", "--labels", "0,20", "--model", "flops", "--model", "gp", "--seeds", "2"]
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "evaluate", "--store", store, *asked, "--out", str(report_file)])
-    with pytest.raises(SystemExit) as ended:
+    options = ["--split", "architecture", "--labels", "0,20", "--model", "flops", "--model", "gp", "--seeds", "2"]
+    monkeypatch.setattr(
+        sys, "argv", ["orchestrator", "evaluate", "--store", store, *options, "--out", str(report_file)]
+    )
+    with pytest.raises(SystemExit) as exit_:
         main()
-    assert ended.value.code == 0
+    assert exit_.value.code == 0
     (picture,) = tmp_path.glob("*.png")
     assert picture.name.startswith("report-cells-seg-")
     text = report_file.read_text()
@@ -147,18 +152,18 @@ def test_a_report_has_pictures_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("patterns", "splits", "labels", "models", "error", "says"),
+    ("patterns", "splits", "labels", "models", "error", "message"),
     [
-        (["det"], [], [5], [], ConfigError, "--target det: no set of labels is called so; there are: cells/seg"),
+        (["det"], [], [5], [], ConfigError, "--target det: no label set has such a name; there are: cells/seg"),
         ([], ["sideways"], [5], [], ConfigError, "--split sideways: choose one of architecture, task, space"),
-        ([], [], [100], [], ConfigError, "--labels: no set has 120 architectures"),
+        ([], [], [100], [], ConfigError, "--labels: no label set has 120 architectures"),
         ([], [], [5], ["oracle"], ModelError, "unknown model oracle"),
     ],
 )
-def test_mistakes_are_one_line(
-    patterns: list[str], splits: list[str], labels: list[int], models: list[str], error: type[Exception], says: str
+def test_user_errors_are_one_line(
+    patterns: list[str], splits: list[str], labels: list[int], models: list[str], error: type[Exception], message: str
 ) -> None:
     store = MemoryLabelStore()
     store.commit([labelled(n, 0.1 * n) for n in range(3)])
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         evaluate_models(read_label_sets(store)[0], patterns, splits, labels, models, 1)

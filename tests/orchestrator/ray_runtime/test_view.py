@@ -1,4 +1,4 @@
-"""What `status` tells of the Ray cluster."""
+"""The summary of the Ray cluster in `status`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import ray
 
 from orchestrator.errors import ConfigError
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.ray_runtime.view import cluster_now
+from orchestrator.ray_runtime.view import cluster_summary
 
-ASK = "from orchestrator.ray_runtime.view import cluster_now; print(cluster_now())"
+PROGRAM = "from orchestrator.ray_runtime.view import cluster_summary; print(cluster_summary())"
 
 
 class Idle:
@@ -21,11 +21,11 @@ class Idle:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_running_cluster_is_told() -> None:
-    before = cluster_now()
+def test_a_running_cluster_is_summarised() -> None:
+    before = cluster_summary()
     worker = ray.remote(Idle).options(name="label-seg-fake-7", num_cpus=1).remote()
     ray.get(worker.ready.remote())
-    now = cluster_now()
+    now = cluster_summary()
     ray.kill(worker)
     assert now["nodes"] == before["nodes"] == 1
     assert now["label_workers"] == before["label_workers"] + 1
@@ -33,14 +33,14 @@ def test_a_running_cluster_is_told() -> None:
 
 
 @pytest.mark.parametrize("address", ["nonsense://here", "127.0.0.1:1"])
-def test_one_that_does_not_answer_is_a_problem_not_an_error(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_cluster_is_a_problem_and_no_error(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    out = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=30)
-    assert out.returncode == 0, out.stderr
-    assert out.stdout.startswith(f"{{'problem': 'RAY_ADDRESS={address}: ")
+    process = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(f"{{'problem': 'RAY_ADDRESS={address}: ")
 
 
-def test_a_campaign_does_not_wait_for_a_cluster_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_fails_fast_if_the_cluster_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127.0.0.1:1 cannot be used .*refused.*: start the cluster"):
         ray_session().__enter__()

@@ -1,4 +1,4 @@
-"""A refresh beside a campaign: in time, never two, its room kept free, and its troubles its own."""
+"""Refreshes in the background of a campaign: one at a time, with reserved cores, and errors that do not end it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.campaign.actions import Dispatch, Kill, Spawn
 from orchestrator.campaign.controller import CampaignController
-from orchestrator.campaign.events import AttemptEnded, RoomChanged, Tick, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Tick, WorkerReady
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Hold, Pool, ReservingPolicy, Shrink
 from orchestrator.predictors.refresh import background
 from orchestrator.predictors.refresh.background import BackgroundRefresher, Command, describe_refresh, refresh_command
@@ -24,37 +24,37 @@ Program = Callable[[str], None]
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> Program:
-    """Sets what a refresh's process does."""
+    """A function that sets the Python program of a refresh's process."""
     return lambda text: monkeypatch.setattr(background, "_PROGRAM", text)
 
 
-def wait(refreshes: BackgroundRefresher, told: list[dict[str, Any]], count: int) -> None:
+def wait(refresher: BackgroundRefresher, results: list[dict[str, Any]], count: int) -> None:
     deadline = time.monotonic() + 20
-    while len(told) < count and time.monotonic() < deadline:
-        refreshes.tick()
+    while len(results) < count and time.monotonic() < deadline:
+        refresher.tick()
         time.sleep(0.02)
-    assert len(told) == count
+    assert len(results) == count
 
 
-def test_one_at_a_time_every_so_many_labels(program: Program) -> None:
+def test_one_refresh_at_a_time_after_enough_labels(program: Program) -> None:
     document = {"decision": "promote", "reason": "better", "generation": 2}
     program(f"import sys, os; print('x'); print({json.dumps(document)!r}); assert os.environ['A'] == 'b'")
-    told = list[dict[str, Any]]()
-    refreshes = BackgroundRefresher(5, Command(["refresh"], {"A": "b"}), lambda: 1, told.append)
-    refreshes.committed(4)
-    refreshes.tick()
-    assert refreshes.held == 0
-    refreshes.committed(1)
-    refreshes.tick()
-    assert refreshes.held == 1
-    first = refreshes._process
-    refreshes.committed(7)
-    refreshes.tick()
-    assert refreshes._process is first
-    wait(refreshes, told, 1)
-    refreshes.close(complete=True)  # one more was due
-    assert told == [document, document]
-    assert refreshes.held == 0
+    results = list[dict[str, Any]]()
+    refresher = BackgroundRefresher(5, Command(["refresh"], {"A": "b"}), lambda: 1, results.append)
+    refresher.committed(4)
+    refresher.tick()
+    assert refresher.reserved == 0
+    refresher.committed(1)
+    refresher.tick()
+    assert refresher.reserved == 1
+    first = refresher._process
+    refresher.committed(7)
+    refresher.tick()
+    assert refresher._process is first
+    wait(refresher, results, 1)
+    refresher.close(complete=True)  # one more was due
+    assert results == [document, document]
+    assert refresher.reserved == 0
     assert describe_refresh(document) == "refresh: promote: better, generation 2 is used"
 
 
@@ -67,48 +67,48 @@ def test_one_at_a_time_every_so_many_labels(program: Program) -> None:
         ("print('[]')", "it ended with 0"),
     ],
 )
-def test_what_goes_wrong_is_told(program: Program, text: str, reason: str) -> None:
+def test_a_failed_refresh_is_reported(program: Program, text: str, reason: str) -> None:
     program(text)
-    told = list[dict[str, Any]]()
-    refreshes = BackgroundRefresher(1, Command([], {}), lambda: 1, told.append)
-    refreshes.committed(1)
-    wait(refreshes, told, 1)
-    assert told == [{"decision": "failed", "reason": reason}]
-    assert describe_refresh(told[0]) == f"refresh: failed: {reason}"
-    refreshes.close(complete=True)
+    results = list[dict[str, Any]]()
+    refresher = BackgroundRefresher(1, Command([], {}), lambda: 1, results.append)
+    refresher.committed(1)
+    wait(refresher, results, 1)
+    assert results == [{"decision": "failed", "reason": reason}]
+    assert describe_refresh(results[0]) == f"refresh: failed: {reason}"
+    refresher.close(complete=True)
 
 
-def test_one_that_cannot_start_or_hangs_is_told(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refresh_that_hangs_or_cannot_start_is_reported(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     program("import time; time.sleep(60)")
-    told = list[dict[str, Any]]()
-    refreshes = BackgroundRefresher(1, Command([], {}), lambda: 1, told.append)
-    refreshes.committed(1)
-    refreshes.tick()
-    monkeypatch.setattr(background, "_LIMIT_S", 0.0)
+    results = list[dict[str, Any]]()
+    refresher = BackgroundRefresher(1, Command([], {}), lambda: 1, results.append)
+    refresher.committed(1)
+    refresher.tick()
+    monkeypatch.setattr(background, "_TIME_LIMIT_S", 0.0)
     time.sleep(0.01)
-    refreshes.tick()
-    assert told == [{"decision": "failed", "reason": "no end within 0 s"}]
+    refresher.tick()
+    assert results == [{"decision": "failed", "reason": "no end within 0 s"}]
     monkeypatch.setattr(background.sys, "executable", "/nowhere/python")
-    refreshes.committed(1)
-    refreshes.tick()
-    assert told[1]["reason"] == "could not be started: No such file or directory"
-    refreshes.close(complete=False)
+    refresher.committed(1)
+    refresher.tick()
+    assert results[1]["reason"] == "could not be started: No such file or directory"
+    refresher.close(complete=False)
 
 
-def test_an_unfinished_campaign_ends_its_refresh(program: Program) -> None:
+def test_an_unfinished_campaign_kills_its_refresh(program: Program) -> None:
     program("import time; time.sleep(60)")
-    told = list[dict[str, Any]]()
-    refreshes = BackgroundRefresher(1, Command([], {}), lambda: 1, told.append)
-    refreshes.committed(1)
-    refreshes.tick()
-    process = refreshes._process
+    results = list[dict[str, Any]]()
+    refresher = BackgroundRefresher(1, Command([], {}), lambda: 1, results.append)
+    refresher.committed(1)
+    refresher.tick()
+    process = refresher._process
     assert process is not None
-    refreshes.close(complete=False)
+    refresher.close(complete=False)
     assert process.returncode == -9
-    assert told == []
+    assert results == []
 
 
-def test_the_command_waits_for_room_on_the_campaigns_ray() -> None:
+def test_the_command_waits_for_cores_of_the_campaigns_ray() -> None:
     command = refresh_command("labels", "predictors", "1.2.3.4:6379")
     assert command.arguments == ["refresh", "--store", "labels", "--predictors", "predictors", "--cpus", "1", "--json"]
     assert command.environment["RAY_ADDRESS"] == "1.2.3.4:6379"
@@ -135,7 +135,7 @@ def test_how_many_workers_are_in_the_way(
 
 
 @pytest.mark.parametrize(
-    ("policy", "held", "pool", "choice"),
+    ("policy", "reserved", "pool", "choice"),
     [
         (FixedWorkers(2), 0, Pool(2, 50, 2), Hold()),
         (FixedWorkers(2), 1, Pool(2, 50, 2), Shrink(1)),
@@ -144,30 +144,32 @@ def test_how_many_workers_are_in_the_way(
         (FixedWorkers(1), 1, Pool(1, 50, 2), Hold()),
         (FixedWorkers(1), 1, Pool(1, 50, 1), Shrink(1)),
         (FixedWorkers(2), 1, Pool(2, 50, None), Hold()),
-        (ClusterWorkers(), 1, Pool(8, 50, 4), Shrink(5)),  # none is left that waits for the room
+        (ClusterWorkers(), 1, Pool(8, 50, 4), Shrink(5)),  # no waiting worker takes the free cores
         (ClusterWorkers(), 0, Pool(3, 50, 4), Grow(5)),
         (FixedWorkers(3), 9, Pool(3, 50, 4), Shrink(3)),
     ],
 )
-def test_workers_leave_room(policy: Any, held: int, pool: Pool, choice: Any) -> None:
-    assert ReservingPolicy(policy, lambda: held).decide(pool) == choice
+def test_workers_are_reserved_for_the_refresh(policy: Any, reserved: int, pool: Pool, choice: Any) -> None:
+    assert ReservingPolicy(policy, lambda: reserved).decide(pool) == choice
 
 
 def done(job: LabelJob) -> AttemptReport:
     return AttemptReport(job, Outcome.OK, "", "n", 0.0, 1.0, Measurement(0.5, "m", {}, 1, 1, {}))
 
 
-def test_a_worker_ends_its_label_and_then_goes_until_the_refresh_is_over() -> None:
-    held = 0
-    controller = CampaignController([request(n) for n in range(6)], "c", ReservingPolicy(FixedWorkers(2), lambda: held))
+def test_a_worker_stops_after_its_label_until_the_refresh_ends() -> None:
+    reserved = 0
+    controller = CampaignController(
+        [request(n) for n in range(6)], "c", ReservingPolicy(FixedWorkers(2), lambda: reserved)
+    )
     assert controller.handle(Tick(0)) == [Spawn(0), Spawn(1)]
     jobs = {}
-    for event in (RoomChanged(2, 0), WorkerReady(0, 1, "n"), WorkerReady(1, 1, "n")):
+    for event in (CapacityChanged(2, 0), WorkerReady(0, 1, "n"), WorkerReady(1, 1, "n")):
         jobs |= {action.worker: action.job for action in controller.handle(event) if isinstance(action, Dispatch)}
-    held = 1
-    assert controller.handle(Tick(2)) == []  # both are at work
+    reserved = 1
+    assert controller.handle(Tick(2)) == []  # both are busy
     assert controller.handle(AttemptEnded(0, done(jobs[0]), 3)) == [Kill(0)]
-    (more,) = controller.handle(AttemptEnded(1, done(jobs[1]), 4))
-    assert isinstance(more, Dispatch)
-    held = 0
+    (action,) = controller.handle(AttemptEnded(1, done(jobs[1]), 4))
+    assert isinstance(action, Dispatch)
+    reserved = 0
     assert controller.handle(Tick(5)) == [Spawn(2)]

@@ -1,4 +1,4 @@
-"""kill -9 of a refresh at random moments: the champion stays whole, and the next refresh finishes."""
+"""kill -9 of a refresh at random moments: the champion stays usable, and the next refresh finishes."""
 
 from __future__ import annotations
 
@@ -13,53 +13,55 @@ import numpy as np
 import pytest
 
 from orchestrator.predictors.decisions import read_records
-from orchestrator.predictors.generations import champion
+from orchestrator.predictors.generations import champion_number
 from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.predictors.refresh.run import Trained
+from orchestrator.predictors.verdict import Verdict
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.models.transfer import TransferModel
 from predictor.networks.multi_head import FIT_SETTINGS, UPDATE_SETTINGS
-from tests.support.in_process_training import work
+from tests.support.in_process_training import refresh_in
 from tests.support.labelled_networks import labelled, network
 
-ASKED = [network(number) for number in range(300, 305)]
+QUERIES = [network(number) for number in range(300, 305)]
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.timeout(900)
-def test_kills_of_a_refresh(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_refresh_is_resumed(kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TransferModel, "fit_settings", FIT_SETTINGS)
     monkeypatch.setattr(TransferModel, "update_settings", UPDATE_SETTINGS)
     store, out = DeltaLabelStore(tmp_path / "labels"), tmp_path / "predictors"
     store.commit([labelled(number) for number in range(40)])
-    assert isinstance(work(str(tmp_path)), Trained)
-    choose, fork = random.Random(3), multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["tests.support.in_process_training"])  # what takes seconds to load is loaded once
-    first = fork.Process(target=int)  # the time of loading does not count below
+    assert isinstance(refresh_in(str(tmp_path)), Trained)
+    rng, fork = random.Random(3), multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload(["tests.support.in_process_training"])  # slow imports happen once
+    first = fork.Process(target=int)  # so that the imports do not count as time of a refresh
     first.start()
     first.join()
-    killed, usual = 0, None
+    killed, duration = 0, None
     for number in range(40, 50 + 10 * kills, 10):
         store.commit([labelled(number + offset) for offset in range(10)])
-        process, began = fork.Process(target=work, args=(str(tmp_path),)), time.monotonic()
+        process, started = fork.Process(target=refresh_in, args=(str(tmp_path),)), time.monotonic()
         process.start()
         assert process.pid is not None
-        process.join(None if usual is None else choose.uniform(0, 1.2 * usual))
-        usual = usual or time.monotonic() - began
+        process.join(None if duration is None else rng.uniform(0, 1.2 * duration))
+        duration = duration or time.monotonic() - started
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
         process.join()
         killed += process.exitcode == -signal.SIGKILL
-        found = Predictor.load(out / "latest").predict(ASKED, "seg")
-        assert np.isfinite(found.mean).all()
+        prediction = Predictor.load(out / "latest").predict(QUERIES, "seg")
+        assert np.isfinite(prediction.mean).all()
     assert killed >= kills // 2
-    work(str(tmp_path))
-    assert isinstance(work(str(tmp_path)), NothingToDo)
-    records, number = read_records(out), champion(out)
+    refresh_in(str(tmp_path))
+    assert isinstance(refresh_in(str(tmp_path)), NothingToDo)
+    records, champion = read_records(out), champion_number(out)
+    promoted = [record for record in records if record.verdict is Verdict.PROMOTE]
     assert all(record.done for record in records)
-    assert Predictor.load(out / "latest").metadata.version == max(r.version for r in records if r.decision == "promote")
-    assert number == max(record.number for record in records if record.decision == "promote")
+    assert Predictor.load(out / "latest").metadata.version == max(record.version for record in promoted)
+    assert champion == max(record.number for record in promoted)
     assert records[-1].version == store.version()
     assert [path.name for path in (out / "_training").iterdir()] == ["lock"]
-    assert [path.name for path in (out / "_replay").iterdir()] == [f"{number:06d}"]
+    assert [path.name for path in (out / "_replay").iterdir()] == [f"{champion:06d}"]

@@ -1,4 +1,4 @@
-"""The command for real: a first generation and a refreshed one as Ray Train runs, then the list of both."""
+"""The command on Ray: a first generation, an updated one, nothing to do, and the list of generations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Context:
 
 @pytest.fixture
 def starts() -> list[int]:
-    """One entry for every time a command starts Ray."""
+    """A list that gets one entry each time a command starts Ray."""
     return []
 
 
@@ -37,7 +37,7 @@ def program(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Program:
-    """Runs the program in a folder of its own on the session's Ray; gives exit code and document."""
+    """A function that runs the program in `tmp_path` on the session's Ray; returns exit code and document."""
     monkeypatch.setattr(ray, "init", lambda **_: starts.append(1) or _Context())
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -45,10 +45,10 @@ def program(
 
     def run(*arguments: str) -> tuple[int, Any]:
         monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments, "--json"])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_:
             main()
         out = capsys.readouterr().out
-        return int(ended.value.code or 0), json.loads(out.splitlines()[-1]) if out.strip() else None
+        return int(exit_.value.code or 0), json.loads(out.splitlines()[-1]) if out.strip() else None
 
     return run
 
@@ -61,11 +61,11 @@ def test_a_first_generation_a_refreshed_one_and_nothing_to_do(
     code, first = program("refresh", "--cpus", "1")
     assert (code, first["decision"], first["generation"], first["new_labels"] < 60) == (0, "first", 1, True)
     store.commit([labelled(number) for number in range(60, 90)])
-    code, more = program("refresh", "--cpus", "1")
-    assert (code, more["decision"], more["generation"], more["new_labels"]) == (0, "promote", 2, 30), more
-    assert more["hold_out"] >= more["hold_out_of_champion"] - 0.02
-    told = Predictor.load(tmp_path / "predictors" / "latest").predict([network(300)], "seg")
-    assert told.deviation[0] > 0
+    code, second = program("refresh", "--cpus", "1")
+    assert (code, second["decision"], second["generation"], second["new_labels"]) == (0, "promote", 2, 30), second
+    assert second["hold_out"] >= second["hold_out_of_champion"] - 0.02
+    prediction = Predictor.load(tmp_path / "predictors" / "latest").predict([network(300)], "seg")
+    assert prediction.deviation[0] > 0
     code, nothing = program("refresh")
     assert (code, nothing["decision"], nothing["generation"], len(starts)) == (0, "nothing", 2, 2)
     code, rows = program("generations")

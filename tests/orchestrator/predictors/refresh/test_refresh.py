@@ -1,4 +1,4 @@
-"""A predictor follows its labels: what is new is learnt, what harms is refused, and all of it is on record."""
+"""A refresh trains on new labels, refuses a candidate that is worse, and records every decision."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ from filelock import FileLock
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors import promotion
-from orchestrator.predictors import snapshot as replay_module
+from orchestrator.predictors import snapshot as snapshot_module
 from orchestrator.predictors.decisions import RefreshRecord, read_records
-from orchestrator.predictors.generations import champion, pin, pinned, place_of, pooled_score, unpin
-from orchestrator.predictors.refresh.changes import NewLabels, NoChampion, NothingToDo, look
-from orchestrator.predictors.refresh.history import history, predecessor
+from orchestrator.predictors.generations import (
+    champion_number,
+    generation_folder,
+    pin,
+    pinned_number,
+    pooled_score,
+    unpin,
+)
+from orchestrator.predictors.refresh.changes import NewLabels, NoChampion, NothingToDo, find_new_labels
+from orchestrator.predictors.refresh.history import history, previous_champion
 from orchestrator.predictors.refresh.run import Trained, Trainers, refresh
+from orchestrator.predictors.verdict import Verdict
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from predictor.generation import GenerationError
 from predictor.graph import Graph
 from predictor.metadata import GenerationMetadata
 from predictor.models.transfer import TransferModel
-from tests.support import in_process_training as in_process
+from tests.support import in_process_training
 from tests.support.in_process_training import TRAINERS
 from tests.support.labelled_networks import labelled, network
 
@@ -34,75 +42,75 @@ GRAPHS = [network(number) for number in range(300, 330)]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _quick() -> Iterator[None]:
+def _few_epochs() -> Iterator[None]:
     before = TransferModel.fit_settings, TransferModel.update_settings
-    in_process.be_quick()
+    in_process_training.use_few_epochs()
     yield
     TransferModel.fit_settings, TransferModel.update_settings = before
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 100 labels of seg in its store and a first generation that has learnt them."""
-    place = tmp_path_factory.mktemp("begun")
-    DeltaLabelStore(place / "labels").commit([labelled(number) for number in range(100)])
-    outcome = again(place)
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store of 100 labels of seg and a first generation that was trained on them."""
+    folder = tmp_path_factory.mktemp("trained")
+    DeltaLabelStore(folder / "labels").commit([labelled(number) for number in range(100)])
+    outcome = run_refresh(folder)
     assert isinstance(outcome, Trained)
     assert outcome.generation == 1
-    return place
+    return folder
 
 
 @pytest.fixture
-def place(begun: Path, tmp_path: Path) -> Path:
-    """A copy of it, with the champion's place as it was."""
-    shutil.copytree(begun, tmp_path / "copy", symlinks=True)
+def folder(trained_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the trained folder."""
+    shutil.copytree(trained_folder, tmp_path / "copy", symlinks=True)
     return tmp_path / "copy"
 
 
-def again(place: Path, means: Trainers = TRAINERS) -> object:
-    """One refresh. The store's name must stay: it is on record."""
-    return refresh(str(place / "labels"), place / "predictors", means, lambda *_: None, lambda _: None)
+def run_refresh(folder: Path, trainers: Trainers = TRAINERS) -> object:
+    """Run one refresh of FOLDER/predictors on FOLDER/labels."""
+    return refresh(str(folder / "labels"), folder / "predictors", trainers, lambda *_: None, lambda _: None)
 
 
-def commit(place: Path, first: int, last: int, task: str = "seg", **fields: object) -> None:
-    DeltaLabelStore(place / "labels").commit([labelled(n, task, **fields) for n in range(first, last)])  # type: ignore
+def commit(folder: Path, first: int, last: int, task: str = "seg", **fields: object) -> None:
+    DeltaLabelStore(folder / "labels").commit([labelled(n, task, **fields) for n in range(first, last)])  # type: ignore
 
 
-def says(place: Path, task: str = "seg") -> np.ndarray:
-    return Predictor.load(place / "predictors" / "latest").predict(GRAPHS, task).mean
+def predicted_means(folder: Path, task: str = "seg") -> np.ndarray:
+    return Predictor.load(folder / "predictors" / "latest").predict(GRAPHS, task).mean
 
 
-def test_without_new_labels_nothing_is_done(place: Path) -> None:
+def test_without_new_labels_nothing_is_done(folder: Path) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("it learnt")
+        raise AssertionError("a training started")
 
-    outcome = again(place, Trainers(refuse, refuse))  # type: ignore[arg-type]
+    outcome = run_refresh(folder, Trainers(refuse, refuse))  # type: ignore[arg-type]
     assert outcome == NothingToDo("no label is newer than generation 1 (version 1 of the store)", 1)
-    DeltaLabelStore(place / "labels").compact()
-    DeltaLabelStore(place / "labels").commit([labelled(3)])
-    assert isinstance(again(place, Trainers(refuse, refuse)), NothingToDo)  # type: ignore[arg-type]
+    DeltaLabelStore(folder / "labels").compact()
+    DeltaLabelStore(folder / "labels").commit([labelled(3)])
+    assert isinstance(run_refresh(folder, Trainers(refuse, refuse)), NothingToDo)  # type: ignore[arg-type]
 
 
-def test_new_labels_make_a_generation_from_the_champion(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit(place, 100, 140)
+def test_the_champion_is_updated_on_new_labels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(folder, 100, 140)
     read = list[str]()
     monkeypatch.setattr(
-        replay_module.Graph, "from_json", lambda text, was=Graph.from_json: read.append(text) or was(text)
+        snapshot_module.Graph, "from_json", lambda text, parse=Graph.from_json: read.append(text) or parse(text)
     )
-    assert look(place / "predictors", str(place / "labels")) == NewLabels(1, 1, 2, 40)
-    outcome = again(place)
+    assert find_new_labels(folder / "predictors", str(folder / "labels")) == NewLabels(1, 1, 2, 40)
+    outcome = run_refresh(folder)
     assert isinstance(outcome, RefreshRecord)
-    assert (outcome.number, outcome.champion, outcome.decision, outcome.labels) == (2, 1, "promote", 40)
-    assert len(read) == 40  # the champion's graphs are not read again
+    assert (outcome.number, outcome.champion, outcome.verdict, outcome.new_labels) == (2, 1, Verdict.PROMOTE, 40)
+    assert len(read) == 40  # only the new graphs
     assert outcome.figures is not None
-    assert outcome.figures["pooled"]["champion"] > 0.5
-    about = json.loads((place / "predictors" / "latest" / "generation.json").read_text())
+    assert outcome.figures.pooled.champion > 0.5
+    about = json.loads((folder / "predictors" / "latest" / "generation.json").read_text())
     assert about["refreshed"] == {"from": "000001", "new": 40, "replay": None}
     assert (about["version"], about["suspects"]) == (2, {})
-    assert sorted(path.name for path in (place / "predictors" / "_replay").iterdir()) == ["000002"]
-    assert [path.name for path in (place / "predictors" / "_training").iterdir()] == ["lock"]
-    assert isinstance(again(place), NothingToDo)
-    rows = history(place / "predictors", champion(place / "predictors"), None)
+    assert sorted(path.name for path in (folder / "predictors" / "_replay").iterdir()) == ["000002"]
+    assert [path.name for path in (folder / "predictors" / "_training").iterdir()] == ["lock"]
+    assert isinstance(run_refresh(folder), NothingToDo)
+    rows = history(folder / "predictors", champion_number(folder / "predictors"), None)
     assert [(row["generation"], row["decision"], row["champion"]) for row in rows] == [
         (1, "train", False),
         (2, "promote", True),
@@ -110,134 +118,136 @@ def test_new_labels_make_a_generation_from_the_champion(place: Path, monkeypatch
     assert rows[1]["hold_out"] == pooled_score(GenerationMetadata.from_json(about).hold_out)
 
 
-def test_a_new_task_leaves_the_others_as_they_were(place: Path) -> None:
-    before = says(place)
-    commit(place, 0, 60, "det")
-    outcome = again(place)
+def test_a_new_task_does_not_change_the_others(folder: Path) -> None:
+    before = predicted_means(folder)
+    commit(folder, 0, 60, "det")
+    outcome = run_refresh(folder)
     assert isinstance(outcome, RefreshRecord)
-    assert outcome.decision == "promote"
-    assert np.array_equal(says(place), before)
-    assert np.corrcoef(says(place, "det"), [np.log2(graph.flops) for graph in GRAPHS])[0, 1] > 0.7
+    assert outcome.verdict is Verdict.PROMOTE
+    assert np.array_equal(predicted_means(folder), before)
+    assert np.corrcoef(predicted_means(folder, "det"), [np.log2(graph.flops) for graph in GRAPHS])[0, 1] > 0.7
 
 
-def test_a_second_recipe_changes_no_name(place: Path) -> None:
-    """The first set's name in the store becomes longer; the champion goes on calling it as it did."""
-    other = [labelled(n) for n in range(40)]
-    for number, one in enumerate(other):
-        recipe = one.job.request.recipe.model_copy(update={"steps": 720})
-        request = dataclasses.replace(one.job.request, recipe=recipe)
-        other[number] = dataclasses.replace(one, job=dataclasses.replace(one.job, request=request))
-    DeltaLabelStore(place / "labels").commit(other)
-    assert isinstance(again(place), RefreshRecord)
-    commit(place, 100, 130)
-    assert isinstance(again(place), RefreshRecord)
-    names = [learned.name for learned in Predictor.load(place / "predictors" / "latest").metadata.sets]
+def test_a_second_recipe_changes_no_set_name(folder: Path) -> None:
+    """The first set's name becomes longer in the store; generations keep the name that the champion has for it."""
+    reports = [labelled(n) for n in range(40)]
+    for number, report in enumerate(reports):
+        recipe = report.job.request.recipe.model_copy(update={"steps": 720})
+        request = dataclasses.replace(report.job.request, recipe=recipe)
+        reports[number] = dataclasses.replace(report, job=dataclasses.replace(report.job, request=request))
+    DeltaLabelStore(folder / "labels").commit(reports)
+    assert isinstance(run_refresh(folder), RefreshRecord)
+    commit(folder, 100, 130)
+    assert isinstance(run_refresh(folder), RefreshRecord)
+    names = [learned.name for learned in Predictor.load(folder / "predictors" / "latest").metadata.sets]
     assert "cells/seg/folder:/data" in names
     assert len(names) == 2
 
 
-def test_labels_turned_upside_down_are_refused_and_not_tried_twice(place: Path) -> None:
-    before = says(place)
+def test_a_candidate_of_flipped_labels_is_refused_and_not_trained_twice(folder: Path) -> None:
+    before = predicted_means(folder)
     flipped = [labelled(n, value=1.2 - float(np.log2(network(n).flops) / 40)) for n in range(100, 260)]
-    DeltaLabelStore(place / "labels").commit(flipped)
-    outcome = again(place)
+    DeltaLabelStore(folder / "labels").commit(flipped)
+    outcome = run_refresh(folder)
     assert isinstance(outcome, RefreshRecord)
-    assert outcome.decision == "keep", outcome.reason
-    assert champion(place / "predictors") == 1
-    assert np.array_equal(says(place), before)
-    refused = again(place)
+    assert outcome.verdict is Verdict.KEEP, outcome.reason
+    assert champion_number(folder / "predictors") == 1
+    assert np.array_equal(predicted_means(folder), before)
+    refused = run_refresh(folder)
     assert isinstance(refused, NothingToDo)
     assert "the newest labels were tried, and generation 1 kept (pooled hold-out score" in refused.reason
-    commit(place, 260, 265)
-    assert look(place / "predictors", str(place / "labels")) == NewLabels(1, 1, 3, 165)
-    rows = history(place / "predictors", 1, None)
+    commit(folder, 260, 265)
+    assert find_new_labels(folder / "predictors", str(folder / "labels")) == NewLabels(1, 1, 3, 165)
+    rows = history(folder / "predictors", 1, None)
     assert [(row["generation"], row["decision"], row["champion"]) for row in rows] == [
         (1, "train", True),
         (2, "keep", False),
     ]
 
 
-def test_wild_labels_are_told_and_do_no_harm(place: Path) -> None:
-    draw = np.random.default_rng(1)
-    slice_ = [labelled(n, value=float(draw.uniform(3, 9)) if n % 10 == 0 else None) for n in range(100, 150)]
-    DeltaLabelStore(place / "labels").commit(slice_)
-    outcome = again(place)
+def test_outliers_are_recorded_and_do_no_harm(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    reports = [labelled(n, value=float(rng.uniform(3, 9)) if n % 10 == 0 else None) for n in range(100, 150)]
+    DeltaLabelStore(folder / "labels").commit(reports)
+    outcome = run_refresh(folder)
     assert isinstance(outcome, RefreshRecord)
-    (found,) = outcome.suspects.values()
-    assert set(found) == {one.job.request.architecture.id for one in slice_[::10]}
-    wanted = np.array([np.log2(graph.flops) / 40 for graph in GRAPHS])
-    assert np.abs(says(place) - wanted).mean() < 0.05
-    commit(place, 150, 170)
-    again(place)
-    # They stay suspect as long as the champion cannot believe them.
-    told = Predictor.load(place / "predictors" / "latest").metadata.outliers
-    assert set(next(iter(told.values()))) == set(found)
+    (outliers,) = outcome.outliers.values()
+    assert set(outliers) == {report.job.request.architecture.id for report in reports[::10]}
+    true_values = np.array([np.log2(graph.flops) / 40 for graph in GRAPHS])
+    assert np.abs(predicted_means(folder) - true_values).mean() < 0.05
+    commit(folder, 150, 170)
+    run_refresh(folder)
+    # They remain outliers as long as they are far from the champion's predictions.
+    later = Predictor.load(folder / "predictors" / "latest").metadata.outliers
+    assert set(next(iter(later.values()))) == set(outliers)
 
 
-def test_a_pinned_generation_stays(place: Path) -> None:
-    out = place / "predictors"
-    commit(place, 100, 120)
-    pin(place_of(out, 1))
-    outcome = again(place)
+def test_a_pinned_generation_stays_champion(folder: Path) -> None:
+    out = folder / "predictors"
+    commit(folder, 100, 120)
+    pin(generation_folder(out, 1))
+    outcome = run_refresh(folder)
     assert isinstance(outcome, NothingToDo)
     assert "generation 1 is pinned" in outcome.reason
     unpin(out)
-    assert isinstance(again(place), RefreshRecord)
-    assert champion(out) == 2
-    pin(place_of(out, predecessor(out)))
-    assert (champion(out), pinned(out)) == (1, 1)
+    assert isinstance(run_refresh(folder), RefreshRecord)
+    assert champion_number(out) == 2
+    pin(generation_folder(out, previous_champion(out)))
+    assert (champion_number(out), pinned_number(out)) == (1, 1)
 
 
-def test_one_pinned_meanwhile_stays_too(place: Path) -> None:
-    out = place / "predictors"
-    commit(place, 100, 120)
+def test_a_generation_pinned_during_the_training_stays_champion(folder: Path) -> None:
+    out = folder / "predictors"
+    commit(folder, 100, 120)
 
-    def more(*arguments: object) -> None:
-        TRAINERS.more(*arguments)  # type: ignore[arg-type]
-        pin(place_of(out, 1))
+    def train_and_pin(*arguments: object) -> None:
+        TRAINERS.train_candidate(*arguments)  # type: ignore[arg-type]
+        pin(generation_folder(out, 1))
 
-    outcome = again(place, Trainers(TRAINERS.first, more))
+    outcome = run_refresh(folder, Trainers(TRAINERS.train_first, train_and_pin))
     assert isinstance(outcome, RefreshRecord)
-    assert outcome.decision == "promote"
-    assert champion(out) == 1
-    assert place_of(out, 2).is_dir()
+    assert outcome.verdict is Verdict.PROMOTE
+    assert champion_number(out) == 1
+    assert generation_folder(out, 2).is_dir()
 
 
-def test_of_two_refreshers_one_says_so(place: Path) -> None:
-    commit(place, 100, 120)
+def test_a_second_refresh_is_an_error(folder: Path) -> None:
+    commit(folder, 100, 120)
     with (
-        FileLock(place / "predictors" / "_training" / "lock"),
-        pytest.raises(ConfigError, match="another training or refresh writes to it: wait for it, or name another"),
+        FileLock(folder / "predictors" / "_training" / "lock"),
+        pytest.raises(ConfigError, match="another training or refresh writes to it: wait for it, or name"),
     ):
-        again(place)
-    assert isinstance(again(place), RefreshRecord)
+        run_refresh(folder)
+    assert isinstance(run_refresh(folder), RefreshRecord)
 
 
 class Killed(BaseException):
-    """As by kill -9: nothing is tidied up."""
+    """Ends a refresh like kill -9: nothing is cleaned up."""
 
 
-@pytest.mark.parametrize("where", ["publish", "drop_other_replays", "write_record", "replay_of"])
-def test_a_promotion_that_was_killed_is_finished(place: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+@pytest.mark.parametrize("where", ["publish", "drop_other_snapshots", "write_record", "snapshot_folder"])
+def test_the_next_refresh_finishes_a_killed_promotion(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     def die(*_: object) -> None:
         raise Killed
 
-    commit(place, 100, 120)
+    commit(folder, 100, 120)
     with monkeypatch.context() as patch:
         patch.setattr(promotion, where, die)
         with pytest.raises(Killed):
-            again(place)
-    Predictor.load(place / "predictors" / "latest")
-    assert not read_records(place / "predictors")[0].done
-    again(place)
-    assert champion(place / "predictors") == 2
-    assert [record.done for record in read_records(place / "predictors")] == [True]
-    assert [path.name for path in (place / "predictors" / "_replay").iterdir()] == ["000002"]
-    assert isinstance(again(place), NothingToDo)
+            run_refresh(folder)
+    Predictor.load(folder / "predictors" / "latest")
+    assert not read_records(folder / "predictors")[0].done
+    run_refresh(folder)
+    assert champion_number(folder / "predictors") == 2
+    assert [record.done for record in read_records(folder / "predictors")] == [True]
+    assert [path.name for path in (folder / "predictors" / "_replay").iterdir()] == ["000002"]
+    assert isinstance(run_refresh(folder), NothingToDo)
 
 
-def test_a_lesson_that_was_learnt_is_not_learnt_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit(place, 100, 120)
+def test_a_trained_candidate_is_not_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(folder, 100, 120)
 
     def die(*_: object) -> None:
         raise Killed
@@ -245,45 +255,45 @@ def test_a_lesson_that_was_learnt_is_not_learnt_again(place: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr("orchestrator.predictors.refresh.run.decide", die)
         with pytest.raises(Killed):
-            again(place)
+            run_refresh(folder)
     monkeypatch.setattr("orchestrator.predictors.refresh.candidate.Predictor", None)
-    assert isinstance(again(place), RefreshRecord)
+    assert isinstance(run_refresh(folder), RefreshRecord)
 
 
 @pytest.mark.parametrize("damage", ["gone", "flipped"])
-def test_without_its_replay_the_store_is_read(place: Path, damage: str) -> None:
-    snapshot = place / "predictors" / "_replay" / "000001"
+def test_without_its_snapshot_the_store_is_read(folder: Path, damage: str) -> None:
+    snapshot = folder / "predictors" / "_replay" / "000001"
     if damage == "gone":
         shutil.rmtree(snapshot)
     else:
         content = (snapshot / "graphs.safetensors").read_bytes()
         (snapshot / "graphs.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    commit(place, 100, 120)
-    outcome = again(place)
+    commit(folder, 100, 120)
+    outcome = run_refresh(folder)
     assert isinstance(outcome, RefreshRecord)
-    assert outcome.labels == 20
-    refreshed = Predictor.load(place / "predictors" / "latest").metadata.refreshed
+    assert outcome.new_labels == 20
+    refreshed = Predictor.load(folder / "predictors" / "latest").metadata.refreshed
     assert refreshed is not None
-    problem = "there is none" if damage == "gone" else "graphs.safetensors is not as it was written"
+    problem = "does not exist" if damage == "gone" else "graphs.safetensors: checksum mismatch"
     assert problem in str(refreshed.snapshot_problem)
 
 
-def test_mistakes_are_one_line(place: Path, tmp_path: Path) -> None:
-    out = place / "predictors"
-    with pytest.raises(ConfigError, match=r"--store .*nothing: it has no labels: make some"):
-        look(out, str(tmp_path / "nothing"))
-    assert look(tmp_path / "none", str(place / "labels")) == NoChampion(1)
+def test_user_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
+    out = folder / "predictors"
+    with pytest.raises(ConfigError, match=r"--store .*nothing: has no labels: make some"):
+        find_new_labels(out, str(tmp_path / "nothing"))
+    assert find_new_labels(tmp_path / "none", str(folder / "labels")) == NoChampion(1)
     content = (out / "000001" / "weights.safetensors").read_bytes()
     (out / "000001" / "weights.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    commit(place, 100, 110)
+    commit(folder, 100, 110)
     with pytest.raises(GenerationError, match=r"000001: weights.safetensors: checksum mismatch: restore it"):
-        again(place)
+        run_refresh(folder)
     about = (out / "000001" / "generation.json").read_text()
     (out / "000001" / "generation.json").write_text(about.replace('"model": "default"', '"model": "aiop"'))
-    with pytest.raises(ConfigError, match="generation 1 is of model aiop, which cannot learn more: train default"):
-        look(out, str(place / "labels"))
+    with pytest.raises(ConfigError, match="generation 1 is of model aiop, which cannot be updated: train"):
+        find_new_labels(out, str(folder / "labels"))
     (out / "000001" / "generation.json").write_text(about.replace('"version": 1,', '"version": 7,'))
-    with pytest.raises(ConfigError, match="has version 2, generation 1 learnt from 7: name the store that it learnt"):
-        look(out, str(place / "labels"))
+    with pytest.raises(ConfigError, match="has version 2, generation 1 was trained on version 7: name the store that"):
+        find_new_labels(out, str(folder / "labels"))
     with pytest.raises(ConfigError, match="there is no generation before this one"):
-        predecessor(out)
+        previous_champion(out)
