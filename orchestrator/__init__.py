@@ -1,1 +1,1 @@
-"""The control plane: campaigns, their configuration and the store of labels."""
+"""The control plane: campaigns, their configuration, the label store and the training of predictors."""

@@ -1,4 +1,4 @@
-"""What the controller wants done, in the order given."""
+"""Actions of the controller, to be carried out in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workers.messages.label import AttemptReport, LabelJob
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Start a worker under an id that was never used before."""
+    """Start a worker with a new id."""
 
     worker: int
 
@@ -24,21 +24,21 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End a worker at once, whatever it is doing."""
+    """End a worker at once, even if it is working."""
 
     worker: int
 
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """Keep a report that no worker could write, or that the failure policy has marked final."""
+    """Save a report that no worker could write, or that the failure policy has marked final."""
 
     report: AttemptReport
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing is left to do; the controller ignores every later event."""
+    """End the campaign; the controller ignores all later events."""
 
 
 Action = Spawn | Dispatch | Kill | SaveReport | Finish

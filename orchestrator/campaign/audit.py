@@ -1,4 +1,4 @@
-"""How well cheap labels rank architectures: against labels of the same architectures trained on their own."""
+"""Measure how well cheap labels rank architectures, against labels of the same architectures trained from scratch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchestrator.predictors.ranking import rank_correlation
 
 _RESAMPLES = 2000
 _INTERVAL = (5.0, 95.0)
-_FEWEST = 3  # architectures that a correlation makes sense for
+_MIN_ARCHITECTURES = 3  # fewer give no correlation
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPair:
-    """One architecture labelled twice: values in 0..1, and the seconds of each label."""
+    """The cheap and the full label of one architecture, and the seconds that each took."""
 
     cheap: float
     full: float
@@ -27,9 +27,9 @@ class AuditPair:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Spearman's rank correlation and how many times dearer the full label is; 90 % bootstrap intervals.
+    """Spearman's rank correlation and the cost of a full label relative to a cheap one, with 90 % bootstrap intervals.
 
-    Correlations are None where too few or equal values leave them undefined.
+    Correlations are None if they are undefined, because there are too few values or all are equal.
     """
 
     architectures: int
@@ -42,7 +42,10 @@ class Audit:
 
 
 def audit(pairs: Sequence[AuditPair], seed: int = 0) -> Audit | None:
-    """Compare; None for no pairs. Intervals come from resampling architectures (Efron's percentile bootstrap)."""
+    """Compare cheap and full labels; None for no pairs.
+
+    Intervals come from resampling architectures (Efron's percentile bootstrap).
+    """
     if not pairs:
         return None
     table = np.array([(p.cheap, p.full, p.cheap_seconds, p.full_seconds) for p in pairs])
@@ -52,9 +55,9 @@ def audit(pairs: Sequence[AuditPair], seed: int = 0) -> Audit | None:
     ratio_low, ratio_high = np.percentile(_ratios(drawn), _INTERVAL)
     return Audit(
         architectures=len(table),
-        correlation=_defined(whole),
-        correlation_low=_defined(low),
-        correlation_high=_defined(high),
+        correlation=_finite_or_none(whole),
+        correlation_low=_finite_or_none(low),
+        correlation_high=_finite_or_none(high),
         cost_ratio=float(_ratios(table[None])[0]),
         cost_ratio_low=float(ratio_low),
         cost_ratio_high=float(ratio_high),
@@ -62,14 +65,14 @@ def audit(pairs: Sequence[AuditPair], seed: int = 0) -> Audit | None:
 
 
 def rank_correlations(columns: Mapping[str, Sequence[float]], truth: Sequence[float]) -> dict[str, float | None]:
-    """Spearman's correlation of each column with `truth`, entry by entry; None where it is undefined."""
+    """Return Spearman's correlation of each column with `truth`; None if it is undefined."""
     tables = {name: np.column_stack((column, truth)) for name, column in columns.items()}
-    return {name: _defined(float(_correlations(table[None])[0])) for name, table in tables.items()}
+    return {name: _finite_or_none(float(_correlations(table[None])[0])) for name, table in tables.items()}
 
 
 def _correlations(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's correlation of columns 0 and 1 in each of (S, N, 2 or more) samples; NaN where it is undefined."""
-    if samples.shape[1] < _FEWEST:
+    """Spearman's correlation of columns 0 and 1 in each of (S, N, 2 or more) samples; NaN if it is undefined."""
+    if samples.shape[1] < _MIN_ARCHITECTURES:
         return np.full(len(samples), np.nan)
     return rank_correlation(samples[:, :, 0], samples[:, :, 1])
 
@@ -80,5 +83,5 @@ def _ratios(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return ratios
 
 
-def _defined(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

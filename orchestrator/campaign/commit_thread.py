@@ -1,4 +1,4 @@
-"""Commits beside the driver loop, so that a slow store does not leave workers without work."""
+"""Commit in a thread next to the driver loop, so that a slow store does not delay the workers."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class CommitThread:
-    """Calls `commit` in one thread, never twice at once. Its errors come out at the next call here."""
+    """Calls `commit` in one thread, one call at a time. An error in it is raised by the next method call."""
 
-    def __init__(self, commit: Callable[[], object], every: float) -> None:
+    def __init__(self, commit: Callable[[], object], interval_s: float) -> None:
         self._commit = commit
-        self._every = every
-        self._last: float | None = None
+        self._interval_s = interval_s
+        self._last_commit: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: Future[object] | None = None
 
     def tick(self, now: float) -> None:
-        """Start a commit if the last one is over and old enough."""
+        """Start a commit if the last one has ended and started at least `interval_s` ago."""
         if self._pending is not None and not self._pending.done():
             return
         if self._pending is not None:
             self._pending.result()
             self._pending = None
-        if self._last is None or now - self._last >= self._every:
-            self._last = now
+        if self._last_commit is None or now - self._last_commit >= self._interval_s:
+            self._last_commit = now
             self._pending = self._thread.submit(self._commit)
 
     def close(self) -> None:
-        """Wait for the commit in progress, then commit what is left."""
+        """Wait for the running commit, then commit the rest."""
         self._thread.shutdown(wait=True)
         self._commit()
         if self._pending is not None:

@@ -1,4 +1,4 @@
-"""What the controller is told. Times are seconds since the epoch, read by whoever sends the event."""
+"""Events for the controller. Times are seconds since the epoch, read by the sender of the event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """A worker finished its job, well or badly, and lives on. It has put the report in its spool already."""
+    """A worker finished its job, successfully or not, and is idle. It has written the report to its spool."""
 
     worker: int
     report: AttemptReport
@@ -34,7 +34,7 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker died, before it was ready or with a job in hand; `outcome` says how."""
+    """A worker died, before it was ready or while it ran a job; `outcome` is the cause."""
 
     worker: int
     outcome: Outcome
@@ -44,8 +44,8 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomChanged:
-    """Nodes have joined or left: the cluster holds so many workers of this campaign now."""
+class CapacityChanged:
+    """Nodes joined or left. workers: how many workers of this campaign the cluster can hold now."""
 
     workers: int
     now: float
@@ -53,12 +53,12 @@ class RoomChanged:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Start nothing new; finish what is in flight."""
+    """Start no new jobs; finish the running ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End at once."""
+    """End at once and kill all workers."""
 
 
-Event = Tick | WorkerReady | AttemptEnded | WorkerLost | RoomChanged | Drain | Stop
+Event = Tick | WorkerReady | AttemptEnded | WorkerLost | CapacityChanged | Drain | Stop

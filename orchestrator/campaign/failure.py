@@ -1,4 +1,4 @@
-"""What follows from a failed attempt."""
+"""The policy for failed attempts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ INFRASTRUCTURE = frozenset({Outcome.CRASH, Outcome.LOST_NODE, Outcome.TIMEOUT})
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again with the batch in `split` accumulated parts."""
+    """Try again with the batch split into `split` parts whose gradients are accumulated."""
 
     split: int
 
@@ -23,7 +23,7 @@ class Requeue:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Do not try again in this campaign, nor, if `final`, in a later one."""
+    """Do not try again in this campaign, and if `final` not in a later one either."""
 
     reason: str
     final: bool
@@ -34,24 +34,24 @@ FailureDecision = Retry | Requeue | GiveUp
 
 @dataclass(frozen=True, slots=True)
 class FailureHistory:
-    """What an architecture has been through: its infrastructure failures since a success, this one included."""
+    """Earlier failures. infrastructure: of the architecture since its last success, including the current one."""
 
     infrastructure: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """Splits the batch after out of memory; requeues infrastructure failures up to a cap; gives up on the rest.
+    """Splits the batch after out of memory, requeues infrastructure failures up to a cap, gives up on other failures.
 
-    A machine's failure is not the architecture's fault, yet one that kills every worker it meets must be
-    stopped: hence the cap. Running into it is not final, since a later campaign may have better machines.
+    The architecture is not to blame for the failure of a machine, but an architecture that kills every worker must be
+    stopped: hence the cap. Reaching it is not final, since a later campaign may have better machines.
     """
 
     infrastructure_cap: int = 3
     max_split: int = 2
 
     def decide(self, report: AttemptReport, history: FailureHistory) -> FailureDecision:
-        """What to do about `report`, which is of a failed attempt."""
+        """Decide what to do after the failed attempt of `report`."""
         if report.outcome is Outcome.OUT_OF_MEMORY:
             split = report.job.split * 2
             if split <= self.max_split:

@@ -1,4 +1,4 @@
-"""Runs labels in the calling process, for small campaigns, debuggers and tests."""
+"""Make labels in the calling process, for small campaigns, debuggers and tests."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from workers.messages.label import Evaluator, LabelJob
 
 
 class InProcessExecutor:
-    """One job at a time, inside `poll`. Time limits cannot be kept, and a crash takes the caller along."""
+    """Runs one job at a time, inside `poll`. Time limits have no effect, and a crash ends the caller too."""
 
     def __init__(self, evaluator: Evaluator, spool: ReportSink, clock: Callable[[], float] = time.time) -> None:
         self._evaluator = evaluator
         self._spool = spool
         self._clock = clock
-        self._born: deque[int] = deque()
+        self._starting: deque[int] = deque()
         self._jobs: dict[int, LabelJob] = {}
 
     def spawn(self, worker: int) -> None:
         """The worker is ready at the next poll."""
-        self._born.append(worker)
+        self._starting.append(worker)
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
-        """Keep the job for a later poll."""
+        """Queue the job for a later poll."""
         self._jobs[worker] = job
 
     def kill(self, worker: int) -> None:
-        """Forget the worker and the job it has not begun."""
+        """Remove the worker and its queued job."""
         self._jobs.pop(worker, None)
-        if worker in self._born:
-            self._born.remove(worker)
+        if worker in self._starting:
+            self._starting.remove(worker)
 
     def poll(self, timeout: float) -> list[Event]:
-        """Run the job that waits longest, however long it takes."""
-        events: list[Event] = [WorkerReady(worker, self._clock()) for worker in self._born]
-        self._born.clear()
+        """Run the oldest queued job to its end, regardless of `timeout`."""
+        events: list[Event] = [WorkerReady(worker, self._clock()) for worker in self._starting]
+        self._starting.clear()
         if not events and self._jobs:
             worker = next(iter(self._jobs))
             report = run_attempt(self._evaluator, self._jobs.pop(worker), self._spool)
@@ -46,6 +46,6 @@ class InProcessExecutor:
         return events
 
     def close(self) -> None:
-        """Forget what has not begun."""
+        """Remove all queued jobs."""
         self._jobs.clear()
-        self._born.clear()
+        self._starting.clear()

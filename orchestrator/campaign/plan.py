@@ -1,4 +1,4 @@
-"""From a validated configuration to the requests of a campaign. No worker has started yet."""
+"""Plan a campaign: turn a validated configuration into label requests, before any worker starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.data import DataSet, open_data
 from workers.messages.fidelity import get_fidelity
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
-from workers.messages.shared_recipe import COMMON, SharedRecipe
+from workers.messages.shared_recipe import COMMON_FIELDS, SharedRecipe
 from workers.spaces import Space, get_space, space_names
 from workers.storage.spool import in_object_store
 from workers.supernet.once_for_all import published_fingerprint
@@ -22,9 +22,9 @@ from workers.tasks.base import LogitTask
 
 @dataclass(frozen=True, slots=True)
 class CampaignPlan:
-    """All requests of a campaign, in the order in which they are to be made.
+    """All requests of a campaign, in the order of their labels.
 
-    audit: labels at fidelity full of some of the same architectures and seeds, made after the others.
+    audit: labels at fidelity full of the first of these architectures, with the same seeds, made after the others.
     """
 
     requests: tuple[LabelRequest, ...]
@@ -32,35 +32,36 @@ class CampaignPlan:
 
     @property
     def warning(self) -> str | None:
-        """One line where labels may tell little: shared weights that learnt from other images, and no audit."""
+        """Return a one-line warning if shared weights are pre-trained on other images and no audit is planned."""
         first, recipe = self.requests[0], self.requests[0].recipe
         if not isinstance(recipe, SharedRecipe) or recipe.supernet.pretrained or self.audit:
             return None
-        taught = str(recipe.supernet.data)
-        if taught == first.data or {spec.partition(":")[0] for spec in (taught, first.data)} == {"shapes"}:
+        source = str(recipe.supernet.data)
+        if source == first.data or {spec.partition(":")[0] for spec in (source, first.data)} == {"shapes"}:
             return None
         return (
-            f"labels of {first.data} start from weights that learnt from {taught}, and may rank poorly: add "
-            "--audit 12 to see, set supernet.data, or use --fidelity full"
+            f"labels of {first.data} use shared weights that were pre-trained on {source} and may rank poorly: add "
+            "--audit 12 to measure it, set supernet.data, or use --fidelity full"
         )
 
 
 def plan_campaign(config: CampaignConfig) -> CampaignPlan:
-    """Check every name, file and field, then sample. Raises AIOPError subclasses.
+    """Check every name, file and field, then sample architectures. Raises AIOPError subclasses.
 
-    A longer campaign begins with the requests of a shorter one, so asking for more adds to what is there.
+    The requests of a small campaign are the first ones of a larger campaign, so a larger number only adds labels.
     """
     task = get_task(config.task)
     for other in config.also:
         if other not in task.companions:
-            known = f"choose from {', '.join(task.companions)}" if task.companions else "only pano has companions"
-            raise ConfigError(f"--also {other}: training for {config.task} does not answer it: {known}")
+            companions = ", ".join(task.companions)
+            remedy = f"choose from {companions}" if companions else "--also works only with --task pano"
+            raise ConfigError(f"--also {other}: not available with --task {config.task}: {remedy}")
     space = get_space(config.space)
     fidelity = get_fidelity(config.fidelity)
     for option in ("also", "save_images"):
         if not fidelity.trains and getattr(config, option):
             raise ConfigError(
-                f"--{option.replace('_', '-')}: an untrained network predicts nothing: use another fidelity"
+                f"--{option.replace('_', '-')}: an untrained network makes no predictions: use another fidelity"
             )
     data: DataSet = open_data(config.data, config.task)
     data.check(config.task)
@@ -68,17 +69,18 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     if isinstance(recipe, SharedRecipe):
         recipe = _with_shared_weights(recipe, space, data.spec, config.store)
     vocabulary = data.vocabulary(config.task)
-    body = space.build(next(space.sequence(0)), recipe.body)  # a wrong body or head setting shows here
-    task.build_head(body.channels, body.strides, vocabulary, recipe.head)
+    # Wrong settings of the backbone or head raise an error here.
+    backbone = space.build(next(space.sequence(0)), recipe.body)
+    task.build_head(backbone.channels, backbone.strides, vocabulary, recipe.head)
     fingerprint = data.fingerprint()
-    draws = (
+    architectures = (
         space.stratified(config.seed, recipe.input_size, recipe.body)
         if config.sample == "stratified"
         else space.sequence(config.seed)
     )
     requests = tuple(
         LabelRequest(a, config.task, data.spec, fingerprint, config.fidelity, recipe, config.seed + r, config.also)
-        for a in itertools.islice(draws, config.num)
+        for a in itertools.islice(architectures, config.num)
         for r in range(config.repeat)
     )
     if len(requests) < config.num * config.repeat:
@@ -86,14 +88,16 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     return CampaignPlan(requests, _audit(config, requests, recipe))
 
 
-def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str, store: str) -> SharedRecipe:
-    """The recipe with what its supernet comes from and the fingerprint of that, once it and the space are checked.
+def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, store: str) -> SharedRecipe:
+    """Check the settings of the shared weights, and return the recipe with their training data and its fingerprint.
 
-    labelled: the data set of the labels.
+    label_data: the data set of the labels. Published weights have the fingerprint of their file.
     """
     if not space.covering():
-        able = ", ".join(name for name in space_names() if get_space(name).covering())
-        raise ConfigError(f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {able}")
+        suitable = ", ".join(name for name in space_names() if get_space(name).covering())
+        raise ConfigError(
+            f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {suitable}"
+        )
     weights = recipe.supernet
     if not isinstance(get_task(weights.task), LogitTask):
         raise ConfigError(
@@ -101,26 +105,26 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, labelled: str, stor
         )
     if weights.workers > 1 and in_object_store(store):
         raise ConfigError(
-            f"--set supernet.workers={weights.workers}: they train into a folder that all reach, and --store {store} "
-            "is none: leave it at 1, or name a folder"
+            f"--set supernet.workers={weights.workers}: several workers need a store in a shared folder, and --store "
+            f"{store} is not a folder: set it to 1, or choose a folder"
         )
     if weights.pretrained is not None:
         fingerprint = published_fingerprint(Path(weights.pretrained), space, recipe.body)
         return recipe.model_copy(update={"supernet_fingerprint": fingerprint})
-    unset = labelled if weights.task == recipe.task else "shapes"
-    data = open_data(weights.data or unset, weights.task)
+    default = label_data if weights.task == recipe.task else "shapes"
+    data = open_data(weights.data or default, weights.task)
     data.check(weights.task)
-    taught = weights.model_copy(update={"data": data.spec})
-    return recipe.model_copy(update={"supernet": taught, "supernet_fingerprint": data.fingerprint()})
+    supernet = weights.model_copy(update={"data": data.spec})
+    return recipe.model_copy(update={"supernet": supernet, "supernet_fingerprint": data.fingerprint()})
 
 
 def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...], recipe: Recipe) -> tuple[LabelRequest, ...]:
-    """The first architectures once more, at fidelity full: by the recipe that `recipe` stands in for."""
+    """Requests for the first architectures at fidelity full, with the full recipe that `recipe` approximates."""
     if not config.audit:
         return ()
     full = recipe
     if isinstance(recipe, SharedRecipe):
-        common = {name: config.set[name] for name in COMMON if name in config.set}
+        common = {name: config.set[name] for name in COMMON_FIELDS if name in config.set}
         full = get_fidelity("full").load(recipe.full, config.task, config.space, common)
     first = requests[: config.audit * config.repeat]
     return tuple(replace(request, fidelity="full", recipe=full, also=()) for request in first)

@@ -1,4 +1,4 @@
-"""Makes what labels of fidelity `shared` start from, on one Ray actor, with progress."""
+"""Pre-train the shared weights and head for labels of fidelity `shared` on a Ray actor, and report progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from orchestrator.campaign.supernet_job import train_together
+from orchestrator.campaign.supernet_job import train_distributed
 from orchestrator.errors import PreparationError
 from orchestrator.ray_runtime.session import cluster_cores
 from workers.execution.preparer import Preparer
@@ -21,21 +21,25 @@ from workers.supernet.prepare import Preparation
 _POLL_S = 0.5
 
 
-def missing_artifacts(place: str, request: LabelRequest) -> list[str]:
-    """Names of what a label needs and nobody has made; none for fidelities that need nothing."""
+def missing_artifacts(location: str, request: LabelRequest) -> list[str]:
+    """Return the names of artifacts that a label needs and that do not exist yet; none for other fidelities.
+
+    location: of the artifacts, from `artifacts_uri`.
+    """
     if not isinstance(request.recipe, SharedRecipe):
         return []
-    return Preparation(open_artifacts(place), request, request.recipe).missing
+    return Preparation(open_artifacts(location), request, request.recipe).missing
 
 
-def prepare(place: str, request: LabelRequest, show: Callable[[PreparationStep], None]) -> None:
-    """Make what is missing; Ray must be initialised. A killed run goes on from its last checkpoint.
+def prepare(location: str, request: LabelRequest, show: Callable[[PreparationStep], None]) -> None:
+    """Train the missing shared weights and head, from the last checkpoint if a run was killed.
 
-    place: as `artifacts_of` gives it.
+    Ray must be initialised. location: of the artifacts, from `artifacts_uri`. show: called with the newest step, twice
+    per second.
 
-    Raises PreparationError when it cannot be made.
+    Raises PreparationError if the training fails.
     """
-    actor = _preparer(place, request)
+    actor = _preparer(location, request)
     done = actor.run.remote()
     try:
         while not ray.wait([done], timeout=_POLL_S)[0]:
@@ -48,15 +52,15 @@ def prepare(place: str, request: LabelRequest, show: Callable[[PreparationStep],
     except RayError as error:
         text = " ".join(str(error).split())[:300]
         raise PreparationError(
-            f"preparing {request.task} on {request.architecture.space}: its worker was lost ({text}): run it again, "
-            "it goes on from the last checkpoint"
+            f"preparing {request.task} on {request.architecture.space}: its worker was lost ({text}): run it again "
+            "to resume from the last checkpoint"
         ) from None
     finally:
         ray.kill(actor)
 
 
-def _preparer(place: str, request: LabelRequest) -> Any:
-    """The actor. Where it trains with others, those reserve the cores, since it waits for them meanwhile."""
+def _preparer(location: str, request: LabelRequest) -> Any:
+    """Create the actor. If several workers train, they reserve the cores and GPUs, because the actor only waits."""
     recipe = request.recipe
     assert isinstance(recipe, SharedRecipe)
     weights = recipe.supernet
@@ -66,5 +70,5 @@ def _preparer(place: str, request: LabelRequest) -> Any:
         name=f"prepare-{request.task}-{request.architecture.space}",
         num_cpus=min(weights.cpus, cluster_cores()) if alone else 0,
         num_gpus=weights.gpus if alone else 0,
-        max_concurrency=4,  # answers how far it is, and is told so, while it works
-    ).remote(place, request, weights.cpus * weights.workers, None if alone else train_together)
+        max_concurrency=4,  # to record and report progress while it trains
+    ).remote(location, request, weights.cpus * weights.workers, None if alone else train_distributed)

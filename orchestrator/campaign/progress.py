@@ -1,4 +1,4 @@
-"""What a campaign shows of itself: counts and the workers' time, never the reports."""
+"""The progress of a campaign: counts and the workers' time, without the reports."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from workers.messages.label import Outcome
 
 
 class CampaignState(StrEnum):
-    """Where a campaign stands."""
+    """The phase of a campaign."""
 
     RUNNING = "running"
-    DRAINING = "draining"  # nothing new starts, what is in flight ends
-    STOPPING = "stopping"  # all workers are killed; results that crossed the kill are still taken
+    DRAINING = "draining"  # no new jobs start, running ones end
+    STOPPING = "stopping"  # all workers are killed; results that were already available still count
     FINISHED = "finished"
 
 
 @dataclass(slots=True)
 class WorkerTime:
-    """One worker's time, from ready to gone, and how much of it was label work."""
+    """One worker's times in seconds. busy: the time spent on labels between `ready` and `gone`."""
 
     ready: float
     gone: float | None = None
@@ -29,7 +29,7 @@ class WorkerTime:
 
 @dataclass(frozen=True, slots=True)
 class CampaignProgress:
-    """Counts at one moment. `problem` says why a campaign stopped by itself."""
+    """Counts at one moment. problem: why the campaign stopped itself, if it did."""
 
     state: CampaignState
     todo: int
@@ -38,12 +38,12 @@ class CampaignProgress:
     failed: int
     starting: int
     idle: int
-    outcomes: Mapping[Outcome, int]  # of all attempts, retried ones too
-    utilisation: float  # share of the ready workers' time spent in label work
+    outcomes: Mapping[Outcome, int]  # of all attempts, including retried ones
+    utilisation: float  # share of the ready workers' time spent on labels
     problem: str | None = None
 
 
 def utilisation(times: Mapping[int, WorkerTime], now: float) -> float:
-    """Share of the workers' time, from ready to gone or `now`, that was label work; 0 before there is any."""
+    """Return the share of the workers' time spent on labels, up to `now`; 0 before a worker is ready."""
     alive = sum((now if time.gone is None else time.gone) - time.ready for time in times.values())
     return sum(time.busy for time in times.values()) / alive if alive > 0 else 0.0

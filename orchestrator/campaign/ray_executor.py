@@ -1,4 +1,4 @@
-"""Runs labels on Ray actors, one call in flight each. Ray restarts and retries nothing: the controller does."""
+"""Make labels on Ray actors, with one call per actor at a time. The controller restarts and retries, not Ray."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
-from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, WorkerLost, WorkerReady
 from orchestrator.ray_runtime.session import actors_that_fit, node_resources
 from workers.execution.actor import LabelActor, NodeRejected, WorkerLocation
 from workers.execution.node_check import NodeNeeds
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, Outcome
 
-# Two campaigns of one process share Ray's namespace, where the name of an actor just killed is still taken.
+# Campaigns of one process share Ray's namespace, and the name of a killed actor stays in use for a while.
 _numbers = itertools.count()
-_ROOM_EVERY_S = 5.0
+_CAPACITY_POLL_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ActorSpec:
-    """What every actor of a pool is made from. `evaluator` is the importable factory, "package.module:callable".
+    """The settings of every actor of a pool.
 
-    resources: what it reserves, as Ray names it (CPU, GPU, memory in bytes).
+    evaluator: importable factory, "package.module:callable", called with `options`. resources: reserved for each actor,
+    by Ray's names (CPU, GPU, memory in bytes).
     """
 
     task: str
@@ -37,12 +39,12 @@ class ActorSpec:
     evaluator: str
     spool: str
     resources: Mapping[str, float] = field(default_factory=lambda: {"CPU": 1.0})
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    options: EvaluatorOptions = field(default_factory=EvaluatorOptions)
     needs: NodeNeeds = field(default_factory=NodeNeeds)
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """How a worker was lost, from what Ray raised for its call."""
+    """Return how a worker was lost, from the exception that Ray raised for its call."""
     text = str(error)
     if isinstance(error, OutOfMemoryError) or "running low on memory" in text:
         return Outcome.OUT_OF_MEMORY
@@ -52,24 +54,24 @@ def outcome_of(error: Exception) -> Outcome:
 
 
 class RayExecutor:
-    """Actors named label-TASK-SPACE-N. Needs `ray.init` to have been called."""
+    """Runs actors named label-TASK-SPACE-N. Ray must be initialised."""
 
     def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time) -> None:
         self._spec, self._cpus = spec, spec.resources.get("CPU", 0.0)
         self._clock = clock
         self._class = ray.remote(LabelActor)
         self._actors: dict[int, Any] = {}
-        self._births: dict[Any, int] = {}
+        self._startups: dict[Any, int] = {}
         self._calls: dict[Any, int] = {}
-        self._places: dict[int, WorkerLocation] = {}
-        self._unfit: set[str] = set()  # ids of nodes where workers cannot be born
-        self._room, self._looked = -1, float("-inf")
-        self._crossed: list[Event] = []  # results that were there when their worker was killed
+        self._locations: dict[int, WorkerLocation] = {}
+        self._rejected_nodes: set[str] = set()  # ids of nodes where workers cannot run
+        self._capacity, self._last_capacity_poll = -1, float("-inf")
+        self._late_events: list[Event] = []  # results that were available when their worker was killed
 
     @property
-    def places(self) -> dict[int, WorkerLocation]:
+    def locations(self) -> dict[int, WorkerLocation]:
         """Node and process of each ready worker."""
-        return dict(self._places)
+        return dict(self._locations)
 
     def spawn(self, worker: int) -> None:
         """Ask Ray for an actor; it may wait for free resources."""
@@ -81,31 +83,31 @@ class RayExecutor:
             memory=int(spec.resources.get("memory", 0)) or None,
             max_restarts=0,
             max_task_retries=0,
-            label_selector={"ray.io/node-id": f"!in({','.join(sorted(self._unfit))})"} if self._unfit else None,
+            label_selector=self._node_selector(),
         ).remote(spec.task, spec.space)
         self._actors[worker] = actor
-        birth = actor.prepare.remote(spec.needs, spec.evaluator, dict(spec.arguments), spec.spool, self._cpus)
-        self._births[birth] = worker
+        startup = actor.prepare.remote(spec.needs, spec.evaluator, spec.options, spec.spool, self._cpus)
+        self._startups[startup] = worker
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
-        """Call the actor; it has no other call in flight."""
+        """Call the actor; it has no other running call."""
         if worker in self._actors:
             self._calls[self._actors[worker].run.remote(job)] = worker
 
     def kill(self, worker: int) -> None:
-        """End the actor's process; takes Ray up to two seconds."""
+        """End the actor's process; this takes Ray up to two seconds."""
         for ref in [ref for ref, owner in self._calls.items() if owner == worker]:
             if ray.wait([ref], timeout=0)[0]:
                 event = self._resolve(ref)
-                # Its death is no news to who kills it.
-                self._crossed += [event] if isinstance(event, AttemptEnded) else []
+                # The death of a killed worker is not reported, only its result.
+                self._late_events += [event] if isinstance(event, AttemptEnded) else []
             self._calls.pop(ref, None)
         self._discard(worker)
 
     def poll(self, timeout: float) -> list[Event]:
-        """Wait for the first result, then take all that are there."""
-        events, self._crossed = [*self._crossed, *self._room_changed()], []
-        refs = [*self._calls, *self._births]
+        """Wait for the first result, then return all that are available."""
+        events, self._late_events = [*self._late_events, *self._capacity_events()], []
+        refs = [*self._calls, *self._startups]
         if refs:
             ray.wait(refs, num_returns=1, timeout=0 if events else timeout)
             ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
@@ -121,47 +123,53 @@ class RayExecutor:
         self._calls.clear()
 
     def _resolve(self, ref: Any) -> Event:
-        """The event behind a reference that is ready."""
-        born = ref in self._births
-        worker = self._births.pop(ref) if born else self._calls.pop(ref)
+        """Return the event of a reference that is ready."""
+        is_startup = ref in self._startups
+        worker = self._startups.pop(ref) if is_startup else self._calls.pop(ref)
         try:
             value = ray.get(ref)
-        # An actor that raises (its spool's disk is full, say) is as lost as one that died.
+        # An actor that raises, for example because the disk of its spool is full, counts as lost like a dead one.
         except RayError as error:
-            place = self._places.get(worker)
+            location = self._locations.get(worker)
             self._discard(worker)
             message = " ".join(str(error).split())[:2000]
-            return WorkerLost(worker, outcome_of(error), message, place.node if place else "", self._clock())
+            return WorkerLost(worker, outcome_of(error), message, location.node if location else "", self._clock())
         if isinstance(value, NodeRejected):
             self._discard(worker)
-            self._avoid(value)
+            self._exclude(value)
             return WorkerLost(worker, Outcome.CRASH, value.message, value.node, self._clock())
-        if born:
-            self._places[worker] = value
+        if is_startup:
+            self._locations[worker] = value
             return WorkerReady(worker, self._clock(), value.node)
         return AttemptEnded(worker, value, self._clock())
 
-    def _room_changed(self) -> list[Event]:
-        """News of the cluster's room, looked for every few seconds."""
+    def _capacity_events(self) -> list[Event]:
+        """Return a CapacityChanged event if the capacity has changed; checked every few seconds."""
         now = time.monotonic()
-        if now - self._looked < _ROOM_EVERY_S:
+        if now - self._last_capacity_poll < _CAPACITY_POLL_S:
             return []
-        self._looked = now
-        fit = [resources for node, resources in node_resources().items() if node not in self._unfit]
-        before, self._room = self._room, actors_that_fit(self._spec.resources, fit)
-        return [RoomChanged(self._room, self._clock())] if self._room != before else []
+        self._last_capacity_poll = now
+        fit = [resources for node, resources in node_resources().items() if node not in self._rejected_nodes]
+        before, self._capacity = self._capacity, actors_that_fit(self._spec.resources, fit)
+        return [CapacityChanged(self._capacity, self._clock())] if self._capacity != before else []
 
-    def _avoid(self, unfit: NodeRejected) -> None:
-        """Start no more workers on a node, unless there is no other: then the controller shall see them fail."""
-        if unfit.node_id not in self._unfit and node_resources().keys() > {*self._unfit, unfit.node_id}:
-            log.warning("going on without this node: %s", unfit.message)
-            self._unfit.add(unfit.node_id)
-            self._looked = float("-inf")
+    def _node_selector(self) -> dict[str, str] | None:
+        """Ray's label selector that excludes the rejected nodes."""
+        excluded = ",".join(sorted(self._rejected_nodes))
+        return {"ray.io/node-id": f"!in({excluded})"} if excluded else None
+
+    def _exclude(self, rejected: NodeRejected) -> None:
+        """Start no more workers on a node, unless it is the last: then the controller stops after repeated failures."""
+        node_id, excluded = rejected.node_id, self._rejected_nodes
+        if node_id not in excluded and node_resources().keys() > {*excluded, node_id}:
+            log.warning("continuing without this node: %s", rejected.message)
+            excluded.add(node_id)
+            self._last_capacity_poll = float("-inf")
 
     def _discard(self, worker: int) -> None:
-        self._places.pop(worker, None)
-        for ref in [ref for ref, owner in self._births.items() if owner == worker]:
-            del self._births[ref]
+        self._locations.pop(worker, None)
+        for ref in [ref for ref, owner in self._startups.items() if owner == worker]:
+            del self._startups[ref]
         actor = self._actors.pop(worker, None)
         if actor is not None:
             ray.kill(actor, no_restart=True)

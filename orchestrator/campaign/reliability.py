@@ -1,4 +1,4 @@
-"""How far labels can be trusted: agreement between seeds, and variance between architectures against theirs."""
+"""The reliability of labels: agreement between seeds, and variance between architectures relative to seeds."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orchestrator.predictors.ranking import rank_correlation
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Over architectures labelled with every seed.
+    """Reliability over architectures labelled with every seed.
 
-    spearman: mean rank correlation over pairs of seeds; None where a seed's labels are all equal. variance_ratio:
-    variance between architectures (what is left of that of their means after the seeds' share) over variance between
-    seeds, once every seed's common offset is removed; None where the seeds agree exactly.
+    spearman: mean rank correlation over pairs of seeds; None if a seed's labels are all equal. variance_ratio: variance
+    between architectures (variance of their means minus the seeds' share) divided by the variance between seeds, after
+    removing every seed's mean; None if the seeds agree exactly.
     """
 
     architectures: int
@@ -27,7 +27,7 @@ class Reliability:
 
 
 def reliability(values: NDArray[np.float64]) -> Reliability | None:
-    """From labels (architectures, seeds); None when there are fewer than 3 architectures or 2 seeds."""
+    """Compute reliability from labels (architectures, seeds); None for fewer than 3 architectures or 2 seeds."""
     count, seeds = values.shape
     if count < 3 or seeds < 2:
         return None
@@ -41,16 +41,16 @@ def reliability(values: NDArray[np.float64]) -> Reliability | None:
 
 
 def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:
-    """(architectures, seeds) from (architecture, seed, value) rows; architectures that lack a seed are left out."""
+    """Arrange (architecture, seed, value) rows as (architectures, seeds); skip architectures without all seeds."""
     seeds = sorted({seed for _, seed, _ in rows})
     table = {(architecture, seed): value for architecture, seed, value in rows}
-    whole = [a for a in dict.fromkeys(a for a, _, _ in rows) if all((a, s) in table for s in seeds)]
-    return np.array([[table[a, s] for s in seeds] for a in whole]).reshape(len(whole), len(seeds))
+    complete = [a for a in dict.fromkeys(a for a, _, _ in rows) if all((a, s) in table for s in seeds)]
+    return np.array([[table[a, s] for s in seeds] for a in complete]).reshape(len(complete), len(seeds))
 
 
-def spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Labels that compare, rows of the store: how many, from where to where, how reliable."""
+def label_statistics(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the number, range and reliability of labels that can be compared, from rows of the store."""
     values = [row["value"] for row in rows]
-    trust = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
-    ends = {"lowest": min(values, default=None), "highest": max(values, default=None)}
-    return {"labels": len(rows), **ends, "reliability": asdict(trust) if trust else None}
+    agreement = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
+    extremes = {"lowest": min(values, default=None), "highest": max(values, default=None)}
+    return {"labels": len(rows), **extremes, "reliability": asdict(agreement) if agreement else None}

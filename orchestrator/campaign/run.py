@@ -1,4 +1,4 @@
-"""The driver loop: takes events to the controller and its actions to the executor."""
+"""The driver loop: passes events to the controller and its actions to the executor."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def run_campaign(
     poll_s: float = 0.5,
     commit_every_s: float = 5.0,
 ) -> CampaignProgress:
-    """Run until the controller finishes; closes the executor and commits whatever happens.
+    """Run until the controller finishes. Always close the executor and commit, also after an error.
 
-    The first SIGINT drains, the second stops.
+    The first SIGINT drains the campaign, the second stops it.
 
     Args:
-        record: keeps a report that no worker could write.
-        commit: moves reports from the spool to the store; called in another thread, and once more at the end.
-        observer: shown the progress about every `poll_s`.
+        record: saves a report that no worker could write.
+        commit: moves reports from the spool to the store; called in another thread, and again at the end.
+        observer: called with the progress about every `poll_s` seconds.
     """
     committer = CommitThread(commit, commit_every_s)
     try:
         with _interrupts() as interrupts:
             _loop(controller, executor, record, committer, observer, clock, poll_s, interrupts)
     finally:
-        # A failing executor must not keep finished labels out of the store.
+        # Finished labels must reach the store even if the executor fails.
         try:
             executor.close()
         finally:
@@ -63,16 +63,16 @@ def _loop(
     poll_s: float,
     interrupts: Iterator[Event],
 ) -> None:
-    ticked = clock()
-    _act(controller.handle(Tick(ticked)), executor, record)
+    last_tick = clock()
+    _act(controller.handle(Tick(last_tick)), executor, record)
     while controller.state is not CampaignState.FINISHED:
         events = executor.poll(poll_s)
         for event in (*interrupts, *events):
             _act(controller.handle(event), executor, record)
         now = clock()
-        # Checking time limits walks all workers, so a busy loop does it only now and then.
-        if not events or now - ticked >= poll_s or controller.state is CampaignState.STOPPING:
-            ticked = now
+        # A tick checks the time limits of all workers, so a busy loop does it only every `poll_s` seconds.
+        if not events or now - last_tick >= poll_s or controller.state is CampaignState.STOPPING:
+            last_tick = now
             if controller.state is CampaignState.STOPPING:
                 for event in executor.poll(0):
                     _act(controller.handle(event), executor, record)
@@ -98,7 +98,7 @@ def _act(actions: Iterable[Action], executor: Executor, record: Callable[[Attemp
 
 
 class _Interrupts:
-    """Iterates over the events of the interrupts since the last time."""
+    """Iterates over the events of interrupts since the last iteration."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -116,16 +116,16 @@ class _Interrupts:
 
 @contextmanager
 def _interrupts() -> Iterator[_Interrupts]:
-    """Counts SIGINT instead of raising; only the main thread may set signal handlers."""
+    """Count SIGINT instead of raising KeyboardInterrupt. Only the main thread may set signal handlers."""
     interrupts = _Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
 
-    def pressed(number: int, frame: Any) -> None:
+    def count(number: int, frame: Any) -> None:
         interrupts.count += 1
 
-    before = signal.signal(signal.SIGINT, pressed)
+    before = signal.signal(signal.SIGINT, count)
     try:
         yield interrupts
     finally:

@@ -1,4 +1,4 @@
-"""How many workers a campaign keeps. Apart from failures, so that either can change alone."""
+"""Policies for the number of workers. Separate from the failure policy, so that each can change alone."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What a policy decides about.
+    """The state that a policy decides on.
 
-    workers: those starting, idle and at work. remaining: jobs that wait or run. room: workers of this campaign that the
-    cluster could hold, were it empty; None where the executor has not said.
+    workers: starting, idle and working ones. remaining: jobs that wait or run. capacity: how many workers of this
+    campaign the empty cluster could hold; None if the executor has not reported it.
     """
 
     workers: int
     remaining: int
-    room: int | None = None
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grow:
-    """Start so many workers."""
+    """Start `count` more workers."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Shrink:
-    """End so many workers, but none at work."""
+    """End `count` workers that have no job."""
 
     count: int
 
@@ -43,16 +43,16 @@ Resize = Grow | Shrink | Hold
 
 
 class ScalingPolicy(Protocol):
-    """Says what is to become of the pool."""
+    """Decides the size of the pool of workers."""
 
     def decide(self, pool: Pool) -> Resize:
-        """Asked after every event."""
+        """Return the change to make; called after every event."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FixedWorkers:
-    """Always `count` workers, but never more than there are jobs left."""
+    """Keeps `count` workers, but never more than there are jobs left."""
 
     count: int
 
@@ -61,41 +61,42 @@ class FixedWorkers:
             raise ValueError(f"a campaign needs at least one worker, not {self.count}")
 
     def decide(self, pool: Pool) -> Resize:
-        """Towards `count`, or what remains if that is less."""
-        return _towards(min(self.count, pool.remaining), pool)
+        """Resize to `count`, or to the number of remaining jobs if that is less."""
+        return _resize_to(min(self.count, pool.remaining), pool)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterWorkers:
-    """As many workers as the cluster has room for, and as many again that wait for room.
+    """Keeps as many workers as the cluster can hold, and as many again that wait for resources.
 
-    Those that wait are what an autoscaler adds nodes for, so that a cluster at most doubles at once. Where none does,
-    they start on nodes that join, and cost nothing.
+    An autoscaler adds nodes for the waiting workers, so a cluster at most doubles in one step. Without an autoscaler
+    they cost nothing, and start on nodes that join.
     """
 
-    least: int = 1  # that wait, in a cluster that has no room yet
+    min_waiting: int = 1  # workers that wait if the cluster can hold none yet
 
     def decide(self, pool: Pool) -> Resize:
-        """Towards twice the room, or what remains if that is less."""
-        if pool.room is None:
+        """Resize to twice the capacity, or to the number of remaining jobs if that is less."""
+        if pool.capacity is None:
             return Hold()
-        return _towards(min(pool.room + max(self.least, pool.room), pool.remaining), pool)
+        return _resize_to(min(pool.capacity + max(self.min_waiting, pool.capacity), pool.remaining), pool)
 
 
 @dataclass(frozen=True, slots=True)
 class ReservingPolicy:
-    """As another policy says, but for `reserved` workers fewer than there is room for, none of them waiting for room.
+    """Follows another policy but leaves the resources of `reserved()` workers free for other work.
 
-    held: asked every time; 0 while nothing else needs room. Who is at work ends its label first.
+    reserved: called at every decision; 0 while nothing else needs resources. While it is above 0, no worker waits for
+    resources. Working workers finish their label first.
     """
 
     policy: ScalingPolicy
     reserved: Callable[[], int]
 
     def decide(self, pool: Pool) -> Resize:
-        """The other policy's choice, held down."""
+        """Limit the other policy's choice to the capacity that is not reserved."""
         choice, reserved = self.policy.decide(pool), self.reserved()
-        if not reserved or pool.room is None:
+        if not reserved or pool.capacity is None:
             return choice
         match choice:
             case Grow(count):
@@ -104,10 +105,10 @@ class ReservingPolicy:
                 wanted = pool.workers - count
             case Hold():
                 wanted = pool.workers
-        return _towards(min(wanted, max(0, pool.room - reserved)), pool)
+        return _resize_to(min(wanted, max(0, pool.capacity - reserved)), pool)
 
 
-def _towards(wanted: int, pool: Pool) -> Resize:
+def _resize_to(wanted: int, pool: Pool) -> Resize:
     if wanted > pool.workers:
         return Grow(wanted - pool.workers)
     return Shrink(pool.workers - wanted) if wanted < pool.workers else Hold()

@@ -1,4 +1,4 @@
-"""A cluster in simulated time: thousands of jobs a second, failing to order."""
+"""A cluster in simulated time: thousands of jobs per second, with failures by a script."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.campaign.events import AttemptEnded, Event, RoomChanged, WorkerLost, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, WorkerLost, WorkerReady
 from workers.messages.label import AttemptReport, LabelJob, Measurement, Outcome
 
 
 class SimulatedClock:
-    """Moves only when told to."""
+    """A clock that only the executor advances."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -25,9 +25,9 @@ class SimulatedClock:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How one attempt goes. CRASH and LOST_NODE end its worker; `hang` never ends.
+    """The course of one attempt. CRASH and LOST_NODE end its worker.
 
-    late: if killed, the attempt reports all the same, so many seconds after the kill.
+    hang: the attempt never ends. late: if the worker is killed, its report still arrives this many seconds later.
     """
 
     seconds: float = 1.0
@@ -40,10 +40,10 @@ Script = Callable[[LabelJob], Behaviour]
 
 
 class SimulatedExecutor:
-    """Runs attempts by a script. Workers are placed on the living nodes in turn.
+    """Runs attempts by a script. Workers are placed on the available nodes in turn.
 
-    slots: workers that a node holds, others wait until there is room; None for any number, in which case room is never
-    spoken of.
+    slots: number of workers per node, further ones wait for a free slot; None for any number, without CapacityChanged
+    events.
     """
 
     def __init__(
@@ -59,30 +59,30 @@ class SimulatedExecutor:
         self._startup = startup
         self._nodes = list(nodes)
         self._order = itertools.count()
-        self._queue: list[tuple[float, int, int | None, Event]] = []  # due, order, worker that must live, event
+        self._queue: list[tuple[float, int, int | None, Event]] = []  # due, order, worker that must still exist, event
         self._slots = slots
         self._changes: list[tuple[float, str, bool]] = []  # when, node, whether it joins
         self._waiting: dict[int, None] = {}
         self._placed: dict[int, str] = {}
         self._running: dict[int, LabelJob] = {}
         self.dispatched: list[LabelJob] = []
-        self._tell_room(clock.now)
+        self._announce_capacity(clock.now)
 
     def lose_node(self, at: float, node: str) -> None:
-        """Let a node fail at a time to come, with all workers on it."""
+        """Let a node fail at a later time, with all workers on it."""
         heapq.heappush(self._changes, (at, node, False))
 
     def join_node(self, at: float, node: str) -> None:
-        """Let a node join at a time to come."""
+        """Let a node join at a later time."""
         heapq.heappush(self._changes, (at, node, True))
 
     def spawn(self, worker: int) -> None:
-        """Place a worker as soon as there is room; it is ready `startup` later."""
+        """Place a worker as soon as a slot is free; it is ready `startup` seconds later."""
         self._waiting[worker] = None
         self._place_waiting()
 
     def dispatch(self, worker: int, job: LabelJob) -> None:
-        """Start the job as the script has it."""
+        """Start the job; the script decides how it ends."""
         if worker not in self._placed:
             return
         self.dispatched.append(job)
@@ -93,7 +93,7 @@ class SimulatedExecutor:
             self._push(due, worker, self._end(worker, job, behaviour, due))
 
     def kill(self, worker: int) -> None:
-        """Forget the worker, and with it its events to come, unless the script lets a report come late."""
+        """Remove the worker and its later events, unless the script lets its report arrive late."""
         self._waiting.pop(worker, None)
         self._placed.pop(worker, None)
         job = self._running.pop(worker, None)
@@ -104,7 +104,7 @@ class SimulatedExecutor:
             self._push(due, None, self._end(worker, job, Behaviour(outcome=self._script(job).outcome), due))
 
     def poll(self, timeout: float) -> list[Event]:
-        """Move the clock to the next event, or by `timeout` if none is due before."""
+        """Advance the clock to the next event, or by `timeout` if no event is due before."""
         until = self._clock.now + timeout
         while True:
             due = min([q[0][0] for q in (self._queue, self._changes) if q], default=until)
@@ -116,7 +116,7 @@ class SimulatedExecutor:
                 return events
 
     def close(self) -> None:
-        """Forget all workers."""
+        """Remove all workers."""
         self._waiting.clear()
         self._placed.clear()
         self._queue.clear()
@@ -127,11 +127,11 @@ class SimulatedExecutor:
         while self._changes and self._changes[0][0] <= now:
             _, node, joins = heapq.heappop(self._changes)
             (self._nodes.append if joins else self._nodes.remove)(node)
-            self._tell_room(now)
+            self._announce_capacity(now)
             self._place_waiting()
             if joins:
                 continue
-            for worker in [worker for worker, where in self._placed.items() if where == node]:
+            for worker in [worker for worker, host in self._placed.items() if host == node]:
                 self._forget(worker)
                 events.append(WorkerLost(worker, Outcome.LOST_NODE, f"node {node} died", node, now))
         while self._queue and self._queue[0][0] <= now:
@@ -156,12 +156,12 @@ class SimulatedExecutor:
     def _free_node(self, worker: int) -> str | None:
         if self._slots is None:
             return self._nodes[worker % len(self._nodes)]
-        held = Counter(self._placed.values())
-        return next((node for node in self._nodes if held[node] < (self._slots or 0)), None)
+        used = Counter(self._placed.values())
+        return next((node for node in self._nodes if used[node] < (self._slots or 0)), None)
 
-    def _tell_room(self, now: float) -> None:
+    def _announce_capacity(self, now: float) -> None:
         if self._slots is not None:
-            self._push(now, None, RoomChanged(self._slots * len(self._nodes), now))
+            self._push(now, None, CapacityChanged(self._slots * len(self._nodes), now))
 
     def _push(self, due: float, worker: int | None, event: Event) -> None:
         heapq.heappush(self._queue, (due, next(self._order), worker, event))
@@ -175,8 +175,8 @@ class SimulatedExecutor:
         node, outcome = self._placed.get(worker, ""), behaviour.outcome
         if outcome in {Outcome.CRASH, Outcome.LOST_NODE}:
             return WorkerLost(worker, outcome, "as scripted", node, now)
-        good = Measurement(0.5, "simulated", {}, 1.0, 1.0, {}) if outcome is Outcome.OK else None
+        measured = Measurement(0.5, "simulated", {}, 1.0, 1.0, {}) if outcome is Outcome.OK else None
         final = outcome in {Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR}
-        started, message = now - behaviour.seconds, "" if good else "as scripted"
-        report = AttemptReport(job, outcome, message, node, started, behaviour.seconds, good, final)
+        started, message = now - behaviour.seconds, "" if measured else "as scripted"
+        report = AttemptReport(job, outcome, message, node, started, behaviour.seconds, measured, final)
         return AttemptEnded(worker, report, now)

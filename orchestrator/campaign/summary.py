@@ -1,4 +1,4 @@
-"""What the store holds of a campaign once it has ended."""
+"""Summarise the labels of a campaign that has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.plan import CampaignPlan
 from orchestrator.campaign.progress import CampaignProgress
-from orchestrator.campaign.reliability import pivot, reliability, spread
+from orchestrator.campaign.reliability import label_statistics, pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 
 
@@ -21,30 +21,30 @@ def summarise(
     progress: CampaignProgress | None,
     dashboard: str | None,
 ) -> dict[str, Any]:
-    """The final table's content: what the store now holds of this campaign's requests."""
+    """Return the content of the final table: the labels in the store that belong to this campaign's requests."""
     wanted = {key for request in (*plan.requests, *plan.audit) for key in request.keys}
-    every = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
-    mine = [r for r in every if r["fidelity"] == config.fidelity]
-    rows = [r for r in mine if r["task"] == config.task]
+    stored = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
+    own_fidelity = [r for r in stored if r["fidelity"] == config.fidelity]
+    rows = [r for r in own_fidelity if r["task"] == config.task]
     values = [row["value"] for row in rows]
-    ends = spread(rows)
+    statistics = label_statistics(rows)
     best = max(rows, key=lambda r: float(r["value"]), default=None)
     return {
         "task": config.task,
         "space": config.space,
         "data": config.data,
         "labels": len(rows),
-        "missing": len(wanted) - len(every),
+        "missing": len(wanted) - len(stored),
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
-        "lowest": ends["lowest"],
+        "lowest": statistics["lowest"],
         "median": median(values) if values else None,
-        "highest": ends["highest"],
+        "highest": statistics["highest"],
         "seconds_a_label": sum(map(_seconds, rows)) / len(rows) if rows else None,
-        "reliability": ends["reliability"],
-        "reliability_by_metric": _trust_by_metric(rows) if ends["reliability"] else {},
-        "audit": audited(rows, [r for r in every if r["fidelity"] == "full"]) if config.audit else {},
-        "also": {task: spread([r for r in mine if r["task"] == task]) for task in config.also},
+        "reliability": statistics["reliability"],
+        "reliability_by_metric": _reliability_by_metric(rows) if statistics["reliability"] else {},
+        "audit": audit_summary(rows, [r for r in stored if r["fidelity"] == "full"]) if config.audit else {},
+        "also": {task: label_statistics([r for r in own_fidelity if r["task"] == task]) for task in config.also},
         "utilisation": progress.utilisation if progress else None,
         "store": config.store,
         "version": store.version(),
@@ -52,31 +52,31 @@ def summarise(
     }
 
 
-def audited(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:
-    """How well labels rank the architectures that have one at fidelity full too; seeds are averaged.
+def audit_summary(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:
+    """Compare labels with the labels at fidelity full of the same architectures, averaged over seeds.
 
-    ranks: the correlation of FLOPs and parameters, which cost nothing, and of every score of a proxy.
+    The key "ranks" holds the correlation of FLOPs, of parameters, and of every score if the labels are proxies.
     """
-    cheap, dear = _by_architecture(rows), _by_architecture(full)
-    both = sorted(cheap.keys() & dear.keys())
-    truth = [dear[a]["value"] for a in both]
-    found = audit(
-        [AuditPair(cheap[a]["value"], dear[a]["value"], cheap[a]["seconds"], dear[a]["seconds"]) for a in both]
+    cheap, trained = _by_architecture(rows), _by_architecture(full)
+    both = sorted(cheap.keys() & trained.keys())
+    truth = [trained[a]["value"] for a in both]
+    result = audit(
+        [AuditPair(cheap[a]["value"], trained[a]["value"], cheap[a]["seconds"], trained[a]["seconds"]) for a in both]
     )
-    if found is None:
+    if result is None:
         return {}
     scores = set(cheap[both[0]]) - {"value", "seconds"}
     columns = {name: [cheap[a][name] for a in both] for name in sorted(scores)}
-    return asdict(found) | {"ranks": rank_correlations(columns, truth)}
+    return asdict(result) | {"ranks": rank_correlations(columns, truth)}
 
 
 def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Means over seeds."""
+    """Mean value, seconds, FLOPs, parameters and scores of every architecture over its seeds."""
     grouped: dict[str, list[dict[str, float]]] = {}
     for row in rows:
-        own = {"value": row["value"], "seconds": _seconds(row), "flops": row["flops"], "params": row["params"]}
+        numbers = {"value": row["value"], "seconds": _seconds(row), "flops": row["flops"], "params": row["params"]}
         scores = dict(row["metrics"]) if row["fidelity"] == "proxy" else {}
-        grouped.setdefault(row["architecture"], []).append(scores | own)
+        grouped.setdefault(row["architecture"], []).append(scores | numbers)
     return {name: {key: fmean(r[key] for r in same) for key in same[0]} for name, same in grouped.items()}
 
 
@@ -84,15 +84,15 @@ def _seconds(row: dict[str, Any]) -> float:
     return sum(float(s) for _, s in row["seconds"])
 
 
-def _trust_by_metric(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of every metric beside the label: noise in rare classes or small objects leaves some of them alone."""
+def _reliability_by_metric(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Reliability of every metric. Noise in rare classes or small objects may affect only some metrics."""
     tables: dict[str, list[tuple[str, int, float]]] = {}
     for row in rows:
         for name, value in dict(row["metrics"]).items():
             tables.setdefault(name, []).append((row["architecture"], row["seed"], value))
-    trusts = {name: reliability(pivot(table)) for name, table in sorted(tables.items())}
+    reliabilities = {name: reliability(pivot(table)) for name, table in sorted(tables.items())}
     return {
-        name: {"spearman": trust.spearman, "variance_ratio": trust.variance_ratio}
-        for name, trust in trusts.items()
-        if trust is not None
+        name: {"spearman": metric.spearman, "variance_ratio": metric.variance_ratio}
+        for name, metric in reliabilities.items()
+        if metric is not None
     }

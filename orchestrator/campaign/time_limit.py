@@ -1,4 +1,4 @@
-"""How long an attempt may take before its worker is taken for lost: a network that is cut says nothing."""
+"""Time limits of attempts, after which a worker counts as lost. A worker on a disconnected node sends no event."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from dataclasses import dataclass, field
 
 from workers.messages.label import LabelJob
 
-_REMEMBERED = 128  # labels of each fidelity
+_RECENT_LABELS = 128  # durations kept per fidelity
 
 
 @dataclass(slots=True)
 class TimeLimits:
-    """The recipe's limit until `fewest` labels of the fidelity were made; then `factor` times what nine in ten took.
+    """The recipe's limit until `min_labels` labels of the fidelity are done, then `factor` times their usual duration.
 
-    Every further attempt at a label has twice as long, up to the recipe's limit: a slow network must not be killed for
-    ever because those before it were small, nor all of them because the machine has become slow.
+    The usual duration is the given quantile of recent durations. Every further attempt at a label may take twice as
+    long, up to the recipe's limit: so a large network is not killed every time because earlier ones were small, and a
+    machine that becomes slow does not lose all its labels.
     """
 
     factor: float = 5.0
     quantile: float = 0.9
-    fewest: int = 8
-    least_s: float = 60.0
-    _seconds: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=_REMEMBERED)))
+    min_labels: int = 8
+    min_limit_s: float = 60.0
+    _seconds: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=_RECENT_LABELS)))
 
-    def learn(self, job: LabelJob, seconds: float) -> None:
-        """A label took so long."""
+    def add(self, job: LabelJob, seconds: float) -> None:
+        """Record the duration of a finished label."""
         self._seconds[job.request.fidelity].append(seconds)
 
-    def of(self, job: LabelJob) -> float:
-        """Seconds that this attempt may take."""
-        most, seconds = job.request.recipe.time_limit_s, sorted(self._seconds[job.request.fidelity])
-        if len(seconds) < self.fewest:
-            return most
+    def limit_s(self, job: LabelJob) -> float:
+        """Return the seconds that this attempt may take."""
+        recipe_limit, seconds = job.request.recipe.time_limit_s, sorted(self._seconds[job.request.fidelity])
+        if len(seconds) < self.min_labels:
+            return recipe_limit
         usual = seconds[math.ceil(self.quantile * len(seconds)) - 1]
-        return min(most, max(self.least_s, self.factor * usual) * 2.0 ** (job.attempt - 1))
+        return min(recipe_limit, max(self.min_limit_s, self.factor * usual) * 2.0 ** (job.attempt - 1))

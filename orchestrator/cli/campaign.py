@@ -13,7 +13,7 @@ from orchestrator.cli.tables import flattened
 from orchestrator.errors import StoreError
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
-from orchestrator.store.layout import spool_of
+from orchestrator.store.layout import spool_uri
 from workers.storage.spool import Spool, open_spool
 
 
@@ -23,7 +23,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     labels = DeltaLabelStore(config.store)
     labels.keys()  # an unreadable store is an error before anything is written next to it
     spool = _spool(config.store)
-    committer = CommitterProcess(config.store, spool.place)
+    committer = CommitterProcess(config.store, spool.location)
     if spool.pending():  # reports that an earlier run finished but did not commit
         committer.drain()
     every = [*plan.requests, *plan.audit]
@@ -59,7 +59,7 @@ def _best(best: dict[str, Any] | None) -> dict[str, Any]:
 
 def _spool(store: str) -> Spool:
     try:
-        return open_spool(spool_of(store))
+        return open_spool(spool_uri(store))
     except OSError as error:
         what = error.strerror or error
         raise StoreError(f"label store {store}: cannot be created ({what}): choose a writable location") from None

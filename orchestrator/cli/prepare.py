@@ -10,7 +10,7 @@ from orchestrator.campaign.config import CampaignConfig
 from orchestrator.cli.options import Json, options_from
 from orchestrator.cli.output import emit, preparation_display
 from orchestrator.ray_runtime.session import ray_session
-from orchestrator.store.layout import artifacts_of
+from orchestrator.store.layout import artifacts_uri
 
 
 @options_from(CampaignConfig, ("task", "space", "data", "recipe", "set", "store"))
@@ -26,7 +26,7 @@ def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
     with ray_session():
         from orchestrator.ray_runtime.check import check_cluster, node_needs  # Ray takes seconds to import
 
-        check_cluster(node_needs([artifacts_of(config.store)], config.data, config.task))
+        check_cluster(node_needs([artifacts_uri(config.store)], config.data, config.task))
         made = prepare_missing(config.store, plan.requests, preparation_display)
     emit(
         {
@@ -34,7 +34,7 @@ def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
             "space": config.space,
             "made": made,
             "seconds": time.monotonic() - began,
-            "artifacts": artifacts_of(config.store),
+            "artifacts": artifacts_uri(config.store),
         },
         json,
     )

@@ -1,4 +1,4 @@
-"""An evaluator that does what the genotype says: {"do": ..., "seconds": ...}."""
+"""An evaluator without training, whose genotype {"do": ..., "seconds": ...} sets the outcome."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 
 from workers.errors import BadDataFailure, DivergedFailure, OutOfMemoryFailure
 from workers.messages.architecture import Architecture
-from workers.messages.label import LabelJob, LabelRequest, Measurement
+from workers.messages.evaluator_options import EvaluatorOptions
+from workers.messages.label import Evaluator, LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
 
 RECIPE = Recipe(name="fake", task="faking", time_limit_s=60)
 
 
 def request(n: int, do: str = "sleep", seconds: float = 0.0, recipe: Recipe = RECIPE, seed: int = 0) -> LabelRequest:
-    """A request whose fake evaluation goes as asked."""
+    """Return a request whose evaluation takes `seconds` and ends with `do`."""
     architecture = Architecture.of("fake", {"n": n, "do": do, "seconds": seconds})
     return LabelRequest(architecture, "faking", "synthetic", "f" * 16, "full", recipe, seed)
 
 
 def evaluate(job: LabelJob) -> Measurement:
-    """Do as the genotype says."""
+    """Sleep, then end as the genotype specifies."""
     values: dict[str, Any] = job.request.architecture.values
     time.sleep(values["seconds"])
     match values["do"]:
@@ -44,11 +45,11 @@ def evaluate(job: LabelJob) -> Measurement:
     return Measurement(value, "fake", {"fake": value}, 1.0, 1.0, {"train": values["seconds"]})
 
 
-def build() -> Any:
-    """The evaluator."""
+def build(options: EvaluatorOptions) -> Evaluator:
+    """Return the evaluator."""
     return evaluate
 
 
-def broken() -> Any:
-    """A factory that cannot build its evaluator."""
+def broken(options: EvaluatorOptions) -> Evaluator:
+    """Fail to build an evaluator."""
     raise RuntimeError("no such thing")

@@ -1,4 +1,4 @@
-"""A driver to be killed: the fake campaign of `requests`, on the Ray at ADDRESS, into STORE. Prints its end."""
+"""A driver for tests that kill it: runs the campaign of `requests` on the Ray at ADDRESS into STORE, prints counts."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from workers.storage.folder_spool import FolderSpool
 
 
 def requests(count: int) -> list[LabelRequest]:
-    """Mostly short sleeps; some give NaN, find bad data or hang once past their time limit."""
-    hurried = RECIPE.model_copy(update={"time_limit_s": 0.8})
-    odd = [request(0, "nan"), request(1, "bad_data"), request(2, "raise"), request(3, "nan", 0.1)]
-    return [*odd, request(4, "hang", recipe=hurried), *(request(n, seconds=0.15) for n in range(5, count))]
+    """Return mostly short sleeps; some give NaN, find bad data or hang beyond their time limit."""
+    short_limit = RECIPE.model_copy(update={"time_limit_s": 0.8})
+    failing = [request(0, "nan"), request(1, "bad_data"), request(2, "raise"), request(3, "nan", 0.1)]
+    return [*failing, request(4, "hang", recipe=short_limit), *(request(n, seconds=0.15) for n in range(5, count))]
 
 
-def main(address: str, place: str, count: int) -> None:
-    """Go on where the last driver was killed."""
+def main(address: str, store_folder: str, count: int) -> None:
+    """Continue the campaign after the last driver was killed."""
     import ray
 
     ray.init(address=address, log_to_driver=False)
-    store, spool = DeltaLabelStore(place), FolderSpool(Path(place) / "_spool")
-    committer = CommitterProcess(place, spool.place)
+    store, spool = DeltaLabelStore(store_folder), FolderSpool(Path(store_folder) / "_spool")
+    committer = CommitterProcess(store_folder, spool.location)
     committer.drain()
     settled = store.keys() | store.finally_failed()
     todo = [r for r in requests(count) if r.key not in settled]
-    Path(place, "committer.pid").write_text(str(committer.pid))
-    Path(place, "driver.started").touch()
+    Path(store_folder, "committer.pid").write_text(str(committer.pid))
+    Path(store_folder, "driver.started").touch()
 
     def commit() -> None:
         committer.drain()
-        Path(place, "committer.pid").write_text(str(committer.pid))
+        Path(store_folder, "committer.pid").write_text(str(committer.pid))
 
     end = run_campaign(
         CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(4), FailurePolicy(infrastructure_cap=2)),

@@ -13,11 +13,11 @@ from botocore.exceptions import EndpointConnectionError
 
 @pytest.fixture(scope="session")
 def s3():
-    """Options of an S3 server (moto), with a bucket named labels."""
+    """Start an S3 server (moto) with a bucket named labels, and give the storage options for it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # A process of its own: deltalake holds the interpreter's lock while it waits for an answer.
+    # In another process, because deltalake holds the interpreter's lock while it waits for an answer.
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Reports as a campaign makes them, without any training."""
+"""Reports like those of a campaign, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thin shell that makes `run_attempt` a Ray actor: the one file of this room that knows Ray."""
+"""A thin Ray actor around `run_attempt`: the only module of this package that imports Ray."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 
 from workers.errors import NodeError
 from workers.execution.attempt import run_attempt
-from workers.execution.attempt_log import attempt, log_end, name_attempts
+from workers.execution.attempt_log import log_attempt, log_outcome, set_up_logging
 from workers.execution.evaluators import build_evaluator
 from workers.execution.node_check import NodeNeeds, check_node
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import AttemptReport, LabelJob
 from workers.storage.spool import open_spool
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLocation:
-    """Where a worker runs."""
+    """The machine and process of a worker."""
 
     node: str
     pid: int
@@ -27,7 +28,7 @@ class WorkerLocation:
 
 @dataclass(frozen=True, slots=True)
 class NodeRejected:
-    """Why a worker cannot run where it was started. node_id: Ray's."""
+    """Why a worker cannot run on the node it was started on. node_id: Ray's id of the node."""
 
     node: str
     node_id: str
@@ -35,7 +36,7 @@ class NodeRejected:
 
 
 class LabelActor:
-    """Makes labels one at a time. Holds no state but its evaluator's caches."""
+    """Makes labels one at a time. Its only state is its evaluator with the evaluator's caches."""
 
     def __init__(self, task: str, space: str) -> None:
         self._task = task
@@ -46,24 +47,28 @@ class LabelActor:
         return f"LabelActor({self._task}, {self._space})"
 
     def prepare(
-        self, needs: NodeNeeds, evaluator: str, arguments: dict[str, Any], spool: str, cpus: float
+        self, needs: NodeNeeds, evaluator: str, options: EvaluatorOptions, spool: str, cpus: float
     ) -> WorkerLocation | NodeRejected:
-        """Answers once the evaluator is built."""
-        name_attempts()
+        """Check the node, then build the evaluator and open the spool. Returns when the worker is ready.
+
+        needs: what the node must have. evaluator: its factory, "package.module:callable". spool: as for `open_spool`.
+        cpus: number of cores to compute on.
+        """
+        set_up_logging()
         try:
             check_node(needs)
         except NodeError as error:
             return NodeRejected(platform.node(), _node_id(), str(error))
-        self._evaluator = build_evaluator(evaluator, arguments)
+        self._evaluator = build_evaluator(evaluator, options)
         self._spool = open_spool(spool)
-        compute_on(cpus)
+        use_cores(cpus)
         return WorkerLocation(platform.node(), os.getpid())
 
     def run(self, job: LabelJob) -> AttemptReport:
-        """Make one attempt, and publish the seconds of its phases as ray_orchestrator_phase_seconds."""
-        with attempt(job):
+        """Run one attempt. The seconds of its phases are published as the metric ray_orchestrator_phase_seconds."""
+        with log_attempt(job):
             report = run_attempt(self._evaluator, job, self._spool)
-            log_end(report)
+            log_outcome(report)
         if report.measurement is not None:
             self._phases = self._phases or _phase_seconds(self._task, self._space)
             for phase, seconds in report.measurement.seconds.items():

@@ -1,29 +1,27 @@
-"""Evaluators by name, and the one of a campaign that makes labels of several fidelities."""
+"""Build evaluators by name, and the evaluator of a campaign with labels of several fidelities."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any
 
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.fidelity import get_fidelity
 from workers.messages.label import Evaluator, LabelJob, Measurement
 
 
-def build_evaluator(path: str, arguments: Mapping[str, Any]) -> Evaluator:
-    """Evaluator from its importable factory, "package.module:callable", called with `arguments`."""
+def build_evaluator(path: str, options: EvaluatorOptions) -> Evaluator:
+    """Build an evaluator with its factory, "package.module:callable", which is called with `options`."""
     module, _, name = path.partition(":")
-    evaluator: Evaluator = getattr(importlib.import_module(module), name)(**arguments)
+    evaluator: Evaluator = getattr(importlib.import_module(module), name)(options)
     return evaluator
 
 
 class FidelityEvaluator:
-    """Makes every label with the evaluator of its fidelity."""
+    """Makes every label with the evaluator of its fidelity. All evaluators are built at once."""
 
-    def __init__(self, arguments: Mapping[str, Mapping[str, Any]]) -> None:
-        """arguments: those of every fidelity's evaluator, by the fidelity's name. All are built here."""
-        self._evaluators = {name: build_evaluator(get_fidelity(name).evaluator, own) for name, own in arguments.items()}
+    def __init__(self, options: EvaluatorOptions) -> None:
+        self._evaluators = {name: build_evaluator(get_fidelity(name).evaluator, options) for name in options.fidelities}
 
     def __call__(self, job: LabelJob) -> Measurement:
-        """The label of `job`."""
+        """Make the label of `job`."""
         return self._evaluators[job.request.fidelity](job)

@@ -7,6 +7,7 @@ import time
 
 from predictor.cost import measure_cost
 from workers.errors import DivergedFailure
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, Measurement
 from workers.proxies.base import Probe, score
 from workers.tasks import get_task
@@ -21,7 +22,7 @@ _IMAGES = 16
 class ProxyEvaluator:
     """All proxies of body and head on the first training images, the same for every architecture."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: EvaluatorOptions | None = None) -> None:  # no option concerns it
         self._splits = SplitCache()
 
     def __call__(self, job: LabelJob) -> Measurement:

@@ -22,7 +22,7 @@ O = Outcome  # noqa: E741
 
 
 class Rig:
-    """A campaign on a simulated cluster, and everything it recorded."""
+    """A campaign on a simulated cluster, and what it recorded."""
 
     def __init__(self, requests: list[LabelRequest], script: Script, workers: int = 4, cap: int = 3, **options: object):
         self.clock = SimulatedClock(1000.0)
@@ -50,7 +50,7 @@ def report(job: LabelJob, outcome: Outcome = O.OK, seconds: float = 1.0) -> Atte
     return AttemptReport(job, outcome, "why", "n", 0.0, seconds, good)
 
 
-def test_all_succeed_and_workers_are_never_more_than_jobs() -> None:
+def test_all_succeed_and_there_are_no_more_workers_than_jobs() -> None:
     rig = Rig([request(n) for n in range(3)], always(), workers=8)
     end = rig.run()
     assert (end.state, end.todo, end.in_flight, end.done, end.failed) == (CampaignState.FINISHED, 0, 0, 3, 0)
@@ -88,27 +88,27 @@ def test_failure_policy(outcome: Outcome, split: int, failures: int, decision: o
 
 
 @pytest.mark.parametrize("outcome", [O.BAD_DATA, O.DIVERGED, O.ERROR])
-def test_hopeless_failures_run_once_and_are_left_to_the_workers_report(outcome: Outcome) -> None:
+def test_final_failures_run_once_and_the_worker_reports_them(outcome: Outcome) -> None:
     rig = Rig([request(0)], always(outcome=outcome))
     assert rig.run().failed == 1
     assert len(rig.executor.dispatched) == 1
     assert not rig.records
 
 
-def test_out_of_memory_runs_once_more_split_then_becomes_final() -> None:
+def test_out_of_memory_is_retried_with_a_split_batch_then_final() -> None:
     rig = Rig([request(0)], always(outcome=O.OUT_OF_MEMORY))
     assert rig.run().failed == 1
     assert [(job.attempt, job.split) for job in rig.executor.dispatched] == [(1, 1), (2, 2)]
     assert [(r.job.attempt, r.final) for r in rig.records] == [(2, True)]
 
 
-def test_out_of_memory_is_cured_by_the_split() -> None:
+def test_a_split_batch_can_fix_out_of_memory() -> None:
     rig = Rig([request(0)], lambda job: Behaviour(outcome=O.OUT_OF_MEMORY if job.split == 1 else O.OK))
     assert rig.run().done == 1
 
 
 @pytest.mark.parametrize("cap", [1, 3, 5])
-def test_a_killer_is_capped_and_does_not_hold_up_the_others(cap: int) -> None:
+def test_a_job_that_kills_workers_is_capped_and_does_not_delay_the_others(cap: int) -> None:
     killer = request(0)
     rig = Rig(
         [killer, *(request(n) for n in range(1, 50))],
@@ -136,11 +136,11 @@ def test_a_hang_is_killed_requeued_and_its_worker_replaced() -> None:
     (timeout,) = rig.records
     assert timeout.outcome is O.TIMEOUT
     assert RECIPE.time_limit_s <= timeout.seconds <= RECIPE.time_limit_s + 1
-    assert list(rig.controller.times) == [0, 1]  # ids are not used again
+    assert list(rig.controller.times) == [0, 1]  # ids are not reused
 
 
 def test_a_late_success_counts_and_its_key_is_not_run_again() -> None:
-    # The other job keeps the only slot, so the first waits in todo when its late report comes.
+    # The other job occupies the only slot, so the first is queued again when its late report arrives.
     other = request(1)
 
     def script(job: LabelJob) -> Behaviour:
@@ -167,7 +167,7 @@ def test_a_late_success_ends_the_second_attempt_in_flight() -> None:
     assert (controller.progress.done, controller.progress.failed) == (1, 0)
 
 
-def test_a_late_success_takes_back_a_giving_up_but_counts_once() -> None:
+def test_a_late_success_cancels_giving_up_and_counts_once() -> None:
     controller = CampaignController([request(0), request(1)], "c", FixedWorkers(1), FailurePolicy(infrastructure_cap=1))
     job = LabelJob(request(0), "c")
     drive(controller, Tick(0), WorkerReady(0, 0), Tick(60))
@@ -185,7 +185,7 @@ def test_late_failures_of_killed_workers_are_ignored() -> None:
     assert controller.progress == before
 
 
-def test_drain_waits_for_what_is_in_flight_and_starts_nothing() -> None:
+def test_drain_waits_for_running_jobs_and_starts_none() -> None:
     controller = CampaignController([request(n) for n in range(5)], "c", FixedWorkers(2))
     assert drive(controller, Tick(0)) == [Spawn(0), Spawn(1)]
     (dispatch,) = drive(controller, WorkerReady(0, 1))
@@ -196,7 +196,7 @@ def test_drain_waits_for_what_is_in_flight_and_starts_nothing() -> None:
     assert (controller.progress.done, controller.progress.todo) == (1, 4)
 
 
-def test_drain_then_loss_does_not_run_again() -> None:
+def test_a_job_lost_while_draining_is_not_run_again() -> None:
     controller = CampaignController([request(0)], "c", FixedWorkers(1))
     drive(controller, Tick(0), WorkerReady(0, 0), Drain())
     actions = drive(controller, WorkerLost(0, O.CRASH, "x", "n", 1))
@@ -213,13 +213,13 @@ def test_stop_kills_records_and_finishes_at_the_next_tick() -> None:
     assert isinstance(record, SaveReport)
     assert (record.report.outcome, record.report.final) == (O.STOPPED, False)
     assert controller.state is CampaignState.STOPPING
-    drive(controller, AttemptEnded(0, report(dispatch.job), 2))  # it crossed the kill
+    drive(controller, AttemptEnded(0, report(dispatch.job), 2))  # it was available before the kill
     assert drive(controller, Tick(3)) == [Finish()]
     assert (controller.progress.done, controller.progress.todo) == (1, 4)
     assert drive(controller, Tick(4), Drain(), Stop()) == []
 
 
-def test_workers_that_cannot_be_born_stop_the_campaign() -> None:
+def test_workers_that_cannot_start_stop_the_campaign() -> None:
     controller = CampaignController([request(0)], "c", FixedWorkers(2))
     drive(controller, Tick(0), *(WorkerLost(n, O.CRASH, "no module", "", n) for n in range(3)), Tick(9))
     assert controller.state is CampaignState.FINISHED
@@ -238,7 +238,7 @@ def test_losing_a_node_with_5000_jobs_takes_under_a_second() -> None:
     assert {r.node for r in rig.records} == {"b"}
 
 
-def test_a_storm_of_every_failure_loses_no_request() -> None:
+def test_many_failures_of_every_kind_lose_no_request() -> None:
     kinds = [O.OK, O.OK, O.CRASH, O.OUT_OF_MEMORY, O.DIVERGED, O.ERROR, O.BAD_DATA, O.LOST_NODE]
     requests = [request(n) for n in range(800)]
     rig = Rig(requests, lambda job: Behaviour(0.3, kinds[int(job.request.key[:4], 16) % 8]), workers=16)

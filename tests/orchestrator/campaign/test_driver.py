@@ -1,4 +1,4 @@
-"""How a campaign on Ray is set up."""
+"""The set-up of a campaign on Ray."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingP
 
 
 @pytest.mark.parametrize(
-    ("asked", "room", "address", "policy"),
+    ("workers", "capacity", "address", "policy"),
     [
         (3, 8, None, FixedWorkers(3)),
         (3, 8, "auto", FixedWorkers(3)),
@@ -17,10 +17,10 @@ from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingP
         (None, 8, "auto", ClusterWorkers()),
     ],
 )
-def test_workers_follow_a_cluster_unless_their_number_was_given(
-    asked: int | None, room: int, address: str | None, policy: ScalingPolicy, monkeypatch: pytest.MonkeyPatch
+def test_workers_follow_a_cluster_unless_their_number_is_given(
+    workers: int | None, capacity: int, address: str | None, policy: ScalingPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if address:
         monkeypatch.setenv("RAY_ADDRESS", address)
-    assert scaling_policy(asked, room) == policy
+    assert scaling_policy(workers, capacity) == policy

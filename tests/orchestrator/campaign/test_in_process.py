@@ -1,4 +1,4 @@
-"""Attempts and whole campaigns in this process."""
+"""Attempts and campaigns in this process."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_interrupts_drain_and_stop(tmp_path: Path, presses: int) -> None:
     before = signal.getsignal(signal.SIGINT)
     controller = CampaignController([request(n) for n in range(9)], "c", FixedWorkers(1))
     end = run_campaign(controller, InProcessExecutor(interrupting, spool), record=spool.put)
-    # The label that was ready when the stop came is kept.
+    # The label that was finished at the stop is kept.
     assert (end.done, end.todo) == (1, 8)
     assert [report.outcome for report in spool.read()] == [Outcome.OK]
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_failing_commit_is_heard(tmp_path: Path) -> None:
+def test_an_error_in_a_commit_is_raised(tmp_path: Path) -> None:
     def commit() -> None:
         raise OSError("disk full")
 

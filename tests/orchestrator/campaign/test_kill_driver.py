@@ -1,4 +1,4 @@
-"""kill -9 of the driver and of the committer at random moments: nothing acknowledged is lost, no key comes twice."""
+"""kill -9 of the driver and the committer at random moments: no committed label is lost and no key is doubled."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tests.support.killed_driver import requests
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def start(place: Path, count: int) -> subprocess.Popen[str]:
-    """A driver, once it has begun its campaign."""
-    begun = place / "driver.started"
-    begun.unlink(missing_ok=True)
+def start(store_folder: Path, count: int) -> subprocess.Popen[str]:
+    """Start a driver and wait until its campaign has begun."""
+    started = store_folder / "driver.started"
+    started.unlink(missing_ok=True)
     address = ray.get_runtime_context().gcs_address
     driver = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.killed_driver", address, str(place), str(count)],
+        [sys.executable, "-m", "tests.support.killed_driver", address, str(store_folder), str(count)],
         stdout=subprocess.PIPE,
         text=True,
     )
-    while not begun.exists() and driver.poll() is None:
+    while not started.exists() and driver.poll() is None:
         time.sleep(0.02)
     return driver
 
 
-def wait_for_a_report(place: Path, driver: subprocess.Popen[str]) -> None:
-    """Until the driver's workers have finished something new."""
-    before = DeltaLabelStore(str(place)).version()
+def wait_for_a_report(store_folder: Path, driver: subprocess.Popen[str]) -> None:
+    """Wait until the driver's workers have finished a new label."""
+    before = DeltaLabelStore(str(store_folder)).version()
     deadline = time.monotonic() + 30
     while driver.poll() is None and time.monotonic() < deadline:
-        if list((place / "_spool").glob("*.json")) or DeltaLabelStore(str(place)).version() > before:
+        if list((store_folder / "_spool").glob("*.json")) or DeltaLabelStore(str(store_folder)).version() > before:
             return
         time.sleep(0.02)
 
@@ -53,16 +53,16 @@ def finish(driver: subprocess.Popen[str]) -> dict[str, object]:
     return end
 
 
-def check(place: Path, count: int) -> None:
-    """The store holds what an undisturbed campaign leaves: by construction, all but the five odd requests."""
-    store, wanted = DeltaLabelStore(str(place)), requests(count)
+def check(store_folder: Path, count: int) -> None:
+    """Check that the store holds what an undisturbed campaign leaves: labels of all but the five failing requests."""
+    store, wanted = DeltaLabelStore(str(store_folder)), requests(count)
     rows = store.labels().column("key").to_pylist()
     assert len(rows) == len(set(rows))
     assert set(rows) == {request.key for request in wanted[5:]}
     assert store.finally_failed() == {request.key for request in wanted[:4]}
     attempts = store.attempts().column("attempt_id").to_pylist()
     assert len(attempts) == len(set(attempts))
-    assert not list((place / "_spool").glob("*.json"))
+    assert not list((store_folder / "_spool").glob("*.json"))
 
 
 def test_an_undisturbed_campaign(tmp_path: Path) -> None:
@@ -74,19 +74,19 @@ def test_an_undisturbed_campaign(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kills", "count"), [(4, 60), pytest.param(20, 300, marks=pytest.mark.slow)])
 @pytest.mark.timeout(600)
 def test_kills_of_the_driver(kills: int, count: int, tmp_path: Path) -> None:
-    choose, acknowledged = random.Random(11), set[str]()
+    choose, committed = random.Random(11), set[str]()
     for number in range(kills):
         driver = start(tmp_path, count)
-        if number % 4:  # else it may hit the start of the actors
+        if number % 4:  # otherwise the kill may happen while the actors start
             wait_for_a_report(tmp_path, driver)
         time.sleep(choose.uniform(0.0, 0.8))
-        assert driver.poll() is None, "the campaign ended before its driver could be killed: give it more labels"
+        assert driver.poll() is None, "the campaign ended before its driver could be killed: use more labels"
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        reserved = set(DeltaLabelStore(str(tmp_path)).keys())
-        assert acknowledged <= reserved  # what was once stored stays
-        acknowledged = reserved
-    assert len(acknowledged) >= kills
+        stored = set(DeltaLabelStore(str(tmp_path)).keys())
+        assert committed <= stored
+        committed = stored
+    assert len(committed) >= kills
     finish(start(tmp_path, count))
     check(tmp_path, count)
 

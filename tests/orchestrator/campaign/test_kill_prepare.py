@@ -1,4 +1,4 @@
-"""kill -9 of the program, or of the worker that prepares, while it prepares: the next run goes on and ends the same."""
+"""kill -9 of the program or its worker during the pre-training: the next run resumes and gives the same weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """The program, in a session of its own."""
+    """Start the program in a new session."""
     folder.mkdir(exist_ok=True)
     (folder / "campaign.yaml").write_text(json.dumps(SETTINGS | {"store": str(folder / "store")}))
     program = [sys.executable, "-c", "from orchestrator.cli import main; main()", "label", "--json"]
@@ -55,54 +55,56 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def preparing(folder: Path) -> list[Path]:
-    """What is half made: folders of which no other has the final name."""
+    """Folders of artifacts that are not complete yet."""
     return [path for path in (folder / "store" / "_artifacts").glob("*.partial") if path.is_dir()]
 
 
 def kill_a_part(program: subprocess.Popen[bytes], worker: bool) -> None:
-    """The worker that prepares, or the program; then all that it had started."""
-    family = psutil.Process(program.pid).children(recursive=True)
-    victims = [p for p in family if "Preparer" in " ".join(p.cmdline())] if worker else []
+    """Kill the pre-training worker or the program, then all processes that the program started."""
+    descendants = psutil.Process(program.pid).children(recursive=True)
+    victims = [p for p in descendants if "Preparer" in " ".join(p.cmdline())] if worker else []
     for victim in victims:
         victim.send_signal(signal.SIGKILL)
     if not victims:
         program.send_signal(signal.SIGKILL)
     program.wait(120)
-    for process in family:
+    for process in descendants:
         if process.is_running():
             process.kill()
-    psutil.wait_procs(family, timeout=30)
+    psutil.wait_procs(descendants, timeout=30)
 
 
 def weights(folder: Path) -> dict[str, dict[str, object]]:
-    found = (folder / "store" / "_artifacts").glob("*/weights.safetensors")
-    return {path.parent.name: dict(load_file(path)) for path in found}
+    paths = (folder / "store" / "_artifacts").glob("*/weights.safetensors")
+    return {path.parent.name: dict(load_file(path)) for path in paths}
 
 
-def test_kills_while_it_prepares(tmp_path: Path) -> None:
+def test_kills_during_the_pre_training(tmp_path: Path) -> None:
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert start(undisturbed).wait(600) == 0
     choose, partial = random.Random(3), set[str]()
     for number in range(KILLS):
-        said = (killed / "log").stat().st_size if (killed / "log").exists() else 0
+        logged = (killed / "log").stat().st_size if (killed / "log").exists() else 0
         program = start(killed)
-        while b"preparing" not in (killed / "log").read_bytes()[said:] and program.poll() is None:
+        while b"preparing" not in (killed / "log").read_bytes()[logged:] and program.poll() is None:
             time.sleep(0.05)
         time.sleep(choose.uniform(0, 4))
-        assert program.poll() is None, "it ended before it could be killed: give it more to prepare"
+        assert program.poll() is None, "it ended before it could be killed: use more training steps"
         partial |= {path.name.split("-")[0] for path in preparing(killed)}
         kill_a_part(program, worker=number % 2 == 1)
         assert not DeltaLabelStore(str(killed / "store")).labels().num_rows
     assert start(killed).wait(600) == 0
     assert not preparing(killed)
-    assert partial == {"supernet", "head"}  # both were hit
+    assert partial == {"supernet", "head"}  # kills hit both
     ours, theirs = weights(killed), weights(undisturbed)
     print(f"\n{KILLS} kills, at {sorted(partial)}")
     assert ours.keys() == theirs.keys()
     assert len(ours) == 2
     for name, tensors in theirs.items():
         assert all(equal(value, ours[name][tensor]) for tensor, value in tensors.items())  # type: ignore[arg-type]
-    one, other = (DeltaLabelStore(str(folder / "store")).labels() for folder in (undisturbed, killed))
-    assert dict(zip(*one.select(["key", "value"]).to_pydict().values(), strict=True)) == dict(
-        zip(*other.select(["key", "value"]).to_pydict().values(), strict=True)
+    undisturbed_labels, killed_labels = (
+        DeltaLabelStore(str(folder / "store")).labels() for folder in (undisturbed, killed)
+    )
+    assert dict(zip(*undisturbed_labels.select(["key", "value"]).to_pydict().values(), strict=True)) == dict(
+        zip(*killed_labels.select(["key", "value"]).to_pydict().values(), strict=True)
     )

@@ -1,4 +1,4 @@
-"""What a campaign is going to make, before any worker starts."""
+"""The requests that a campaign plans, before any worker starts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def _plan(**fields: object):
     return plan_campaign(CampaignConfig.checked(**({"task": "seg", "num": 2, "audit": 2} | fields)))
 
 
-def test_an_audit_of_proxies_is_made_by_the_recipe_they_were_given() -> None:
+def test_an_audit_of_proxies_uses_their_recipe() -> None:
     plan = _plan(fidelity="proxy", set={"steps": 120, "body": {"cells": 2}})
     assert [r.fidelity for r in plan.audit] == ["full", "full"]
     assert [r.recipe for r in plan.audit] == [r.recipe for r in plan.requests]
     assert plan.audit[0].recipe.steps == 120
 
 
-def test_an_audit_of_a_fine_tune_is_made_by_the_recipe_it_stands_in_for() -> None:
+def test_an_audit_of_a_fine_tune_uses_the_full_recipe() -> None:
     plan = _plan(fidelity="shared", set={"steps": 120, "head": {"width": 8}})
     full, shared = plan.audit[0].recipe, plan.requests[0].recipe
     assert shared.steps == 120
-    assert full.steps > 120  # a budget of the fine-tune is none of the full label's
+    assert full.steps > 120  # the number of fine-tuning steps does not apply to full labels
     assert full.head == shared.head == {"width": 8}
 
 
@@ -36,28 +36,28 @@ def test_an_audit_of_a_fine_tune_is_made_by_the_recipe_it_stands_in_for() -> Non
 def photographs(tmp_path: Path) -> str:
     for part in ("train", "val"):
         for folder, pixels in (("images", np.zeros((8, 8, 3), np.uint8)), ("annotations", np.eye(8, dtype=np.uint8))):
-            place = tmp_path / folder / part
-            place.mkdir(parents=True)
-            Image.fromarray(pixels).save(place / "one.png")
+            directory = tmp_path / folder / part
+            directory.mkdir(parents=True)
+            Image.fromarray(pixels).save(directory / "one.png")
     return f"masks:{tmp_path}"
 
 
-def test_weights_learn_from_the_images_of_the_labels_where_the_same_task_teaches_them(photographs: str) -> None:
-    def taught(**fields: object) -> tuple[str, str]:
+def test_weights_are_pre_trained_on_the_images_of_the_labels_if_the_task_is_the_same(photographs: str) -> None:
+    def source(**fields: object) -> tuple[str, str]:
         recipe = _plan(**fields).requests[0].recipe
         return recipe.supernet.task, recipe.supernet.data
 
-    assert taught(data=photographs) == ("seg", photographs)
-    assert taught(data=photographs, set={"supernet": "cls.laptop"}) == ("cls", "shapes")
-    assert taught(data=photographs, set={"supernet": {"data": "shapes:train=9"}}) == ("seg", "shapes:train=9")
-    assert taught(task="pose", data="shapes:train=9") == ("cls", "shapes")
+    assert source(data=photographs) == ("seg", photographs)
+    assert source(data=photographs, set={"supernet": "cls.laptop"}) == ("cls", "shapes")
+    assert source(data=photographs, set={"supernet": {"data": "shapes:train=9"}}) == ("seg", "shapes:train=9")
+    assert source(task="pose", data="shapes:train=9") == ("cls", "shapes")
 
 
-def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(photographs: str) -> None:
+def test_weights_from_other_images_give_a_warning_without_an_audit(photographs: str) -> None:
     other = {"supernet": "cls.laptop"}
     warning = _plan(data=photographs, set=other, audit=0).warning
     assert warning is not None
-    assert f"labels of {photographs} start from weights that learnt from shapes" in warning
+    assert f"labels of {photographs} use shared weights that were pre-trained on shapes" in warning
     assert _plan(data=photographs, set=other, audit=2).warning is None
     assert _plan(data=photographs, audit=0).warning is None
     assert _plan(data=photographs, audit=0, fidelity="full").warning is None
@@ -65,6 +65,8 @@ def test_weights_from_other_images_are_doubted_unless_the_labels_are_audited(pho
     assert _plan(data="shapes", set=other, audit=0).warning is None
 
 
-def test_weights_that_several_workers_train_need_a_folder() -> None:
-    with pytest.raises(ConfigError, match=r"^--set supernet\.workers=2: they train into a folder that all reach, and"):
+def test_several_supernet_workers_need_a_shared_folder() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^--set supernet\.workers=2: several workers need a store in a shared folder"
+    ):
         _plan(store="s3://bucket/labels", set={"supernet": {"workers": 2}})

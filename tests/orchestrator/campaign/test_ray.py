@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from orchestrator.campaign.controller import CampaignController
-from orchestrator.campaign.events import RoomChanged, WorkerReady
+from orchestrator.campaign.events import CapacityChanged, WorkerReady
 from orchestrator.campaign.failure import FailurePolicy
 from orchestrator.campaign.progress import CampaignProgress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
@@ -45,9 +45,9 @@ def last_reports(spool: FolderSpool) -> dict[str, AttemptReport]:
 
 def test_every_request_ends_with_the_right_outcome(tmp_path: Path) -> None:
     spool = FolderSpool(tmp_path)
-    hurried = RECIPE.model_copy(update={"time_limit_s": 1.5})
+    short_limit = RECIPE.model_copy(update={"time_limit_s": 1.5})
     expected = [
-        (request(0, "hang", recipe=hurried), Outcome.TIMEOUT),
+        (request(0, "hang", recipe=short_limit), Outcome.TIMEOUT),
         (request(1, "crash"), Outcome.CRASH),
         (request(2, "nan"), Outcome.DIVERGED),
         (request(3, "raise"), Outcome.ERROR),
@@ -74,12 +74,12 @@ def test_a_broken_factory_stops_the_campaign(tmp_path: Path) -> None:
     assert end.todo == 1
 
 
-def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Path) -> None:
+def test_other_code_on_the_only_node_stops_the_campaign(tmp_path: Path) -> None:
     spool = FolderSpool(tmp_path)
     needs = NodeNeeds(code="old")
     runner = RayExecutor(
         ActorSpec(
-            "faking", "fake", "tests.support.fake_evaluator:build", spool.place, resources={"CPU": 0.5}, needs=needs
+            "faking", "fake", "tests.support.fake_evaluator:build", spool.location, resources={"CPU": 0.5}, needs=needs
         )
     )
     end = run_campaign(CampaignController([request(0)], "c", FixedWorkers(1)), runner, record=spool.put)
@@ -87,16 +87,16 @@ def test_other_code_on_the_only_node_stops_the_campaign_in_one_line(tmp_path: Pa
     assert "runs other code than the driver" in (end.problem or "")
 
 
-def test_workers_are_not_started_on_unfit_nodes(tmp_path: Path) -> None:
+def test_workers_are_not_started_on_rejected_nodes(tmp_path: Path) -> None:
     runner = executor(FolderSpool(tmp_path))
-    (room,) = runner.poll(0)
-    assert isinstance(room, RoomChanged)
-    assert room.workers == 8
+    (capacity,) = runner.poll(0)
+    assert isinstance(capacity, CapacityChanged)
+    assert capacity.workers == 8
     (here,) = node_resources()
-    runner._unfit = {here}
+    runner._rejected_nodes = {here}
     runner.spawn(0)
     assert runner.poll(2.0) == []
-    runner._unfit = {"f" * len(here)}
+    runner._rejected_nodes = {"f" * len(here)}
     runner.spawn(1)
     (ready,) = runner.poll(60.0)
     assert isinstance(ready, WorkerReady)
@@ -104,7 +104,7 @@ def test_workers_are_not_started_on_unfit_nodes(tmp_path: Path) -> None:
     runner.close()
 
 
-def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
+def test_twenty_random_kills_lose_no_label(tmp_path: Path) -> None:
     spool = FolderSpool(tmp_path)
     requests = [request(n, seconds=0.2) for n in range(150)]
     runner = executor(spool)
@@ -112,10 +112,10 @@ def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
 
     def kill_twenty() -> None:
         while len(kills) < 20 and not finished.wait(choose.uniform(0.05, 0.6)):
-            places = list(runner.places.values())
-            if places:
-                with suppress(ProcessLookupError):  # killed already, and Ray has not noticed
-                    pid = choose.choice(places).pid
+            locations = list(runner.locations.values())
+            if locations:
+                with suppress(ProcessLookupError):  # already killed, but Ray has not noticed yet
+                    pid = choose.choice(locations).pid
                     os.kill(pid, signal.SIGKILL)
                     kills.append(pid)
 
@@ -127,15 +127,15 @@ def test_twenty_kills_at_random_moments_lose_no_label(tmp_path: Path) -> None:
     killer.join()
     assert len(kills) == 20
     assert (end.done, end.failed) == (150, 0)
-    good = {report.job.request.key for report in spool.read() if report.outcome is Outcome.OK}
-    assert good == {wanted.key for wanted in requests}
+    successes = {report.job.request.key for report in spool.read() if report.outcome is Outcome.OK}
+    assert successes == {wanted.key for wanted in requests}
 
 
 @pytest.mark.slow
 def test_two_thousand_labels(tmp_path: Path) -> None:
-    """Eight actors stay busy; the driver's memory and the commits' latency do not grow with the labels."""
+    """Eight actors stay busy; the driver's memory and the latency of commits do not grow with the number of labels."""
     spool = FolderSpool(tmp_path / "_spool")
-    committer = CommitterProcess(str(tmp_path), spool.place)
+    committer = CommitterProcess(str(tmp_path), spool.location)
     requests = [request(n, seconds=0.25) for n in range(2000)]
     controller = CampaignController(requests, "c", FixedWorkers(8))
     driver, latencies, memory = psutil.Process(), list[float](), list[tuple[int, int]]()
@@ -154,7 +154,7 @@ def test_two_thousand_labels(tmp_path: Path) -> None:
     first, last = median(latencies[:tenth]), median(latencies[-tenth:])
     early = max(rss for done, rss in memory if done <= 200)
     late = max(rss for done, rss in memory if done >= 1800)
-    print(f"\n{wall:.1f} s, {share:.4f} in label work, {len(latencies)} commits of {first:.4f} s, then {last:.4f} s")
+    print(f"\n{wall:.1f} s, {share:.4f} of it on labels, {len(latencies)} commits of {first:.4f} s, then {last:.4f} s")
     print(f"driver {early / 2**20:.1f} MiB at 200 labels, {late / 2**20:.1f} MiB at 2,000")
     committer.close()
     assert end.done == len(DeltaLabelStore(str(tmp_path)).keys()) == 2000

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.campaign.actions import Dispatch, Kill, Spawn
 from orchestrator.campaign.controller import CampaignController
-from orchestrator.campaign.events import RoomChanged, Tick, WorkerReady
+from orchestrator.campaign.events import CapacityChanged, Tick, WorkerReady
 from orchestrator.campaign.progress import CampaignProgress, WorkerTime
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Hold, Pool, Resize, ScalingPolicy, Shrink
@@ -18,29 +18,33 @@ from tests.support.fake_evaluator import request
     ("policy", "pool", "decision"),
     [
         (FixedWorkers(4), Pool(0, 9), Grow(4)),
-        (FixedWorkers(4), Pool(4, 9, room=1), Hold()),
+        (FixedWorkers(4), Pool(4, 9, capacity=1), Hold()),
         (FixedWorkers(4), Pool(4, 3), Shrink(1)),
-        (ClusterWorkers(), Pool(0, 9), Hold()),  # nobody has said what there is room for
-        (ClusterWorkers(), Pool(0, 9, room=0), Grow(1)),  # an autoscaler that starts from nothing sees one that waits
-        (ClusterWorkers(), Pool(0, 9, room=2), Grow(4)),
-        (ClusterWorkers(), Pool(4, 9, room=2), Hold()),
-        (ClusterWorkers(), Pool(4, 3, room=2), Shrink(1)),
-        (ClusterWorkers(), Pool(8, 99, room=2), Shrink(4)),
+        (ClusterWorkers(), Pool(0, 9), Hold()),  # the capacity is not known yet
+        (
+            ClusterWorkers(),
+            Pool(0, 9, capacity=0),
+            Grow(1),
+        ),  # a waiting worker lets an autoscaler start
+        (ClusterWorkers(), Pool(0, 9, capacity=2), Grow(4)),
+        (ClusterWorkers(), Pool(4, 9, capacity=2), Hold()),
+        (ClusterWorkers(), Pool(4, 3, capacity=2), Shrink(1)),
+        (ClusterWorkers(), Pool(8, 99, capacity=2), Shrink(4)),
     ],
 )
 def test_decisions(policy: ScalingPolicy, pool: Pool, decision: Resize) -> None:
     assert policy.decide(pool) == decision
 
 
-def test_when_nodes_leave_those_that_wait_go_and_those_at_work_stay() -> None:
+def test_when_nodes_leave_waiting_workers_end_and_working_ones_stay() -> None:
     controller = CampaignController([request(n) for n in range(99)], "c", ClusterWorkers())
     assert controller.handle(Tick(0)) == []
-    assert controller.handle(RoomChanged(2, 0)) == [Spawn(n) for n in range(4)]
+    assert controller.handle(CapacityChanged(2, 0)) == [Spawn(n) for n in range(4)]
     for worker in (0, 1):
         (dispatch,) = controller.handle(WorkerReady(worker, 1))
         assert isinstance(dispatch, Dispatch)
-    assert controller.handle(RoomChanged(1, 2)) == [Kill(3), Kill(2)]
-    assert controller.handle(RoomChanged(0, 3)) == []
+    assert controller.handle(CapacityChanged(1, 2)) == [Kill(3), Kill(2)]
+    assert controller.handle(CapacityChanged(0, 3)) == []
     assert controller.progress.in_flight == 2
 
 

@@ -1,0 +1,19 @@
+"""Options of the evaluators that make a campaign's labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorOptions:
+    """Options for all evaluators of a campaign; each evaluator uses those that concern it.
+
+    fidelities: of the labels to make. artifacts_uri: location of shared weights and heads, for `open_artifacts`.
+    save_images: number of pictures of predictions per label, saved in `images_folder` as TASK-KEY/NUMBER.png.
+    """
+
+    fidelities: tuple[str, ...] = ()
+    artifacts_uri: str | None = None
+    images_folder: str | None = None
+    save_images: int = 0
