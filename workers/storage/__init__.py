@@ -1,1 +1,1 @@
-"""Files that survive crashes, in folders and object stores: the spool of reports and the shared artifacts."""
+"""Storage that survives crashes, in folders and object stores: the spool of reports and the artifacts."""

@@ -1,4 +1,4 @@
-"""The manifest of an artifact: which files it has, and the SHA-256 of each."""
+"""The manifest of an artifact: its files and the SHA-256 of each."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ MANIFEST = "manifest.json"
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in `folder`, by relative path, without the manifest itself."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def verify(path: Path) -> None:
-    remedy = "remove the folder, and it is made anew"
+def verify_artifact(folder: Path) -> None:
+    """Raise ArtifactError unless `folder` holds exactly the files of its manifest."""
+    remedy = "remove the folder, then it is made again"
     try:
-        wanted = json.loads((path / MANIFEST).read_text())
+        expected = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"artifact {path}: its {MANIFEST} cannot be read: {remedy}") from error
-    found = file_hashes(path)
-    if found != wanted:
-        names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-        raise ArtifactError(f"artifact {path}: {names[0]} is not as it was written: {remedy}")
+        raise ArtifactError(f"artifact {folder}: its {MANIFEST} cannot be read: {remedy}") from error
+    actual = file_hashes(folder)
+    if actual != expected:
+        names = sorted(name for name in {*actual, *expected} if actual.get(name) != expected.get(name))
+        raise ArtifactError(f"artifact {folder}: checksum mismatch of {names[0]}: {remedy}")

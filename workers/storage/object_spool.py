@@ -1,8 +1,7 @@
-"""A spool in an object store, where workers on any machine can put their reports and one committer finds them."""
+"""A spool in an object store: workers on any machine put their reports there and one committer reads them."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 
@@ -10,8 +9,8 @@ import pyarrow.fs as pa_fs
 
 from workers.errors import UnknownNameError
 from workers.messages.label import AttemptReport
-from workers.storage.folder_spool import file_name, report_from_dict, report_to_dict
 from workers.storage.objects import open_objects, read_object, write_object
+from workers.storage.report_json import report_file_name, report_from_json, report_to_json
 
 log = logging.getLogger(__name__)
 
@@ -19,25 +18,25 @@ _BAD = "bad/"
 
 
 class ObjectSpool:
-    """One object a report: whole or not there at all, as object stores promise. Same contract as `FolderSpool`."""
+    """A spool with one object per report. An object is complete or absent. Same contract as `FolderSpool`."""
 
     def __init__(self, uri: str, options: Mapping[str, str] | None = None) -> None:
-        """options: as the label store's; environment variables such as AWS_* do as well."""
-        self.place = uri
+        """options: those of the label store; environment variables such as AWS_* work too."""
+        self.location = uri
         self._files = open_objects(uri, options)
 
     def put(self, report: AttemptReport) -> None:
-        """Writes `report`; the same attempt put twice is one object. Raises OSError."""
-        write_object(self._files, file_name(report), json.dumps(report_to_dict(report)).encode())
+        """Write `report`. Putting the same attempt twice leaves one object. Raises OSError."""
+        write_object(self._files, report_file_name(report), report_to_json(report).encode())
 
     def pending(self) -> list[str]:
-        """The objects that wait, oldest first."""
-        found = self._files.get_file_info(pa_fs.FileSelector("", allow_not_found=True))
-        waiting = [file for file in found if file.path.endswith(".json") and "/" not in file.path]
+        """Return the names of the objects that wait, oldest first."""
+        entries = self._files.get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+        waiting = [file for file in entries if file.path.endswith(".json") and "/" not in file.path]
         return [file.path for file in sorted(waiting, key=lambda file: (file.mtime_ns or 0, file.path))]
 
     def read(self, limit: int | None = None) -> list[AttemptReport]:
-        """Up to `limit` waiting reports, oldest first. Unreadable objects are moved to `bad/`, never deleted."""
+        """Return up to `limit` waiting reports, oldest first. Unreadable objects are moved to `bad/`, never deleted."""
         reports: list[AttemptReport] = []
         for name in self.pending():
             if limit is not None and len(reports) >= limit:
@@ -48,12 +47,12 @@ class ObjectSpool:
         return reports
 
     def remove(self, reports: Iterable[AttemptReport]) -> None:
-        """Drops the objects of `reports`; those already gone are no error."""
+        """Remove the objects of `reports`. An object that is already gone is no error."""
         for report in reports:
-            self._delete(file_name(report))
+            self._delete(report_file_name(report))
 
     def probe(self) -> None:
-        """Raise OSError unless objects can be written and read here. Leaves one that no committer looks at."""
+        """Raise OSError unless objects can be written and read here. Leaves one object, which no committer reads."""
         name = ".probe"
         write_object(self._files, name, b"probe")
         read_object(self._files, name)
@@ -64,14 +63,14 @@ class ObjectSpool:
         except FileNotFoundError:  # another committer of the same spool was faster
             return None
         try:
-            report = report_from_dict(json.loads(content))
-            if file_name(report) != name:  # remove() would never find it, and it would be committed for ever
+            report = report_from_json(content)
+            if report_file_name(report) != name:  # remove() would not find it, so it would be committed again
                 raise ValueError(f"holds attempt {report.job.attempt_id}")
-        except (KeyError, TypeError, ValueError, AttributeError, UnknownNameError) as error:
+        except (ValueError, UnknownNameError) as error:
             write_object(self._files, _BAD + name, content)
             self._delete(name)
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            log.warning("spool %s: %s: not readable (%s): moved to %s", self.place, name, reason, _BAD)
+            log.warning("spool %s: %s: not readable (%s): moved to %s", self.location, name, reason, _BAD)
             return None
         return report
 

@@ -1,4 +1,4 @@
-"""Which spool belongs to a place."""
+"""The interface of a spool, and how a spool is opened by its location."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from workers.storage.folder_spool import FolderSpool
 
 
 class Spool(Protocol):
-    """Reports that wait for the committer. What was put is safe, and goes only when it is in the store."""
+    """Reports that wait for the committer. A report is safe once `put` returns, and removed once it is in the store."""
 
-    place: str  # what `open_spool` opens it by, on any machine
+    location: str  # a folder or URI that `open_spool` opens on any machine
 
     def put(self, report: AttemptReport, /) -> object:
-        """Keep a report durably; the same attempt put twice is one."""
+        """Store a report durably. Putting the same attempt twice leaves one report."""
         ...
 
     def pending(self) -> Sequence[object]:
-        """What waits, oldest first."""
+        """Return what waits, oldest first."""
         ...
 
     def read(self, limit: int | None = None) -> list[AttemptReport]:
-        """Up to `limit` waiting reports, oldest first."""
+        """Return up to `limit` waiting reports, oldest first."""
         ...
 
     def remove(self, reports: Iterable[AttemptReport]) -> None:
-        """Drop what is in the store."""
+        """Remove reports that are in the store."""
         ...
 
 
-def in_object_store(place: str) -> bool:
-    """Whether a place is an object store's address; else it is a folder, which may be written as file://."""
-    return "://" in place.removeprefix("file://")
+def in_object_store(location: str) -> bool:
+    """Return whether `location` is the URI of an object store. Otherwise it is a folder, perhaps written as file://."""
+    return "://" in location.removeprefix("file://")
 
 
-def open_spool(place: str) -> Spool:
-    """The spool in a folder, which is made where missing, or in an object store."""
-    if not in_object_store(place):
-        return FolderSpool(Path(place.removeprefix("file://")))
-    from workers.storage.object_spool import ObjectSpool  # a local campaign's workers do without deltalake
+def open_spool(location: str) -> Spool:
+    """Open the spool in a folder, which is created if missing, or in an object store."""
+    if not in_object_store(location):
+        return FolderSpool(Path(location.removeprefix("file://")))
+    from workers.storage.object_spool import ObjectSpool  # workers of a local campaign need no deltalake
 
-    return ObjectSpool(place)
+    return ObjectSpool(location)

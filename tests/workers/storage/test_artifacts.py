@@ -1,4 +1,4 @@
-"""Artifacts: made once, by one process, whole or not at all."""
+"""Artifacts are made once, by one process, completely or not at all."""
 
 import multiprocessing
 import time
@@ -10,24 +10,24 @@ from workers.errors import ArtifactError
 from workers.storage.artifacts import ArtifactFolder
 
 
-def fill(folder: Path, text: str = "dear") -> None:
+def fill(folder: Path, text: str = "content") -> None:
     (folder / "part").mkdir(exist_ok=True)
     (folder / "part" / "a.txt").write_text(text)
 
 
-def refuse(folder: Path) -> None:
+def fail_if_called(folder: Path) -> None:
     raise AssertionError("made a second time")
 
 
 def test_made_once(tmp_path: Path) -> None:
     artifacts = ArtifactFolder(tmp_path / "new")
     path = artifacts.get("thing", fill)
-    assert (path / "part" / "a.txt").read_text() == "dear"
-    assert artifacts.get("thing", refuse) == path
-    assert ArtifactFolder(tmp_path / "new").get("thing", refuse) == path
+    assert (path / "part" / "a.txt").read_text() == "content"
+    assert artifacts.get("thing", fail_if_called) == path
+    assert ArtifactFolder(tmp_path / "new").get("thing", fail_if_called) == path
 
 
-def test_a_try_that_failed_leaves_nothing_but_what_the_next_one_may_use(tmp_path: Path) -> None:
+def test_a_failed_attempt_leaves_only_its_partial_folder_for_the_next(tmp_path: Path) -> None:
     artifacts = ArtifactFolder(tmp_path)
 
     def fail(folder: Path) -> None:
@@ -38,20 +38,20 @@ def test_a_try_that_failed_leaves_nothing_but_what_the_next_one_may_use(tmp_path
         artifacts.get("thing", fail)
     assert not (tmp_path / "thing").exists()
 
-    def go_on(folder: Path) -> None:
+    def resume(folder: Path) -> None:
         assert (folder / "half").read_text() == "h"
         (folder / "half").rename(folder / "whole")
 
-    assert [p.name for p in artifacts.get("thing", go_on).iterdir() if p.name != "manifest.json"] == ["whole"]
+    assert [p.name for p in artifacts.get("thing", resume).iterdir() if p.name != "manifest.json"] == ["whole"]
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "more", "manifest", "no manifest"])
-def test_a_damaged_one_is_never_used(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_artifact_is_never_used(tmp_path: Path, damage: str) -> None:
     artifacts = ArtifactFolder(tmp_path)
     path = artifacts.get("thing", fill)
     match damage:
         case "changed":
-            (path / "part" / "a.txt").write_text("dea")
+            (path / "part" / "a.txt").write_text("conten")
         case "gone":
             (path / "part" / "a.txt").unlink()
         case "more":
@@ -60,12 +60,12 @@ def test_a_damaged_one_is_never_used(tmp_path: Path, damage: str) -> None:
             (path / "manifest.json").write_text('{"part/a')
         case _:
             (path / "manifest.json").unlink()
-    with pytest.raises(ArtifactError, match="remove the folder, and it is made anew") as caught:
-        artifacts.get("thing", refuse)
+    with pytest.raises(ArtifactError, match="remove the folder, then it is made again") as caught:
+        artifacts.get("thing", fail_if_called)
     assert "\n" not in str(caught.value)
 
 
-def _slowly(folder: str, made: str) -> None:
+def _make_slowly(folder: str, made: str) -> None:
     def make(partial: Path) -> None:
         with open(made, "a") as file:
             file.write("x")
@@ -75,13 +75,13 @@ def _slowly(folder: str, made: str) -> None:
     ArtifactFolder(Path(folder)).get("thing", make)
 
 
-def test_two_that_want_it_at_once_make_it_once(tmp_path: Path) -> None:
+def test_processes_that_need_it_at_once_make_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     made = tmp_path / "made"
-    wanting = [context.Process(target=_slowly, args=(str(tmp_path / "a"), str(made))) for _ in range(3)]
-    for process in wanting:
+    processes = [context.Process(target=_make_slowly, args=(str(tmp_path / "a"), str(made))) for _ in range(3)]
+    for process in processes:
         process.start()
-    for process in wanting:
+    for process in processes:
         process.join(20)
-    assert [process.exitcode for process in wanting] == [0, 0, 0]
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert made.read_text() == "x"

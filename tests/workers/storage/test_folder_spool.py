@@ -1,23 +1,14 @@
-import json
+"""Spools in folders: one complete file per attempt, oldest first, unreadable files set aside."""
+
 import os
 
 import pytest
 
 from tests.support.store_reports import report
-from workers.messages.label import Outcome
-from workers.storage.folder_spool import FolderSpool, report_from_dict, report_to_dict
+from workers.storage.folder_spool import FolderSpool
 
 
-@pytest.mark.parametrize("outcome", list(Outcome))
-def test_a_report_survives_json(outcome):
-    before = report(seed=7, outcome=outcome, attempt=2, final=outcome is not Outcome.OK)
-    after = report_from_dict(json.loads(json.dumps(report_to_dict(before))))
-    assert after == before
-    assert after.job.request.key == before.job.request.key
-    assert after.job.attempt_id == before.job.attempt_id
-
-
-def test_puts_one_whole_file_an_attempt(tmp_path):
+def test_one_complete_file_per_attempt(tmp_path):
     spool = FolderSpool(tmp_path / "spool")
     path = spool.put(report())
     spool.put(report())
@@ -63,7 +54,7 @@ def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage
     assert spool.read(1) == [report(1)]
     assert (tmp_path / "bad" / path.name).read_bytes() == content
     assert path.name in caplog.text
-    path.write_bytes(content)  # the same name goes bad again: the first one is kept
+    path.write_bytes(content)  # unreadable under the same name again: the first file is kept
     assert spool.read() == [report(1)]
     assert len(list((tmp_path / "bad").iterdir())) == 2
 

@@ -1,4 +1,4 @@
-"""The spool in an object store keeps the contract of the one in a folder."""
+"""A spool in an object store has the contract of a spool in a folder."""
 
 import pytest
 
@@ -25,10 +25,10 @@ def test_reports_wait_until_they_are_removed(spool):
     assert len(spool.pending()) == 3
     assert len(spool.read(2)) == 2
     spool.remove([report(2), report(2), report(9)])
-    assert {one.job.attempt_id for one in spool.read()} == {report(1).job.attempt_id, report(3).job.attempt_id}
+    assert {waiting.job.attempt_id for waiting in spool.read()} == {report(1).job.attempt_id, report(3).job.attempt_id}
 
 
-def test_a_committer_empties_it(spool):
+def test_a_committer_empties_the_spool(spool):
     for number in range(5):
         spool.put(report(number))
     store = MemoryLabelStore()
@@ -47,13 +47,13 @@ def test_an_unreadable_object_is_set_aside_with_a_warning(spool, caplog):
         assert file.read() == b'{"request"'
 
 
-def test_it_is_probed_without_a_trace_for_the_committer(spool):
+def test_a_probe_leaves_nothing_for_the_committer(spool):
     spool.probe()
     assert spool.pending() == []
 
 
-def test_a_machine_that_cannot_write_there_is_refused(monkeypatch):
-    def refused(place):
+def test_a_machine_that_cannot_write_to_the_spool_is_rejected(monkeypatch):
+    def refused(uri):
         raise OSError("Generic S3 error: 403")
 
     monkeypatch.setattr(object_spool, "ObjectSpool", refused)
