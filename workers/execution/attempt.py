@@ -1,4 +1,4 @@
-"""One attempt at one label: runs the evaluator, names the outcome, and keeps the report before it is returned."""
+"""One attempt at one label: run the evaluator, classify the outcome, store the report in the spool."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from workers.errors import BadDataFailure, DataError, DivergedFailure, OutOfMemo
 from workers.execution.threads import return_freed_memory
 from workers.messages.label import AttemptReport, Evaluator, LabelJob, Measurement, Outcome
 
-_FINAL = frozenset({Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR})
-_MEMORY_WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
-_MESSAGE_LENGTH = 2000
+_FINAL_OUTCOMES = frozenset({Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR})
+_OUT_OF_MEMORY_TEXTS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
+_MAX_MESSAGE_LENGTH = 2000
 
 
 class ReportSink(Protocol):
-    """Where reports are kept: a FolderSpool, or a list in disguise."""
+    """Stores reports: a spool, or a stand-in for tests."""
 
     def put(self, report: AttemptReport, /) -> object:
-        """Keep a report; it is safe once this returns."""
+        """Store a report; it is safe once this returns."""
         ...
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """The outcome that an evaluator's exception stands for."""
+    """Return the outcome for an exception of an evaluator."""
     if isinstance(error, OutOfMemoryFailure | MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return Outcome.OUT_OF_MEMORY  # by name, since torch may not be loaded: torch.cuda.OutOfMemoryError
-    if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY_WORDS):
+        return Outcome.OUT_OF_MEMORY  # torch.cuda.OutOfMemoryError is compared by name: torch may not be imported
+    if isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY_TEXTS):
         return Outcome.OUT_OF_MEMORY
     if isinstance(error, BadDataFailure | DataError):
         return Outcome.BAD_DATA
@@ -40,9 +40,9 @@ def outcome_of(error: Exception) -> Outcome:
 
 
 def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> AttemptReport:
-    """Run one attempt. The report is in the spool before this returns, so a lost answer loses no label.
+    """Run one attempt and return its report, which is in the spool by then: a lost answer loses no label.
 
-    Out of memory is not final here: the failure policy may want the batch split.
+    Out of memory is not final here, because the failure policy may retry with a split batch.
     """
     started, clock = time.time(), time.perf_counter()
     measurement: Measurement | None = None
@@ -54,18 +54,20 @@ def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> Attem
             measurement = None
     except Exception as error:
         outcome = outcome_of(error)
-        message = f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
+        message = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE_LENGTH]
     if outcome is Outcome.OUT_OF_MEMORY:
         _free_memory()
     return_freed_memory()
     seconds = time.perf_counter() - clock
-    report = AttemptReport(job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL)
+    report = AttemptReport(
+        job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL_OUTCOMES
+    )
     spool.put(report)
     return report
 
 
 def _free_memory() -> None:
-    """Give back what the failed attempt held; its frames are gone with its exception by now."""
+    """Free the memory of a failed attempt. Its frames no longer exist, because its exception does not."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

@@ -1,4 +1,4 @@
-"""Log lines of a worker name the attempt they belong to."""
+"""Logging of a worker: each line names the attempt that it belongs to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s %(levelname)s %(attempt)s: %(message)s"
 
 
-class _Named(logging.Filter):
+class _AttemptFilter(logging.Filter):
     attempt = "between attempts"
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -21,14 +21,14 @@ class _Named(logging.Filter):
         return True
 
 
-_named = _Named()
+_filter = _AttemptFilter()
 
 
-def name_attempts() -> None:
-    """Give every line of this process, on stderr, the task, architecture and number of the attempt under way."""
+def set_up_logging() -> None:
+    """Log to stderr with task, architecture and number of the current attempt in each line of this process."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(_FORMAT))
-    handler.addFilter(_named)
+    handler.addFilter(_filter)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -36,19 +36,19 @@ def name_attempts() -> None:
 
 
 @contextmanager
-def attempt(job: LabelJob) -> Iterator[None]:
-    """Lines from now on belong to `job`."""
+def log_attempt(job: LabelJob) -> Iterator[None]:
+    """Log the start of `job` and name it in all lines within the block."""
     request = job.request
-    _named.attempt = f"{request.task} {request.architecture.space} {request.architecture.id} attempt {job.attempt}"
-    log.info("begins, seed %d", request.seed)
+    _filter.attempt = f"{request.task} {request.architecture.space} {request.architecture.id} attempt {job.attempt}"
+    log.info("started, seed %d", request.seed)
     try:
         yield
     finally:
-        _named.attempt = _Named.attempt
+        _filter.attempt = _AttemptFilter.attempt
 
 
-def log_end(report: AttemptReport) -> None:
-    """One line for how the attempt ended."""
+def log_outcome(report: AttemptReport) -> None:
+    """Log in one line how the attempt ended."""
     level = logging.INFO if report.measurement else logging.WARNING
     value = f", {report.measurement.metric} {report.measurement.value:.4f}" if report.measurement else ""
     log.log(

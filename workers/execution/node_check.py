@@ -1,4 +1,4 @@
-"""What a machine must have before it makes labels, checked there: the driver's code, its folders and its data."""
+"""Checks that run on a machine before it makes labels: version of the code, folders, object stores and data."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 from workers.code_version import code_version
 from workers.errors import DataError, NodeError
 
-_MARK = ".place"
-_PATIENCE_S = 5.0  # a network file system may take seconds to show what another machine has just made
+_MARKER = ".place"  # a stored file name
+_MARKER_TIMEOUT_S = 5.0  # a network file system may take seconds to show a new file of another machine
 
 
 @dataclass(frozen=True, slots=True)
 class NodeNeeds:
-    """What labels need of a machine.
+    """What a machine must have to make labels.
 
-    folders: by path, the id that `mark_folder` gave. objects: URIs in object stores. data: of `task`, as on the command
-    line; none if empty.
+    folders: the id that `mark_folder` returned, by path. objects: URIs in object stores. data: the data set of `task`,
+    as on the command line; no data set is checked if empty. code: version of the driver's code.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
@@ -34,43 +34,46 @@ class NodeNeeds:
 
 
 def mark_folder(folder: Path) -> str:
-    """The id of a folder, which tells it from one of the same path on another machine. Makes both where missing."""
+    """Return the id of a folder, which distinguishes it from a folder with the same path on another machine.
+
+    Creates the folder and its id if they are missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / _MARK
-    if not mark.exists():
-        own = folder / f"{_MARK}.{uuid.uuid4().hex}"
+    marker = folder / _MARKER
+    if not marker.exists():
+        own = folder / f"{_MARKER}.{uuid.uuid4().hex}"
         own.write_text(own.suffix[1:])
         try:
-            os.link(own, mark)  # unlike a rename, it fails where another process was faster
+            os.link(own, marker)  # unlike a rename, it fails if another process was faster
         except FileExistsError:
             pass
         finally:
             own.unlink()
-    return mark.read_text()
+    return marker.read_text()
 
 
 def check_node(needs: NodeNeeds) -> None:
-    """Raise NodeError for the first need that this machine does not meet."""
+    """Raise NodeError for the first requirement that this machine does not meet."""
     if needs.code != code_version():
         raise NodeError(
             f"node {platform.node()}: runs other code than the driver ({code_version()}, not {needs.code}): bring all "
             "nodes to one version with `ray up cluster/cluster.yaml`, or by one container image"
         )
-    for path, wanted in needs.folders.items():
-        _check_folder(Path(path), wanted)
-    for place in needs.objects:
-        _check_objects(place)
+    for path, folder_id in needs.folders.items():
+        _check_folder(Path(path), folder_id)
+    for uri in needs.objects:
+        _check_objects(uri)
     if needs.data:
         _check_data(needs.data, needs.task)
 
 
-def _check_folder(folder: Path, wanted: str) -> None:
+def _check_folder(folder: Path, expected_id: str) -> None:
     where, remedy = f"node {platform.node()}: {folder}", "mount shared storage there on every node, or choose a --store"
-    deadline = time.monotonic() + _PATIENCE_S
-    while (found := _read(folder / _MARK)) is None and time.monotonic() < deadline:
+    deadline = time.monotonic() + _MARKER_TIMEOUT_S
+    while (actual_id := _read_marker(folder / _MARKER)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    if found != wanted:
-        what = "cannot be reached" if found is None else "is another folder than the driver's"
+    if actual_id != expected_id:
+        what = "cannot be reached" if actual_id is None else "is not the driver's folder"
         raise NodeError(f"{where} {what}: {remedy} that all reach")
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -79,28 +82,28 @@ def _check_folder(folder: Path, wanted: str) -> None:
         raise NodeError(f"{where} cannot be written ({error.strerror}): {remedy} that all may write") from None
 
 
-def _check_objects(place: str) -> None:
-    from workers.storage.object_spool import ObjectSpool  # a local campaign's workers do without deltalake
+def _check_objects(uri: str) -> None:
+    from workers.storage.object_spool import ObjectSpool  # workers of a local campaign need no deltalake
 
     try:
-        ObjectSpool(place).probe()
+        ObjectSpool(uri).probe()
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())[:200]
         raise NodeError(
-            f"node {platform.node()}: {place} cannot be written ({text}): give every node rights and network to it, "
+            f"node {platform.node()}: {uri} cannot be written ({text}): give every node access to it, "
             "by its role or the AWS_* variables that Ray is started with"
         ) from None
 
 
-def _read(mark: Path) -> str | None:
+def _read_marker(marker: Path) -> str | None:
     try:
-        return mark.read_text()
+        return marker.read_text()
     except OSError:
         return None
 
 
 def _check_data(data: str, task: str) -> None:
-    from workers.data import open_data  # loads torchvision, which takes seconds
+    from workers.data import open_data  # imports torchvision, which takes seconds
 
     try:
         open_data(data, task)

@@ -1,49 +1,51 @@
-"""What a Ray actor that prepares shared weights and heads is made from."""
+"""The Ray actor class that prepares shared weights and heads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
 from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
 
-TrainTogether = Callable[[Path, LabelRequest], None]  # trains shared weights into a folder, on several workers
+TrainDistributed = Callable[[Path, LabelRequest], None]  # trains shared weights into a folder, on several workers
 
 
 class Preparer:
-    """Makes what labels like `request` start from, where it is missing."""
+    """Prepares the artifacts that labels like `request` need, if they are missing."""
 
-    def __init__(self, place: str, request: LabelRequest, cpus: float, together: TrainTogether | None = None) -> None:
-        """place: as for `open_artifacts`.
+    def __init__(
+        self, location: str, request: LabelRequest, cpus: float, train_distributed: TrainDistributed | None = None
+    ) -> None:
+        """location: of the artifacts, as for `open_artifacts`.
 
-        together: how shared weights are trained where the recipe has several workers; it calls `note`.
+        train_distributed: trains shared weights if the recipe has several workers; it calls `record_step`.
         """
         assert isinstance(request.recipe, SharedRecipe)
-        self._preparation = Preparation(open_artifacts(place), request, request.recipe)
-        self._request, self._together = request, together
+        self._preparation = Preparation(open_artifacts(location), request, request.recipe)
+        self._request, self._train_distributed = request, train_distributed
         self._step: PreparationStep | None = None
-        compute_on(cpus)
+        use_cores(cpus)
 
     def __repr__(self) -> str:
-        return f"Preparer({self._preparation.supernet})"
+        return f"Preparer({self._preparation.supernet_name})"
 
     def run(self) -> None:
-        """Make it; whoever else wants the same waits."""
-        together = self._together
-        if together is None:
-            self._preparation.make(self.note)
+        """Make the missing artifacts. If another process is making one, wait for it."""
+        train = self._train_distributed
+        if train is None:
+            self._preparation.make(self.record_step)
         else:
-            self._preparation.make(self.note, lambda folder, _: together(folder, self._request))
+            self._preparation.make(self.record_step, lambda folder, _: train(folder, self._request))
 
     def progress(self) -> PreparationStep | None:
-        """The last step taken; None before the first."""
+        """Return the latest training step, None before the first."""
         return self._step
 
-    def note(self, step: PreparationStep) -> None:
-        """Remember how far it is."""
+    def record_step(self, step: PreparationStep) -> None:
+        """Record the latest training step."""
         self._step = step

@@ -1,4 +1,4 @@
-"""How a process that trains uses its machine: threads and memory."""
+"""Settings of a training process: number of threads, and what the C library does with freed memory."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-# <malloc.h> of glibc: the option's number and the largest value that it takes.
-_TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1
-_MMAP_THRESHOLD, _LARGEST = -3, 32 * 2**20
+# Options of glibc's mallopt (<malloc.h>), and the largest value that each takes.
+_M_TRIM_THRESHOLD, _MAX_TRIM_THRESHOLD = -1, 2**31 - 1
+_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD = -3, 32 * 2**20
 
 
-def compute_on(cpus: float) -> None:
-    """Let this process compute on so many cores.
+def use_cores(cpus: float) -> None:
+    """Let torch compute on `cpus` cores in this process.
 
-    Ray limits OpenMP to one thread by default, whatever an actor has reserved. torch is left alone where nothing has
-    imported it: a scripted evaluator does without.
+    Ray limits OpenMP to one thread by default, whatever an actor reserves. Nothing is done if torch is not imported:
+    a scripted evaluator does not need it.
     """
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -25,28 +25,30 @@ def compute_on(cpus: float) -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Stop this process from handing freed tensors back to the kernel; whether its C library knows how.
+    """Keep the memory of freed tensors in this process. Returns whether the C library supports it.
 
-    By default glibc maps every tensor of some hundred kilobytes anew and unmaps it when freed, so each step pays for
-    the kernel's page faults: a sixth of a small network's training on a CPU. The process stays as large as its largest
-    step, until `return_freed_memory`. Tensors above 32 MiB are still mapped one by one.
+    By default glibc maps every tensor of some hundred kilobytes separately and unmaps it when it is freed. Each step
+    then pays for the kernel's page faults: a sixth of a small network's training time on a CPU. The process stays as
+    large as its largest step until `return_freed_memory`. Tensors above 32 MiB are still mapped one by one.
     """
-    mallopt = _of_c_library("mallopt")
-    return bool(mallopt and mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _NEVER))
+    mallopt = _libc_function("mallopt")
+    return bool(
+        mallopt and mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, _MAX_TRIM_THRESHOLD)
+    )
 
 
 def return_freed_memory() -> bool:
-    """Hand freed memory back to the kernel; whether there was any, and this C library knows how.
+    """Return freed memory to the kernel. Returns whether there was any and the C library supports it.
 
-    Between two labels: the holes that one network's tensors leave seldom fit the next one's, so a worker that kept them
-    all would grow with every kind of network that it meets.
+    Call it between two labels: the gaps that one network's tensors leave rarely fit the next network's, so a worker
+    that kept them all would grow with every kind of network.
     """
-    trim = _of_c_library("malloc_trim")
+    trim = _libc_function("malloc_trim")
     return bool(trim and trim(0))
 
 
-def _of_c_library(name: str) -> Callable[..., int] | None:
-    """A function of this process's C library; None where it has no such one."""
+def _libc_function(name: str) -> Callable[..., int] | None:
+    """Return a function of this process's C library, None if it has no such function."""
     try:
         return cast(Callable[..., int], getattr(ctypes.CDLL(None), name))
     except (AttributeError, OSError):

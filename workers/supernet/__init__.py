@@ -1,1 +1,1 @@
-"""One set of weights for all architectures of a space, one head for all of them, and labels made from both."""
+"""Weight sharing: one set of weights and one head for all architectures of a space, and labels made from both."""

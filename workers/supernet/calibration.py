@@ -1,4 +1,4 @@
-"""Batch norm statistics of a network whose weights were trained as part of another."""
+"""Batch norm calibration of a network whose weights were trained as part of a supernet."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Measure the running statistics anew, as plain means over `batches` of images; nothing else changes.
+    """Recompute the running statistics of batch norms as plain means over `batches` of images; nothing else changes.
 
-    Statistics of shared weights are those of no network in particular (Yu et al., Universally Slimmable Networks, ICCV
-    2019).
+    Statistics collected while weights were shared fit no single network (Yu et al., Universally Slimmable Networks,
+    ICCV 2019).
     """
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     momenta, was_training = [norm.momentum for norm in norms], network.training

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from workers.data import Vocabulary
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
-from workers.supernet.prepare import Preparation, SharedStart
-from workers.supernet.shared_head import fitted
+from workers.supernet.prepare import Preparation, PreparedWeights
+from workers.supernet.shared_head import copy_shared_head
 from workers.tasks import Task
 from workers.training.full import FullEvaluator, Network, device_of, initialise
 from workers.training.loading import CachedSplit
 
 
 class SharedEvaluator(FullEvaluator):
-    """Fine-tunes each architecture from what was prepared, then evaluates it. Loads that once for all of a campaign."""
+    """Fine-tunes each architecture from prepared weights, then evaluates it. Loads the prepared weights once."""
 
-    def __init__(self, artifacts: str, pictures: str | None = None, save_images: int = 0) -> None:
-        """artifacts: where what was prepared lies, as for `open_artifacts`; see FullEvaluator for the others."""
-        super().__init__(pictures, save_images)
-        self._artifacts = open_artifacts(artifacts)
-        self._started: dict[str, SharedStart] = {}
+    def __init__(self, options: EvaluatorOptions) -> None:
+        super().__init__(options)
+        assert options.artifacts_uri is not None
+        self._artifacts = open_artifacts(options.artifacts_uri)
+        self._prepared: dict[str, PreparedWeights] = {}
 
-    def start(
+    def set_initial_weights(
         self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
     ) -> None:
-        """Shared weights with batch norms measured on the task, shared head; frozen body where the recipe wants one."""
+        """Copy the shared weights and head into `network`, with batch norms calibrated on the task.
+
+        The backbone is frozen unless the recipe trains it.
+        """
         recipe = request.recipe
         assert isinstance(recipe, SharedRecipe)
-        prepared = Preparation(self._artifacts, request, recipe)
-        name = f"{prepared.supernet} {prepared.head}"
-        if name not in self._started:
-            self._started = {name: prepared.load(train, vocabulary)}  # one at a time: a campaign has one
-        start = self._started[name]
+        preparation = Preparation(self._artifacts, request, recipe)
+        name = f"{preparation.supernet_name} {preparation.head_name}"
+        if name not in self._prepared:
+            self._prepared = {name: preparation.load(train, vocabulary)}  # a campaign needs one at a time
+        prepared = self._prepared[name]
         initialise(network, request.seed)
         network.to(device_of(recipe))
-        start.bodies.start(request.architecture, network.body)
-        if start.head is not None:
-            fitted(network.head, start.head)
+        prepared.backbones.initialise(request.architecture, network.body)
+        if prepared.head is not None:
+            copy_shared_head(network.head, prepared.head)
         network.body.requires_grad_(recipe.train_body)

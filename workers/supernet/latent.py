@@ -1,4 +1,4 @@
-"""What a shared head learns from: latent sampling (Mills et al., AIO-P, AAAI 2023), or one body after another."""
+"""Features that a shared head is trained on: latent sampling (Mills et al., AIO-P, AAAI 2023), or backbone swapping."""
 
 from __future__ import annotations
 
@@ -13,60 +13,65 @@ from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone
 from workers.supernet.strata import DepthStrata
 
-MakeBackbone = Callable[[Architecture], Backbone]  # a frozen body with the space's shared weights
+BackboneFactory = Callable[[Architecture], Backbone]  # returns a frozen backbone with the space's shared weights
 
 
 class FeatureSource(Protocol):
-    """Gives a head in training one feature pyramid a batch."""
+    """Gives one feature pyramid per batch to a head in training."""
 
     def pyramid(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """(N, 3, H, W) normalised images to one map a level, without gradients; then it may change its bodies."""
+        """Return one feature map per level for (N, 3, H, W) normalised images, without gradients.
+
+        The source may change its backbones afterwards.
+        """
         ...
 
 
 class LatentSampling:
-    """A pool of `per_stratum` bodies a stratum. A feature is drawn from what they all make of the image.
+    """A pool of `per_stratum` backbones per stratum. Features are sampled from the distribution over the pool.
 
-    z = mean + noise * deviation, element by element over the pool, noise from the standard normal distribution. After
-    every batch the oldest body makes room for a new one of its stratum. Where bodies differ in width, a channel's
-    mean and deviation are those of the bodies that have it.
+    z = mean + noise * standard deviation, element by element over the pool, with noise from the standard normal
+    distribution. After each batch the oldest backbone is replaced by a new one of the same stratum. Where backbones
+    differ in width, the mean and deviation of a channel are over the backbones that have it.
     """
 
-    def __init__(self, strata: DepthStrata, make: MakeBackbone, per_stratum: int) -> None:
-        self._strata, self._make = strata, make
-        order = [stratum for _ in range(per_stratum) for stratum in strata.filled]
-        self._pool = deque((stratum, make(strata.draw(stratum))) for stratum in order)
+    def __init__(self, strata: DepthStrata, build_backbone: BackboneFactory, per_stratum: int) -> None:
+        self._strata, self._build_backbone = strata, build_backbone
+        order = [stratum for _ in range(per_stratum) for stratum in strata.non_empty]
+        self._pool = deque((stratum, build_backbone(strata.sample(stratum))) for stratum in order)
 
     @torch.no_grad()
     def pyramid(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """See `FeatureSource`."""
-        made = [body(images) for _, body in self._pool]
-        levels = [_sampled([pyramid[i].float() for pyramid in made], generator) for i in range(len(made[0]))]
+        """See `FeatureSource.pyramid`."""
+        pyramids = [backbone(images) for _, backbone in self._pool]
+        levels = [
+            _sample_features([pyramid[i].float() for pyramid in pyramids], generator) for i in range(len(pyramids[0]))
+        ]
         stratum, _ = self._pool.popleft()
-        self._pool.append((stratum, self._make(self._strata.draw(stratum))))
+        self._pool.append((stratum, self._build_backbone(self._strata.sample(stratum))))
         return levels
 
 
 class BackboneSwapping:
-    """One body at a time, for `batches` batches; strata take turns."""
+    """One backbone at a time, for `batches` batches each. Strata take turns."""
 
-    def __init__(self, strata: DepthStrata, make: MakeBackbone, batches: int = 10) -> None:
-        self._strata, self._make, self._batches = strata, make, batches
-        self._seen = 0
-        self._body: Backbone | None = None
+    def __init__(self, strata: DepthStrata, build_backbone: BackboneFactory, batches: int = 10) -> None:
+        self._strata, self._build_backbone, self._batches = strata, build_backbone, batches
+        self._batches_seen = 0
+        self._backbone: Backbone | None = None
 
     @torch.no_grad()
     def pyramid(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """See `FeatureSource`."""
-        if self._body is None or self._seen % self._batches == 0:
-            turn = (self._seen // self._batches) % len(self._strata.filled)
-            self._body = self._make(self._strata.draw(self._strata.filled[turn]))
-        self._seen += 1
-        return [level.float() for level in self._body(images)]
+        """See `FeatureSource.pyramid`."""
+        if self._backbone is None or self._batches_seen % self._batches == 0:
+            turn = (self._batches_seen // self._batches) % len(self._strata.non_empty)
+            self._backbone = self._build_backbone(self._strata.sample(self._strata.non_empty[turn]))
+        self._batches_seen += 1
+        return [level.float() for level in self._backbone(images)]
 
 
-def _sampled(maps: Sequence[Tensor], generator: torch.Generator) -> Tensor:
-    """One draw from (N, C_i, H, W) maps, as wide as the widest."""
+def _sample_features(maps: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """Draw one sample from (N, C_i, H, W) maps; it is as wide as the widest."""
     widest = max(maps, key=lambda level: level.shape[1])
     total, squares = torch.zeros_like(widest), torch.zeros_like(widest)
     count = torch.zeros(widest.shape[1], device=widest.device)

@@ -1,6 +1,6 @@
-"""The published Once-for-All weights (Cai et al., ICLR 2020) as weights shared by a space.
+"""Published Once-for-All weights (Cai et al., ICLR 2020) as shared weights of a space.
 
-Files are safetensors with the tensors of the published `state_dict`, whose names are kept.
+Files are safetensors with the tensors of the published `state_dict` under their published names.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from safetensors.torch import load_file
 from workers.errors import RecipeError
 from workers.spaces import Space
 from workers.spaces.elastic_blocks import ElasticSpace
-from workers.supernet.backbones import bare_network
+from workers.supernet.backbones import build_without_head
 from workers.supernet.weights import SharedWeights
 
-# What the published networks divide normalised images by, as a share of what ours do. Means differ too, but batch norms
-# are measured anew.
-_SCALE = [60 / (255 * deviation) for deviation in (0.229, 0.224, 0.225)]
-_FIRST = "body/stem/0/conv/weight"
+# The published networks normalise each channel by another deviation. Scaling the first weights makes up for it. Means
+# differ too, but batch norms are recalibrated.
+_CHANNEL_SCALES = [60 / (255 * deviation) for deviation in (0.229, 0.224, 0.225)]
+_FIRST_WEIGHT = "body/stem/0/conv/weight"  # a stored name
 
-_Rules = tuple[tuple[str, str], ...]  # prefixes of a layer's name here and there
-_INVERTED_STEM: _Rules = (
+_PrefixRules = tuple[tuple[str, str], ...]  # prefixes of layer names: ours, published
+_INVERTED_STEM: _PrefixRules = (
     ("stem.0.conv", "first_conv.conv"),
     ("stem.0.bn1", "first_conv.bn"),
     ("stem.1.conv_dw", "blocks.0.conv.depth_conv.conv"),
@@ -35,7 +35,7 @@ _INVERTED_STEM: _Rules = (
     ("stem.1.conv_pw", "blocks.0.conv.point_linear.conv"),
     ("stem.1.bn2", "blocks.0.conv.point_linear.bn"),
 )
-_INVERTED_BLOCK: _Rules = (
+_INVERTED_BLOCK: _PrefixRules = (
     ("conv_pwl", "conv.point_linear.conv"),
     ("bn3", "conv.point_linear.bn"),
     ("conv_pw", "conv.inverted_bottleneck.conv"),
@@ -45,13 +45,13 @@ _INVERTED_BLOCK: _Rules = (
     ("se.fc1", "conv.depth_conv.se.fc.reduce"),
     ("se.fc2", "conv.depth_conv.se.fc.expand"),
 )
-_BOTTLENECK: _Rules = (
+_BOTTLENECK: _PrefixRules = (
     *((f"conv{i}", f"conv{i}.conv") for i in (1, 2, 3)),
     *((f"bn{i}", f"conv{i}.bn") for i in (1, 2, 3)),
     ("downsample.1", "downsample.conv"),
     ("downsample.2", "downsample.bn"),
 )
-_NAMES: Mapping[str, tuple[_Rules, _Rules, int]] = {  # stem, block, number of the first block
+_PREFIX_RULES: Mapping[str, tuple[_PrefixRules, _PrefixRules, int]] = {  # stem, block, number of the first block
     "mobilenetv3": (_INVERTED_STEM, _INVERTED_BLOCK, 1),
     "proxylessnas": (_INVERTED_STEM, _INVERTED_BLOCK, 1),
     "resnet50": ((("stem.", "input_stem."),), _BOTTLENECK, 0),
@@ -59,36 +59,38 @@ _NAMES: Mapping[str, tuple[_Rules, _Rules, int]] = {  # stem, block, number of t
 
 
 def published_fingerprint(path: Path, space: Space, body: Mapping[str, Any]) -> str:
-    """A hash of the file, once it is known to hold the weights of the space's bodies with these settings.
+    """Return a hash of the file after checking that it holds the weights of the space's backbones.
 
-    Raises RecipeError as `load_published` does, and where nobody published weights for such bodies.
+    body: the recipe's `body`, the settings of the backbones.
+
+    Raises RecipeError as `load_published` does, and if there are no published weights for such backbones.
     """
-    if space.name not in _NAMES:
-        raise RecipeError(f"supernet.pretrained: no published weights of {space.name}: use {', '.join(_NAMES)}")
+    if space.name not in _PREFIX_RULES:
+        raise RecipeError(f"supernet.pretrained: no published weights of {space.name}: use {', '.join(_PREFIX_RULES)}")
     if "width" in space.default_backbone and body.get("width") is None:
-        raise RecipeError("supernet.pretrained: published weights have one width: add --set body.width=1.0, or theirs")
-    bodies = [(architecture, bare_network(architecture, body)) for architecture in space.covering()]
-    load_published(path, space, SharedWeights(space, bodies))
+        raise RecipeError("supernet.pretrained: published weights have one width: add it, as in --set body.width=1.0")
+    networks = [(architecture, build_without_head(architecture, body)) for architecture in space.covering()]
+    load_published(path, space, SharedWeights(space, networks))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @torch.no_grad()
 def load_published(path: Path, space: Space, shared: SharedWeights) -> None:
-    """Give `shared`, made of bodies alone, the published weights and transformations of kernels.
+    """Load published weights and kernel transformations into `shared`, the shared weights of backbones alone.
 
-    Raises RecipeError for a file that cannot be read, or is not of this space and width.
+    Raises RecipeError for a file that cannot be read, or that is for another space or width.
     """
     try:
-        tensors = {_plain(name): value for name, value in load_file(path).items()}
+        tensors = {_unwrapped(name): value for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise RecipeError(f"supernet.pretrained {path}: cannot be read ({error}): name a safetensors file") from None
-    published = _names_of(space)
+    published_name = _published_names(space)
     for key, weight in [*shared.weights.items(), *shared.constants.named_buffers()]:
         own = key.replace("/", ".")
-        if own.endswith("num_batches_tracked"):  # batch norms are measured anew
+        if own.endswith("num_batches_tracked"):  # batch norms are recalibrated
             continue
-        name = _plain(published(own.removeprefix("body.")))
+        name = _unwrapped(published_name(own.removeprefix("body.")))
         if name not in tensors:
             raise RecipeError(f"supernet.pretrained {path}: has no '{name}': name published weights of {space.name}")
         if tensors[name].shape != weight.shape:
@@ -101,33 +103,33 @@ def load_published(path: Path, space: Space, shared: SharedWeights) -> None:
             matrix = name.removesuffix("weight") + f"{size + 2}to{size}_matrix"
             if matrix in tensors:
                 shared.add_transform(own, size, tensors[matrix])
-    shared.weights[_FIRST].mul_(torch.tensor(_SCALE)[:, None, None])
+    shared.weights[_FIRST_WEIGHT].mul_(torch.tensor(_CHANNEL_SCALES)[:, None, None])
 
 
-def _names_of(space: Space) -> Callable[[str], str]:
-    """What a weight of the space's bodies is called in the published file."""
-    stem, block, first = _NAMES[space.name]
+def _published_names(space: Space) -> Callable[[str], str]:
+    """Return a function from the names of the space's weights to the names in the published file."""
+    stem, block, first = _PREFIX_RULES[space.name]
     assert isinstance(space, ElasticSpace)
     slots = space.slots()
 
-    def published(name: str) -> str:
-        where = re.fullmatch(r"stages\.(\d+)\.(\d+)\.(.+)", name)
-        if where is None:
-            return _replaced(name, stem)
-        number = first + sum(slots[: int(where[1])]) + int(where[2])
-        return f"blocks.{number}.{_replaced(where[3], block)}"
+    def published_name(name: str) -> str:
+        match = re.fullmatch(r"stages\.(\d+)\.(\d+)\.(.+)", name)
+        if match is None:
+            return _replace_prefix(name, stem)
+        number = first + sum(slots[: int(match[1])]) + int(match[2])
+        return f"blocks.{number}.{_replace_prefix(match[3], block)}"
 
-    return published
+    return published_name
 
 
-def _replaced(name: str, rules: _Rules) -> str:
+def _replace_prefix(name: str, rules: _PrefixRules) -> str:
     for ours, theirs in rules:
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)
     raise AssertionError(f"no rule for {name}")
 
 
-def _plain(name: str) -> str:
-    """Published files differ in how often they wrap a layer."""
+def _unwrapped(name: str) -> str:
+    """Return the name without repeated parts: published files differ in how often they wrap a layer."""
     name = name.replace(".mobile_inverted_conv.", ".conv.")
     return re.sub(r"\b(conv|bn|linear)(\.\1)+\b", r"\1", name)

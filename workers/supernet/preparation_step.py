@@ -1,4 +1,4 @@
-"""How far a preparation is: free of torch, so that who only shows it need not load that."""
+"""The progress of a preparation, in a module without torch, so that a display can import it quickly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PreparationStep:
-    """How far a preparation is. part: what is being made. loss: of the largest network, or of the head."""
+    """One training step of a preparation.
+
+    part: what is being trained. step: number of the step, from 1, out of `steps`. loss: the loss of the largest network
+    for shared weights, of the head for a shared head.
+    """
 
     part: str
     step: int

@@ -1,6 +1,6 @@
-"""Training of shared weights: by the sandwich rule with in-place distillation, or a few networks at a time.
+"""Training of shared weights: by the sandwich rule with in-place distillation, or by uniform sampling alone.
 
-Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al., BigNAS, ECCV 2020. Networks drawn uniformly alone:
+Sandwich rule: Yu and Huang, Universally Slimmable Networks, ICCV 2019; Yu et al., BigNAS, ECCV 2020. Uniform sampling:
 Guo et al., Single Path One-Shot, ECCV 2020.
 """
 
@@ -28,16 +28,16 @@ from workers.training.optimization import Optimization
 
 
 class Supernet:
-    """Shared weights of bodies and the heads that teach them in training, their optimizer and their average.
+    """Shared weights of backbones and of the heads they are trained with, their optimizer and their moving average.
 
-    Two of one seed that saw the same number of steps are equal, however often they were stopped and loaded again.
-    Where the recipe has several workers, each of them trains one of these, in a process group of torch's.
+    Training is deterministic: with the same seed and number of steps the weights are equal, also after interruptions.
+    If the recipe has several workers, each has its own supernet and they form a process group of torch.
     """
 
     def __init__(
         self, space: Space, task: LogitTask, vocabulary: Vocabulary, recipe: SupernetRecipe, rank: int = 0
     ) -> None:
-        """rank: number of this worker; it learns from that part of each batch."""
+        """rank: number of this worker, from 0; it trains on that part of each batch."""
         self._space, self._task, self._recipe, self._seed = space, task, recipe, recipe.seed
         self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
         networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
@@ -51,45 +51,45 @@ class Supernet:
 
     @property
     def averaged(self) -> SharedWeights:
-        """The running mean of the weights: what labels use."""
+        """The moving average of the weights, which labels use."""
         return self._optimization.averaged
 
     def train(self, data: CachedSplit) -> Iterator[tuple[int, float]]:
-        """Go on to the recipe's last step.
+        """Train up to the recipe's last step.
 
-        Yields after every step, when it is safe to take `state`: its number from 1, the loss of its first network.
+        Yields after each step its number, from 1, and the loss of its first network; `state` may be read then.
 
-        Raises DivergedFailure when the loss is no longer finite.
+        Raises DivergedFailure if the loss is not finite.
         """
         for step, batch in enumerate(training_batches(len(data), self._recipe, self._seed)):
-            if step < self.step:  # seen before a restart
+            if step < self.step:  # done before a restart
                 continue
             images, target = batch.parts(self._recipe.workers)[self._rank].load(data, self._task)
-            loss = self._learn(images.to(self._device), target.to(self._device), step)
+            loss = self._train_step(images.to(self._device), target.to(self._device), step)
             self.step = step + 1
             yield self.step, float(loss)
 
-    def _learn(self, images: Tensor, target: Tensor, step: int) -> Tensor:
-        """One step; returns the loss of its first network."""
-        first, *others = self._networks(step)
+    def _train_step(self, images: Tensor, target: Tensor, step: int) -> Tensor:
+        """Train for one step. Returns the loss of its first network."""
+        first, *others = self._sample_networks(step)
         logits = self._logits(first, images)
         loss = self._task.loss_from_logits(logits, target)
         torch.autograd.backward(loss)
-        teacher = logits.detach().softmax(1)
+        teacher = logits.detach().softmax(1)  # the outputs of the largest network, by the sandwich rule
         for architecture in others:
-            torch.autograd.backward(self._loss(self._logits(architecture, images), target, teacher))
+            torch.autograd.backward(self._student_loss(self._logits(architecture, images), target, teacher))
         if self._recipe.workers > 1:
             average_gradients(self.shared.parameters())
         self._optimization.step(step, loss.detach())
         return loss.detach()
 
-    def _loss(self, logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
-        """What networks after the first learn from: by the sandwich rule its outputs, the target, or some of both."""
-        share = self._recipe.distill if self._recipe.sandwich else 0.0
-        if share == 1:
+    def _student_loss(self, logits: Tensor, target: Tensor, teacher: Tensor) -> Tensor:
+        """Return the loss of a network after the first: distillation from the first, the target loss, or a mix."""
+        weight = self._recipe.distill if self._recipe.sandwich else 0.0
+        if weight == 1:
             return F.cross_entropy(logits, teacher)
-        told = self._task.loss_from_logits(logits, target)
-        return told if share == 0 else share * F.cross_entropy(logits, teacher) + (1 - share) * told
+        target_loss = self._task.loss_from_logits(logits, target)
+        return target_loss if weight == 0 else weight * F.cross_entropy(logits, teacher) + (1 - weight) * target_loss
 
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
         with torch.device("meta"):
@@ -100,15 +100,15 @@ class Supernet:
         assert isinstance(logits, Tensor)
         return logits.float()
 
-    def _networks(self, step: int) -> list[Architecture]:
-        """Those drawn for this step alone; with the sandwich rule the largest first, then any smallest one."""
+    def _sample_networks(self, step: int) -> list[Architecture]:
+        """Return the networks of a step: the largest and any smallest by the sandwich rule, then sampled ones."""
         rng = random.Random(f"{self._seed}/{step}")
         smallest = self._space.smallest()
         always = [self._largest, *([smallest] if smallest else [])] if self._recipe.sandwich else []
         return [*always, *(self._space.sample(rng) for _ in range(self._recipe.sampled))]
 
     def state(self) -> dict[str, Tensor]:
-        """All that training depends on besides recipe and seed; tensors by name."""
+        """Return all tensors that further training depends on, by name. Recipe and seed are not included."""
         tensors = {f"weights.{k}": v.detach() for k, v in self.shared.named_parameters()}
         tensors |= {f"averaged.{k}": v.detach() for k, v in self._optimization.averaged.named_parameters()}
         for name, parameter in self.shared.named_parameters():
@@ -118,7 +118,7 @@ class Supernet:
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take over a `state` of the same space, recipe and seed. Raises KeyError for another's."""
+        """Restore a `state` of the same space, recipe and seed. Raises KeyError if a tensor is missing."""
         for name, parameter in self.shared.named_parameters():
             parameter.copy_(tensors[f"weights.{name}"])
             fields = [key for key in tensors if key.startswith("optimizer.") and key.endswith(f".{name}")]

@@ -1,4 +1,4 @@
-"""Training of one head for all bodies of a space, which stay frozen (Mills et al., AIO-P, AAAI 2023)."""
+"""Training of one head for all backbones of a space, which are frozen (Mills et al., AIO-P, AAAI 2023)."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
 from workers.tasks.base import Task
 from workers.training.batches import training_batches
-from workers.training.full import normalised
+from workers.training.full import normalise
 from workers.training.loading import CachedSplit
 from workers.training.optimization import Optimization
 
 
-def widest_levels(space: Space, settings: dict[str, Any] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels and strides of the widest pyramid of a space: what its shared head takes."""
-    bodies = [space.build(architecture, settings) for architecture in space.covering()]
-    channels = tuple(max(body.channels[i] for body in bodies) for i in range(len(bodies[0].channels)))
-    return channels, bodies[0].strides
+def widest_pyramid(space: Space, settings: dict[str, Any] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return channels and strides of the widest pyramid of a space, the input of its shared head."""
+    backbones = [space.build(architecture, settings) for architecture in space.covering()]
+    channels = tuple(max(backbone.channels[i] for backbone in backbones) for i in range(len(backbones[0].channels)))
+    return channels, backbones[0].strides
 
 
-def fitted(head: nn.Module, shared: nn.Module) -> nn.Module:
-    """`head`, built for narrower levels, with the first channels of the shared head's weights."""
-    whole = dict(shared.state_dict())
+def copy_shared_head(head: nn.Module, shared: nn.Module) -> nn.Module:
+    """Copy the first channels of the shared head's weights into `head`, which has at most as many. Returns `head`."""
+    weights = dict(shared.state_dict())
     with torch.no_grad():
         for name, value in head.state_dict().items():
-            value.copy_(whole[name][tuple(slice(side) for side in value.shape)])
+            value.copy_(weights[name][tuple(slice(side) for side in value.shape)])
     return head
 
 
@@ -42,16 +42,18 @@ def train_head(
     recipe: HeadRecipe,
     report: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """Train `head` for the recipe's steps on the features that `source` gives; returns it with averaged weights.
+    """Train `head` for the recipe's steps on the features of `source`. Returns the head with averaged weights.
 
-    Raises DivergedFailure when the loss is no longer finite.
+    report: is called with step, from 1, and loss.
+
+    Raises DivergedFailure if the loss is not finite.
     """
     optimization, noise = Optimization(head, recipe), torch.Generator().manual_seed(recipe.seed)
     device = next(head.parameters()).device
     head.train()
     for step, batch in enumerate(training_batches(len(data), recipe, recipe.seed)):
         images, target = batch.load(data, task)
-        pyramid = source.pyramid(normalised(images.to(device)), noise)
+        pyramid = source.pyramid(normalise(images.to(device)), noise)
         loss = task.loss(head, pyramid, target.to(device))
         torch.autograd.backward(loss)
         optimization.step(step, loss)

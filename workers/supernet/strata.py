@@ -1,4 +1,4 @@
-"""Architectures of a space by depth: the strata that a pool of bodies is drawn from."""
+"""Strata of a space by depth, from which a pool of backbones is sampled."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from torch import nn
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Space
 
-_PROBES = 64  # draws that the limits between strata are estimated from
+_QUANTILE_SAMPLES = 64  # architectures from which the limits between strata are estimated
 
 
 class DepthStrata:
-    """`count` strata of equal probability, as far as depths allow; depth is the number of a body's convolutions.
+    """`count` strata of about equal probability; the depth of a backbone is its number of convolutions.
 
-    Draws depend on the seed alone.
+    Samples depend on the seed alone.
     """
 
     def __init__(self, space: Space, count: int, seed: int, body: Mapping[str, Any] | None = None) -> None:
+        """body: the recipe's `body`, the settings of the backbones."""
         self._space, self._body = space, body
         self._rng = random.Random(f"strata/{space.name}/{seed}")
-        depths = [self.depth(a) for a in itertools.islice(space.sequence(seed), _PROBES)]
+        depths = [self.depth(a) for a in itertools.islice(space.sequence(seed), _QUANTILE_SAMPLES)]
         self._limits = np.quantile(depths, np.linspace(0, 1, count + 1)[1:-1], method="lower")
-        self.filled = sorted({self.of(depth) for depth in depths})  # depths that repeat may leave strata empty
+        self.non_empty = sorted({self.stratum_of(depth) for depth in depths})  # equal depths can leave strata empty
 
     def depth(self, architecture: Architecture) -> int:
-        """Number of convolutions in the body."""
+        """Return the number of convolutions in the backbone."""
         with torch.device("meta"):
-            body = self._space.build(architecture, self._body)
-        return sum(isinstance(module, nn.Conv2d) for module in body.modules())
+            backbone = self._space.build(architecture, self._body)
+        return sum(isinstance(module, nn.Conv2d) for module in backbone.modules())
 
-    def of(self, depth: int) -> int:
-        """The stratum of a depth, from 0."""
+    def stratum_of(self, depth: int) -> int:
+        """Return the stratum of a depth, from 0."""
         return int(np.searchsorted(self._limits, depth, side="left"))
 
-    def draw(self, stratum: int) -> Architecture:
-        """An architecture of that stratum, drawn uniformly. The stratum must be among `filled`."""
+    def sample(self, stratum: int) -> Architecture:
+        """Return a uniformly sampled architecture of `stratum`, which must be in `non_empty`."""
         while True:
             architecture = self._space.sample(self._rng)
-            if self.of(self.depth(architecture)) == stratum:
+            if self.stratum_of(self.depth(architecture)) == stratum:
                 return architecture

@@ -1,1 +1,1 @@
-"""Training and evaluating one architecture: the fidelity `full`, and the parts every training loop shares."""
+"""Training and evaluation of one architecture: the fidelity `full`, and what all training loops share."""

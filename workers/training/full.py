@@ -18,6 +18,7 @@ from workers.data import Vocabulary
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
 from workers.messages.architecture import Architecture
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
 from workers.metrics.base import Metric
@@ -30,100 +31,101 @@ from workers.training.loading import CachedSplit, SplitCache
 from workers.training.optimization import Optimization
 from workers.training.visualizer import PredictionVisualizer
 
-# Small images are evaluated in larger batches than they are trained in: half the calls' overhead, no gradients to keep.
-_EVALUATED_PIXELS = 32 * 96 * 128
+# Small images are evaluated in larger batches than in training: half the overhead of calls, and no gradients to store.
+_EVALUATION_PIXELS = 32 * 96 * 128
 
 
 class Network(nn.Module):
-    """A body, a head, and the normalisation of uint8 images."""
+    """A backbone (`body`), a head, and the normalisation of uint8 images.
+
+    The names of attributes are keys of stored weights and seeds of the initialisation. They never change.
+    """
 
     def __init__(self, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.body, self.head = body, head
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W), uint8 or float in 0..255, to the body's feature maps."""
-        levels: list[Tensor] = self.body(normalised(images))
+        """Return the backbone's feature maps for (N, 3, H, W) images, uint8 or float in 0..255."""
+        levels: list[Tensor] = self.body(normalise(images))
         return levels
 
     def forward(self, images: Tensor) -> Any:
-        """Images to the head's raw outputs."""
+        """Return the head's raw outputs for images."""
         return self.head(self.pyramid(images))
 
 
-def normalised(images: Tensor) -> Tensor:
-    """uint8 or float in 0..255 to about zero mean and unit deviation."""
+def normalise(images: Tensor) -> Tensor:
+    """Scale images, uint8 or float in 0..255, to about zero mean and unit standard deviation."""
     return (images.float() - 118.0) / 60.0
 
 
 class FullEvaluator:
-    """Trains each architecture from scratch, then evaluates it. Keeps decoded data from one label to the next.
+    """Trains each architecture from scratch, then evaluates it. Decoded data is cached between labels.
 
-    Where the recipe asks for several trainings, the label is the mean of their metrics.
+    If the recipe has several trainings, the label is the mean of their metrics.
     """
 
-    def __init__(self, pictures: str | None = None, save_images: int = 0) -> None:
-        """pictures: folder that gets `save_images` pictures of predictions a label, as TASK-KEY/NUMBER.png."""
-        self._pictures, self._save_images = pictures, save_images
+    def __init__(self, options: EvaluatorOptions | None = None) -> None:
+        self._options = options or EvaluatorOptions()
         self._splits = SplitCache()
 
     def __call__(self, job: LabelJob) -> Measurement:
-        """The label of `job`. Same request, same numbers on the same machine."""
+        """Make the label of `job`. The same request gives the same numbers on the same machine."""
         request, task = job.request, get_task(job.request.task)
-        clock = _Phases()
+        timer = _PhaseTimer()
         data, train, held_out = self._splits.open(request.data, task, request.recipe)
-        clock.end("data")
+        timer.end("data")
         vocabulary = data.vocabulary(task.name)
         count, recipe = request.recipe.trainings(len(train))
-        device, runs, described = device_of(recipe), [], dict[str, Measurement]()
+        device, runs, unmeasured = device_of(recipe), [], dict[str, Measurement]()
         for number in range(count):
             seeded = replace(request, seed=request.seed * count + number)
             network = build_network(request.architecture, recipe, task, vocabulary)
-            self.start(network, seeded, task, vocabulary, train)
-            described = described or _described(network, request, task)
+            self.set_initial_weights(network, seeded, task, vocabulary, train)
+            unmeasured = unmeasured or _trace_networks(network, request, task)
             network = network.to(device).to(memory_format=memory_format(recipe, device))
-            clock.end("build")
+            timer.end("build")
             averaged = train_network(network, task, train, recipe, seeded.seed, job.split)
-            clock.end("train")
-            meters = {task.name: task.build_metric(vocabulary)} | {
+            timer.end("train")
+            metrics = {task.name: task.build_metric(vocabulary)} | {
                 t: task.build_companion_metric(t, vocabulary) for t in request.also
             }
-            album = None if number else self._album(request, task, vocabulary)
-            runs.append(evaluate_network(averaged, task, held_out, meters, recipe, album))
-            clock.end("evaluate")
-        found = {t: _measured(known, [run[t] for run in runs]) for t, known in described.items()}
-        also = {t: found[t] for t in request.also}
-        return replace(found[task.name], seconds=clock.seconds, also=also)
+            visualizer = None if number else self._visualizer(request, task, vocabulary)
+            runs.append(evaluate_network(averaged, task, held_out, metrics, recipe, visualizer))
+            timer.end("evaluate")
+        measured = {t: _average_runs(cost, [run[t] for run in runs]) for t, cost in unmeasured.items()}
+        also = {t: measured[t] for t in request.also}
+        return replace(measured[task.name], seconds=timer.seconds, also=also)
 
-    def start(
+    def set_initial_weights(
         self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
     ) -> None:
-        """Give the network the weights that training starts from. It comes on the CPU and may be moved."""
+        """Set the weights at the start of training. The network is on the CPU and may be moved."""
         initialise(network, request.seed)
 
-    def _album(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> PredictionVisualizer | None:
-        if self._pictures is None or not self._save_images:
+    def _visualizer(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> PredictionVisualizer | None:
+        folder, count = self._options.images_folder, self._options.save_images
+        if folder is None or not count:
             return None
-        return PredictionVisualizer(
-            Path(self._pictures) / f"{task.name}-{request.key}", self._save_images, task, vocabulary
-        )
+        return PredictionVisualizer(Path(folder) / f"{task.name}-{request.key}", count, task, vocabulary)
 
 
 def build_network(architecture: Architecture, recipe: Recipe, task: Task, vocabulary: Vocabulary) -> Network:
-    """An architecture's body and a task's head, as a recipe wants them."""
-    body = get_space(architecture.space).build(architecture, recipe.body)
-    return Network(body, task.build_head(body.channels, body.strides, vocabulary, recipe.head))
+    """Build the backbone of an architecture and the head of a task, with the settings of a recipe."""
+    backbone = get_space(architecture.space).build(architecture, recipe.body)
+    return Network(backbone, task.build_head(backbone.channels, backbone.strides, vocabulary, recipe.head))
 
 
 def initialise(network: nn.Module, seed: int) -> None:
-    """Draw every layer's weights anew, from a generator of its own.
+    """Initialise each layer from its own random generator; pretrained layers keep their weights.
 
-    Common random numbers: a layer's start depends on the seed, its name and its shape, so architectures that share a
-    layer start it alike, and a lucky start lifts all of them together.
+    Common random numbers: the initial weights of a layer depend on the seed, its name and its shape. Architectures that
+    share a layer start with equal weights, so a lucky initialisation improves all of them together.
     """
-    kept = {id(m) for body in network.modules() if getattr(body, "keeps_weights", False) for m in body.modules()}
+    pretrained = {id(m) for body in network.modules() if getattr(body, "keeps_weights", False) for m in body.modules()}
     for name, module in network.named_modules():
-        if id(module) in kept:  # pretrained
+        if id(module) in pretrained:
             continue
         reset = getattr(module, "reset_parameters", None)
         if callable(reset):
@@ -137,17 +139,18 @@ def initialise(network: nn.Module, seed: int) -> None:
 
 
 def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recipe, seed: int, split: int) -> Network:
-    """Train for the recipe's steps; returns the network with averaged weights.
+    """Train for the recipe's steps. Returns the network with averaged weights.
 
-    split: the batch is run in so many accumulated parts.
-    Raises DivergedFailure when the loss is no longer finite.
+    split: number of parts of each batch, whose gradients are accumulated.
+
+    Raises DivergedFailure if the loss is not finite.
     """
     use_fast_depthwise_backward(network)
     optimization = Optimization(network, recipe)
     device = next(network.parameters()).device
     network.train()
     if not any(parameter.requires_grad for parameter in network.body.parameters()):
-        network.body.eval()  # frozen: its statistics stay too
+        network.body.eval()  # a frozen backbone keeps its batch statistics too
     for step, batch in enumerate(training_batches(len(data), recipe, seed)):
         loss = torch.zeros(())
         for part in batch.parts(split):
@@ -165,71 +168,78 @@ def evaluate_network(
     network: Network,
     task: Task,
     data: CachedSplit,
-    meters: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
     recipe: Recipe,
-    album: PredictionVisualizer | None = None,
+    visualizer: PredictionVisualizer | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Metrics over the whole split, by meter; `album` gets pictures.
+    """Return the values of each of `metrics` over the whole split, by its name there.
 
-    Raises DivergedFailure when the outputs are not finite.
+    visualizer: draws the predictions.
+
+    Raises DivergedFailure if the outputs are not finite.
     """
     network.eval()
     device = next(network.parameters()).device
-    at_once = evaluation_batch(recipe)
-    for start in range(0, len(data), at_once):
-        images, target = data.batch(list(range(start, min(start + at_once, len(data)))))
-        seen, target = task.evaluation_images(network.head, images), target.to(device)
+    batch_size = evaluation_batch_size(recipe)
+    for start in range(0, len(data), batch_size):
+        images, target = data.batch(list(range(start, min(start + batch_size, len(data)))))
+        inputs, target = task.evaluation_images(network.head, images), target.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            pyramid = network.pyramid(seen.to(device, memory_format=memory_format(recipe, device)))
+            pyramid = network.pyramid(inputs.to(device, memory_format=memory_format(recipe, device)))
             output = task.predict(network.head, pyramid, target)
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
                 raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
-        for build_metric in meters.values():
-            build_metric.update(output, target)
-        if album is not None:
-            album.add(images, output, target)
-    return {name: build_metric.compute() for name, build_metric in meters.items()}
+        for metric in metrics.values():
+            metric.update(output, target)
+        if visualizer is not None:
+            visualizer.add(images, output, target)
+    return {name: metric.compute() for name, metric in metrics.items()}
 
 
-def evaluation_batch(recipe: Recipe) -> int:
-    """Images that a network which does not learn is given at once."""
+def evaluation_batch_size(recipe: Recipe) -> int:
+    """Return the number of images per batch without training."""
     height, width = recipe.input_size
-    return max(recipe.batch, _EVALUATED_PIXELS // (height * width))
+    return max(recipe.batch, _EVALUATION_PIXELS // (height * width))
 
 
-def _described(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
-    """What is known of the network before any training, by task."""
-    parts = {task.name: network} | {t: Network(network.body, task.companion_head(network.head, t)) for t in request.also}
-    known, image = {}, (3, *request.recipe.input_size)
-    for name, part in parts.items():
+def _trace_networks(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
+    """Return the graph and cost of the network and its companions by task, as measurements without metrics."""
+    networks = {task.name: network} | {
+        t: Network(network.body, task.companion_head(network.head, t)) for t in request.also
+    }
+    measurements, image = {}, (3, *request.recipe.input_size)
+    for name, part in networks.items():
         graph = trace(part, image)
         costs, metric = (float(graph.flops), float(graph.params)), get_task(name).metric
-        known[name] = Measurement(math.nan, metric, {}, *costs, {}, graph=graph.to_json())
-    return known
+        measurements[name] = Measurement(math.nan, metric, {}, *costs, {}, graph=graph.to_json())
+    return measurements
 
 
-def _measured(known: Measurement, runs: Sequence[Mapping[str, float]]) -> Measurement:
-    """Mean metrics of several trainings, and the deviation of the one that counts, as METRIC_deviation."""
+def _average_runs(cost: Measurement, runs: Sequence[Mapping[str, float]]) -> Measurement:
+    """Return `cost` with the mean metrics of several trainings.
+
+    The standard deviation of the task's metric is stored as METRIC_deviation.
+    """
     metrics = {name: math.fsum(run[name] for run in runs) / len(runs) for name in runs[0]}
     if len(runs) > 1:
-        metrics[f"{known.metric}_deviation"] = stdev(run[known.metric] for run in runs)
-    return replace(known, value=metrics[known.metric], metrics=metrics)
+        metrics[f"{cost.metric}_deviation"] = stdev(run[cost.metric] for run in runs)
+    return replace(cost, value=metrics[cost.metric], metrics=metrics)
 
 
 def device_of(recipe: Recipe) -> torch.device:
-    """A GPU where the recipe reserves one and there is one."""
+    """Return a GPU if the recipe reserves one and there is one, else the CPU."""
     return torch.device("cuda" if recipe.gpus and torch.cuda.is_available() else "cpu")
 
 
 def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """Channels last where the recipe wants it and it pays: not for float32 on a GPU."""
-    pays = device.type == "cpu" or recipe.precision != "float32"
-    return torch.channels_last if recipe.channels_last and pays else torch.contiguous_format
+    """Return channels last if the recipe sets it and it is faster, which it is not for float32 on a GPU."""
+    faster = device.type == "cpu" or recipe.precision != "float32"
+    return torch.channels_last if recipe.channels_last and faster else torch.contiguous_format
 
 
-class _Phases:
-    """Wall seconds by phase, added up."""
+class _PhaseTimer:
+    """Adds up wall seconds by phase."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

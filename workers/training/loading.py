@@ -1,4 +1,4 @@
-"""Decoded, resized images and targets, kept in memory up to a limit."""
+"""Decoded, resized images and targets, cached in memory up to a limit."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from workers.tasks.base import Task
 
 
 class CachedSplit:
-    """Examples of one split as the task wants them. Decoded on first use; kept while the cache has room."""
+    """The examples of one split for one task. Decoded on first use; cached while there is space."""
 
     def __init__(
-        self, data: DataSet, split: str, task: Task, size: tuple[int, int], limit: int | None, mb: int
+        self, data: DataSet, split: str, task: Task, size: tuple[int, int], limit: int | None, cache_mb: int
     ) -> None:
+        """limit: number of examples to use; all if None."""
         self._data, self._split, self._task, self._size = data, split, task, size
-        self._units = task.list_examples(data, split)[:limit]
-        self._kept: dict[int, tuple[Tensor, Any]] = {}
-        self._room = mb * 2**20
+        self._examples = task.list_examples(data, split)[:limit]
+        self._cache: dict[int, tuple[Tensor, Any]] = {}
+        self._free_bytes = cache_mb * 2**20
 
     def __len__(self) -> int:
-        return len(self._units)
+        return len(self._examples)
 
     def batch(self, indices: list[int], windows: Sequence[CropWindow] = ()) -> tuple[Tensor, Any]:
-        """(N, 3, H, W) uint8 images and the collated targets, each cut to its window where there are some."""
+        """Return (N, 3, H, W) uint8 images and the collated targets. windows: a crop of each example; none if empty."""
         pairs = [self._get(i) for i in indices]
         if windows:
             pairs = [
@@ -39,29 +40,29 @@ class CachedSplit:
         return torch.stack([image for image, _ in pairs]), self._task.collate([target for _, target in pairs])
 
     def _get(self, index: int) -> tuple[Tensor, Any]:
-        if index in self._kept:
-            return self._kept[index]
-        image, position = self._units[index]
+        if index in self._cache:
+            return self._cache[index]
+        image, position = self._examples[index]
         pair = self._task.load_example(self._data.sample(self._split, image), position, self._size)
-        cost = sum(part.nbytes for part in pair)
-        if cost <= self._room:
-            self._room -= cost
-            self._kept[index] = pair
+        size = sum(part.nbytes for part in pair)
+        if size <= self._free_bytes:
+            self._free_bytes -= size
+            self._cache[index] = pair
         return pair
 
 
 class SplitCache:
-    """The data set that a worker's labels are made on, opened and decoded once."""
+    """The data set of a worker's labels, opened and decoded once."""
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[DataSet, CachedSplit, CachedSplit]] = {}
 
     def open(self, spec: str, task: Task, recipe: Recipe) -> tuple[DataSet, CachedSplit, CachedSplit]:
-        """Data set, training split and held-out split, as the recipe wants them."""
+        """Return data set, training split and held-out split with the sizes that the recipe sets."""
         name = f"{spec} {task.name} {recipe.input_size} {recipe.train_images} {recipe.eval_images}"
         if name not in self._opened:
-            data, share = open_data(spec, task.name), recipe.cache_mb // 2 or 1
-            train = CachedSplit(data, "train", task, recipe.input_size, recipe.train_images, share)
-            held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, share)
-            self._opened = {name: (data, train, held_out)}  # one at a time: a campaign has one
+            data, split_mb = open_data(spec, task.name), recipe.cache_mb // 2 or 1
+            train = CachedSplit(data, "train", task, recipe.input_size, recipe.train_images, split_mb)
+            held_out = CachedSplit(data, "held-out", task, recipe.input_size, recipe.eval_images, split_mb)
+            self._opened = {name: (data, train, held_out)}  # a campaign needs one at a time
         return self._opened[name]

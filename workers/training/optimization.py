@@ -1,4 +1,4 @@
-"""What every training loop of a recipe has in common: optimizer, schedule, clipping, averaged weights."""
+"""The optimizer, schedule, gradient clipping and weight averaging of a recipe, for all training loops."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from workers.errors import DivergedFailure
 from workers.messages.recipe import Recipe
 
-_CHECK_LOSS_EVERY = 20  # reading the loss waits for the device
+_CHECK_LOSS_EVERY = 20  # steps; reading the loss waits for the device
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class Optimization(Generic[AnyModule]):
-    """AdamW as a recipe wants it, for the parameters of `module` that want gradients.
+    """AdamW with the settings of a recipe, for the parameters of `module` that require gradients.
 
-    averaged: the module with the mean of its weights and statistics; the module itself where the recipe has no `ema`.
+    averaged: a copy of the module with moving averages of its weights and statistics; the module itself if the recipe
+    has no `ema`.
     """
 
     def __init__(self, module: AnyModule, recipe: Recipe) -> None:
@@ -31,9 +32,9 @@ class Optimization(Generic[AnyModule]):
         self._average = MovingAverage(self.averaged, module)
 
     def step(self, step: int, loss: Tensor) -> None:
-        """Use the gradients that have been added up; `step` counts from 0.
+        """Update the weights with the accumulated gradients. step: number of the step, from 0.
 
-        Raises DivergedFailure when `loss` is no longer finite.
+        Raises DivergedFailure if `loss` is not finite.
         """
         recipe = self._recipe
         if step % _CHECK_LOSS_EVERY == 0 and not bool(torch.isfinite(loss)):
@@ -48,31 +49,31 @@ class Optimization(Generic[AnyModule]):
 
 
 def lr_factor(step: int, recipe: Recipe) -> float:
-    """Share of the peak learning rate at a step, counted from 0."""
-    warm = max(1, round(recipe.warmup * recipe.steps))
-    if step < warm:
-        return (step + 1) / warm
+    """Return the fraction of the peak learning rate at a step, from 0."""
+    warmup_steps = max(1, round(recipe.warmup * recipe.steps))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
     if recipe.schedule == "constant":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, recipe.steps - warmup_steps)))
 
 
 class MovingAverage:
-    """Moves the weights and running statistics of one module towards another's, all in one launch on a GPU.
+    """Exponential moving average of a module's weights and running statistics, in one kernel launch on a GPU.
 
-    Both modules keep the tensors they have when this is made.
+    Neither module may replace its tensors later.
     """
 
     def __init__(self, averaged: nn.Module, module: nn.Module) -> None:
         pairs = list(zip(averaged.state_dict().values(), module.state_dict().values(), strict=True))
         floats = [pair for pair in pairs if pair[0].dtype.is_floating_point]
         counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
-        self._means, self._now = [mean for mean, _ in floats], [now for _, now in floats]
+        self._means, self._values = [mean for mean, _ in floats], [value for _, value in floats]
         self._copies, self._counts = [copied for copied, _ in counts], [count for _, count in counts]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """mean = decay * mean + (1 - decay) * now; counters are copied."""
-        torch._foreach_lerp_(self._means, self._now, 1 - decay)
+        """mean = decay * mean + (1 - decay) * value. Integer counters are copied."""
+        torch._foreach_lerp_(self._means, self._values, 1 - decay)
         if self._counts:
             torch._foreach_copy_(self._copies, self._counts)

@@ -1,4 +1,4 @@
-"""Pictures of what a network predicts, written while it is evaluated."""
+"""Pictures of a network's predictions, saved during evaluation."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _GAP = 4  # white pixels between the two halves
 
 
 class PredictionVisualizer:
-    """The first `count` held-out examples of one label as FOLDER/0.png and so on: annotated left, predicted right."""
+    """Saves the first `count` held-out examples as FOLDER/0.png and so on: annotation left, prediction right."""
 
     def __init__(self, folder: Path, count: int, task: Task, vocabulary: Vocabulary) -> None:
         self._folder, self._count = folder, count
         self._task, self._vocabulary = task, vocabulary
-        self._done = 0
+        self._saved = 0
 
     def add(self, images: Tensor, output: Any, target: Any) -> None:
-        """Draws one evaluated batch, as far as pictures are still wanted. A label outlives pictures that fail."""
-        if self._done >= self._count:
+        """Draw the examples of a batch until `count` are saved. Write errors are logged and do not fail the label."""
+        if self._saved >= self._count:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for truth, said in self._task.draw_predictions(images, output, target, self._vocabulary):
-                if self._done < self._count:
-                    gap = truth.new_full((3, truth.shape[1], _GAP), 255)
-                    both = torch.cat([truth, gap, said], 2).permute(1, 2, 0)
-                    Image.fromarray(both.contiguous().numpy()).save(self._folder / f"{self._done}.png")
-                    self._done += 1
+            for annotated, predicted in self._task.draw_predictions(images, output, target, self._vocabulary):
+                if self._saved < self._count:
+                    gap = annotated.new_full((3, annotated.shape[1], _GAP), 255)
+                    picture = torch.cat([annotated, gap, predicted], 2).permute(1, 2, 0)
+                    Image.fromarray(picture.contiguous().numpy()).save(self._folder / f"{self._saved}.png")
+                    self._saved += 1
         except OSError as error:
-            log.warning("picture %d of %s: not written (%s): check space and rights", self._done, self._folder, error)
-            self._done = self._count
+            log.warning("picture %d of %s: not written (%s): check space and rights", self._saved, self._folder, error)
+            self._saved = self._count

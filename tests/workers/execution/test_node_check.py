@@ -1,4 +1,4 @@
-"""What a machine is refused for, and in which words."""
+"""Checks of a machine, and the error message of each."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from workers.execution.node_check import NodeNeeds, check_node, mark_folder
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_check, "_PATIENCE_S", 0.0)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_check, "_MARKER_TIMEOUT_S", 0.0)
     monkeypatch.setattr(node_check.platform, "node", lambda: "n7")
 
 
-def test_a_machine_that_has_all_is_taken(tmp_path: Path) -> None:
+def test_a_machine_that_meets_all_requirements_passes(tmp_path: Path) -> None:
     spool = tmp_path / "labels" / "_spool"
     needs = NodeNeeds({str(spool): mark_folder(spool)}, data="shapes", task="seg")
     check_node(needs)
-    assert mark_folder(spool) == needs.folders[str(spool)]  # for ever
+    assert mark_folder(spool) == needs.folders[str(spool)]  # the id never changes
     assert [path.name for path in spool.iterdir()] == [".place"]
 
 
-def test_a_folder_that_is_missing_or_another_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_different_folder_is_an_error(tmp_path: Path) -> None:
     needs = NodeNeeds({str(tmp_path / "spool"): mark_folder(tmp_path / "spool")})
     shutil.rmtree(tmp_path / "spool")
     with pytest.raises(NodeError, match=rf"^node n7: {tmp_path}/spool cannot be reached: mount shared storage"):
         check_node(needs)
-    assert not (tmp_path / "spool").exists()  # else labels would be written where nobody looks
+    assert not (tmp_path / "spool").exists()  # else labels would be written where no committer reads
     mark_folder(tmp_path / "spool")
-    with pytest.raises(NodeError, match=r"spool is another folder than the driver's: mount shared storage"):
+    with pytest.raises(NodeError, match=r"spool is not the driver's folder: mount shared storage"):
         check_node(needs)
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise OSError(30, "Read-only file system")
 
@@ -49,17 +49,17 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
         check_node(needs)
 
 
-def test_data_that_is_not_there_is_refused() -> None:
+def test_missing_data_is_an_error() -> None:
     with pytest.raises(NodeError, match=r"^node n7: --data .*/nowhere does not exist"):
         check_node(NodeNeeds(data="masks:/nowhere", task="seg"))
 
 
-def test_other_code_is_refused() -> None:
+def test_other_code_is_an_error() -> None:
     with pytest.raises(NodeError, match=r"^node n7: runs other code than the driver \(\w{12}, not old\): .*`ray up"):
         check_node(NodeNeeds(code="old"))
 
 
-def test_the_version_is_of_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_version_depends_on_file_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("orchestrator", "predictor", "workers"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("")
@@ -70,14 +70,14 @@ def test_the_version_is_of_names_and_contents(tmp_path: Path, monkeypatch: pytes
         code_version.cache_clear()
         return code_version()
 
-    seen = [version(), version()]
+    versions = [version(), version()]
     (tmp_path / "workers" / "a.py").write_text("x = 1")
-    seen.append(version())
+    versions.append(version())
     (tmp_path / "workers" / "a.py").rename(tmp_path / "predictor" / "a.py")
-    seen.append(version())
+    versions.append(version())
     (tmp_path / "predictor" / "a.pyc").write_text("")
-    seen.append(version())
+    versions.append(version())
     code_version.cache_clear()
-    assert seen[0] == seen[1]
-    assert len(set(seen)) == 3
-    assert seen[3] == seen[4]
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+    assert versions[3] == versions[4]

@@ -1,4 +1,4 @@
-"""Threads and memory of a process that trains."""
+"""Threads and memory of a training process."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import sys
 import pytest
 import torch
 
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
 
 _FAULTS = """
 import random, resource, torch
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
 torch.set_num_threads(1)
 sizes = [random.Random(0).choices((2**15, 2**18, 2**20, 2**21), k=20 + 10 * i) for i in range(5)]
-def step():  # what is kept for the backward pass is freed all at once
-    for some in sizes:
-        kept = [torch.ones(size) for size in some]
-        del kept
+def step():  # as in training, all tensors kept for the backward pass are freed at once
+    for group in sizes:
+        tensors = [torch.ones(size) for size in group]
+        del tensors
 if {tuned}:
-    compute_on(1)
+    use_cores(1)
 for _ in range(5):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -36,26 +36,26 @@ def _page_faults(tuned: bool) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, with an allocator of its own")
-def test_memory_of_one_step_serves_the_next() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has another allocator")
+def test_the_memory_of_a_step_is_reused_by_the_next() -> None:
     assert _page_faults(tuned=True) * 20 < _page_faults(tuned=False)
 
 
-def test_threads_are_the_reserved_cores() -> None:
+def test_torch_uses_the_reserved_cores() -> None:
     before = torch.get_num_threads()
     try:
-        compute_on(0.5)
+        use_cores(0.5)
         assert torch.get_num_threads() == 1
-        compute_on(2)
+        use_cores(2)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
 
-_RETURNED = """
+_RETURNED_BYTES = """
 import psutil, torch
-from workers.execution.threads import compute_on, return_freed_memory
-compute_on(1)
+from workers.execution.threads import use_cores, return_freed_memory
+use_cores(1)
 held = [torch.ones(2**20 + 2**10 * i) for i in range(40)]
 kept = held[1::2]
 del held
@@ -65,8 +65,8 @@ print(before - psutil.Process().memory_info().rss)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, with an allocator of its own")
-def test_freed_memory_goes_back_between_labels() -> None:
-    command = [sys.executable, "-c", _RETURNED]
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has another allocator")
+def test_freed_memory_is_returned_between_labels() -> None:
+    command = [sys.executable, "-c", _RETURNED_BYTES]
     returned = int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
-    assert returned > 15 * 4 * 2**20  # of twenty tensors of 4 MiB, freed between others that are kept
+    assert returned > 15 * 4 * 2**20  # twenty tensors of 4 MiB were freed between others that are kept

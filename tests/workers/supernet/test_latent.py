@@ -1,6 +1,7 @@
-"""Pools of bodies: strata, what is sampled, and which body leaves."""
+"""Pools of backbones: strata, sampled features, and which backbone is replaced."""
 
 import collections
+import itertools
 
 import pytest
 import torch
@@ -9,14 +10,14 @@ from torch import Tensor
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.base import Backbone
-from workers.supernet.latent import BackboneSwapping, LatentSampling, _sampled
+from workers.supernet.latent import BackboneSwapping, LatentSampling, _sample_features
 from workers.supernet.strata import DepthStrata
 
 IMAGES = torch.zeros(2, 3, 8, 8)
 
 
 class _Constant(Backbone):
-    """A pyramid of one level that holds the body's number."""
+    """A pyramid of one level that holds the backbone's number."""
 
     def __init__(self, number: int, width: int = 4) -> None:
         super().__init__()
@@ -27,13 +28,13 @@ class _Constant(Backbone):
 
 
 class _Maker:
-    """Numbers bodies and remembers their strata."""
+    """Numbers backbones and records their strata."""
 
     def __init__(self, strata: DepthStrata) -> None:
         self.strata, self.made = strata, list[int]()
 
     def __call__(self, architecture: Architecture) -> Backbone:
-        self.made.append(self.strata.of(self.strata.depth(architecture)))
+        self.made.append(self.strata.stratum_of(self.strata.depth(architecture)))
         return _Constant(len(self.made) - 1)
 
 
@@ -42,19 +43,20 @@ def strata() -> DepthStrata:
     return DepthStrata(get_space("mobilenetv3"), 5, 0)
 
 
-def test_strata_are_about_equally_likely(strata: DepthStrata) -> None:
+def test_strata_have_about_equal_probability(strata: DepthStrata) -> None:
     space = get_space("mobilenetv3")
-    assert strata.filled == [0, 1, 2, 3, 4]
-    found = collections.Counter(strata.of(strata.depth(a)) for a, _ in zip(space.sequence(7), range(60), strict=False))
-    assert all(3 <= found[stratum] <= 27 for stratum in range(5))
-    depths = [strata.depth(strata.draw(stratum)) for stratum in strata.filled]
+    assert strata.non_empty == [0, 1, 2, 3, 4]
+    sequence = itertools.islice(space.sequence(7), 60)
+    counts = collections.Counter(strata.stratum_of(strata.depth(architecture)) for architecture in sequence)
+    assert all(3 <= counts[stratum] <= 27 for stratum in range(5))
+    depths = [strata.depth(strata.sample(stratum)) for stratum in strata.non_empty]
     assert depths == sorted(depths)
 
 
 def test_a_space_with_few_depths_has_fewer_strata() -> None:
     strata = DepthStrata(get_space("nasbench201"), 20, 0)
-    assert 1 < len(strata.filled) < 20
-    assert all(strata.of(strata.depth(strata.draw(stratum))) == stratum for stratum in strata.filled)
+    assert 1 < len(strata.non_empty) < 20
+    assert all(strata.stratum_of(strata.depth(strata.sample(stratum))) == stratum for stratum in strata.non_empty)
 
 
 def test_the_pool_is_stratified_and_replaces_its_oldest(strata: DepthStrata) -> None:
@@ -63,28 +65,28 @@ def test_the_pool_is_stratified_and_replaces_its_oldest(strata: DepthStrata) -> 
     assert sorted(maker.made) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     for step in range(7):
         source.pyramid(IMAGES, generator)
-        assert maker.made[-1] == maker.made[step]  # the newcomer's stratum is that of the one that left
-    assert [body.number for _, body in source._pool] == list(range(7, 17))  # type: ignore[attr-defined]
+        assert maker.made[-1] == maker.made[step]  # the new backbone has the stratum of the replaced one
+    assert [backbone.number for _, backbone in source._pool] == list(range(7, 17))  # type: ignore[attr-defined]
 
 
 def test_samples_have_the_pools_mean_and_deviation() -> None:
     maps = [torch.full((64, 3, 16, 16), value) for value in (1.0, 3.0, 8.0)]
-    drawn = _sampled(maps, torch.Generator().manual_seed(0))
-    assert float(drawn.mean()) == pytest.approx(4.0, abs=0.05)
-    assert float(drawn.std()) == pytest.approx(torch.tensor([1.0, 3, 8]).std(unbiased=False).item(), abs=0.05)
-    alone = _sampled([maps[1]], torch.Generator())
+    sampled = _sample_features(maps, torch.Generator().manual_seed(0))
+    assert float(sampled.mean()) == pytest.approx(4.0, abs=0.05)
+    assert float(sampled.std()) == pytest.approx(torch.tensor([1.0, 3, 8]).std(unbiased=False).item(), abs=0.05)
+    alone = _sample_features([maps[1]], torch.Generator())
     assert torch.equal(alone, maps[1])
 
 
-def test_channels_that_only_wide_bodies_have_are_theirs() -> None:
+def test_channels_of_wide_backbones_alone_are_sampled_from_them() -> None:
     narrow, wide = torch.full((1, 2, 4, 4), 1.0), torch.full((1, 5, 4, 4), 3.0)
-    drawn = _sampled([narrow, wide], torch.Generator().manual_seed(0))
-    assert drawn.shape == (1, 5, 4, 4)
-    assert torch.equal(drawn[:, 2:], wide[:, 2:])
-    assert not torch.equal(drawn[:, :2], wide[:, :2])
+    sampled = _sample_features([narrow, wide], torch.Generator().manual_seed(0))
+    assert sampled.shape == (1, 5, 4, 4)
+    assert torch.equal(sampled[:, 2:], wide[:, 2:])
+    assert not torch.equal(sampled[:, :2], wide[:, :2])
 
 
-def test_swapping_keeps_a_body_for_some_batches(strata: DepthStrata) -> None:
+def test_swapping_keeps_a_backbone_for_some_batches(strata: DepthStrata) -> None:
     maker = _Maker(strata)
     source, generator = BackboneSwapping(strata, maker, batches=3), torch.Generator()
     seen = [int(source.pyramid(IMAGES, generator)[0][0, 0, 0, 0]) for _ in range(15)]

@@ -1,4 +1,4 @@
-"""Published Once-for-All weights: a sub-network gives what the paper's own slicing rules give, written anew here."""
+"""Published Once-for-All weights: sub-networks equal those of the paper's own slicing rules, reimplemented here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import load_shared_recipe
 from workers.spaces import get_space
 from workers.storage.artifacts import ArtifactFolder
-from workers.supernet.backbones import bare_network
+from workers.supernet.backbones import build_without_head
 from workers.supernet.once_for_all import load_published, published_fingerprint
 from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
@@ -120,7 +120,7 @@ def norm(t: Tensors, name: str, x: Tensor, eps: float) -> Tensor:
 
 
 def mmcv_ops(t: Tensors, name: str, channels: int, size: int) -> Tensor:
-    """Centre by centre, each through its matrix."""
+    """Cut the kernels to their centres step by step, each multiplied by its matrix."""
     weight = t[f"{name}.conv.weight"][:channels]
     for source in (7, 5):
         if size < source:
@@ -222,60 +222,60 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def loaded(files: dict[str, Path], name: str) -> SharedWeights:
     space, (_, settings) = get_space(name), FILES[name]
-    shared = SharedWeights(space, [(a, bare_network(a, settings)) for a in space.covering()])
+    shared = SharedWeights(space, [(a, build_without_head(a, settings)) for a in space.covering()])
     load_published(files[name], space, shared)
     return shared
 
 
 @pytest.mark.parametrize("name", FILES)
 @torch.no_grad()
-def test_sub_networks_are_the_published_ones(name: str, files: dict[str, Path]) -> None:
+def test_sub_networks_equal_the_published_networks(name: str, files: dict[str, Path]) -> None:
     space, (make, settings), shared = get_space(name), FILES[name], loaded(files, name)
     tensors, images = make(), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     smallest = space.smallest()
     assert smallest is not None
     for architecture in (smallest, next(space.sequence(0))):
-        network = bare_network(architecture, settings).eval()
+        network = build_without_head(architecture, settings).eval()
         shared.copy_into(architecture, network)
-        wanted = reference(name, tensors, architecture.values, images * _SCALE)
-        found = network.body(images)[-1]
-        assert found.shape == wanted.shape
-        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+        expected = reference(name, tensors, architecture.values, images * _SCALE)
+        actual = network.body(images)[-1]
+        assert actual.shape == expected.shape
+        assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_transformations_survive_the_store_and_matter(files: dict[str, Path]) -> None:
+def test_kernel_transformations_are_stored_and_used(files: dict[str, Path]) -> None:
     space, shared = get_space("mobilenetv3"), loaded(files, "mobilenetv3")
-    other = SharedWeights(space, [(a, bare_network(a, {"width": 1.0})) for a in space.covering()])
+    other = SharedWeights(space, [(a, build_without_head(a, {"width": 1.0})) for a in space.covering()])
     other.restore({name: value.clone() for name, value in shared.state_dict().items()})
     architecture = Architecture.of("mobilenetv3", {**space.covering()[0].values, "kernel": [3] * 20})
-    network = bare_network(architecture, {"width": 1.0})
+    network = build_without_head(architecture, {"width": 1.0})
     name = "body.stages.0.0.conv_dw.weight"
-    one, two = (weights.of(architecture, network)[name] for weights in (shared, other))
+    one, two = (weights.slices(architecture, network)[name] for weights in (shared, other))
     assert torch.equal(one, two)
     del other.transforms["body/stages/0/0/conv_dw/weight:3"]
-    assert not torch.equal(one, other.of(architecture, network)[name])
+    assert not torch.equal(one, other.slices(architecture, network)[name])
 
 
-def test_they_are_prepared_without_training(files: dict[str, Path], tmp_path: Path) -> None:
+def test_published_weights_are_prepared_without_training(files: dict[str, Path], tmp_path: Path) -> None:
     supernet = {"pretrained": str(files["mobilenetv3"])}
     recipe = load_shared_recipe("laptop", "seg", "mobilenetv3", {"body": {"width": 1.0}, "supernet": supernet})
     space = get_space("mobilenetv3")
-    asked = LabelRequest(next(space.sequence(0)), "seg", "shapes", "f", "shared", recipe, 0)
+    request = LabelRequest(next(space.sequence(0)), "seg", "shapes", "f", "shared", recipe, 0)
     headless = recipe.model_copy(update={"shared_head": recipe.shared_head.model_copy(update={"method": "none"})})
-    prepared, said = Preparation(ArtifactFolder(tmp_path), asked, headless), list[PreparationStep]()
-    prepared.make(said.append)
-    made = load_file(tmp_path / prepared.supernet / "weights.safetensors")
-    wanted = loaded(files, "mobilenetv3").state_dict()
-    assert not said
-    assert made.keys() == wanted.keys()
-    assert all(torch.equal(value, wanted[name]) for name, value in made.items())
+    prepared, steps = Preparation(ArtifactFolder(tmp_path), request, headless), list[PreparationStep]()
+    prepared.make(steps.append)
+    made = load_file(tmp_path / prepared.supernet_name / "weights.safetensors")
+    expected = loaded(files, "mobilenetv3").state_dict()
+    assert not steps
+    assert made.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in made.items())
 
 
 @pytest.mark.parametrize(
     ("space", "body", "file", "message"),
     [
         ("nasbench201", {}, "mobilenetv3", "no published weights of nasbench201: use mobilenetv3"),
-        ("mobilenetv3", {}, "mobilenetv3", "have one width: add --set body.width=1.0"),
+        ("mobilenetv3", {}, "mobilenetv3", "have one width: add it, as in --set body.width=1.0"),
         ("mobilenetv3", {"width": 0.5}, "mobilenetv3", r"'first_conv.conv.weight' is \(16, 3, 3, 3\), not \(8, 3, 3"),
         ("mobilenetv3", {"width": 1.0}, "proxylessnas", "name weights of mobilenetv3"),
         ("resnet50", {}, "mobilenetv3", "has no 'input_stem.0.conv.weight'"),
@@ -283,12 +283,12 @@ def test_they_are_prepared_without_training(files: dict[str, Path], tmp_path: Pa
         ("resnet50", {}, "torn", "cannot be read"),
     ],
 )
-def test_other_files_are_refused_in_one_line(
+def test_unsuitable_files_are_one_line_errors(
     space: str, body: dict[str, Any], file: str, message: str, files: dict[str, Path]
 ) -> None:
     path = files.get(file, files["mobilenetv3"].with_name(f"{file}.safetensors"))
     if file == "torn":
         path.write_bytes(files["mobilenetv3"].read_bytes()[:5000])
-    with pytest.raises(RecipeError, match=message) as refusal:
+    with pytest.raises(RecipeError, match=message) as caught:
         published_fingerprint(path, get_space(space), body)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(caught.value)

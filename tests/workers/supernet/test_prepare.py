@@ -1,4 +1,4 @@
-"""Shared weights and heads as artifacts: killed half-way, the next try ends where an undisturbed one does."""
+"""Shared weights and heads as artifacts: a killed preparation resumes and ends with the same weights."""
 
 import dataclasses
 import multiprocessing
@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from workers.data import open_data
 from workers.errors import ArtifactError
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 from workers.spaces import get_space
@@ -65,10 +66,10 @@ def prepare(folder: Path, die_at: int = 0) -> dict[str, torch.Tensor]:
 
     prepared = preparation(folder, request(shared_head={"method": "none"}))
     prepared.make(report)
-    return load_file(folder / prepared.supernet / "weights.safetensors")
+    return load_file(folder / prepared.supernet_name / "weights.safetensors")
 
 
-def test_killed_and_resumed_gives_the_weights_of_an_undisturbed_run(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(tmp_path: Path) -> None:
     whole = prepare(tmp_path / "whole")
     for die_at in (6, 11):  # after the first and after the second checkpoint
         victim = multiprocessing.get_context("spawn").Process(target=prepare, args=(tmp_path / "killed", die_at))
@@ -98,60 +99,61 @@ def test_killed_and_resumed_gives_the_weights_of_an_undisturbed_run(tmp_path: Pa
         ({"body": {"channels": [8, 8, 8, 16]}}, False, False),
     ],
 )
-def test_an_artifact_is_named_by_what_it_was_made_from(
+def test_an_artifact_is_named_by_everything_it_depends_on(
     tmp_path: Path, changes: dict[str, Any], same_weights: bool, same_head: bool
 ) -> None:
     usual, other = preparation(tmp_path, request()), preparation(tmp_path, request(**changes))
-    assert (usual.supernet == other.supernet, usual.head == other.head) == (same_weights, same_head)
+    assert (usual.supernet_name == other.supernet_name, usual.head_name == other.head_name) == (same_weights, same_head)
     assert request().key != request(**changes).key or changes == {"supernet": {"save_every": 6, "cpus": 1}}
 
 
-def test_labels_need_what_they_start_from(tmp_path: Path) -> None:
+def test_labels_need_prepared_artifacts(tmp_path: Path) -> None:
     asked = request()
     with pytest.raises(ArtifactError, match="orchestrator prepare"):
-        SharedEvaluator(str(tmp_path))(LabelJob(asked, "c"))
+        SharedEvaluator(EvaluatorOptions(artifacts_uri=str(tmp_path)))(LabelJob(asked, "c"))
     assert len(preparation(tmp_path, asked).missing) == 2
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_gets_labels_that_repeat(task: str, tmp_path: Path) -> None:
+def test_every_task_gets_repeatable_labels(task: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     asked = request(task)
-    prepared, said = preparation(tmp_path, asked), list[PreparationStep]()
-    prepared.make(said.append)
-    assert {(step.part, step.steps) for step in said} == {("shared weights", 12), ("shared head", 6)}
+    prepared, steps = preparation(tmp_path, asked), list[PreparationStep]()
+    prepared.make(steps.append)
+    assert {(step.part, step.steps) for step in steps} == {("shared weights", 12), ("shared head", 6)}
     assert prepared.missing == []
     prepared.make(lambda step: pytest.fail("made it again"))
-    evaluator = SharedEvaluator(str(tmp_path))
-    first, again = evaluator(LabelJob(asked, "c")), SharedEvaluator(str(tmp_path))(LabelJob(asked, "c"))
+    options = EvaluatorOptions(artifacts_uri=str(tmp_path))
+    evaluator = SharedEvaluator(options)
+    first, again = evaluator(LabelJob(asked, "c")), SharedEvaluator(options)(LabelJob(asked, "c"))
     assert first.metrics == again.metrics
     assert 0 <= first.value <= 1
     other = evaluator(LabelJob(dataclasses.replace(asked, seed=1), "c"))
     assert other.metrics.keys() == first.metrics.keys()
 
 
-def test_a_frozen_body_stays_as_it_was_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_backbone_keeps_the_shared_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     asked = request(train_body=False, ema=0)
     preparation(tmp_path, asked).make()
-    evaluator, seen = SharedEvaluator(str(tmp_path)), list[dict[str, torch.Tensor]]()
+    evaluator, seen = SharedEvaluator(EvaluatorOptions(artifacts_uri=str(tmp_path))), list[dict[str, torch.Tensor]]()
     import workers.training.full
 
     train = workers.training.full.train_network
 
-    def watched(network: Any, *rest: Any) -> Any:
+    def recorded(network: Any, *rest: Any) -> Any:
         seen.append({name: value.clone() for name, value in network.state_dict().items()})
         trained = train(network, *rest)
         seen.append(dict(trained.state_dict()))
         return trained
 
-    monkeypatch.setattr(workers.training.full, "train_network", watched)
+    monkeypatch.setattr(workers.training.full, "train_network", recorded)
     evaluator(LabelJob(asked, "c"))
     before, after = seen
     assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("body."))
     assert any(not torch.equal(value, after[name]) for name, value in before.items() if name.startswith("head."))
-    start = preparation(tmp_path, asked).load(
+    prepared = preparation(tmp_path, asked).load(
         SplitCache().open(DATA, get_task("seg"), asked.recipe)[1], open_data(DATA, "seg").vocabulary("seg")
     )
-    body = start.bodies(asked.architecture)
-    assert all(torch.equal(value, before[f"body.{name}"]) for name, value in body.state_dict().items())
+    backbone = prepared.backbones(asked.architecture)
+    assert all(torch.equal(value, before[f"body.{name}"]) for name, value in backbone.state_dict().items())

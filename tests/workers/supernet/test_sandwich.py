@@ -1,4 +1,4 @@
-"""Training of shared weights: it learns, and goes on after a crash as if there had been none."""
+"""Training of shared weights: it learns, and a resumed run equals an uninterrupted one."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ DATA = open_data("shapes:train=48,held_out=6", "cls")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _single_thread() -> None:
     torch.set_num_threads(1)
 
 
@@ -58,7 +58,7 @@ def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
+def test_the_weights_depend_on_the_seed_alone() -> None:
     ends = []
     for seed in (0, 0, 1):
         trained, data = supernet(seed=seed)
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
     assert not equal(ends[0], ends[2])
 
 
-def test_a_restart_goes_on_as_if_there_had_been_none(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, data = supernet()
     for _ in whole.train(data):
         pass
@@ -78,14 +78,14 @@ def test_a_restart_goes_on_as_if_there_had_been_none(tmp_path: Path) -> None:
             save_checkpoint(tmp_path, step, first.state())
             break
     second, data = supernet()
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    second.load(found)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    second.load(checkpoint)
     assert [step for step, _ in second.train(data)] == [6, 7, 8]
     assert equal(weights(second), weights(whole))
 
 
-def test_only_whole_checkpoints_are_used(tmp_path: Path) -> None:
+def test_only_complete_checkpoints_are_used(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "nowhere") is None
     save_checkpoint(tmp_path, 3, {"step": torch.tensor(3)})
     path = save_checkpoint(tmp_path, 7, {"step": torch.tensor(7)})
@@ -93,9 +93,9 @@ def test_only_whole_checkpoints_are_used(tmp_path: Path) -> None:
     whole = path.read_bytes()
     (tmp_path / "step-00000009.safetensors").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "step-00000011.partial-1").write_bytes(whole)
-    found = newest_checkpoint(tmp_path)
-    assert found is not None
-    assert int(found["step"]) == 7
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert int(checkpoint["step"]) == 7
 
 
 class _Colours(DataSet):
@@ -120,7 +120,7 @@ class _Colours(DataSet):
         return Sample(image.astype(np.uint8), index % 3, np.full((32, 32), index % 3, np.uint8))
 
 
-# Six 1x1 convolutions are drawn too rarely in so few steps, and a map needs neighbours.
+# Six 1x1 convolutions are sampled too rarely in a few steps, and a map needs neighbours.
 @pytest.mark.parametrize(
     ("teacher", "steps", "lr", "ops"),
     [("cls", 40, 1e-2, ("nor_conv_3x3", "skip_connect")), ("seg", 100, 5e-3, ("nor_conv_3x3",))],
@@ -139,9 +139,9 @@ def test_networks_that_share_weights_learn(teacher: str, steps: int, lr: float, 
         network = build_network(architecture, chosen, task, colours.vocabulary(teacher)).eval()
         trained.averaged.copy_into(architecture, network)
         calibrate(network, [images])
-        said = network(images).argmax(1)
+        predicted = network(images).argmax(1)
         truth = target if teacher == "cls" else target[:, ::4, ::4]  # the map has one class
-        assert float((said == truth).float().mean()) > 0.8
+        assert float((predicted == truth).float().mean()) > 0.8
 
 
 def test_the_smallest_network_of_a_family_is_part_of_every_step() -> None:
@@ -152,24 +152,24 @@ def test_the_smallest_network_of_a_family_is_part_of_every_step() -> None:
     after = weights(trained)
     moved = {name for name in before if name.startswith("weights.") and not torch.equal(before[name], after[name])}
     assert any("stages/0/0" in name for name in moved)
-    assert [a == get_space("mobilenetv3").smallest() for a in trained._networks(0)] == [False, True]
+    assert [a == get_space("mobilenetv3").smallest() for a in trained._sample_networks(0)] == [False, True]
 
 
-def test_without_the_sandwich_rule_only_what_was_drawn_is_trained() -> None:
+def test_without_the_sandwich_rule_only_sampled_networks_are_trained() -> None:
     trained, data = supernet(sandwich=False, steps=1, ema=0)
-    (drawn,) = trained._networks(0)
+    (sampled,) = trained._sample_networks(0)
     before = weights(trained)
     for _ in trained.train(data):
         pass
     after = weights(trained)
-    used = {SPACE.shared_name(name, drawn) for name, _ in trained._build(drawn).named_parameters()}
+    used = {SPACE.shared_name(name, sampled) for name, _ in trained._build(sampled).named_parameters()}
     changed = {name for name in before if name.startswith("weights.") and not torch.equal(before[name], after[name])}
     moved = {name.removeprefix("weights.weights.").replace("/", ".") for name in changed}
     assert moved <= used
     assert len(moved) > 4
 
 
-def test_a_loss_that_is_not_finite_ends_it() -> None:
+def test_a_loss_that_is_not_finite_is_a_failure() -> None:
     trained, data = supernet(lr=1e30, steps=60, clip_norm=1e30)
     with pytest.raises(DivergedFailure, match="lower the learning rate"):
         for _ in trained.train(data):

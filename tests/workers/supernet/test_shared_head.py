@@ -1,4 +1,4 @@
-"""One head for all bodies: it learns, is repeatable, leaves bodies alone, and fits narrower ones."""
+"""One head for all backbones: it learns, is repeatable, changes no backbone, and fits narrower pyramids."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ import torch
 from workers.data import open_data
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces import get_space
-from workers.supernet.backbones import SharedBackbones, bare_network
+from workers.supernet.backbones import SharedBackbones, build_without_head
 from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampling
-from workers.supernet.shared_head import fitted, train_head, widest_levels
+from workers.supernet.shared_head import copy_shared_head, train_head, widest_pyramid
 from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import get_task
@@ -24,49 +24,51 @@ RECIPE = HeadRecipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batc
 
 
 @pytest.fixture(scope="module")
-def bodies() -> SharedBackbones:
+def backbones() -> SharedBackbones:
     torch.set_num_threads(1)
-    networks = [(architecture, bare_network(architecture, SETTINGS)) for architecture in SPACE.covering()]
+    networks = [(architecture, build_without_head(architecture, SETTINGS)) for architecture in SPACE.covering()]
     for _, network in networks:
         initialise(network, 0)
     images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
     return SharedBackbones(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4, torch.channels_last)
 
 
-def source(kind: str, bodies: SharedBackbones) -> FeatureSource:
+def source(kind: str, backbones: SharedBackbones) -> FeatureSource:
     strata = DepthStrata(SPACE, 2, 0, SETTINGS)
-    return LatentSampling(strata, bodies, per_stratum=1) if kind == "latent" else BackboneSwapping(strata, bodies, 3)
+    return (
+        LatentSampling(strata, backbones, per_stratum=1) if kind == "latent" else BackboneSwapping(strata, backbones, 3)
+    )
 
 
 @pytest.mark.parametrize("kind", ["latent", "swapping"])
-def test_a_head_learns_and_is_repeatable(kind: str, bodies: SharedBackbones) -> None:
+def test_a_head_learns_and_is_repeatable(kind: str, backbones: SharedBackbones) -> None:
     ends, losses = [], list[float]()
     for _ in range(2):
         data = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
         torch.manual_seed(0)
-        head = SEG.build_head(*widest_levels(SPACE, SETTINGS), DATA.vocabulary("seg"), {"width": 8})
+        head = SEG.build_head(*widest_pyramid(SPACE, SETTINGS), DATA.vocabulary("seg"), {"width": 8})
         losses.clear()
-        trained = train_head(head, source(kind, bodies), SEG, data, RECIPE, lambda _, loss: losses.append(loss))
+        trained = train_head(head, source(kind, backbones), SEG, data, RECIPE, lambda _, loss: losses.append(loss))
         ends.append(trained.state_dict())
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_bodies_are_frozen_and_calibrated(bodies: SharedBackbones) -> None:
-    body = bodies(SPACE.covering()[1])
-    assert not any(parameter.requires_grad for parameter in body.parameters())
-    assert not body.training
-    norms = [m for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+def test_backbones_are_frozen_and_calibrated(backbones: SharedBackbones) -> None:
+    backbone = backbones(SPACE.covering()[1])
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    assert not backbone.training
+    norms = [m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
     assert all(int(norm.num_batches_tracked) == 2 for norm in norms if norm.num_batches_tracked is not None)
 
 
-def test_a_head_for_narrower_levels_has_the_first_channels() -> None:
+def test_a_head_for_a_narrower_pyramid_has_the_first_channels() -> None:
     wide, narrow = (SEG.build_head((c, c), (4, 8), DATA.vocabulary("seg"), {"width": 8}) for c in (12, 8))
-    same = fitted(narrow, wide).get_parameter("laterals.0.weight")
-    assert torch.equal(same, wide.get_parameter("laterals.0.weight")[:, :8])
+    weight = copy_shared_head(narrow, wide).get_parameter("laterals.0.weight")
+    assert torch.equal(weight, wide.get_parameter("laterals.0.weight")[:, :8])
 
 
-def test_a_familys_widest_levels() -> None:
-    channels, strides = widest_levels(get_space("mobilenetv3"))
+def test_the_widest_pyramid_of_a_space() -> None:
+    channels, strides = widest_pyramid(get_space("mobilenetv3"))
     assert (channels, strides) == ((24, 40, 112, 160), (4, 8, 16, 32))

@@ -1,4 +1,4 @@
-"""Shared weights: a slice is what the extracted network has, on every space that can share."""
+"""Shared weights: a sliced network equals the extracted one, in every space that can share weights."""
 
 import itertools
 
@@ -25,12 +25,12 @@ def shared(name: str) -> SharedWeights:
     return SharedWeights(space, networks)
 
 
-def test_the_families_that_share() -> None:
+def test_spaces_that_share_weights() -> None:
     assert {"mobilenetv3", "proxylessnas", "resnet50", "nasbench201"} <= set(SHARING)
 
 
 @pytest.mark.parametrize("name", SHARING)
-def test_a_slice_gives_what_the_extracted_network_gives(name: str) -> None:
+def test_a_sliced_network_equals_the_extracted_network(name: str) -> None:
     space, weights = get_space(name), shared(name)
     for architecture in itertools.islice(space.sequence(0), 3):
         with torch.device("meta"):
@@ -65,16 +65,16 @@ def test_slices_are_first_channels_and_centres_of_kernels() -> None:
     weights = SharedWeights(space, [(largest, whole)])
     values = largest.values
     small = Architecture.of("mobilenetv3", {**values, "kernel": [3] * 20, "expansion": [3] * 20})
-    cut = weights.of(small, space.build(small))["stages.0.0.conv_dw.weight"]
+    cut = weights.slices(small, space.build(small))["stages.0.0.conv_dw.weight"]
     full = whole.get_parameter("stages.0.0.conv_dw.weight")
     assert torch.equal(cut, full[: full.shape[0] // 2, :, 2:5, 2:5])
 
 
-def test_cells_share_by_operation() -> None:
+def test_cells_share_weights_by_operation() -> None:
     weights = shared("nasbench201")
     space = get_space("nasbench201")
     one, three = space.covering()
-    cut = {a.id: weights.of(a, space.build(a))["stages.0.0.edges.0.1.weight"] for a in (one, three)}
+    cut = {a.id: weights.slices(a, space.build(a))["stages.0.0.edges.0.1.weight"] for a in (one, three)}
     assert cut[one.id].shape[-1] == 1
     assert not torch.equal(cut[one.id], cut[three.id][..., 1:2, 1:2])
 
@@ -83,19 +83,19 @@ def test_a_stem_without_its_optional_layer_keeps_its_last_one() -> None:
     space, weights = get_space("resnet50"), shared("resnet50")
     values = space.covering()[0].values
     longer, shorter = (Architecture.of("resnet50", {**values, "stem": stem}) for stem in (1, 0))
-    last = {a.id: weights.of(a, space.build(a)) for a in (longer, shorter)}
+    last = {a.id: weights.slices(a, space.build(a)) for a in (longer, shorter)}
     assert torch.equal(last[longer.id]["stem.2.conv.weight"], last[shorter.id]["stem.1.conv.weight"])
 
 
-def test_a_network_that_is_not_covered_is_refused() -> None:
+def test_a_network_that_is_not_covered_is_an_error() -> None:
     space = get_space("nasbench201")
     one, three = space.covering()
     weights = SharedWeights(space, [(one, space.build(one))])
     with pytest.raises(GenotypeError, match="no shared weight holds"):
-        weights.of(three, space.build(three))
+        weights.slices(three, space.build(three))
 
 
-def test_calibration_measures_the_mean_over_all_batches() -> None:
+def test_calibration_computes_the_mean_over_all_batches() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5)).train()
     before = {k: v.clone() for k, v in network.state_dict().items() if "running" not in k and "tracked" not in k}
     batches = [torch.randn(8, 3, 5, 5) + shift for shift in (0.0, 1.0, 2.0)]

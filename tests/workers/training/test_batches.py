@@ -1,4 +1,4 @@
-"""The order in which a training sees its images."""
+"""Batches of a training: order of images, crops and mirroring."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_every_image_once_an_epoch() -> None:
         assert sorted(seen[16 * epoch : 16 * epoch + 16]) == list(range(16))
 
 
-def test_the_order_depends_on_the_seed_alone_and_not_on_windows() -> None:
+def test_the_order_depends_on_the_seed_and_not_on_crops() -> None:
     whole, cut = list(training_batches(16, _recipe(), 1)), list(training_batches(16, _recipe(zoom=0.5), 1))
     assert [(b.indices, b.mirrored) for b in whole] == [(b.indices, b.mirrored) for b in cut]
     assert not whole[0].windows
@@ -29,12 +29,12 @@ def test_the_order_depends_on_the_seed_alone_and_not_on_windows() -> None:
     assert [b.indices for b in whole] != [b.indices for b in training_batches(16, _recipe(), 2)]
 
 
-def test_windows_are_for_few_images_where_the_recipe_says_so() -> None:
+def test_crops_can_be_limited_to_small_data_sets() -> None:
     few, many = (next(training_batches(count, _recipe(zoom=0.5, zoom_below=16), 0)) for count in (15, 16))
     assert (len(few.windows), len(many.windows)) == (4, 0)
 
 
-def test_parts_are_the_batch() -> None:
+def test_parts_add_up_to_the_batch() -> None:
     batch = next(training_batches(16, _recipe(zoom=0.5), 0))
     parts = batch.parts(3)
     assert sorted(i for part in parts for i in part.indices) == sorted(batch.indices)

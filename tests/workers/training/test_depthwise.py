@@ -1,4 +1,4 @@
-"""The strips' gradient is the convolution's own."""
+"""The strip-wise gradient equals the gradient of the convolution."""
 
 import copy
 
@@ -10,7 +10,7 @@ from workers.training.depthwise import DepthwiseConv2d, use_fast_depthwise_backw
 
 
 def gradients(layer: nn.Conv2d, x: Tensor) -> dict[str, Tensor]:
-    """Output, and the gradient of everything."""
+    """Return the output and all gradients."""
     layer.zero_grad()
     x = x.detach().requires_grad_()
     output = layer(x)
@@ -34,26 +34,26 @@ def gradients(layer: nn.Conv2d, x: Tensor) -> dict[str, Tensor]:
         (4, 4, 0, (8, 8)),
     ],
 )
-def test_gradients_of_a_wide_depthwise_layer_stay(
+def test_gradients_of_a_wide_depthwise_layer_are_equal(
     kernel: int, stride: int, padding: int, size: tuple[int, int], layout: torch.memory_format
 ) -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(6, 6, kernel, stride, padding, groups=6).double()
     x = torch.randn(3, 6, *size, dtype=torch.double).to(memory_format=layout)
-    wanted = gradients(layer, x)  # in double precision, so a difference is that of single precision alone
+    expected = gradients(layer, x)  # in double precision, so any difference is due to single precision
     layer = layer.float().to(memory_format=layout)
     use_fast_depthwise_backward(layer)
     assert type(layer) is DepthwiseConv2d
-    found = gradients(layer, x.float())
-    assert found.keys() == wanted.keys() == {"output", "input", "weight", "bias"}
-    for name, value in wanted.items():
-        assert torch.allclose(found[name].double(), value, rtol=1e-4, atol=1e-4 * float(value.abs().max())), name
+    actual = gradients(layer, x.float())
+    assert actual.keys() == expected.keys() == {"output", "input", "weight", "bias"}
+    for name, value in expected.items():
+        assert torch.allclose(actual[name].double(), value, rtol=1e-4, atol=1e-4 * float(value.abs().max())), name
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        nn.Conv2d(4, 4, 3, padding=1, groups=4),  # narrow: fast as it is
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),  # narrow: already fast
         nn.Conv2d(4, 4, 5, padding=2),
         nn.Conv2d(4, 8, 5, padding=2, groups=4),
         nn.Conv2d(4, 4, 5, padding=4, dilation=2, groups=4),
@@ -61,13 +61,13 @@ def test_gradients_of_a_wide_depthwise_layer_stay(
         nn.Conv2d(4, 4, 5, padding=2, padding_mode="reflect", groups=4),
     ],
 )
-def test_other_layers_are_left_alone(layer: nn.Conv2d) -> None:
+def test_other_layers_are_unchanged(layer: nn.Conv2d) -> None:
     network = nn.Sequential(layer)
     use_fast_depthwise_backward(network)
     assert type(network[0]) is nn.Conv2d
 
 
-def test_names_copies_and_frozen_weights() -> None:
+def test_names_copies_and_frozen_weights_work() -> None:
     layer = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False)
     names = list(layer.state_dict())
     use_fast_depthwise_backward(layer)

@@ -13,6 +13,7 @@ from predictor.graph import Graph
 from workers.data import VOID, Vocabulary, open_data
 from workers.errors import DivergedFailure, RecipeError
 from workers.messages.architecture import Architecture
+from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
 from workers.spaces import get_space
@@ -25,16 +26,16 @@ TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_imag
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _single_thread() -> None:
     torch.set_num_threads(1)
 
 
-def words(classes: int) -> Vocabulary:
+def vocabulary(classes: int) -> Vocabulary:
     return Vocabulary(tuple(f"class {i}" for i in range(classes)), classes)
 
 
 def job(task: str, split: int = 1, seed: int = 0, **changes: object) -> LabelJob:
-    # Detectors and deconvolutions are sized for 256 channels unless told otherwise.
+    # Detectors and deconvolutions have 256 channels by default.
     small = {"head": {"width": 16}, "steps": 8, "batch": 4} if task in {"det", "iseg", "pano", "pose"} else {}
     recipe = Recipe.model_validate({"name": "tiny", "task": task, **TINY, **small, **changes})
     architecture = Architecture.of("nasbench201", {"ops": OPS})
@@ -44,14 +45,18 @@ def job(task: str, split: int = 1, seed: int = 0, **changes: object) -> LabelJob
 
 @pytest.mark.parametrize("task", task_names())
 def test_a_label_is_complete_and_repeatable(task: str, tmp_path: Path) -> None:
-    evaluator = FullEvaluator(str(tmp_path), save_images=2)
+    evaluator = FullEvaluator(EvaluatorOptions(images_folder=str(tmp_path), save_images=2))
     first, again, other = evaluator(job(task)), FullEvaluator()(job(task)), evaluator(job(task, seed=1))
-    folders = [tmp_path / f"{task}-{asked.request.key}" for asked in (job(task), job(task, seed=1))]
+    folders = [tmp_path / f"{task}-{label.request.key}" for label in (job(task), job(task, seed=1))]
     assert sorted(tmp_path.rglob("*.png")) == sorted(folder / f"{i}.png" for folder in folders for i in range(2))
-    one, two = (np.asarray(Image.open(folder / "0.png")) for folder in folders)
-    half = one.shape[1] // 2 - 2
-    assert np.array_equal(one[:, :half], two[:, :half])  # what is annotated depends on no network
-    assert not np.array_equal(one[:, :half], one[:, half + 4 :]) or task in {"det", "iseg"}  # unsure of everything
+    first_picture, second_picture = (np.asarray(Image.open(folder / "0.png")) for folder in folders)
+    half = first_picture.shape[1] // 2 - 2
+    annotated, predicted = first_picture[:, :half], first_picture[:, half + 4 :]
+    assert np.array_equal(annotated, second_picture[:, :half])  # annotations do not depend on the network
+    assert not np.array_equal(annotated, predicted) or task in {
+        "det",
+        "iseg",
+    }  # these may detect nothing
     assert first.value == first.metrics[get_task(task).metric] == again.value
     assert first.metrics == again.metrics
     # Eight steps may leave a detector at an average precision of 0 for every seed.
@@ -65,8 +70,8 @@ def test_a_label_is_complete_and_repeatable(task: str, tmp_path: Path) -> None:
 
 
 def test_training_beats_the_most_frequent_class() -> None:
-    asked = job("seg", steps=200, ema=0.9, train_images=256)
-    measured: Measurement = FullEvaluator()(asked)
+    label_job = job("seg", steps=200, ema=0.9, train_images=256)
+    measured: Measurement = FullEvaluator()(label_job)
     held_out = CachedSplit(open_data("shapes", "seg"), "held-out", get_task("seg"), (64, 64), 32, 16)
     _, target = held_out.batch(list(range(32)))
     counts = torch.bincount(target.flatten().long(), minlength=256)[:VOID]
@@ -74,7 +79,7 @@ def test_training_beats_the_most_frequent_class() -> None:
     assert measured.value > 2 * float(constant)
 
 
-def test_random_crops_change_a_label_and_no_key_of_those_without() -> None:
+def test_random_crops_change_a_label_and_its_key() -> None:
     whole, cut = job("seg", zoom=1.0), job("seg", zoom=0.5)
     assert whole.request.key == job("seg").request.key != cut.request.key
     first, again, plain = FullEvaluator()(cut), FullEvaluator()(cut), FullEvaluator()(whole)
@@ -108,10 +113,10 @@ def test_divergence_is_a_failure_with_a_remedy() -> None:
 
 
 def test_overlap_metric_against_a_count_by_hand() -> None:
-    build_metric = get_task("seg").build_metric(words(3))
+    build_metric = get_task("seg").build_metric(vocabulary(3))
     target = torch.tensor([[[0, 0, 1, 1], [0, VOID, 1, 1]]], dtype=torch.uint8)
-    said = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
-    build_metric.update(nn.functional.one_hot(said, 3).permute(0, 3, 1, 2).float(), target)
+    predicted = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
+    build_metric.update(nn.functional.one_hot(predicted, 3).permute(0, 3, 1, 2).float(), target)
     metrics = build_metric.compute()
     # Class 0: 2 of 4 in the union; class 1: 3 of 5; class 2 is not in the targets.
     assert metrics["miou"] == pytest.approx((2 / 4 + 3 / 5) / 2)
@@ -122,7 +127,7 @@ def test_overlap_metric_against_a_count_by_hand() -> None:
 @pytest.mark.parametrize("task", task_names())
 def test_unknown_head_settings_are_refused(task: str) -> None:
     with pytest.raises(RecipeError, match="nonsense"):
-        get_task(task).build_head((8, 16), (4, 8), words(3), {"nonsense": 1})
+        get_task(task).build_head((8, 16), (4, 8), vocabulary(3), {"nonsense": 1})
 
 
 def test_heads_take_the_pyramid_of_every_space() -> None:
@@ -130,16 +135,16 @@ def test_heads_take_the_pyramid_of_every_space() -> None:
         body = get_space(name).build(next(get_space(name).sequence(0)))
         with torch.no_grad():
             pyramid = body.eval()(torch.zeros(1, 3, 64, 96))
-        seg = get_task("seg").build_head(body.channels, body.strides, words(5), {})
+        seg = get_task("seg").build_head(body.channels, body.strides, vocabulary(5), {})
         assert seg(pyramid).shape == (1, 5, 16, 24)
-        assert get_task("cls").build_head(body.channels, body.strides, words(5), {})(pyramid).shape == (1, 5)
+        assert get_task("cls").build_head(body.channels, body.strides, vocabulary(5), {})(pyramid).shape == (1, 5)
 
 
 def test_one_panoptic_run_gives_four_labels() -> None:
-    asked = job("pano")
-    alone = FullEvaluator()(asked)
-    request = replace(asked.request, also=("det", "iseg", "seg"))
-    together = FullEvaluator()(replace(asked, request=request))
+    pano = job("pano")
+    alone = FullEvaluator()(pano)
+    request = replace(pano.request, also=("det", "iseg", "seg"))
+    together = FullEvaluator()(replace(pano, request=request))
     assert together.metrics == alone.metrics
     assert alone.also == {}
     assert {t: m.metric for t, m in together.also.items()} == {"det": "box_ap", "iseg": "mask_ap", "seg": "miou"}
@@ -147,7 +152,7 @@ def test_one_panoptic_run_gives_four_labels() -> None:
     assert together.also["seg"].flops < together.also["iseg"].flops < together.flops
     assert together.also["det"].params < together.also["iseg"].params < together.params
     assert len({request.key, *request.keys}) == 4
-    assert request.key == asked.request.key
+    assert request.key == pano.request.key
 
 
 @pytest.mark.parametrize("task", ["pose", "seg"])

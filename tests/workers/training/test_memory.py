@@ -1,4 +1,4 @@
-"""What a worker holds: below the limit at the laptop recipe, and no more after twenty labels than after five."""
+"""Memory of a worker: below the limit with the laptop recipe, and constant from five labels to twenty."""
 
 import itertools
 import multiprocessing
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from workers.execution.attempt import run_attempt
-from workers.execution.threads import compute_on
+from workers.execution.threads import use_cores
 from workers.messages.label import LabelJob, LabelRequest
 from workers.messages.recipe import load_recipe
 from workers.spaces import get_space
@@ -22,16 +22,16 @@ GIB = 2**30
 
 
 def _label(task: str, space: str, count: int, folder: Path, pipe: Connection) -> None:
-    """Memory after each of `count` labels of different architectures. Batches and images are the recipe's."""
-    compute_on(1)  # as an actor does
-    few = {"steps": 6, "ema": 0.5, "train_images": 64, "eval_images": 32}
-    recipe, evaluator = load_recipe("laptop", task, space, few), FullEvaluator()
-    held, spool = [], FolderSpool(folder)
+    """Send the memory after each of `count` labels of different architectures, and the maximum."""
+    use_cores(1)  # as an actor does
+    short = {"steps": 6, "ema": 0.5, "train_images": 64, "eval_images": 32}
+    recipe, evaluator = load_recipe("laptop", task, space, short), FullEvaluator()
+    memory, spool = [], FolderSpool(folder)
     for architecture in itertools.islice(get_space(space).sequence(0), count):
         job = LabelJob(LabelRequest(architecture, task, "shapes", "f", "full", recipe, 0), "c")
         assert run_attempt(evaluator, job, spool).measurement
-        held.append(psutil.Process().memory_info().rss)
-    pipe.send((held, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+        memory.append(psutil.Process().memory_info().rss)
+    pipe.send((memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 @pytest.mark.slow
@@ -39,13 +39,13 @@ def _label(task: str, space: str, count: int, folder: Path, pipe: Connection) ->
 @pytest.mark.parametrize("space", ["nasbench201", "mobilenetv3"])
 @pytest.mark.parametrize("task", task_names())
 def test_a_worker_stays_small_over_twenty_labels(task: str, space: str, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")  # a process as fresh as an actor's
+    context = multiprocessing.get_context("spawn")  # a new process, as for an actor
     here, there = context.Pipe(duplex=False)
     worker = context.Process(target=_label, args=(task, space, 20, tmp_path, there))
     worker.start()
-    held, most = here.recv()
+    memory, maximum = here.recv()
     worker.join(60)
-    after = " ".join(f"{held[label - 1] / GIB:.2f}" for label in (1, 5, 20))
-    print(f"{task} {space}: GiB after 1, 5, 20 labels: {after}, at most {most / GIB:.2f}")
-    assert most < 2.5 * GIB
-    assert min(held[15:]) - max(held[:5]) < 0.05 * GIB
+    after = " ".join(f"{memory[label - 1] / GIB:.2f}" for label in (1, 5, 20))
+    print(f"{task} {space}: GiB after 1, 5, 20 labels: {after}, at most {maximum / GIB:.2f}")
+    assert maximum < 2.5 * GIB
+    assert min(memory[15:]) - max(memory[:5]) < 0.05 * GIB

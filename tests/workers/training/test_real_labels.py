@@ -1,4 +1,4 @@
-"""One label a task on real data, at the laptop recipe: far above chance, or the recipe is broken."""
+"""One label per task on real data with the laptop recipe: far above chance, or the recipe is broken."""
 
 import os
 
@@ -14,7 +14,7 @@ from workers.training.full import FullEvaluator
 @pytest.mark.real
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    ("task", "data", "metric", "least"),
+    ("task", "data", "metric", "minimum"),
     [
         ("cls", "imagefolder:{}/cifar10", "top1", 0.4),
         ("det", "coco:{}/bccd", "box_ap50", 0.4),
@@ -23,13 +23,13 @@ from workers.training.full import FullEvaluator
         ("pose", "coco:{}/lspet", "pck", 0.3),
     ],
 )
-def test_a_label_on_real_data(task: str, data: str, metric: str, least: float) -> None:
+def test_a_label_on_real_data(task: str, data: str, metric: str, minimum: float) -> None:
     if not os.path.isdir(os.environ.get("AIOP_DATA", "")):
         pytest.skip("AIOP_DATA NAMES NO FOLDER: point it at the folder that holds cifar10, bccd, pennfudan and so on")
     torch.set_num_threads(1)  # as an actor has
     cell = Architecture.of("nasbench201", {"ops": ["nor_conv_3x3", "skip_connect", "nor_conv_3x3"] * 2})
     recipe = load_recipe("laptop", task, "nasbench201")
-    where = data.format(os.environ["AIOP_DATA"])
-    label = FullEvaluator()(LabelJob(LabelRequest(cell, task, where, "f", "full", recipe, 0), "c"))
+    spec = data.format(os.environ["AIOP_DATA"])
+    label = FullEvaluator()(LabelJob(LabelRequest(cell, task, spec, "f", "full", recipe, 0), "c"))
     print(f"{task} {data}: {metric} {label.metrics[metric]:.3f}, {sum(label.seconds.values()):.0f} s")
-    assert label.metrics[metric] >= least
+    assert label.metrics[metric] >= minimum
