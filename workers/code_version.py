@@ -1,4 +1,4 @@
-"""Which code a process runs, to be compared between machines."""
+"""The version of the code that a process runs, to compare machines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGES = ("orchestrator", "predictor", "workers")
-_KINDS = (".py", ".yaml")
+_SUFFIXES = (".py", ".yaml")
 
 
 @cache
 def code_version() -> str:
-    """12 hexadecimal digits over names and contents of this project's installed source files. Read once a process."""
+    """Return a hash of names and contents of this project's installed source files, as 12 hexadecimal digits.
+
+    The files are read once per process.
+    """
     digest = hashlib.sha256()
     for package in _PACKAGES:
         spec = find_spec(package)
@@ -24,7 +27,7 @@ def code_version() -> str:
 
 
 def _add(digest: hashlib._Hash, folder: Path) -> None:
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in _KINDS):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES):
         content = path.read_bytes()
         digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
         digest.update(content)

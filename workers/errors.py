@@ -1,4 +1,4 @@
-"""Errors of the data plane. User errors stop a command before it starts; label failures end one attempt."""
+"""Errors of the data plane. User errors stop a command before it starts; a label failure ends one attempt."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from predictor.errors import AIOPError
 
 
 class UnknownNameError(AIOPError):
-    """A space, task, data format, fidelity or recipe that is not registered."""
+    """A space, task, data format, fidelity or recipe with an unknown name."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"unknown {kind} '{name}': choose one of {', '.join(sorted(known))}")
 
 
 class DataError(AIOPError):
-    """A data set that cannot be used as asked: names the file and the remedy."""
+    """A data set cannot be used. The message names the file and the remedy."""
 
 
 class RecipeError(AIOPError):
-    """A recipe, or the part of it a space reads, that is not valid."""
+    """A recipe is not valid, or its settings for a space are not."""
 
 
 class GenotypeError(AIOPError):
-    """A genotype that its space cannot decode."""
+    """A genotype cannot be decoded by its space."""
 
 
 class ArtifactError(AIOPError):
-    """Something that is prepared once for many labels is missing, or not as it was written."""
+    """An artifact, which is prepared once for many labels, is missing or damaged."""
 
 
 class NodeError(AIOPError):
-    """A machine of the cluster lacks what its labels need: names the machine, what it lacks and the remedy."""
+    """A machine of the cluster lacks what labels need. The message names the machine, the problem and the remedy."""
 
 
-class LabelFailure(Exception):  # noqa: N818 - the field's word for it
-    """One attempt at a label failed for a reason that the evaluator recognised."""
+class LabelFailure(Exception):  # noqa: N818 - "failure" is the term for a failed attempt
+    """An attempt at a label failed for a reason that the evaluator recognised."""
 
 
 class OutOfMemoryFailure(LabelFailure):

@@ -1,4 +1,4 @@
-"""YAML files that users write: read with one-line errors."""
+"""Reading of YAML files that users write, with one-line errors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import yaml
 from predictor.errors import AIOPError
 
 
-def read_mapping(path: Path, what: str, error: type[AIOPError], name_instead: str, must_be: str) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises `error`, in one line that begins with `what` and the path.
+def read_mapping(
+    path: Path, what: str, error: type[AIOPError], expected_file: str, expected_fields: str
+) -> dict[str, Any]:
+    """Return the mapping in a YAML file. Raises `error` with one line that starts with `what` and the path.
 
-    name_instead: the remedy where it cannot be read. must_be: the remedy where it holds no mapping.
+    expected_file: the file to name instead, if it cannot be read. expected_fields: what the mapping must hold.
     """
     try:
         fields = yaml.safe_load(path.read_text())
     except OSError as caught:
-        raise error(f"{what} {path}: {caught.strerror}: name {name_instead}") from None
+        raise error(f"{what} {path}: {caught.strerror}: name {expected_file}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as caught:
-        raise error(f"{what} {path}: not YAML ({' '.join(str(caught).split())}): mend the file") from None
+        raise error(f"{what} {path}: not YAML ({' '.join(str(caught).split())}): fix the file") from None
     if not isinstance(fields, dict):
-        raise error(f"{what} {path}: must be a mapping {must_be}")
+        raise error(f"{what} {path}: must be a mapping {expected_fields}")
     return fields

@@ -1,1 +1,1 @@
-"""What control plane and data plane say to each other: requests, reports, architectures, recipes. All immutable."""
+"""Messages between control plane and data plane: requests, reports, architectures, recipes. All are immutable."""

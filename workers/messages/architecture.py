@@ -1,4 +1,4 @@
-"""An architecture: a search space and a genotype, named by their hash."""
+"""An architecture: a search space and a genotype, identified by their hash."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One point of a search space. `genotype` is canonical JSON, so equal architectures compare equal."""
+    """A point of a search space. `genotype` is canonical JSON, so equal architectures compare equal."""
 
     space: str
     genotype: str
 
     @classmethod
     def of(cls, space: str, genotype: dict[str, Any]) -> Architecture:
-        """Architecture of `space` from a genotype in plain Python values."""
+        """Return the architecture of `space` for a genotype in plain Python values."""
         return cls(space, json.dumps(genotype, sort_keys=True, separators=(",", ":")))
 
     @property

@@ -1,4 +1,4 @@
-"""The ways in which a label can be made, by name."""
+"""The fidelities, which are the ways to make a label, by name."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from workers.errors import UnknownNameError
-from workers.messages.published_recipe import PublishedRecipe, refuse_to_make
+from workers.messages.published_recipe import PublishedRecipe, reject_published
 from workers.messages.recipe import Recipe, load_recipe
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 
-LoadRecipe = Callable[[str, str, str, Mapping[str, Any] | None], Recipe]  # tier or file, task, space, overrides
+LoadRecipe = Callable[[str, str, str, Mapping[str, Any] | None], Recipe]  # of tier or file, task, space, overrides
 
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """What a fidelity needs. evaluator: its importable factory, so that who only plans need not load it.
+    """A way to make labels.
 
-    trains: gives networks whose predictions can be shown and counted for companions.
+    evaluator: its factory as "package.module:callable", imported only where labels are made. recipe: the class of its
+    recipes. load: loads a recipe. trains: it trains networks, so that predictions can be drawn and companion tasks
+    evaluated.
     """
 
     evaluator: str
@@ -31,12 +33,12 @@ _FIDELITIES = {
     "full": Fidelity("workers.training.full:FullEvaluator", Recipe, load_recipe),
     "shared": Fidelity("workers.supernet.evaluator:SharedEvaluator", SharedRecipe, load_shared_recipe),
     "proxy": Fidelity("workers.proxies:ProxyEvaluator", Recipe, load_recipe, trains=False),
-    "published": Fidelity("", PublishedRecipe, refuse_to_make, trains=False),
+    "published": Fidelity("", PublishedRecipe, reject_published, trains=False),
 }
 
 
 def get_fidelity(name: str) -> Fidelity:
-    """The fidelity of that name. Raises UnknownNameError, naming those there are."""
+    """Return the fidelity `name`. Raises UnknownNameError with the known names."""
     if name not in _FIDELITIES:
         raise UnknownNameError("fidelity", name, _FIDELITIES)
     return _FIDELITIES[name]

@@ -1,4 +1,4 @@
-"""The messages between control plane and data plane: what is asked for, and what came of it. All frozen."""
+"""Messages between control plane and data plane: label requests, attempts and their reports. All are immutable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.messages.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """One label to be made. `key` names it for ever: the same request has the same key on any machine."""
+    """A label to make. `key` identifies it: the same request has the same key on every machine and in every version."""
 
     architecture: Architecture
     task: str
@@ -23,28 +23,31 @@ class LabelRequest:
     fidelity: str
     recipe: Recipe
     seed: int
-    also: tuple[str, ...] = ()  # further tasks that the same training answers; no part of the key
+    also: tuple[str, ...] = ()  # companion tasks, labelled by the same training; not part of the key
 
     @property
     def key(self) -> str:
-        """32 hexadecimal digits over architecture, task, data content, fidelity, recipe and seed."""
+        """A hash of architecture, task, data content, fidelity, recipe and seed, as 32 hexadecimal digits."""
         parts = (self.architecture.id, self.task, self.fingerprint, self.fidelity, self.recipe.hash, str(self.seed))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     @property
     def companions(self) -> tuple[LabelRequest, ...]:
-        """The labels that come along, as requests of their own."""
+        """A request for each companion task."""
         return tuple(replace(self, task=task, also=()) for task in self.also)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys of all labels that one run makes."""
+        """Keys of all labels that one training makes."""
         return self.key, *(companion.key for companion in self.companions)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelJob:
-    """One attempt at a request. `attempt` counts from 1; `split` > 1 runs the batch in so many accumulated parts."""
+    """One attempt at a request.
+
+    attempt: number of the attempt, from 1. split: number of parts of each batch, whose gradients are accumulated.
+    """
 
     request: LabelRequest
     campaign: str
@@ -53,17 +56,17 @@ class LabelJob:
 
     @property
     def attempt_id(self) -> str:
-        """Unique for ever: key, campaign (itself unique a run) and number of the attempt."""
+        """A globally unique id: key, campaign (which is unique per run) and number of the attempt."""
         return f"{self.request.key}-{self.campaign}-{self.attempt}"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What an evaluator measured for one request.
+    """An evaluator's result for one request.
 
-    value: the task's metric in 0..1, higher is better. seconds: wall seconds by phase (data, build, train, evaluate).
-    also: by task, what the same run measured for the request's companions; their seconds are empty, being counted here.
-    graph: JSON of the network's graph, body and head; empty where none was traced.
+    value: the task's metric in 0..1, higher is better. metrics: all metrics by name. flops, params: of the network.
+    seconds: wall seconds by phase (data, build, train, evaluate). also: results for the companion tasks, whose seconds
+    are empty because they are counted here. graph: the network's graph as JSON; empty if none was traced.
     """
 
     value: float
@@ -77,13 +80,13 @@ class Measurement:
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. The first is success; the failure policy decides what follows from each other one."""
+    """How an attempt ended. OK is success; the failure policy decides what follows each failure. Values are stored."""
 
     OK = "ok"
     OUT_OF_MEMORY = "out_of_memory"
     BAD_DATA = "bad_data"
     DIVERGED = "diverged"
-    ERROR = "error"  # the evaluator raised something that nobody foresaw
+    ERROR = "error"  # the evaluator raised an unexpected exception
     CRASH = "crash"  # the worker's process died
     LOST_NODE = "lost_node"
     TIMEOUT = "timeout"
@@ -92,7 +95,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
-    """One ended attempt: a row of `attempts/`, and of `labels/` too when it succeeded."""
+    """The result of one attempt: a row of the table `attempts/`, and of `labels/` too if it succeeded."""
 
     job: LabelJob
     outcome: Outcome
@@ -101,10 +104,10 @@ class AttemptReport:
     started: float  # seconds since the epoch
     seconds: float
     measurement: Measurement | None = None
-    final: bool = field(default=False)  # a failure that a later run does not try again
+    final: bool = field(default=False)  # a failure that later runs do not retry
 
 
 class Evaluator(Protocol):
-    """Makes one label. Raises LabelFailure for the failures it recognises; any other exception is an ERROR."""
+    """Makes labels. Raises LabelFailure for failures that it recognises; any other exception is an ERROR."""
 
     def __call__(self, job: LabelJob) -> Measurement: ...

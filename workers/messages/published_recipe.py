@@ -1,4 +1,4 @@
-"""The fidelity `published`: labels that others made, and what is known of how."""
+"""The fidelity `published`: labels that others published, and what is known about how they were made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIDELITY = "published"
 
 
 class PublishedRecipe(Recipe):
-    """What a published result tells of its making: a name, and the size of the images. The other fields say nothing."""
+    """The recipe of a published result: its name and the image size. The other fields have no meaning."""
 
     input_size: tuple[int, int] = Field(default=(224, 224), description="Height and width in pixels, of any size.")
 
@@ -23,6 +23,6 @@ class PublishedRecipe(Recipe):
         return self
 
 
-def refuse_to_make(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> PublishedRecipe:
-    """Raises RecipeError: these labels are not made."""
-    raise RecipeError("--fidelity published: such labels are not made but read: use `orchestrator import FILE.csv`")
+def reject_published(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> PublishedRecipe:
+    """Raise RecipeError, because published labels are imported, not made."""
+    raise RecipeError("--fidelity published: such labels cannot be made: use `orchestrator import FILE.csv`")

@@ -1,4 +1,4 @@
-"""How cheap labels are made: recipes of shared weights, of the shared head, and of the fine-tune from both."""
+"""Recipes of fidelity `shared`: of the shared weights, of the shared head, and of the fine-tune that uses both."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from pydantic import Field, model_validator
 from workers.errors import RecipeError, UnknownNameError
 from workers.messages.recipe import Recipe, checked_recipe, load_recipe, recipe_fields, recipe_file, shipped_recipes
 
-COMMON = ("body", "head", "input_size")  # what fine-tune, shared head and recipe `full` have in common
+COMMON_FIELDS = ("body", "head", "input_size")  # equal in the fine-tune, the shared head and the recipe `full`
 
 
 class SupernetRecipe(Recipe):
-    """The budget of a space's shared weights, and the task that teaches them, whatever that of the labels is."""
+    """The budget of a space's shared weights, which are trained on `task`. Labels may have another task."""
 
     data: str | None = Field(
         default=None,
-        description="FORMAT[:WHERE] that the weights are trained on. If unset, that of the labels where the same task "
-        "teaches them, shapes otherwise.",
+        description="Data set that the weights are trained on, as FORMAT[:WHERE]. If unset, the data set of the labels "
+        "if they have the same task, shapes otherwise.",
     )
     pretrained: str | None = Field(
-        default=None, description="safetensors file of published Once-for-All weights, used as they are: no training."
+        default=None, description="safetensors file of published Once-for-All weights, which are used without training."
     )
-    seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the networks drawn.")
+    seed: int = Field(default=0, ge=0, description="Seed of initialisation, data order and sampled networks.")
     sandwich: bool = Field(
         default=True,
-        description="Every step trains the largest and the smallest network of the space too, and the largest teaches "
-        "the others. Without, weights that only the largest network has are no better trained than all others.",
+        description="Sandwich rule: each step also trains the largest and the smallest network of the space, and the "
+        "others are distilled from the largest. Otherwise only sampled networks are trained.",
     )
-    sampled: int = Field(default=2, ge=0, description="Networks drawn each step.")
+    sampled: int = Field(default=2, ge=0, description="Networks sampled per step.")
     distill: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="With sandwich, the share of the largest network's outputs in what the others learn from.",
+        description="Weight of in-place distillation in the loss of the other networks, with sandwich.",
     )
     workers: int = Field(
         default=1,
         ge=1,
-        description="Processes that share each batch; each has `cpus` and `gpus`, its batch norms see its part.",
+        description="Processes that share each batch. Each has `cpus` and `gpus`; batch norms see its part alone.",
     )
     save_every: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
 
-    # The artifact's name holds the fingerprint of what the weights come from instead.
+    # Instead, the artifact's name contains a fingerprint of the data or of the published weights.
     _NOT_HASHED: ClassVar[frozenset[str]] = Recipe._NOT_HASHED | {"save_every", "data", "pretrained"}
 
     @model_validator(mode="after")
@@ -56,34 +56,35 @@ class SupernetRecipe(Recipe):
 
 
 class HeadRecipe(Recipe):
-    """The budget of the head that all bodies of a space start from (Mills et al., AIO-P, AAAI 2023)."""
+    """The budget of the head that all networks of a space share (Mills et al., AIO-P, AAAI 2023)."""
 
     method: Literal["latent", "swapping", "none"] = Field(
         default="latent",
-        description="latent: features drawn from a pool of bodies; swapping: one body at a time; none: no training.",
+        description="latent: features sampled over a pool of backbones; swapping: a backbone at a time; none: no head.",
     )
-    seed: int = Field(default=0, ge=0, description="Of initialisation, data order and the bodies drawn.")
-    strata: int = Field(default=5, ge=1, description="Depths that the pool of bodies is spread over.")
-    per_stratum: int = Field(default=1, ge=1, description="Bodies of each depth in the pool, for latent sampling.")
+    seed: int = Field(default=0, ge=0, description="Seed of initialisation, data order and sampled backbones.")
+    strata: int = Field(default=5, ge=1, description="Strata of depth from which backbones are sampled.")
+    per_stratum: int = Field(default=1, ge=1, description="Backbones of each stratum in the pool, for latent sampling.")
     calibration_images: int = Field(
-        default=32, ge=1, description="Images that batch norms of a body are measured on, each time one joins the pool."
+        default=32, ge=1, description="Images for the batch norm calibration of each new backbone."
     )
-    swap_every: int = Field(default=10, ge=1, description="Batches that a body serves, for swapping.")
+    swap_every: int = Field(default=10, ge=1, description="Batches per backbone, for swapping.")
 
 
 class SharedRecipe(Recipe):
-    """A short fine-tune from shared weights and a shared head. Its own budget is that of the fine-tune alone."""
+    """A short fine-tune from shared weights and a shared head. Its own fields are the budget of the fine-tune."""
 
     full: str = Field(
-        default="laptop", description="Recipe of fidelity full that these labels stand in for: what is not set is its."
+        default="laptop", description="Recipe of fidelity full that these labels replace. Unset fields have its values."
     )
-    train_body: bool = Field(default=True, description="Fine-tune the body too; the head alone otherwise.")
+    train_body: bool = Field(default=True, description="Fine-tune the backbone too, not the head alone.")
     calibration_images: int = Field(
-        default=128, ge=1, description="Images of the task that batch norms of a body are measured on."
+        default=128, ge=1, description="Images of the task for the batch norm calibration of a backbone."
     )
     supernet: SupernetRecipe
     supernet_fingerprint: str = Field(
-        default="", description="Of the supernet's data, or published weights; filled in, never set by hand."
+        default="",
+        description="Fingerprint of the supernet's data or published weights. Never set it by hand.",
     )
     shared_head: HeadRecipe
 
@@ -98,18 +99,18 @@ class SharedRecipe(Recipe):
             )
         if self.supernet.body != self.body:
             raise ValueError(f"supernet.body {self.supernet.body} differs from body {self.body}: make them equal")
-        for name in COMMON:
+        for name in COMMON_FIELDS:
             if getattr(self.shared_head, name) != getattr(self, name):
-                raise ValueError(f"shared_head.{name} differs from {name}: leave it out, and it is the same")
+                raise ValueError(f"shared_head.{name} differs from {name}: leave it out to use the same")
         return self
 
 
 def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> SharedRecipe:
-    """The recipe of fidelity `shared` called `which`, a tier or a YAML file, resolved for one task and space.
+    """Load the recipe `which` of fidelity `shared`, a tier or a YAML file, for one task and space.
 
-    Unset fields are those of the recipe it names as `full`; unset ones of `shared_head` too. `supernet` names a shipped
-    recipe of shared weights, such as cls.laptop, or a YAML file. In `overrides`, it is such a name or, like
-    `shared_head`, fields of it.
+    Unset fields, also those of `shared_head`, have the values of the recipe that `full` names. `supernet` names a
+    shipped recipe of shared weights, such as cls.laptop, or a YAML file. In `overrides`, `supernet` is such a name or a
+    mapping of its fields; `shared_head` is a mapping of its fields.
 
     Raises:
         UnknownNameError: no such tier for the task.
@@ -117,24 +118,28 @@ def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str
     """
     path, changes = recipe_file(which, task, "shared"), dict(overrides or {})
     own = {"full": "laptop", "supernet": "cls.laptop"} | recipe_fields(path, space)
-    for name, known in (("full", "laptop"), ("supernet", "cls.laptop")):
+    for name, example in (("full", "laptop"), ("supernet", "cls.laptop")):
         if isinstance(changes.get(name), str):
             own[name] = changes.pop(name)
         if not isinstance(own[name], str):
-            raise RecipeError(f"recipe {path}: {name} is {own[name]!r}: name a recipe such as {known}, or a YAML file")
-    common = {name: changes.pop(name) for name in COMMON if name in changes}
+            raise RecipeError(
+                f"recipe {path}: {name} is {own[name]!r}: name a recipe such as {example}, or a YAML file"
+            )
+    common = {name: changes.pop(name) for name in COMMON_FIELDS if name in changes}
     full = load_recipe(own["full"], task, space, common).model_dump(mode="json", exclude={"name", "version"})
     head = full | {"name": f"{own['name']}.head"} | dict(own.pop("shared_head", {}))
-    budget = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
-    where = _supernet_file(own["supernet"])
-    weights = {"task": "cls"} | recipe_fields(where, space) | {"body": full["body"]}
-    own["supernet"] = checked_recipe(SupernetRecipe, weights, budget["supernet"], where, str(weights["task"]))
-    own["shared_head"] = checked_recipe(HeadRecipe, head, budget["shared_head"], path, task)
+    changes_of_parts = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
+    supernet_path = _supernet_file(own["supernet"])
+    weights = {"task": "cls"} | recipe_fields(supernet_path, space) | {"body": full["body"]}
+    own["supernet"] = checked_recipe(
+        SupernetRecipe, weights, changes_of_parts["supernet"], supernet_path, str(weights["task"])
+    )
+    own["shared_head"] = checked_recipe(HeadRecipe, head, changes_of_parts["shared_head"], path, task)
     return checked_recipe(SharedRecipe, full | own, changes, path, task)
 
 
 def _supernet_file(which: str) -> Path:
-    """The YAML file that a user names, or a shipped one, called TASK.TIER by the task that teaches it."""
+    """Return the YAML file `which`, or the file of a shipped recipe, called TASK.TIER by the task it is trained on."""
     if Path(which).suffix in {".yaml", ".yml"}:
         return Path(which)
     known = shipped_recipes("supernet")

@@ -44,7 +44,10 @@ CASES = [
     (["--config", "/nowhere.yaml"], "No such file or directory: name a readable YAML file"),
     (["--task", "sge"], "unknown task 'sge': choose one of cls, det, iseg, pano, pose, seg"),
     (["--task", "seg", "--space", "resnet"], "unknown space 'resnet': choose one of mnasnet, mobilenetv3, nasbench201"),
-    (["--task", "seg", "--also", "det"], "--also det: not available with --task seg: --also works only with --task pano"),
+    (
+        ["--task", "seg", "--also", "det"],
+        "--also det: not available with --task seg: --also works only with --task pano",
+    ),
     (["--task", "pano", "--also", "pose"], "--also pose: not available with --task pano: choose from det, iseg"),
     (["--task", "seg", "--train-json", "x.json"], "--train-json and --val-json work with --data coco:DIR only"),
     (["--task", "det", "--data", "coco:/nowhere"], "/nowhere does not exist"),
@@ -70,7 +73,10 @@ CASES = [
         ["--task", "seg", "--fidelity", "rumour"],
         "unknown fidelity 'rumour': choose one of full, proxy, published",
     ),
-    (["--task", "seg", "--fidelity", "published"], "--fidelity published: such labels are not made but read"),
+    (
+        ["--task", "seg", "--fidelity", "published"],
+        "--fidelity published: such labels cannot be made: use `orchestrator import",
+    ),
     (
         ["--task", "seg", "--fidelity", "full", "--audit", "4"],
         "--audit compares a cheaper fidelity with full: add --fidelity shared",
@@ -80,7 +86,7 @@ CASES = [
     (["--task", "seg", "--recipe", "cloud"], "unknown shared recipe for task seg 'cloud'"),
     (
         ["--task", "seg", "--recipe", "gpu"],
-        "--recipe gpu: is for training from scratch: add --fidelity full, or choose laptop",
+        "--recipe gpu: this tier trains from scratch: add --fidelity full, or choose laptop",
     ),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.data=nowhere"], "unknown data format 'nowhere'"),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "seg.laptop.yaml: stepz: Extra inputs"),

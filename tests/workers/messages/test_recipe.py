@@ -1,4 +1,4 @@
-"""Recipes: what is hashed, how a space's section is applied, and what each mistake says."""
+"""Recipes: which fields are hashed, how a space's section is applied, and the message of each mistake."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from workers.messages.recipe import Recipe, load_recipe, shipped_recipes
 from workers.spaces import get_space, space_names
 from workers.tasks import get_task
 
-# Of Recipe(name="r", task="seg"), in every version: labels are found again by it.
-FROZEN = "aa91871afa1b494d"
+# The hash of Recipe(name="r", task="seg"). It must never change, because the keys of labels depend on it.
+FROZEN_HASH = "aa91871afa1b494d"
 
 
 @pytest.mark.parametrize("space", space_names())
@@ -24,13 +24,13 @@ def test_shipped_recipes_load_for_every_space(which: str, space: str) -> None:
 
 
 @pytest.mark.parametrize("which", sorted(shipped_recipes()))
-def test_what_a_shipped_recipe_says_of_body_and_head_can_be_built(which: str) -> None:
+def test_backbone_and_head_of_a_shipped_recipe_can_be_built(which: str) -> None:
     task, tier = which.split(".", 1)
     recipe = load_recipe(tier, task, "nasbench201")
     space = get_space("nasbench201")
-    body = space.build(next(space.sequence(0)), recipe.body)
-    words = Vocabulary(("person", "horse", "sky"), 2, ("left_hip", "right_hip"))
-    head = get_task(task).build_head(body.channels, body.strides, words, recipe.head)
+    backbone = space.build(next(space.sequence(0)), recipe.body)
+    vocabulary = Vocabulary(("person", "horse", "sky"), 2, ("left_hip", "right_hip"))
+    head = get_task(task).build_head(backbone.channels, backbone.strides, vocabulary, recipe.head)
     assert sum(weights.numel() for weights in head.parameters()) > 0
 
 
@@ -43,11 +43,11 @@ def test_a_spaces_section_and_overrides_apply_in_order(tmp_path: Path) -> None:
     assert (changed.steps, changed.body) == (500, {"cells": 2, "width": 3})
 
 
-def test_only_what_can_change_a_label_is_hashed() -> None:
+def test_only_fields_that_can_change_a_label_are_hashed() -> None:
     recipe = Recipe(name="r", task="seg")
     assert recipe.model_copy(update={"cpus": 4, "time_limit_s": 1.0}).hash == recipe.hash
     assert recipe.model_copy(update={"lr": 1e-3}).hash != recipe.hash
-    assert Recipe(name="r", task="seg", lr=3e-3, body={}).hash == recipe.hash == FROZEN
+    assert Recipe(name="r", task="seg", lr=3e-3, body={}).hash == recipe.hash == FROZEN_HASH
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_only_what_can_change_a_label_is_hashed() -> None:
         (None, 10, (1, 3200)),
         (35, 1000, (1, 3200)),  # 4,375 steps see every image 35 times
         (35, 367, (2, 1600)),
-        (35, 10, (4, 800)),  # never more
+        (35, 10, (4, 800)),  # the maximum
         (1e-9, 1000, (4, 800)),
     ],
 )
-def test_few_images_get_several_trainings(passes: float | None, images: int, trainings: tuple[int, int]) -> None:
+def test_a_few_images_get_several_trainings(passes: float | None, images: int, trainings: tuple[int, int]) -> None:
     count, each = Recipe(name="r", task="seg", steps=3200, batch=8, passes=passes).trainings(images)
     assert (count, each.steps) == trainings
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("task: cls\n", "is for task cls, not seg"),
         ("steps: 0\n", "steps: Input should be greater"),
@@ -78,23 +78,23 @@ def test_few_images_get_several_trainings(passes: float | None, images: int, tra
         ("lr: -1\n", "lr: Input should be greater than 0"),
     ],
 )
-def test_a_wrong_recipe_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+def test_an_invalid_recipe_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(path), "seg", "nasbench201")
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_tier_names_those_there_are() -> None:
+def test_an_unknown_tier_names_the_known_tiers() -> None:
     with pytest.raises(UnknownNameError, match="laptop"):
         load_recipe("mainframe", "seg", "nasbench201")
     with pytest.raises(RecipeError, match="No such file"):
         load_recipe("/nowhere/r.yaml", "seg", "nasbench201")
 
 
-def test_keys_are_stable_and_tell_requests_apart() -> None:
+def test_keys_are_stable_and_differ_between_requests() -> None:
     def request(**changes: object) -> LabelRequest:
         fields: dict[str, object] = {
             "architecture": Architecture.of("nasbench201", {"ops": ["none"] * 6}),
@@ -108,7 +108,7 @@ def test_keys_are_stable_and_tell_requests_apart() -> None:
         return LabelRequest(**(fields | changes))  # type: ignore[arg-type]
 
     base = request()
-    assert base.key == request(data="shapes:").key  # the content counts, not how it was named
+    assert base.key == request(data="shapes:").key  # the content counts, not the spelling
     changed = [request(seed=1), request(task="cls"), request(fingerprint="g"), request(fidelity="proxy")]
     assert len({base.key, *(r.key for r in changed)}) == 5
     assert LabelJob(base, "c").attempt_id == f"{base.key}-c-1"
