@@ -1,4 +1,4 @@
-"""The record of every candidate and the decision on it: one JSON file each, in a folder beside the generations."""
+"""The record of every candidate and the decision on it: one JSON file each, next to the generations."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def read_records(folder: Path) -> list[RefreshRecord]:
 
 
 def figures_to_json(figures: GateFigures | None) -> dict[str, Any] | None:
-    """Return the figures as they are stored."""
+    """Return the figures as stored."""
     document: dict[str, Any] | None = _FIGURES.dump_python(figures, mode="json")
     return document

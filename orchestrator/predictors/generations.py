@@ -15,7 +15,7 @@ from predictor.atomic_write import replace_symlink
 from predictor.metadata import HoldOutScores
 
 LATEST, PINNED = "latest", "pinned"  # links to generations
-# Folders beside the generations; snapshots are stored in "_replay".
+# Folders next to the generations. Snapshots are stored in "_replay".
 TRAINING, SNAPSHOTS, DECISIONS = "_training", "_replay", "_decisions"
 
 

@@ -43,12 +43,12 @@ class LabelSetIdentity:
         return cls(*kind) if len(kind) == len(IDENTITY_COLUMNS) else None
 
     def to_kind(self) -> tuple[str, ...]:
-        """Return the fields as they are stored with a generation, as "kind"."""
+        """Return the fields in the order in which a generation stores them, as "kind"."""
         return astuple(self)
 
     @property
     def recipe(self) -> str:
-        """Fidelity and recipe, as they are stored with a generation's source tasks."""
+        """FIDELITY/NAME/HASH, stored with a generation's source tasks."""
         return "/".join((self.fidelity, self.recipe_name, self.recipe_hash))
 
     @property

@@ -1,4 +1,4 @@
-"""A snapshot on disk, beside the generation that was trained on it, so that a refresh reads no graph twice."""
+"""A snapshot on disk, next to the generation that was trained on it, so that a refresh reads no graph twice."""
 
 from __future__ import annotations
 

@@ -28,6 +28,6 @@ def _json(number: int) -> str:
 def labelled(number: int, task: str = "seg", value: float | None = None, space: str = "cells") -> AttemptReport:
     """Return a report with the label of a network."""
     value = float(np.log2(network(number).flops) / 40) if value is None else value
-    made = report(task=task, space=space, value=value, graph=_json(number))
-    request = dataclasses.replace(made.job.request, architecture=Architecture.of(space, {"number": number}))
-    return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))
+    template = report(task=task, space=space, value=value, graph=_json(number))
+    request = dataclasses.replace(template.job.request, architecture=Architecture.of(space, {"number": number}))
+    return dataclasses.replace(template, job=dataclasses.replace(template.job, request=request))

@@ -74,7 +74,7 @@ class BackgroundRefresher:
             self._report(self._process)
         elif self._process is not None and time.monotonic() - self._started > _TIME_LIMIT_S:
             self._kill()
-            self._report_failure(f"no end within {_TIME_LIMIT_S:g} s")
+            self._report_failure(f"did not end within {_TIME_LIMIT_S:g} s")
         if self._process is None and self._due():
             self._start()
 
@@ -124,7 +124,7 @@ class BackgroundRefresher:
         elif errors:
             self._report_failure(errors[-1].removeprefix("error: "))
         else:
-            self._report_failure(f"it ended with {process.returncode}")
+            self._report_failure(f"exit code {process.returncode}, without a message")
 
     def _report_failure(self, reason: str) -> None:
         self._on_result({"decision": "failed", "reason": reason})

@@ -165,7 +165,7 @@ def _clip(
 def _clip_set(champion: Predictor, split: _SplitSet, before: Sequence[str]) -> tuple[LabelSet, list[str]]:
     """Return one set's training labels with outliers clipped, and the architectures that are outliers.
 
-    before: architectures that were outliers before. Nothing is clipped if the champion cannot predict the labels.
+    before: architectures that were outliers before. If the champion cannot predict the labels, they are unchanged.
     """
     earlier = np.array(before, np.str_)
     rows, held_out_rows = (

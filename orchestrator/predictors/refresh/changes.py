@@ -69,7 +69,7 @@ def find_new_labels(folder: Path, store: str) -> RefreshState:
         return NothingToDo(f"no label is newer than generation {champion} (version {version} of the store)", champion)
     refused = _last_refused(folder, champion, store)
     if refused is not None and not _count_new(label_store, refused.version, version):
-        reason = f"the newest labels were tried, and generation {champion} kept ({refused.reason})"
+        reason = f"the newest labels were tried, and generation {champion} was kept ({refused.reason})"
         return NothingToDo(reason, champion)
     return NewLabels(champion, since, version, labels)
 

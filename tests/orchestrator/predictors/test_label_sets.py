@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.evaluation import evaluate_models
-from orchestrator.predictors.label_sets import read_label_sets
+from orchestrator.predictors.label_sets import LabelSetIdentity, read_label_sets
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.memory import MemoryLabelStore
 from predictor.evaluation import Answer, QuestionBatch, answer_batch, summarise
@@ -29,14 +29,14 @@ def graph(channels: int) -> str:
 
 
 def labelled(number: int, value: float, seed: int = 0, steps: int = 360, fidelity: str = "full") -> AttemptReport:
-    made = report(seed, task="seg", value=value, graph=graph(number + 1))
+    template = report(seed, task="seg", value=value, graph=graph(number + 1))
     request = dataclasses.replace(
-        made.job.request,
+        template.job.request,
         architecture=Architecture.of("cells", {"number": number}),
-        recipe=made.job.request.recipe.model_copy(update={"steps": steps}),
+        recipe=template.job.request.recipe.model_copy(update={"steps": steps}),
         fidelity=fidelity,
     )
-    return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))
+    return dataclasses.replace(template, job=dataclasses.replace(template.job, request=request))
 
 
 def test_seeds_are_averaged_and_proxies_are_no_labels() -> None:
@@ -86,10 +86,10 @@ def test_published_detectors_are_ranked_within_their_family() -> None:
         "dcn/faster-rcnn_r50_1x.py",
     ]
     for number, config in enumerate(configs):
-        made = labelled(number, 0.3)
+        template = labelled(number, 0.3)
         network = Architecture.of("mmdet", {"config": f"configs/{config}"})
-        request = dataclasses.replace(made.job.request, architecture=network)
-        store.commit([dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))])
+        request = dataclasses.replace(template.job.request, architecture=network)
+        store.commit([dataclasses.replace(template, job=dataclasses.replace(template.job, request=request))])
     sets, _ = read_label_sets(store)
     assert [(labels.name.split("/")[0], len(labels)) for labels in sets] == [
         ("mmdet-faster-rcnn", 1),
@@ -120,7 +120,7 @@ def test_models_are_compared_on_a_stores_labels() -> None:
     rows = summarise(
         evaluate_models(sets, [], ["architecture"], [0, 20], ["flops", "gp"], 2, lambda *at: shown.append(at))
     )
-    assert shown == [(1, 1)]  # there is nothing to train on, so that seeds share one round
+    assert shown == [(1, 1)]  # there is nothing to train on, so that all seeds share one batch
     # Without labels and without another set only the cost model predicts.
     assert [(row["labels"], row["model"], row["seeds"]) for row in rows] == [
         (0, "flops", 2),
@@ -149,6 +149,16 @@ def test_a_report_has_pictures_next_to_it(monkeypatch: pytest.MonkeyPatch, tmp_p
     text = report_file.read_text()
     assert text.count("| gp |") == 1
     assert f"]({picture.name})" in text
+
+
+def test_an_identity_is_stored_as_a_list() -> None:
+    kind = ["cells", "seg", "folder:/data", "full", "seg.laptop", "e96c120f87edc66c"]
+    identity = LabelSetIdentity.from_kind(kind)
+    assert identity is not None
+    assert identity.short_name == "cells/seg/folder:/data"
+    assert identity.recipe == "full/seg.laptop/e96c120f87edc66c"
+    assert list(identity.to_kind()) == kind
+    assert LabelSetIdentity.from_kind([]) is None  # as in generations that did not record it
 
 
 @pytest.mark.parametrize(

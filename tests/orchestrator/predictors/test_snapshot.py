@@ -20,11 +20,11 @@ from tests.support.labelled_networks import labelled
 @pytest.fixture
 def store(tmp_path: Path) -> DeltaLabelStore:
     """20 labels of each of two tasks in version 1, 10 more of one task in version 2; compacted in version 3."""
-    made = DeltaLabelStore(tmp_path / "labels")
-    made.commit([labelled(number, task) for number in range(20) for task in ("seg", "det")])
-    made.commit([labelled(number) for number in range(20, 30)])
-    made.compact()
-    return made
+    label_store = DeltaLabelStore(tmp_path / "labels")
+    label_store.commit([labelled(number, task) for number in range(20) for task in ("seg", "det")])
+    label_store.commit([labelled(number) for number in range(20, 30)])
+    label_store.compact()
+    return label_store
 
 
 def equal(first: LabelSet, second: LabelSet) -> bool:

@@ -37,18 +37,18 @@ GRAPHS = [random_graph(number) for number in range(140)]
 
 def labelled(number: int, graph: Graph) -> AttemptReport:
     """A label that grows with the FLOPs."""
-    made = report(task="seg", value=float(np.log2(graph.flops) / 40), graph=graph.to_json())
-    request = dataclasses.replace(made.job.request, architecture=Architecture.of("cells", {"number": number}))
-    return dataclasses.replace(made, job=dataclasses.replace(made.job, request=request))
+    template = report(task="seg", value=float(np.log2(graph.flops) / 40), graph=graph.to_json())
+    request = dataclasses.replace(template.job.request, architecture=Architecture.of("cells", {"number": number}))
+    return dataclasses.replace(template, job=dataclasses.replace(template.job, request=request))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DeltaLabelStore:
     """120 labels in version 1, 140 in version 2; the empty table is version 0."""
-    made = DeltaLabelStore(tmp_path / "labels")
-    made.commit([labelled(number, graph) for number, graph in enumerate(GRAPHS[:120])])
-    made.commit([labelled(number + 120, graph) for number, graph in enumerate(GRAPHS[120:])])
-    return made
+    label_store = DeltaLabelStore(tmp_path / "labels")
+    label_store.commit([labelled(number, graph) for number, graph in enumerate(GRAPHS[:120])])
+    label_store.commit([labelled(number + 120, graph) for number, graph in enumerate(GRAPHS[120:])])
+    return label_store
 
 
 def training_request(tmp_path: Path, version: int = 2, model: str = "default") -> TrainingRequest:
@@ -91,13 +91,19 @@ def test_a_generation_is_trained_on_ray(
 
     monkeypatch.setattr(sys, "argv", ["orchestrator", "predict", "timm:resnet18", "timm:resnet34", "--task", "seg"])
     sys.argv += ["--predictor", str(out / "latest"), "--json"]
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         main()
-    assert ended.value.code == 0
+    assert exit_.value.code == 0
     small, large = json.loads(capsys.readouterr().out)
     assert (small["model"], small["params"]) == ("timm:resnet18", 11689512)
     assert large["flops"] > small["flops"]
     assert large["deviation"] > 0
+
+
+def test_equal_requests_share_a_checkpoint_folder_also_across_versions() -> None:
+    request = TrainingRequest("/labels", 2, "default", 0, 1, 0.0)
+    assert request.name == "db63f84f81b9"
+    assert dataclasses.replace(request, version=3).name != request.name
 
 
 def test_latest_points_to_the_last_published(tmp_path: Path) -> None:

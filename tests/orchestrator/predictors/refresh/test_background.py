@@ -62,9 +62,9 @@ def test_one_refresh_at_a_time_after_enough_labels(program: Program) -> None:
     ("text", "reason"),
     [
         ("import sys; print('news', file=sys.stderr); sys.exit('error: the store is gone')", "the store is gone"),
-        ("import os; os._exit(7)", "it ended with 7"),
-        ("import os; os.kill(os.getpid(), 9)", "it ended with -9"),
-        ("print('[]')", "it ended with 0"),
+        ("import os; os._exit(7)", "exit code 7, without a message"),
+        ("import os; os.kill(os.getpid(), 9)", "exit code -9, without a message"),
+        ("print('[]')", "exit code 0, without a message"),
     ],
 )
 def test_a_failed_refresh_is_reported(program: Program, text: str, reason: str) -> None:
@@ -87,7 +87,7 @@ def test_a_refresh_that_hangs_or_cannot_start_is_reported(program: Program, monk
     monkeypatch.setattr(background, "_TIME_LIMIT_S", 0.0)
     time.sleep(0.01)
     refresher.tick()
-    assert results == [{"decision": "failed", "reason": "no end within 0 s"}]
+    assert results == [{"decision": "failed", "reason": "did not end within 0 s"}]
     monkeypatch.setattr(background.sys, "executable", "/nowhere/python")
     refresher.committed(1)
     refresher.tick()

@@ -99,7 +99,7 @@ def test_the_limits_can_be_set() -> None:
     labels = held_out("seg", noisy(0.05, 1), noisy(0.12, 2))
     assert decide([labels]).verdict is Verdict.KEEP
     lenient = GateLimits(max_pooled_drop=1.0, max_task_drop=1.0, max_error_growth=10.0)
-    assert decide([labels], lenient).verdict is Verdict.KEEP  # significantly worse is refused whatever the limits
+    assert decide([labels], lenient).verdict is Verdict.KEEP  # significantly worse is refused with any limits
     assert decide([held_out("seg", SAME, SAME + 0.5)], lenient).verdict is Verdict.PROMOTE
 
 

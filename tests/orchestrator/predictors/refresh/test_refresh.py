@@ -155,7 +155,7 @@ def test_a_candidate_of_flipped_labels_is_refused_and_not_trained_twice(folder: 
     assert np.array_equal(predicted_means(folder), before)
     refused = run_refresh(folder)
     assert isinstance(refused, NothingToDo)
-    assert "the newest labels were tried, and generation 1 kept (pooled hold-out score" in refused.reason
+    assert "the newest labels were tried, and generation 1 was kept (pooled hold-out score" in refused.reason
     commit(folder, 260, 265)
     assert find_new_labels(folder / "predictors", str(folder / "labels")) == NewLabels(1, 1, 3, 165)
     rows = history(folder / "predictors", 1, None)
@@ -177,7 +177,7 @@ def test_outliers_are_recorded_and_do_no_harm(folder: Path) -> None:
     assert np.abs(predicted_means(folder) - true_values).mean() < 0.05
     commit(folder, 150, 170)
     run_refresh(folder)
-    # They remain outliers as long as they are far from the champion's predictions.
+    # They remain outliers until the champion's predictions come close.
     later = Predictor.load(folder / "predictors" / "latest").metadata.outliers
     assert set(next(iter(later.values()))) == set(outliers)
 
@@ -222,7 +222,7 @@ def test_a_second_refresh_is_an_error(folder: Path) -> None:
 
 
 class Killed(BaseException):
-    """Ends a refresh like kill -9: nothing is cleaned up."""
+    """Ends a refresh like kill -9, without cleaning up."""
 
 
 @pytest.mark.parametrize("where", ["publish", "drop_other_snapshots", "write_record", "snapshot_folder"])
