@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError
-from predictor.graph.from_onnx import identity, read_onnx
+from predictor.graph.from_onnx import read_onnx, structure_hash
 from workers.messages.architecture import Architecture
 from workers.spaces import Space, get_space
 
@@ -135,7 +135,7 @@ def _from_function(module: str, function: str) -> NamedNetwork:
 
 def _from_onnx(path: Path) -> NamedNetwork:
     """The network in an ONNX file. The architecture depends on the graph in it, not on its path or weights."""
-    return NamedNetwork(str(path), Architecture.of("onnx", {"content": identity(path)}), lambda: read_onnx(path))
+    return NamedNetwork(str(path), Architecture.of("onnx", {"content": structure_hash(path)}), lambda: read_onnx(path))
 
 
 _SPACES = ("nasbench201", "mnasnet", "transnas-macro", "mobilenetv3", "proxylessnas", "resnet50")

@@ -2,8 +2,8 @@
 
 Counts of operations along paths are also among the features of GRAF (Kadlecová et al., ICML 2024). Here paths are
 additionally weighted by the variance of the signal that they carry, for an input of variance 1: variances add up where
-branches are added, normalisation sets them to 1, and a multiplication by zero ends a path. So the share of each branch in
-a sum is known without any weights.
+branches are added, normalisation sets them to 1, and a multiplication by zero ends a path. So the share of each branch
+in a sum is known without any weights.
 """
 
 from __future__ import annotations

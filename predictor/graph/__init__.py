@@ -1,4 +1,4 @@
-"""Computational graphs of any network."""
+"""Computational graphs of networks, traced from PyTorch modules or ONNX files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Graph", "Node", "OnnxError", "TraceError", "read_onnx", "trace"]
 
-_HOMES = {
+_LAZY_IMPORTS = {
     "OnnxError": "predictor.graph.from_onnx",
     "TraceError": "predictor.graph.tracing",
     "read_onnx": "predictor.graph.from_onnx",
@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load the tracer when it is asked for (PEP 562): who only reads graphs need not wait for torch."""
-    if name not in _HOMES:
+    """Import the tracer on first use (PEP 562), because reading graphs does not need torch."""
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module 'predictor.graph' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_LAZY_IMPORTS[name]), name)

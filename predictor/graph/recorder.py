@@ -1,4 +1,4 @@
-"""Watches torch's operations on meta tensors and notes those that depend on the image."""
+"""Record the operations that torch runs on meta tensors, as nodes of a graph."""
 
 from __future__ import annotations
 
@@ -13,98 +13,105 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from predictor.graph.formulas import flops_of
+from predictor.graph.formulas import count_flops
 from predictor.graph.structure import Node
 from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT
 
-_INPUT = 0  # number of the image's node
-# Operations of which networks have many alike. Their results never share memory with what they are given.
-_REPEATED_NAMES = (
+_IMAGE_NODE = 0
+# Operations that networks repeat with equal shapes. Their results never share memory with their arguments.
+_CACHED_NAMES = (
     "convolution _native_batch_norm_legit_no_training native_batch_norm native_layer_norm relu silu gelu sigmoid "
     "hardswish add mul avg_pool2d max_pool2d_with_indices mm addmm bmm _softmax native_group_norm upsample_bilinear2d "
     "upsample_nearest2d"
 )
-_REPEATED = frozenset(_REPEATED_NAMES.split())
+_CACHED = frozenset(_CACHED_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a tensor comes from. node: None for what does not depend on the image, then weights: what it is made of.
+    """Where a tensor comes from.
 
-    Weights are parameters, and computations on them that count as work.
+    node: number of the node it depends on; None if it does not depend on the image. weights: then the parameters it is
+    computed from, as keys of `Recorder._sizes`, and the computations with FLOPs, as keys of `Recorder._weight_flops`.
+    time: number of the operation that made it. channels: 0 if unknown.
     """
 
     node: int | None
     weights: frozenset[int]
     time: int
-    channels: int  # 0 where unknown
+    channels: int
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Collects `nodes` while it is entered. Values that do not depend on the image are no nodes, however computed."""
+    """Collects `nodes` while it is active. Values that do not depend on the image, computed or not, are not nodes."""
 
     def __init__(self, image: Tensor, weights: Iterable[Tensor]) -> None:
         """weights: the parameters, on the meta device."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.nodes = [_described("input", (), [image], image, 0, image.shape[1])]
+        self.nodes = [_make_node("input", (), [image], image, 0, image.shape[1])]
         self._sizes = {id(weight): weight.numel() for weight in weights}
-        self._work: dict[int, int] = {}  # FLOPs of what is computed from weights
-        self._counted = set[int]()
-        self._kept: list[Tensor] = [image, *weights]  # so that their ids stay theirs
+        self._weight_flops: dict[int, int] = {}  # FLOPs of computations on weights, by minus their time
+        self._counted = set[int]()  # weights and computations that are part of an earlier node
+        self._keep_alive: list[Tensor] = [image, *weights]  # so that no id is used again
         self._origins = {id(w): _Origin(None, frozenset([id(w)]), 0, 0) for w in weights}
-        self._origins[id(image)] = _Origin(_INPUT, frozenset(), 0, image.shape[1])
-        self._written: dict[int, _Origin] = {}  # storage to what was last written into it
-        self._on_meta: dict[int, Tensor] = {}
-        self._results: dict[Any, Any] = {}  # of calls whose tensors had the same form
+        self._origins[id(image)] = _Origin(_IMAGE_NODE, frozenset(), 0, image.shape[1])
+        self._last_write: dict[int, _Origin] = {}  # by storage
+        self._meta_constants: dict[int, Tensor] = {}
+        self._results: dict[Any, Any] = {}  # of `_run`, by operation and argument shapes
         self._time = 0
 
-    def origin(self, tensor: Tensor) -> int | None:
-        """Number of the node that a tensor comes from."""
+    def source_node(self, tensor: Tensor) -> int | None:
+        """Return the number of the node that a tensor comes from; None if it does not depend on the image."""
         return self._origin(tensor).node
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and note it where it depends on the image."""
+        """Run an operation, and record it if it depends on the image."""
         kwargs = kwargs or {}
         self._time += 1
-        given = _tensors((args, kwargs))
-        if any(t.is_meta for t in given) and not all(t.is_meta for t in given):
+        inputs = _tensors((args, kwargs))
+        if any(t.is_meta for t in inputs) and not all(t.is_meta for t in inputs):
             args, kwargs = tree_map_only(Tensor, self._to_meta, (args, kwargs))
-        out = self._result(func, args, kwargs)
-        made = _tensors(out)
-        self._kept += made
-        origins = [self._origin(t) for t in given]
-        name = func._schema.name.split("::")[-1]
+        result = self._run(func, args, kwargs)
+        outputs = _tensors(result)
+        self._keep_alive += outputs
+        origins = [self._origin(t) for t in inputs]
         in_place = func._schema.is_mutable
-        kind = name.rstrip("_") if in_place else name
+        origin = self._record(func, args, kwargs, result, inputs, origins)
+        for tensor in outputs:
+            self._origins[id(tensor)] = origin
+        if in_place and outputs:
+            self._last_write[outputs[0].untyped_storage()._cdata] = origin
+        return result
+
+    def _record(
+        self, func: Any, args: Any, kwargs: Any, result: Any, inputs: list[Tensor], origins: list[_Origin]
+    ) -> _Origin:
+        """Add the node of an operation, if it has one, and return the origin of its results."""
+        name = func._schema.name.split("::")[-1]
+        kind = name.rstrip("_") if func._schema.is_mutable else name
         weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
         sources = tuple(o.node for o in origins if o.node is not None)
         if not sources or kind in CONSTANT:
-            if work := flops_of(func, args, kwargs, out):
-                self._work[-self._time] = work
+            if flops := count_flops(func, args, kwargs, result):
+                self._weight_flops[-self._time] = flops
                 weights |= {-self._time}
-            origin = _Origin(None, weights, self._time, 0)
-        elif kind in LAYOUT or (kind == "copy" and len(sources) == 1 and not weights):
+            return _Origin(None, weights, self._time, 0)
+        if kind in LAYOUT or (kind == "copy" and len(sources) == 1 and not weights):
             first = next(o for o in origins if o.node is not None)
-            origin = _Origin(first.node, first.weights, self._time, first.channels)
-        else:
-            node = self._node(kind, func, args, kwargs, out, given, origins, weights)
-            self.nodes.append(node)
-            origin = _Origin(len(self.nodes) - 1, frozenset(), self._time, node.channels_out)
-        for tensor in made:
-            self._origins[id(tensor)] = origin
-        if in_place and made:
-            self._written[made[0].untyped_storage()._cdata] = origin
-        return out
+            return _Origin(first.node, first.weights, self._time, first.channels)
+        node = self._node(kind, func, args, kwargs, result, inputs, origins, weights)
+        self.nodes.append(node)
+        return _Origin(len(self.nodes) - 1, frozenset(), self._time, node.channels_out)
 
-    def _result(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """What the operation gives. Networks repeat themselves, and torch takes long to tell a result's form."""
-        if kwargs or not _is_repeated(func) or not all(t.is_meta for t in _tensors(args)):
-            return func(*args, **kwargs)  # constants have values, which a form does not tell
-        call = func, *map(_form, args)
-        if call not in self._results:
-            self._results[call] = func(*args)
-        known = self._results[call]  # others than it, as results may be written to
-        return _alike(known) if isinstance(known, Tensor) else tuple(map(_alike, known))
+    def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run an operation. Networks repeat themselves and torch infers shapes slowly, so results are cached."""
+        if kwargs or not _is_cached(func) or not all(t.is_meta for t in _tensors(args)):
+            return func(*args, **kwargs)  # the results of constants have values, which shapes do not determine
+        key = func, *map(_cache_key, args)
+        if key not in self._results:
+            self._results[key] = func(*args)
+        cached = self._results[key]  # copied, because results may be written to
+        return _new_like(cached) if isinstance(cached, Tensor) else tuple(map(_new_like, cached))
 
     def _node(
         self,
@@ -112,97 +119,99 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         func: Any,
         args: Sequence[Any],
         kwargs: dict[str, Any],
-        out: Any,
-        given: list[Tensor],
+        result: Any,
+        inputs: list[Tensor],
         origins: list[_Origin],
         weights: frozenset[int],
     ) -> Node:
-        sources = [(t, o) for t, o in zip(given, origins, strict=True) if o.node is not None]
-        new = weights - self._counted
-        self._counted |= new
-        flops = flops_of(func, args, kwargs, out) + sum(self._work.get(w, 0) for w in new)
-        result = _tensors(out)[0]
+        sources = [(t, o) for t, o in zip(inputs, origins, strict=True) if o.node is not None]
+        new_weights = weights - self._counted
+        self._counted |= new_weights
+        flops = count_flops(func, args, kwargs, result) + sum(self._weight_flops.get(w, 0) for w in new_weights)
+        output = _tensors(result)[0]
         op = ATEN.get(kind, "other")
         if op == "matmul" and weights:
             op = "linear"
         if op == "mul" and any(isinstance(arg, int | float) and arg == 0 for arg in args):
-            op = "zero"  # whatever comes in: a branch that is switched off
-        inputs = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
-        node = _described(op, inputs, [t for t, _ in sources], result, flops, sources[0][1].channels)
-        params = sum(self._sizes.get(w, 0) for w in new)
+            op = "zero"  # a branch that is switched off, for any input
+        numbers = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
+        node = _make_node(op, numbers, [t for t, _ in sources], output, flops, sources[0][1].channels)
+        params = sum(self._sizes.get(w, 0) for w in new_weights)
         if kind == "deform_conv2d":
-            return _deformable(node, args, id(args[4]) in self._sizes, params)
+            return _with_deformable_settings(node, args, id(args[4]) in self._sizes, params)
         return _with_settings(node, kind, args, params)
 
     def _origin(self, tensor: Tensor) -> _Origin:
+        """Return the origin of a tensor, or of the last write into its storage if that is later."""
         own = self._origins.get(id(tensor), _Origin(None, frozenset(), 0, 0))
-        last = self._written.get(tensor.untyped_storage()._cdata) if tensor.is_meta else None
+        last = self._last_write.get(tensor.untyped_storage()._cdata) if tensor.is_meta else None
         return last if last is not None and last.time > own.time else own
 
     def _to_meta(self, tensor: Tensor) -> Tensor:
-        """A constant that was made on a real device, once for all."""
+        """Return the meta tensor for a constant on a real device; the same one at every call."""
         if tensor.is_meta:
             return tensor
-        if id(tensor) not in self._on_meta:
-            self._kept.append(tensor)
-            self._on_meta[id(tensor)] = torch.empty_like(tensor, device="meta")
-        return self._on_meta[id(tensor)]
+        if id(tensor) not in self._meta_constants:
+            self._keep_alive.append(tensor)
+            self._meta_constants[id(tensor)] = torch.empty_like(tensor, device="meta")
+        return self._meta_constants[id(tensor)]
 
 
 @cache
-def _is_repeated(func: Any) -> bool:
-    return not func._schema.is_mutable and func._schema.name.split("::")[-1] in _REPEATED
+def _is_cached(func: Any) -> bool:
+    return not func._schema.is_mutable and func._schema.name.split("::")[-1] in _CACHED
 
 
 def _tensors(value: Any) -> list[Tensor]:
+    """Return all tensors in nested lists, tuples and dictionaries."""
     if isinstance(value, Tensor):
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return [tensor for part in parts for tensor in _tensors(part)]
 
 
-def _alike(tensor: Tensor) -> Tensor:
+def _new_like(tensor: Tensor) -> Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
-def _form(value: Any) -> Any:
-    """Of an argument, all that the form of the result depends on."""
+def _cache_key(value: Any) -> Any:
+    """Return all of an argument that the shapes and types of the results depend on."""
     if isinstance(value, Tensor):
         return value.shape, value.stride(), value.dtype
-    return tuple(map(_form, value)) if isinstance(value, list | tuple) else (type(value), value)
+    return tuple(map(_cache_key, value)) if isinstance(value, list | tuple) else (type(value), value)
 
 
-def _described(
-    op: str, inputs: tuple[int, ...], sources: Sequence[Tensor], out: Tensor, flops: int, channels: int
+def _make_node(
+    op: str, inputs: tuple[int, ...], sources: Sequence[Tensor], output: Tensor, flops: int, channels: int
 ) -> Node:
-    """A node with its sizes. channels: of the first source, 0 where unknown."""
+    """Return a node with its sizes. channels: of the first source, 0 if unknown."""
     first = sources[0]
     channels_in = channels if channels and first.numel() % channels == 0 else _channels(first)
-    kept = op not in _OWN_CHANNELS and channels_in in out.shape[1:]
-    channels_out = channels_in if kept else _channels(out)
+    keeps_channels = op not in _CHANGES_CHANNELS and channels_in in output.shape[1:]
+    channels_out = channels_in if keeps_channels else _channels(output)
     return Node(
         op=op,
         inputs=inputs,
         channels_in=channels_in,
         channels_out=channels_out,
         positions_in=first.numel() // max(1, channels_in),
-        positions_out=out.numel() // max(1, channels_out),
+        positions_out=output.numel() // max(1, channels_out),
         flops=flops,
     )
 
 
-_OWN_CHANNELS = frozenset(("conv", "linear"))
+_CHANGES_CHANNELS = frozenset(("conv", "linear"))
 
 
 def _channels(tensor: Tensor) -> int:
-    """Second axis of an image, last axis of tokens."""
+    """Return the size of the second axis of an image, or of the last axis of tokens."""
     if tensor.dim() == 0:
         return 1
     return int(tensor.shape[1] if tensor.dim() >= 4 else tensor.shape[-1])
 
 
 def _with_settings(node: Node, kind: str, args: Sequence[Any], params: int) -> Node:
-    """The node with what its operation was called with."""
+    """Return the node with the settings of its operation, from the arguments of the call."""
     if node.op == "conv":
         weight, bias, stride, dilation = args[1], args[2], args[3], args[5]
         transposed, groups = bool(args[6]), int(args[8])
@@ -218,8 +227,8 @@ def _with_settings(node: Node, kind: str, args: Sequence[Any], params: int) -> N
             params=params,
         )
     if kind.startswith("_adaptive") or kind.startswith("adaptive"):
-        spread = round(sqrt(node.positions_in / max(1, node.positions_out)))
-        return replace(node, kernel=(spread, spread), stride=(spread, spread), params=params)
+        window = round(sqrt(node.positions_in / max(1, node.positions_out)))
+        return replace(node, kernel=(window, window), stride=(window, window), params=params)
     if node.op in ("max_pool", "avg_pool"):
         kernel = _pair(args[1])
         stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
@@ -227,14 +236,14 @@ def _with_settings(node: Node, kind: str, args: Sequence[Any], params: int) -> N
     return replace(node, bias=node.op == "linear" and kind == "addmm", params=params)
 
 
-def _deformable(node: Node, args: Sequence[Any], bias: bool, params: int) -> Node:
-    """A convolution, with an edge from where its places are found. torchvision gives it a bias in any case."""
+def _with_deformable_settings(node: Node, args: Sequence[Any], bias: bool, params: int) -> Node:
+    """Like `_with_settings`, for deformable convolutions. bias: torchvision passes one even if the layer has none."""
     stride, dilation, groups = (int(args[5]), int(args[6])), (int(args[9]), int(args[10])), int(args[11])
     kernel = _pair(args[1].shape[2:])
     return replace(node, kernel=kernel, stride=stride, dilation=dilation, groups=groups, bias=bias, params=params)
 
 
 def _pair(sizes: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width; a missing width is as the height."""
+    """Return height and width; a missing width equals the height."""
     listed = [sizes] if isinstance(sizes, int) else [int(size) for size in sizes]
     return (listed[-2], listed[-1]) if len(listed) > 1 else (listed[0], listed[0])

@@ -1,4 +1,4 @@
-"""A network's computational graph: what a predictor sees of it."""
+"""The computational graph of a network, which is the input of predictors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from predictor.graph.vocabulary import VERSION
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation on one image. All sizes are without the batch.
+    """One operation on one image. All sizes exclude the batch dimension.
 
-    inputs: numbers of the nodes it reads from, in the order of its arguments. channels, positions: of its first input
-    and of its output; positions are pixels, tokens or the like. kernel, stride, dilation: height and width, or 1.
-    params: weights that no earlier node uses. flops: as torch counts them, two for a multiply-add; those of computing
-    its weights included.
+    op: one of `vocabulary.OPS`. inputs: numbers of the nodes whose outputs it reads, in the order of its arguments.
+    channels, positions: of its first input and of its output; positions are pixels or tokens. kernel, stride, dilation:
+    height and width, or 1. params: number of weights that no earlier node uses. flops: as counted by torch, two per
+    multiply-add, including the computation of its weights.
     """
 
     op: str
@@ -41,9 +41,9 @@ _FIELDS = attrgetter(*(field.name for field in fields(Node)))
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Nodes in the order of computation, so every edge goes from a lower to a higher number.
+    """Nodes in the order of computation, so that every edge goes from a lower to a higher number.
 
-    input_size: channels, height, width of the image. version: that of the rules by which it was made.
+    input_size: channels, height, width of the image. version: `vocabulary.VERSION` of the tracer that made the graph.
     """
 
     nodes: tuple[Node, ...]
@@ -52,26 +52,26 @@ class Graph:
 
     @property
     def flops(self) -> int:
-        """Of one image; convolutions and matrix products only, two for a multiply-add."""
+        """FLOPs for one image: convolutions and matrix products only, two per multiply-add."""
         return sum(node.flops for node in self.nodes)
 
     @property
     def params(self) -> int:
-        """Weights that the network uses."""
+        """Number of weights that the network uses."""
         return sum(node.params for node in self.nodes)
 
     @property
     def edges(self) -> list[tuple[int, int]]:
-        """(from, to), ordered by `to`."""
+        """Edges as (source, target), ordered by target."""
         return [(source, number) for number, node in enumerate(self.nodes) for source in node.inputs]
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of all of it."""
+        """16 hexadecimal digits of a hash of the graph."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """Canonical JSON; `from_json` reads it."""
+        """Return canonical JSON, which `from_json` reads."""
         nodes = [_FIELDS(node) for node in self.nodes]
         parts = {"version": self.version, "input_size": self.input_size, "nodes": nodes}
         return json.dumps(parts, separators=(",", ":"))

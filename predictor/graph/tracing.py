@@ -1,4 +1,4 @@
-"""From any module to its graph: one forward pass on the meta device, where tensors have sizes and no values."""
+"""Trace a module to its graph: one forward pass on the meta device, where tensors have sizes but no values."""
 
 from __future__ import annotations
 
@@ -18,59 +18,59 @@ from predictor.graph.structure import Graph, Node
 
 
 class TraceError(AIOPError):
-    """A module that gives no graph."""
+    """A module that cannot be traced."""
 
 
 def trace(module: nn.Module, input_size: tuple[int, int, int] = (3, 224, 224)) -> Graph:
-    """The graph of `module` on one image of `input_size` = (channels, height, width), in evaluation mode.
+    """Return the graph of `module` in evaluation mode on one image of `input_size` = (channels, height, width).
 
-    Weights are neither read nor changed; names and classes of modules do not matter. Operations that only move or
-    retype values are no nodes, and what does not reach an output is left out.
+    Weights are neither read nor changed. Names and classes of modules do not matter. Operations that only move or
+    convert values are not nodes, and nodes that no output depends on are removed.
 
-    Raises TraceError where the module cannot run on such an image, or looks at the values of tensors.
+    Raises TraceError if the module cannot run on such an image, or if it reads the values of tensors.
     """
     if len(input_size) != 3 or any(side < 1 for side in input_size):
         raise TraceError(f"input size {input_size}: must be channels, height and width, each at least 1")
-    weights, buffers = _shadows(module)
+    weights, buffers = _meta_copies(module)
     image = torch.empty(1, *input_size, device="meta")
     recorder = Recorder(image, {id(w): w for w in weights.values()}.values())
     name = type(module).__name__
-    with _evaluating(module), torch.no_grad(), recorder:
+    with _evaluation_mode(module), torch.no_grad(), recorder:
         try:
-            out = functional_call(module, weights | buffers, (image,))
+            output = functional_call(module, weights | buffers, (image,))
         except AIOPError:
             raise
-        except Exception as error:  # the module is anybody's
-            raise TraceError(_told(name, input_size, error)) from error
-    outputs = [leaf for leaf in tree_leaves(_plain(out)) if isinstance(leaf, Tensor)]
+        except Exception as error:  # a user's module may raise anything
+            raise TraceError(_error_text(name, input_size, error)) from error
+    outputs = [leaf for leaf in tree_leaves(_as_dict(output)) if isinstance(leaf, Tensor)]
     nodes = list(recorder.nodes)
     for tensor in outputs:
-        source = recorder.origin(tensor)
+        source = recorder.source_node(tensor)
         if source is not None:
             last = nodes[source]
             channels, positions = last.channels_out, last.positions_out
             nodes.append(Node("output", (source,), channels, channels, positions, positions))
     if nodes[-1].op != "output":
         raise TraceError(f"{name}: no output depends on the image: give a module that takes an image and uses it")
-    return Graph(_reaching(nodes), input_size)
+    return Graph(_without_unused(nodes), input_size)
 
 
-def _shadows(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Meta tensors in place of parameters and buffers, by name; what is shared stays shared."""
-    known: dict[int, Tensor] = {}
+def _meta_copies(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return meta tensors in place of parameters and buffers, by name. Shared tensors stay shared."""
+    copies: dict[int, Tensor] = {}
 
-    def shadow(tensor: Tensor) -> Tensor:
-        if id(tensor) not in known:
-            known[id(tensor)] = torch.empty_like(tensor, device="meta", requires_grad=False)
-        return known[id(tensor)]
+    def copy(tensor: Tensor) -> Tensor:
+        if id(tensor) not in copies:
+            copies[id(tensor)] = torch.empty_like(tensor, device="meta", requires_grad=False)
+        return copies[id(tensor)]
 
-    weights = {name: shadow(p) for name, p in module.named_parameters(remove_duplicate=False)}
-    return weights, {name: shadow(b) for name, b in module.named_buffers(remove_duplicate=False)}
+    weights = {name: copy(p) for name, p in module.named_parameters(remove_duplicate=False)}
+    return weights, {name: copy(b) for name, b in module.named_buffers(remove_duplicate=False)}
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """In evaluation mode and without fused attention, whose pieces would be hidden; then as it was."""
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Set evaluation mode and turn off fused attention, which would hide its operations; restore both at the end."""
     training = [m for m in module.modules() if m.training]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -83,26 +83,26 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def _plain(out: Any) -> Any:
-    """Outputs that torch cannot look into, such as the records of transformers, as dictionaries."""
-    return dict(out) if hasattr(out, "keys") and not isinstance(out, dict) else out
+def _as_dict(output: Any) -> Any:
+    """Convert outputs that torch cannot flatten, such as the output classes of transformers, to dictionaries."""
+    return dict(output) if hasattr(output, "keys") and not isinstance(output, dict) else output
 
 
-def _reaching(nodes: list[Node]) -> tuple[Node, ...]:
-    """Without the nodes that no output needs."""
-    needed = {number for number, node in enumerate(nodes) if node.op in ("input", "output")}
+def _without_unused(nodes: list[Node]) -> tuple[Node, ...]:
+    """Return the nodes without those that no output depends on, with new numbers."""
+    used = {number for number, node in enumerate(nodes) if node.op in ("input", "output")}
     for number in range(len(nodes) - 1, -1, -1):
-        if number in needed:
-            needed.update(nodes[number].inputs)
-    place = {old: new for new, old in enumerate(sorted(needed))}
-    return tuple(replace(nodes[old], inputs=tuple(place[i] for i in nodes[old].inputs)) for old in sorted(needed))
+        if number in used:
+            used.update(nodes[number].inputs)
+    new_number = {old: new for new, old in enumerate(sorted(used))}
+    return tuple(replace(nodes[old], inputs=tuple(new_number[i] for i in nodes[old].inputs)) for old in sorted(used))
 
 
-def _told(name: str, size: tuple[int, int, int], error: Exception) -> str:
+def _error_text(name: str, size: tuple[int, int, int], error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     if "meta tensors" in text or "data-" in text.lower() or "item()" in text:
         return (
-            f"{name}: what it computes depends on the values of tensors ({text}): trace the part before that, for a "
+            f"{name}: the computation depends on the values of tensors ({text}): trace the part before that, for a "
             "detector its backbone, neck and dense head"
         )
     return f"{name}: cannot run on an image of {'x'.join(map(str, size))} ({text}): give the size that it was made for"

@@ -1,12 +1,12 @@
-"""The kinds of node that a graph has, and which of torch's operations are of which kind.
+"""The kinds of nodes in a graph, and the kind of each of torch's operations.
 
-Kinds are added at the end, never taken away or moved: their places are part of what a predictor has learnt. Operations
-that nobody listed are kept as `other`.
+New kinds are added at the end; none is removed or moved, because trained predictors depend on their indices. Operations
+that are not listed here become `other`.
 """
 
 from __future__ import annotations
 
-VERSION = 3  # of graphs: raised whenever the same module would give another one
+VERSION = 3  # of graphs: increased whenever the same module would give a different graph
 
 OPS = (
     "input",
@@ -57,7 +57,7 @@ OPS = (
     "zero",
 )
 
-# Names of torch's operations, without overloads and without the underscore at the end that means "in place".
+# Names of torch's operations, without overloads and without the trailing underscore of in-place variants.
 ATEN: dict[str, str] = {
     name: kind
     for kind, names in {
@@ -108,7 +108,7 @@ ATEN: dict[str, str] = {
     for name in names.split()
 }
 
-# They move or retype values, and are no nodes: the next operation is connected to the last one.
+# These only move or convert values and are not nodes: their input is connected to the next operation.
 _LAYOUT = (
     "view _unsafe_view reshape _reshape_alias permute transpose t expand unsqueeze squeeze clone contiguous detach "
     "alias _to_copy to lift_fresh as_strided movedim swapaxes flatten unflatten numpy_T _conj resolve_conj resolve_neg "
@@ -116,6 +116,6 @@ _LAYOUT = (
 )
 LAYOUT = frozenset(_LAYOUT.split())
 
-# They read the size of a tensor and none of its values, so what they make is constant.
+# These read the size of a tensor and none of its values, so their result is constant.
 CONSTANT = frozenset(f"new_{what}" for what in ("zeros", "ones", "full", "empty", "empty_strided"))
 CONSTANT |= {f"{what}_like" for what in ("zeros", "ones", "full", "empty", "rand", "randn")}

@@ -1,4 +1,4 @@
-"""Small networks for tests, written as one function."""
+"""Small networks for tests, each written as one function."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 
-class Of(nn.Module):
-    """A module that computes `body(self, image)` with some layers."""
+class FunctionModule(nn.Module):
+    """A module with the given layers whose forward pass is `function(self, image)`."""
 
-    def __init__(self, body: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
+    def __init__(self, function: Callable[[Any, Tensor], Any], **layers: nn.Module) -> None:
         super().__init__()
-        self._body = body
+        self._function = function
         for name, layer in layers.items():
             self.add_module(name, layer)
 
     def forward(self, image: Tensor) -> Any:
-        return self._body(self, image)
+        return self._function(self, image)

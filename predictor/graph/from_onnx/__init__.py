@@ -1,6 +1,6 @@
-"""Networks in ONNX files."""
+"""Read networks from ONNX files."""
 
-from predictor.graph.from_onnx.file import OnnxError, identity
+from predictor.graph.from_onnx.file import OnnxError, structure_hash
 from predictor.graph.from_onnx.network import OnnxNetwork, read_onnx
 
-__all__ = ["OnnxError", "OnnxNetwork", "identity", "read_onnx"]
+__all__ = ["OnnxError", "OnnxNetwork", "read_onnx", "structure_hash"]

@@ -1,4 +1,4 @@
-"""Arithmetic on every value, and over axes."""
+"""ONNX operations on each value, and reductions over axes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from predictor.graph.from_onnx.call import Call, operation
 
-_ONLY_LAST = 13  # from this version on, softmax is over one axis
+_SOFTMAX_OVER_ONE_AXIS = 13  # since this opset version; before, it was over all axes from the given one on
 
-_ONE: dict[str, Callable[[Tensor], Tensor]] = {
+_UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "Relu": torch.relu,
     "Sigmoid": torch.sigmoid,
     "Tanh": torch.tanh,
@@ -45,7 +45,7 @@ _ONE: dict[str, Callable[[Tensor], Tensor]] = {
     "GlobalMaxPool": lambda x: by_rank("adaptive_max_pool", x)(x, 1),
     "GlobalAveragePool": lambda x: by_rank("adaptive_avg_pool", x)(x, 1),
 }
-_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Add": torch.add,
     "Sub": torch.sub,
     "Pow": torch.pow,
@@ -60,12 +60,12 @@ _TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "LessOrEqual": torch.le,
     "PRelu": lambda x, slope: F.prelu(x, slope.flatten()),
 }
-_MANY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_VARIADIC: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Sum": torch.add,
     "Max": torch.maximum,
     "Min": torch.minimum,
 }
-_OVER_AXES: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
+_REDUCTIONS: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
     "ReduceMean": lambda x, axes, keep: x.mean(axes, keepdim=keep),
     "ReduceSum": lambda x, axes, keep: x.sum(axes, keepdim=keep),
     "ReduceMax": lambda x, axes, keep: x.amax(axes, keepdim=keep),
@@ -78,53 +78,52 @@ _OVER_AXES: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
 
 
 def by_rank(name: str, x: Tensor) -> Callable[..., Any]:
-    """The function for sequences, images or volumes."""
+    """Return torch's function `name` for sequences, images or volumes, by the rank of `x`."""
     function: Callable[..., Any] = getattr(F, f"{name}{x.dim() - 2}d")
     return function
 
 
-@operation(*_ONE)
-def _one(c: Call) -> Tensor:
-    return _ONE[c.operation.kind](c[0])
+@operation(*_UNARY)
+def _unary(c: Call) -> Tensor:
+    return _UNARY[c.operation.kind](c[0])
 
 
-@operation(*_TWO)
-def _two(c: Call) -> Tensor:
-    return _TWO[c.operation.kind](c[0], c[1])
+@operation(*_BINARY)
+def _binary(c: Call) -> Tensor:
+    return _BINARY[c.operation.kind](c[0], c[1])
 
 
 @operation("Mul")
 def _mul(c: Call) -> Tensor:
-    for one, other in ((0, 1), (1, 0)):
-        number = c[other]
-        if number.numel() == 1 and number.dim() <= c[one].dim() and not number.is_meta and not number.item():
-            return c[one] * 0  # a branch that is switched off, told by its number as in a module
+    for value, factor in ((c[0], c[1]), (c[1], c[0])):
+        if factor.numel() == 1 and factor.dim() <= value.dim() and not factor.is_meta and not factor.item():
+            return value * 0  # a branch that is switched off; the tracer recognises the number, as in a module
     return torch.mul(c[0], c[1])
 
 
-@operation(*_MANY)
-def _many(c: Call) -> Tensor:
-    found = c[0]
-    for number in range(1, len(c.given)):
-        found = _MANY[c.operation.kind](found, c[number])
-    return found
+@operation(*_VARIADIC)
+def _variadic(c: Call) -> Tensor:
+    result = c[0]
+    for number in range(1, len(c.inputs)):
+        result = _VARIADIC[c.operation.kind](result, c[number])
+    return result
 
 
-@operation(*_OVER_AXES)
-def _over_axes(c: Call) -> Tensor:
+@operation(*_REDUCTIONS)
+def _reduction(c: Call) -> Tensor:
     axes = c.setting("axes", 1) or []
     if not axes and c.get("noop_with_empty_axes"):
         return c[0]
-    return _OVER_AXES[c.operation.kind](c[0], axes or list(range(c[0].dim())), bool(c.get("keepdims", 1)))
+    return _REDUCTIONS[c.operation.kind](c[0], axes or list(range(c[0].dim())), bool(c.get("keepdims", 1)))
 
 
 @operation("ReduceProd")
 def _product(c: Call) -> Tensor:
-    found, keep = c[0], bool(c.get("keepdims", 1))
-    axes = {axis % found.dim() for axis in c.setting("axes", 1) or range(found.dim())}
+    result, keep = c[0], bool(c.get("keepdims", 1))
+    axes = {axis % result.dim() for axis in c.setting("axes", 1) or range(result.dim())}
     for axis in sorted(axes, reverse=True):
-        found = found.prod(axis, keepdim=keep)
-    return found
+        result = result.prod(axis, keepdim=keep)
+    return result
 
 
 @operation("ArgMax", "ArgMin")
@@ -135,8 +134,8 @@ def _argmax(c: Call) -> Tensor:
 
 @operation("Div")
 def _div(c: Call) -> Tensor:
-    whole = not (c[0].is_floating_point() or c[1].is_floating_point())
-    return torch.div(c[0], c[1], rounding_mode="trunc") if whole else torch.div(c[0], c[1])
+    integers = not (c[0].is_floating_point() or c[1].is_floating_point())
+    return torch.div(c[0], c[1], rounding_mode="trunc") if integers else torch.div(c[0], c[1])
 
 
 @operation("LeakyRelu")
@@ -162,7 +161,7 @@ def _clip(c: Call) -> Tensor:
 @operation("Softmax", "LogSoftmax")
 def _softmax(c: Call) -> Tensor:
     function = torch.softmax if c.operation.kind == "Softmax" else torch.log_softmax
-    if c.version >= _ONLY_LAST:
+    if c.version >= _SOFTMAX_OVER_ONE_AXIS:
         return function(c[0], c.get("axis", -1))
     axis = c.get("axis", 1) % c[0].dim()
     if axis == c[0].dim() - 1:

@@ -1,4 +1,4 @@
-"""An operation of an ONNX file, what it is given, and the table of what it is in torch's words."""
+"""An operation of an ONNX file with its inputs, and the table of functions that run operations in torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DTYPES = {  # by their numbers in files
+DTYPES = {  # by the numbers of ONNX's data types
     1: torch.float32,
     2: torch.uint8,
     3: torch.int8,
@@ -24,7 +24,11 @@ DTYPES = {  # by their numbers in files
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A node of a file. inputs: names, "" for one that is left out. domain: "" for ONNX's own."""
+    """A node of an ONNX file.
+
+    kind: its op_type. inputs: names of values, "" for an optional input that is absent. domain: "" for ONNX's own
+    operations.
+    """
 
     kind: str
     inputs: tuple[str, ...]
@@ -34,56 +38,60 @@ class Operation:
 
 
 class UnsupportedError(Exception):
-    """A way of calling an operation that is not told here."""
+    """An operation, or settings of it, that no function here can run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operation and what it is given. known: values of an input by number; raises where they depend on the image.
+    """An operation with its inputs.
 
-    version: of ONNX's operations.
+    inputs: None for an absent one. input_values: returns the values of an input by its number; raises OnnxError if they
+    depend on the image. version: opset version.
     """
 
     operation: Operation
-    given: Sequence[Tensor | None]
-    known: Callable[[int], list[Any]]
+    inputs: Sequence[Tensor | None]
+    input_values: Callable[[int], list[Any]]
     version: int
 
     def __getitem__(self, number: int) -> Tensor:
-        tensor = self.given[number]
+        """Return a required input."""
+        tensor = self.inputs[number]
         assert tensor is not None
         return tensor
 
     def has(self, number: int) -> bool:
-        """Whether an input is there."""
-        return number < len(self.given) and self.given[number] is not None
+        """Return whether an input is present."""
+        return number < len(self.inputs) and self.inputs[number] is not None
 
     def optional(self, number: int) -> Tensor | None:
-        """An input, or None."""
-        return self.given[number] if self.has(number) else None
+        """Return an input, or None if it is absent."""
+        return self.inputs[number] if self.has(number) else None
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Return an attribute."""
         return self.operation.attributes.get(name, default)
 
     def setting(self, name: str, number: int, default: Any = None) -> Any:
-        """Numbers that are an attribute in some versions and an input in others."""
+        """Return numbers that are an attribute in some opset versions and input `number` in others."""
         if name in self.operation.attributes:
             return self.operation.attributes[name]
-        return self.known(number) if self.has(number) else default
+        return self.input_values(number) if self.has(number) else default
 
     def scalar(self, name: str, number: int) -> float | None:
-        """The same for one number."""
-        found = self.setting(name, number)
-        return float(found[0] if isinstance(found, list) else found) if found is not None and found != [] else None
+        """Return a single number that is an attribute in some opset versions and input `number` in others."""
+        value = self.setting(name, number)
+        return float(value[0] if isinstance(value, list) else value) if value is not None and value != [] else None
 
 
-Made = Tensor | Sequence[Tensor]
-TABLE: dict[str, Callable[[Call], Made]] = {}
+Result = Tensor | Sequence[Tensor]
+TABLE: dict[str, Callable[[Call], Result]] = {}
 
 
-def operation(*kinds: str) -> Callable[[Callable[[Call], Made]], Callable[[Call], Made]]:
-    def add(function: Callable[[Call], Made]) -> Callable[[Call], Made]:
+def operation(*kinds: str) -> Callable[[Callable[[Call], Result]], Callable[[Call], Result]]:
+    """Decorator: register a function that runs operations of these kinds."""
+
+    def add(function: Callable[[Call], Result]) -> Callable[[Call], Result]:
         TABLE.update(dict.fromkeys(kinds, function))
         return function
 

@@ -1,4 +1,4 @@
-"""Constants of an ONNX file, and what is computed from them alone."""
+"""Constants of an ONNX file, and constant folding."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from torch import Tensor
 from predictor.graph.from_onnx.call import DTYPES, TABLE, Call, Operation
 from predictor.graph.from_onnx.file import OnnxFile, onnx_package
 
-_LARGEST = 10**6  # numbers; what is larger is not computed
-_NUMPY = frozenset(DTYPES.values()) - {torch.bfloat16}  # types that NumPy has too
+_MAX_FOLDED_SIZE = 10**6  # values; larger results are not folded
+_NUMPY_TYPES = frozenset(DTYPES.values()) - {torch.bfloat16}
 
 
 def constant(file: OnnxFile, name: str) -> Tensor:
-    """With its values where the file has them at hand, else on the meta device."""
+    """Return a stored array as a tensor: with its values if `file.valued` contains it, else on the meta device."""
     array = file.arrays[name]
     kind = DTYPES.get(array.data_type, torch.float32)
     if name not in file.valued:
         return torch.empty(list(array.dims), dtype=kind, device="meta")
     values = file.values(name)
-    return torch.from_numpy(values.astype(str(kind).removeprefix("torch.") if kind in _NUMPY else "float32")).to(kind)
+    return torch.from_numpy(values.astype(str(kind).removeprefix("torch.") if kind in _NUMPY_TYPES else "float32")).to(
+        kind
+    )
 
 
-def computed(file: OnnxFile) -> OnnxFile:
-    """The file with every operation that needs neither image nor weights replaced by what it makes."""
-    arrays, valued, left = dict(file.arrays), set(file.valued - file.weights), list[Operation]()
+def fold_constants(file: OnnxFile) -> OnnxFile:
+    """Return the file with every operation that depends on neither image nor weights replaced by its results."""
+    arrays, valued, remaining = dict(file.arrays), set(file.valued - file.weights), list[Operation]()
     tensors = dict[str, Tensor]()
 
     def value(name: str) -> Tensor:
@@ -37,21 +39,21 @@ def computed(file: OnnxFile) -> OnnxFile:
         return tensors[name]
 
     for operation in file.operations:
-        made: Sequence[Tensor] = []
+        outputs: Sequence[Tensor] = []
         if operation.kind == "Shape" and (shape := _shape(file, operation.inputs[0])) is not None:
-            made = _run(operation, [torch.empty(shape, device="meta")], file)
+            outputs = _run(operation, [torch.empty(shape, device="meta")], file)
         elif operation.inputs and all(name in valued or not name for name in operation.inputs):
-            made = _run(operation, [value(name) if name else None for name in operation.inputs], file)
-        if not made:
-            left.append(operation)
-        for name, tensor in zip(operation.outputs, made, strict=False):
+            outputs = _run(operation, [value(name) if name else None for name in operation.inputs], file)
+        if not outputs:
+            remaining.append(operation)
+        for name, tensor in zip(operation.outputs, outputs, strict=False):
             tensors[name], arrays[name] = tensor, onnx_package("numpy_helper").from_array(tensor.contiguous().numpy())
             valued.add(name)
-    return replace(file, operations=tuple(left), arrays=arrays, valued=file.valued | valued)
+    return replace(file, operations=tuple(remaining), arrays=arrays, valued=file.valued | valued)
 
 
 def _shape(file: OnnxFile, name: str) -> list[int] | None:
-    """Of a stored array, or of another value where the file tells it in full."""
+    """Return the shape of a stored array, or of another value if the file contains its full shape; else None."""
     if name in file.arrays:
         return list(file.arrays[name].dims)
     kind = file.shapes[name].tensor_type if name in file.shapes else None
@@ -60,19 +62,19 @@ def _shape(file: OnnxFile, name: str) -> list[int] | None:
     return [side.dim_value for side in kind.shape.dim]
 
 
-def _run(operation: Operation, given: Sequence[Tensor | None], file: OnnxFile) -> Sequence[Tensor]:
-    """Nothing where it cannot be run, which is told when the network runs."""
+def _run(operation: Operation, inputs: Sequence[Tensor | None], file: OnnxFile) -> Sequence[Tensor]:
+    """Return the outputs of an operation; none if it fails, since the error is reported when the network runs."""
 
-    def known(number: int) -> list[Any]:
-        tensor = given[number]
+    def input_values(number: int) -> list[Any]:
+        tensor = inputs[number]
         return [] if tensor is None else tensor.flatten().tolist()
 
     if operation.domain or operation.kind not in TABLE:
         return []
     try:
-        made = TABLE[operation.kind](Call(operation, given, known, file.version))
+        result = TABLE[operation.kind](Call(operation, inputs, input_values, file.version))
     except Exception:
         return []
-    found = [made] if isinstance(made, Tensor) else list(made)
-    fits = all(tensor.numel() <= _LARGEST and tensor.dtype in _NUMPY for tensor in found)
-    return found if fits else []
+    outputs = [result] if isinstance(result, Tensor) else list(result)
+    fits = all(tensor.numel() <= _MAX_FOLDED_SIZE and tensor.dtype in _NUMPY_TYPES for tensor in outputs)
+    return outputs if fits else []

@@ -1,4 +1,4 @@
-"""Layers with weights or windows, and attention."""
+"""ONNX operations that are layers: with weights, with windows, and attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from predictor.graph.from_onnx.arithmetic import by_rank
-from predictor.graph.from_onnx.call import Call, Made, UnsupportedError, operation
+from predictor.graph.from_onnx.call import Call, Result, UnsupportedError, operation
 
 
 @operation("Conv")
@@ -18,9 +18,9 @@ def _conv(c: Call) -> Tensor:
     x, padding = _padded(c, c[0], list(weight.shape[2:]), 0.0)
     bias = c.optional(2)
     if bias is not None and not bias.is_meta and not bias.any():
-        bias = None  # some exporters give every convolution zeros
-    made: Tensor = by_rank("conv", x)(x, weight, bias, stride, padding, dilation, c.get("group", 1))
-    return made
+        bias = None  # some exporters add a bias of zeros to every convolution
+    result: Tensor = by_rank("conv", x)(x, weight, bias, stride, padding, dilation, c.get("group", 1))
+    return result
 
 
 @operation("ConvTranspose")
@@ -30,17 +30,17 @@ def _transposed_conv(c: Call) -> Tensor:
     if c.get("output_shape") or c.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or pads[:rank] != pads[rank:]:
         raise UnsupportedError
     settings = (c.get("strides", 1), pads[:rank], c.get("output_padding", 0), c.get("group", 1), c.get("dilations", 1))
-    made: Tensor = by_rank("conv_transpose", c[0])(c[0], c[1], c.optional(2), *settings)
-    return made
+    result: Tensor = by_rank("conv_transpose", c[0])(c[0], c[1], c.optional(2), *settings)
+    return result
 
 
 @operation("MaxPool")
-def _max_pool(c: Call) -> Made:
+def _max_pool(c: Call) -> Result:
     kernel = c.get("kernel_shape")
     x, padding = _padded(c, c[0], kernel, float("-inf"))
     settings = (c.get("strides", [1] * len(kernel)), padding, c.get("dilations", 1), bool(c.get("ceil_mode", 0)))
-    made: Made = by_rank("max_pool", x)(x, kernel, *settings, return_indices=len(c.operation.outputs) > 1)
-    return made
+    result: Result = by_rank("max_pool", x)(x, kernel, *settings, return_indices=len(c.operation.outputs) > 1)
+    return result
 
 
 @operation("AveragePool")
@@ -48,28 +48,28 @@ def _average_pool(c: Call) -> Tensor:
     kernel = c.get("kernel_shape")
     x, padding = _padded(c, c[0], kernel, 0.0)
     settings = (c.get("strides", [1] * len(kernel)), padding, bool(c.get("ceil_mode", 0)))
-    made: Tensor = by_rank("avg_pool", x)(x, kernel, *settings, bool(c.get("count_include_pad", 0)))
-    return made
+    result: Tensor = by_rank("avg_pool", x)(x, kernel, *settings, bool(c.get("count_include_pad", 0)))
+    return result
 
 
 def _padded(c: Call, x: Tensor, kernel: Sequence[int], fill: float) -> tuple[Tensor, list[int]]:
-    """Input and padding of a window that slides; what is padded on one side alone is padded before."""
+    """Return the input and the symmetric padding of a sliding window. An asymmetric padding is applied to the input."""
     rank = len(kernel)
     pads, auto = list(c.get("pads", [0] * 2 * rank)), c.get("auto_pad", b"NOTSET")
     if auto in (b"SAME_UPPER", b"SAME_LOWER"):
         stride, dilation = c.get("strides", [1] * rank), c.get("dilations", [1] * rank)
         for axis, side in enumerate(x.shape[2:]):
-            reach = (kernel[axis] - 1) * dilation[axis] + 1
-            missing = max(0, (-(-side // stride[axis]) - 1) * stride[axis] + reach - side)
-            few, many = missing // 2, missing - missing // 2
-            pads[axis], pads[axis + rank] = (few, many) if auto == b"SAME_UPPER" else (many, few)
+            window = (kernel[axis] - 1) * dilation[axis] + 1
+            total = max(0, (-(-side // stride[axis]) - 1) * stride[axis] + window - side)
+            smaller, larger = total // 2, total - total // 2
+            pads[axis], pads[axis + rank] = (smaller, larger) if auto == b"SAME_UPPER" else (larger, smaller)
     if pads[:rank] == pads[rank:]:
         return x, pads[:rank]
-    return F.pad(x, from_last(pads), value=fill), [0] * rank
+    return F.pad(x, to_torch_order(pads), value=fill), [0] * rank
 
 
-def from_last(pads: Sequence[int]) -> list[int]:
-    """ONNX's order, all beginnings then all ends, to torch's: pairs from the last axis on."""
+def to_torch_order(pads: Sequence[int]) -> list[int]:
+    """Convert ONNX's order of pads, all beginnings then all ends, to torch's: pairs from the last axis to the first."""
     rank = len(pads) // 2
     return [side for axis in reversed(range(rank)) for side in (pads[axis], pads[axis + rank])]
 
@@ -77,15 +77,15 @@ def from_last(pads: Sequence[int]) -> list[int]:
 @operation("Pad")
 def _pad(c: Call) -> Tensor:
     pads, rank = c.setting("pads", 1), c[0].dim()
-    axes = [axis % rank for axis in (c.known(3) if c.has(3) else range(rank))]
-    whole = [0] * 2 * rank
-    for place, axis in enumerate(axes):
-        whole[axis], whole[axis + rank] = pads[place], pads[place + len(axes)]
-    turned = from_last(whole)
-    while len(turned) > 2 and turned[-2:] == [0, 0]:
-        turned = turned[:-2]
+    axes = [axis % rank for axis in (c.input_values(3) if c.has(3) else range(rank))]
+    all_pads = [0] * 2 * rank
+    for i, axis in enumerate(axes):
+        all_pads[axis], all_pads[axis + rank] = pads[i], pads[i + len(axes)]
+    ordered = to_torch_order(all_pads)
+    while len(ordered) > 2 and ordered[-2:] == [0, 0]:
+        ordered = ordered[:-2]
     mode = {b"reflect": "reflect", b"edge": "replicate", b"wrap": "circular"}.get(c.get("mode", b"constant"))
-    return F.pad(c[0], turned, mode=mode) if mode else F.pad(c[0], turned)
+    return F.pad(c[0], ordered, mode=mode) if mode else F.pad(c[0], ordered)
 
 
 @operation("BatchNormalization")
@@ -122,8 +122,8 @@ def _lp_norm(c: Call) -> Tensor:
 
 @operation("Linear")
 def _linear(c: Call) -> Tensor:
-    """Not ONNX's: a product with weights of (out, in), or the other way round where `turned`, and a bias."""
-    return F.linear(c[0], c[1].t() if c.get("turned") else c[1], c[2])
+    """Made by `fuse_layers`: a linear layer with weights (out, in), or (in, out) if `transposed`, and a bias."""
+    return F.linear(c[0], c[1].t() if c.get("transposed") else c[1], c[2])
 
 
 @operation("Gemm")
@@ -138,23 +138,24 @@ def _gemm(c: Call) -> Tensor:
 
 @operation("Einsum")
 def _einsum(c: Call) -> Tensor:
-    return torch.einsum(c.get("equation").decode(), *[t for t in c.given if t is not None])
+    return torch.einsum(c.get("equation").decode(), *[t for t in c.inputs if t is not None])
 
 
 @operation("Attention")
 def _attention(c: Call) -> Tensor:
-    """Query, key and value, (N, heads, tokens, width) or (N, tokens, heads * width)."""
+    """Inputs: query, key and value, (N, heads, tokens, width) or (N, tokens, heads * width)."""
     if len(c.operation.outputs) > 1 or c.has(4):
         raise UnsupportedError
     q, k, v = c[0], c[1], c[2]
-    flat, heads, shared = q.dim() == 3, c.get("q_num_heads"), c.get("kv_num_heads")
+    flat, q_heads, kv_heads = q.dim() == 3, c.get("q_num_heads"), c.get("kv_num_heads")
     if flat:
-        q, k, v = (x.reshape(*x.shape[:-1], n, -1).transpose(1, 2) for x, n in ((q, heads), (k, shared), (v, shared)))
+        heads = (q, q_heads), (k, kv_heads), (v, kv_heads)
+        q, k, v = (x.reshape(*x.shape[:-1], count, -1).transpose(1, 2) for x, count in heads)
     grouped = q.shape[1] != k.shape[1]
-    found = F.scaled_dot_product_attention(
+    result = F.scaled_dot_product_attention(
         q, k, v, c.optional(3), is_causal=bool(c.get("is_causal", 0)), scale=c.get("scale"), enable_gqa=grouped
     )
-    return found.transpose(1, 2).flatten(2) if flat else found
+    return result.transpose(1, 2).flatten(2) if flat else result
 
 
 @operation("Resize", "Upsample")
@@ -162,18 +163,18 @@ def _resize(c: Call) -> Tensor:
     x, rank = c[0], c[0].dim()
     last, mode = (3 if c.version > 10 else 2), c.get("mode", b"nearest").decode()
     if c.version > 10 and c.has(3):
-        sizes = c.known(3)
+        sizes = c.input_values(3)
     else:
         scales = c.setting("scales", min(last, 2) if c.version > 10 else 1)
         sizes = [int(side * scale) for side, scale in zip(x.shape[rank - len(scales) :], scales, strict=True)]
     axes = c.get("axes") or range(rank - len(sizes), rank)
-    whole = list(x.shape)
+    shape = list(x.shape)
     for axis, size in zip(axes, sizes, strict=True):
-        whole[axis] = size
-    if whole[:2] != list(x.shape[:2]):
+        shape[axis] = size
+    if shape[:2] != list(x.shape[:2]):
         raise UnsupportedError
     names = {"nearest": ["nearest"] * 3, "linear": ["linear", "bilinear", "trilinear"], "cubic": ["", "bicubic", ""]}
-    return F.interpolate(x, whole[2:], mode=names[mode][rank - 3])
+    return F.interpolate(x, shape[2:], mode=names[mode][rank - 3])
 
 
 @operation("GridSample")

@@ -1,4 +1,4 @@
-"""What moves, picks or retypes values, and what computes with shapes."""
+"""ONNX operations that move, select or convert values, or compute with shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from predictor.graph.from_onnx.call import DTYPES, Call, Made, UnsupportedError, operation
+from predictor.graph.from_onnx.call import DTYPES, Call, Result, UnsupportedError, operation
 
 
 @operation("DepthToSpace")
@@ -49,22 +49,22 @@ def _squeeze(c: Call) -> Tensor:
 
 @operation("Unsqueeze")
 def _unsqueeze(c: Call) -> Tensor:
-    found, axes = c[0], c.setting("axes", 1)
-    for axis in sorted(axis % (found.dim() + len(axes)) for axis in axes):
-        found = found.unsqueeze(axis)
-    return found
+    result, axes = c[0], c.setting("axes", 1)
+    for axis in sorted(axis % (result.dim() + len(axes)) for axis in axes):
+        result = result.unsqueeze(axis)
+    return result
 
 
 @operation("Expand")
 def _expand(c: Call) -> Tensor:
-    shape = [1] * (c[0].dim() - len(c.known(1))) + c.known(1)
-    have = [1] * (len(shape) - c[0].dim()) + list(c[0].shape)
-    return c[0].expand([max(pair) if 0 not in pair else 0 for pair in zip(shape, have, strict=True)])
+    shape = [1] * (c[0].dim() - len(c.input_values(1))) + c.input_values(1)
+    current = [1] * (len(shape) - c[0].dim()) + list(c[0].shape)
+    return c[0].expand([max(pair) if 0 not in pair else 0 for pair in zip(shape, current, strict=True)])
 
 
 @operation("Tile")
 def _tile(c: Call) -> Tensor:
-    return c[0].repeat(c.known(1))
+    return c[0].repeat(c.input_values(1))
 
 
 @operation("Cast", "CastLike")
@@ -74,18 +74,18 @@ def _cast(c: Call) -> Tensor:
 
 @operation("Concat")
 def _concat(c: Call) -> Tensor:
-    return torch.cat([t for t in c.given if t is not None], c.get("axis", 0))
+    return torch.cat([t for t in c.inputs if t is not None], c.get("axis", 0))
 
 
 @operation("Split")
-def _split(c: Call) -> Made:
+def _split(c: Call) -> Result:
     axis, sizes, parts = c.get("axis", 0), c.setting("split", 1), len(c.operation.outputs)
     return torch.split(c[0], sizes or -(-c[0].shape[axis] // parts), axis)
 
 
 @operation("Parts")
-def _parts(c: Call) -> Made:
-    """Not ONNX's: what lies between bounds along an axis."""
+def _parts(c: Call) -> Result:
+    """Made by `fuse_splits`: the parts of a value between `bounds` along an axis."""
     axis, bounds = c.get("axis"), c.get("bounds")
     side = c[0].shape[axis]
     if bounds[-1] >= side:
@@ -94,48 +94,48 @@ def _parts(c: Call) -> Made:
 
 
 @operation("Unbind")
-def _unbind(c: Call) -> Made:
-    """Not ONNX's: all places along an axis, each without it."""
+def _unbind(c: Call) -> Result:
+    """Made by `fuse_unbinds`: all slices along an axis, without the axis."""
     if c[0].shape[c.get("axis")] == len(c.operation.outputs):
         return c[0].unbind(c.get("axis"))
-    return [c[0].select(c.get("axis"), place) for place in range(len(c.operation.outputs))]
+    return [c[0].select(c.get("axis"), index) for index in range(len(c.operation.outputs))]
 
 
 @operation("Slice")
 def _slice(c: Call) -> Tensor:
     starts, ends = c.setting("starts", 1), c.setting("ends", 2)
     axes = c.setting("axes", 3) or list(range(len(starts)))
-    steps = c.known(4) if c.has(4) else [1] * len(starts)
-    found = c[0]
+    steps = c.input_values(4) if c.has(4) else [1] * len(starts)
+    result = c[0]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        side = found.shape[axis]
-        chosen = range(side)[start:end:step]
+        side = result.shape[axis]
+        indices = range(side)[start:end:step]
         if step < 0:
-            found, chosen = found.flip(axis), range(side - 1 - chosen.start, side - 1 - chosen.stop, -step)
-        if chosen != range(side):
-            found = found[(*[slice(None)] * (axis % found.dim()), slice(chosen.start, chosen.stop, chosen.step))]
-    return found
+            result, indices = result.flip(axis), range(side - 1 - indices.start, side - 1 - indices.stop, -step)
+        if indices != range(side):
+            result = result[(*[slice(None)] * (axis % result.dim()), slice(indices.start, indices.stop, indices.step))]
+    return result
 
 
 @operation("Roll")
 def _roll(c: Call) -> Tensor:
-    """Not ONNX's: moved along axes, what leaves at one end enters at the other."""
+    """Made by `fuse_rolls`: a circular shift along axes."""
     return c[0].roll(c.get("shifts"), c.get("axes"))
 
 
 @operation("Gather")
 def _gather(c: Call) -> Tensor:
-    x, axis, places = c[0], c.get("axis", 0) % c[0].dim(), c[1]
-    if places.dim() == 0:
-        return x.select(axis, int(c.known(1)[0]))
-    if axis == 0 and x.dim() == 2 and x.is_meta and places.is_meta:
-        return F.embedding(places, x)
-    shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
-    if not places.is_meta:
-        places = torch.where(places < 0, places + x.shape[axis], places)
-        if torch.equal(places.flatten(), torch.arange(x.shape[axis])):
-            return x.reshape(shape)  # everything, in order
-    return x.index_select(axis, places.flatten()).reshape(shape)
+    x, axis, indices = c[0], c.get("axis", 0) % c[0].dim(), c[1]
+    if indices.dim() == 0:
+        return x.select(axis, int(c.input_values(1)[0]))
+    if axis == 0 and x.dim() == 2 and x.is_meta and indices.is_meta:
+        return F.embedding(indices, x)
+    shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    if not indices.is_meta:
+        indices = torch.where(indices < 0, indices + x.shape[axis], indices)
+        if torch.equal(indices.flatten(), torch.arange(x.shape[axis])):
+            return x.reshape(shape)  # all values, in order
+    return x.index_select(axis, indices.flatten()).reshape(shape)
 
 
 @operation("GatherElements")
@@ -149,7 +149,7 @@ def _scatter_elements(c: Call) -> Tensor:
 
 
 @operation("ScatterND")
-def _scatter(c: Call) -> Tensor:
+def _scatter_nd(c: Call) -> Tensor:
     return c[0].index_put(c[1].unbind(-1), c[2])
 
 
@@ -159,19 +159,19 @@ def _where(c: Call) -> Tensor:
 
 
 @operation("TopK")
-def _top(c: Call) -> Made:
-    made: Made = c[0].topk(int(c.setting("k", 1)[0]), c.get("axis", -1))
-    return made
+def _top_k(c: Call) -> Result:
+    result: Result = c[0].topk(int(c.setting("k", 1)[0]), c.get("axis", -1))
+    return result
 
 
 @operation("CumSum")
-def _cumulated(c: Call) -> Tensor:
-    return c[0].cumsum(int(c.known(1)[0]))
+def _cumulative_sum(c: Call) -> Tensor:
+    return c[0].cumsum(int(c.input_values(1)[0]))
 
 
 @operation("Trilu")
 def _triangle(c: Call) -> Tensor:
-    diagonal = int(c.known(1)[0]) if c.has(1) else 0
+    diagonal = int(c.input_values(1)[0]) if c.has(1) else 0
     return c[0].triu(diagonal) if c.get("upper", 1) else c[0].tril(diagonal)
 
 
@@ -187,17 +187,17 @@ def _size(c: Call) -> Tensor:
 
 @operation("Range")
 def _range(c: Call) -> Tensor:
-    return torch.arange(*(c.known(number)[0] for number in range(3)))
+    return torch.arange(*(c.input_values(number)[0] for number in range(3)))
 
 
 @operation("ConstantOfShape")
 def _filled(c: Call) -> Tensor:
     value = c[1] if c.has(1) else torch.zeros(())
-    return value.reshape(()).expand(c.known(0))
+    return value.reshape(()).expand(c.input_values(0))
 
 
 @operation("NonZero")
-def _places(c: Call) -> Tensor:
+def _nonzero(c: Call) -> Tensor:
     if c[0].is_meta:
-        raise UnsupportedError  # how many there are is a matter of values
+        raise UnsupportedError  # the number of results depends on values
     return c[0].nonzero().t()

@@ -210,7 +210,7 @@ def test_a_network_that_gives_no_graph(
         ("some.package:LooksAtValues", "LooksAtValues: the computation depends on the values of tensors"),
         ("nasbench201:|none~0|", "nasbench201"),
         (twist, "the size of what Twist of my.ops makes ('y') is not told"),
-        (str(torn), "is no ONNX file, or was cut off"),
+        (str(torn), "is not an ONNX file, or is incomplete"),
         (str(tmp_path / "none.onnx"), "No such file or directory: name an ONNX file"),
     ]:
         assert run(["graph", model, "--input-size", "8"], monkeypatch) == 2

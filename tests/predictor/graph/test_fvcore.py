@@ -1,7 +1,7 @@
-"""FLOPs and parameters as fvcore counts them, which looks at torch.jit's trace of a network with weights.
+"""FLOPs and parameters agree with those of fvcore, which traces a network with weights by torch.jit.
 
-fvcore counts a multiply-add once, a graph twice. It also counts norms, pools and resizing, which a graph does not, and
-counts nothing of fused attention, so that is taken apart here.
+fvcore counts one FLOP per multiply-add, a graph two. It also counts norms, pools and resizing, which are excluded here.
+It does not count fused attention, which is turned off here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from timm.layers import set_fused_attn
 
 from predictor.graph import trace
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of torch.jit
+pytestmark = pytest.mark.filterwarnings("ignore")  # from torch.jit
 _PRODUCTS = ("conv", "linear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum")
 
 FAMILIES = (
@@ -33,8 +33,8 @@ def test_flops_and_parameters(name: str) -> None:
         counted = FlopCountAnalysis(network, torch.zeros(1, *size)).unsupported_ops_warnings(False).by_operator()
     finally:
         set_fused_attn(True)
-    theirs = 2 * sum(counted[product] for product in _PRODUCTS)
-    ours = trace(network, size)
-    print(f"\n{name}: FLOPs {ours.flops} / {theirs}, all that fvcore counts {2 * sum(counted.values())}")
-    assert ours.flops == pytest.approx(theirs, rel=0.01)
-    assert ours.params == pytest.approx(parameter_count(network)[""], rel=0.01)
+    expected = 2 * sum(counted[product] for product in _PRODUCTS)
+    graph = trace(network, size)
+    print(f"\n{name}: FLOPs {graph.flops} / {expected}, all that fvcore counts {2 * sum(counted.values())}")
+    assert graph.flops == pytest.approx(expected, rel=0.01)
+    assert graph.params == pytest.approx(parameter_count(network)[""], rel=0.01)
