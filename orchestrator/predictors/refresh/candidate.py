@@ -78,16 +78,17 @@ def _write(
     candidate: Predictor,
     snapshot: Snapshot,
     splits: Mapping[LabelSetIdentity, _SplitSet],
-    champion: Mapping[LabelSetIdentity, Prediction | None],
+    champion_predictions: Mapping[LabelSetIdentity, Prediction | None],
 ) -> None:
-    """Write generation, snapshot and, last, the comparison. champion: its predictions for the hold-outs."""
+    """Write generation, snapshot and, last, the comparison with the champion's predictions for the hold-outs."""
     hold_out = hold_out_report(candidate, [split.held_out for split in splits.values()])
     candidate.metadata = replace(candidate.metadata, hold_out=hold_out)
     if not (folder / CANDIDATE_GENERATION).exists():
         candidate.save(folder / CANDIDATE_GENERATION)
     write_snapshot(folder / CANDIDATE_SNAPSHOT, snapshot)
     tested = {identity: split for identity, split in splits.items() if len(split.held_out)}
-    write_comparison(folder, [_compared(split, champion[i], candidate) for i, split in tested.items()])
+    compared = [_compared(split, champion_predictions[identity], candidate) for identity, split in tested.items()]
+    write_comparison(folder, compared)
 
 
 def _base_snapshot(job: RefreshJob, champion: Predictor, store: DeltaLabelStore) -> tuple[Snapshot, str | None]:

@@ -174,7 +174,7 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         (["--out", "/nowhere/report.md"], "No such file or directory: choose a writable file"),
         (["--split", "luck"], "--split luck: choose one of architecture, task, space"),
         (["--model", "oracle"], "unknown model oracle: choose one of flops, params, trees, gp, gnn, aiop"),
-        ([], "--store: it has no labels with graphs: make some with"),
+        ([], "--store: has no labels with graphs: make some with"),
     ],
 )
 def test_wrong_options_of_evaluate(
@@ -209,7 +209,7 @@ def test_a_network_that_gives_no_graph(
     for model, says in [
         ("some.package:LooksAtValues", "LooksAtValues: the computation depends on the values of tensors"),
         ("nasbench201:|none~0|", "nasbench201"),
-        (twist, "the size of what Twist of my.ops makes ('y') is not told"),
+        (twist, "the output size of Twist of my.ops ('y') is unknown"),
         (str(torn), "is not an ONNX file, or is incomplete"),
         (str(tmp_path / "none.onnx"), "No such file or directory: name an ONNX file"),
     ]:
