@@ -20,7 +20,7 @@ class Spool(Protocol):
         ...
 
     def pending(self) -> Sequence[object]:
-        """Return what waits, oldest first."""
+        """Return the names of the reports that wait, oldest first."""
         ...
 
     def read(self, limit: int | None = None) -> list[AttemptReport]:
