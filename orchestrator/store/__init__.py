@@ -1,4 +1,4 @@
-"""The store of labels: a contract, a Delta Lake implementation, one in memory, and the committer that fills it."""
+"""The label store: its contract, implementations on Delta Lake and in memory, and the committer that fills it."""
 
 from orchestrator.store.base import CommitResult, LabelStore
 from orchestrator.store.committer import Committer

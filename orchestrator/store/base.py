@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict, Unpack
 
@@ -28,13 +28,21 @@ class CommitResult:
 
 
 class LabelFilter(TypedDict, total=False):
-    """Columns of labels and the value that a row must have; None and missing ones match every row."""
+    """The values that rows must have in these columns. A column that is None or missing matches every row."""
 
     task: str | None
     space: str | None
     data: str | None
     fidelity: str | None
     campaign: str | None
+
+
+def required_values(wanted: Mapping[str, object]) -> dict[str, object]:
+    """Return the columns of a filter that are not None. Raises TypeError for a column that is not in `LabelFilter`."""
+    if unknown := wanted.keys() - LabelFilter.__annotations__:
+        known = ", ".join(LabelFilter.__annotations__)
+        raise TypeError(f"no filter is called {', '.join(sorted(unknown))}: use {known}")
+    return {column: value for column, value in wanted.items() if value is not None}
 
 
 class LabelStore(Protocol):
@@ -56,7 +64,7 @@ class LabelStore(Protocol):
         """Return the keys that have a final failed attempt and no label."""
         ...
 
-    def labels(self, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+    def labels(self, *, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
         """Return the labels that match every filter, with the columns of `schema.LABELS`.
 
         version: of the store, by default the newest. Raises StoreError for a version that does not exist.

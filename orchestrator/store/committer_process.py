@@ -50,7 +50,8 @@ class CommitterProcess:
                 continue
             if isinstance(answer, str):
                 raise StoreError(answer)
-            return Drained(*answer)
+            assert isinstance(answer, Drained)
+            return answer
         raise StoreError(
             f"label store {self._store}: the committer died {_MAX_DEATHS} times in a row: see the log above"
         )
@@ -80,7 +81,7 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
     """Answer requests until the driver ends. The driver handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     committer: Committer | None = None
-    rows = 0
+    rows = 0  # labels in the store
     while True:
         try:
             pipe.recv()
@@ -92,8 +93,8 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
                 rows = len(opened.keys())
                 committer = Committer(opened, open_spool(spool))
             drained = _drain(committer, rows)
-            answer: str | tuple[int, tuple[float, ...], int] = drained
-            rows = drained[2]
+            answer: Drained | str = drained
+            rows = drained.rows
         except AIOPError as error:
             answer, committer = str(error), None
         except OSError as error:
@@ -105,10 +106,10 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
             return
 
 
-def _drain(committer: Committer, rows: int) -> tuple[int, tuple[float, ...], int]:
-    """Return labels added, seconds of each commit and labels stored. rows: labels stored before."""
+def _drain(committer: Committer, rows: int) -> Drained:
+    """Commit until the spool is empty. rows: labels in the store before."""
     labels, seconds = 0, []
     while (committed := committer.run_once()) is not None:
         labels, rows = labels + committed.labels, committed.rows
         seconds.append(committed.seconds)
-    return labels, tuple(seconds), rows
+    return Drained(labels, tuple(seconds), rows)

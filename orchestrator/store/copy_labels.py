@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.base import LabelStore
-from orchestrator.store.keyed_table import strings
+from orchestrator.store.keyed_table import distinct_strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS
 
 _LABELS_PER_COMMIT = 2000  # with the graphs of their networks
@@ -26,19 +26,19 @@ class CopyResult:
 
 
 def copy_labels(
-    source: LabelStore, target: LabelStore, show: Callable[[int, int], None] = lambda done, total: None
+    source: LabelStore, target: LabelStore, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> CopyResult:
     """Copy labels, their graphs and all attempts from `source` to `target`. Existing rows stay unchanged.
 
     Run it again after an interruption to continue. show: called with the numbers of labels copied and to copy.
     """
     labels, added = source.labels(), 0
-    fresh = labels.filter(~pc.field("key").isin(pa.array(sorted(target.keys()), pa.string())))
-    for start in range(0, fresh.num_rows, _LABELS_PER_COMMIT):
-        batch = fresh.slice(start, _LABELS_PER_COMMIT)
-        graphs = source.graphs(architectures=strings(batch["architecture"]))
+    missing = labels.filter(~pc.field("key").isin(pa.array(sorted(target.keys()), pa.string())))
+    for start in range(0, missing.num_rows, _LABELS_PER_COMMIT):
+        batch = missing.slice(start, _LABELS_PER_COMMIT)
+        graphs = source.graphs(architectures=distinct_strings(batch["architecture"]))
         added += target.append_rows(batch, graphs, ATTEMPTS.empty_table()).labels
-        show(start + batch.num_rows, fresh.num_rows)
+        on_progress(start + batch.num_rows, missing.num_rows)
     # Attempts come last, so that an attempt always has its label.
     copied = target.append_rows(LABELS.empty_table(), GRAPHS.empty_table(), source.attempts())
     return CopyResult(labels.num_rows, added, labels.num_rows - added, copied.attempts)

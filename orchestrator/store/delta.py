@@ -10,20 +10,19 @@ from typing import Unpack
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.base import CommitResult, LabelFilter
-from orchestrator.store.keyed_table import KeyedTable, strings
-from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
+from orchestrator.store.base import CommitResult, LabelFilter, required_values
+from orchestrator.store.keyed_table import KeyedTable, distinct_strings
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, TableRows, report_rows, table_rows
 from workers.messages.label import AttemptReport, Outcome
 
 
-def _equal(wanted: Mapping[str, object]) -> pc.Expression | None:
-    """The condition that all given columns have the wanted values; None for no condition."""
-    both: pc.Expression | None = None
-    for column, value in wanted.items():
-        if value is not None:
-            term = pc.field(column) == value
-            both = term if both is None else both & term
-    return both
+def _all_equal(wanted: Mapping[str, object]) -> pc.Expression | None:
+    """The condition that the columns have the wanted values; None for no condition."""
+    condition: pc.Expression | None = None
+    for column, value in required_values(wanted).items():
+        equal = pc.field(column) == value
+        condition = equal if condition is None else condition & equal
+    return condition
 
 
 class DeltaLabelStore:
@@ -46,7 +45,7 @@ class DeltaLabelStore:
         """See `LabelStore.append_rows`."""
         return self._append(table_rows(labels, graphs, attempts))
 
-    def _append(self, rows: Rows) -> CommitResult:
+    def _append(self, rows: TableRows) -> CommitResult:
         """Append graphs, labels, attempts in this order: an attempt always has its label and a label its graph."""
         start = time.perf_counter()
         self._graphs.append(rows.graphs)
@@ -62,33 +61,33 @@ class DeltaLabelStore:
 
     def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
         """See `LabelStore.keys`."""
-        condition = _equal(wanted)
+        condition = _all_equal(wanted)
         if condition is None:
             return self._labels.keys()
-        return strings(self._labels.read(condition, ["key"]).column("key"))
+        return distinct_strings(self._labels.read(condition, ["key"]).column("key"))
 
     def finally_failed(self) -> set[str]:
         """See `LabelStore.finally_failed`."""
         failed = pc.field("final") & (pc.field("outcome") != Outcome.OK.value)
-        return strings(self._attempts.read(failed, ["key"]).column("key")) - self._labels.keys()
+        return distinct_strings(self._attempts.read(failed, ["key"]).column("key")) - self._labels.keys()
 
-    def labels(self, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+    def labels(self, *, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
         """See `LabelStore.labels`."""
-        return self._labels.read(_equal(wanted), version=version)
+        return self._labels.read(_all_equal(wanted), version=version)
 
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
         """See `LabelStore.labels_since`."""
-        return self._labels.added(since, version)
+        return self._labels.rows_since(since, version)
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """See `LabelStore.attempts`."""
-        return self._attempts.read(_equal({"task": task, "space": space, "campaign": campaign}))
+        return self._attempts.read(_all_equal({"task": task, "space": space, "campaign": campaign}))
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None
     ) -> pa.Table:
         """See `LabelStore.graphs`."""
-        condition = _equal({"task": task, "space": space})
+        condition = _all_equal({"task": task, "space": space})
         if architectures is not None:
             among = pc.field("architecture").isin(pa.array(sorted(architectures), pa.string()))
             condition = among if condition is None else condition & among

@@ -16,9 +16,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from orchestrator.errors import StoreError, StoreVacuumedError
 from orchestrator.store.compaction import compact_small_files
+from orchestrator.store.delta_log import added_files, read_files
 from orchestrator.store.error_translation import translated_errors
-from orchestrator.store.log import added_files, read_files
-from orchestrator.store.tables import check_table, create_table, files_of, open_table
+from orchestrator.store.tables import check_table, create_table, open_table, table_file_system
 from workers.storage.spool import in_object_store
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ MAX_CONFLICTS = 200
 COMPACT_EVERY = 8
 
 
-def strings(column: pa.ChunkedArray[Any]) -> set[str]:
+def distinct_strings(column: pa.ChunkedArray[Any]) -> set[str]:
     """Return the distinct values of a column of strings."""
     return {str(value) for value in column.to_pylist()}
 
@@ -64,20 +64,20 @@ class KeyedTable:
         for conflicts in range(MAX_CONFLICTS):
             # Needed also after a failed write that still advanced the table's handle.
             self._update_keys(table)
-            fresh: dict[str, dict[str, Any]] = {}
+            new_rows: dict[str, dict[str, Any]] = {}
             for row in rows:
                 if row[self._key] not in self._keys:
-                    fresh.setdefault(row[self._key], row)
-            if not fresh:
+                    new_rows.setdefault(row[self._key], row)
+            if not new_rows:
                 return 0
-            if self._try_write(table, list(fresh.values())):
+            if self._try_write(table, list(new_rows.values())):
                 if table.version() == self.known_version + 1:
-                    self._keys.update(fresh)
+                    self._keys.update(new_rows)
                     self.known_version += 1
                 self._writes += 1
                 if self._writes % COMPACT_EVERY == 0:
                     self._compact(table)
-                return len(fresh)
+                return len(new_rows)
             time.sleep(random.uniform(0, 0.005 * min(conflicts + 1, 10)))
             self._refresh()
         raise StoreError(
@@ -104,10 +104,10 @@ class KeyedTable:
         if table is None or version == -1:
             return schema.empty_table()
         if version is not None:
-            self._go_to(table, version)
+            self._load_version(table, version)
         return self._scan(table, schema, condition)
 
-    def added(self, since: int, version: int | None = None) -> pa.Table:
+    def rows_since(self, since: int, version: int | None = None) -> pa.Table:
         """Return rows added after version `since`, up to `version` or the newest. Compactions add none.
 
         Raises StoreVacuumedError if `since` was vacuumed, StoreError for a version that never existed.
@@ -119,19 +119,20 @@ class KeyedTable:
             raise StoreError(f"label store {self._uri}: has no version {wrong}, the newest is {newest}: choose another")
         if table is None:
             return self._schema.empty_table()
-        rows = None if self._remote else self._logged(since, version)
-        return self._difference(since, version) if rows is None else rows
+        rows = None if self._remote else self._rows_from_log(since, version)
+        return self._rows_by_comparison(since, version) if rows is None else rows
 
-    def _logged(self, since: int, version: int) -> pa.Table | None:
+    def _rows_from_log(self, since: int, version: int) -> pa.Table | None:
         """Rows of the added files according to the log; None if log entries or files were cleaned up."""
         with translated_errors(self._uri):
             try:
-                added = (path for n in range(since + 1, version + 1) for path in added_files(self._files(), n))
-                return read_files(self._files(), added, self._schema)
+                files = self._file_system()
+                paths = (path for number in range(since + 1, version + 1) for path in added_files(files, number))
+                return read_files(files, paths, self._schema)
             except FileNotFoundError:
                 return None
 
-    def _difference(self, since: int, version: int) -> pa.Table:
+    def _rows_by_comparison(self, since: int, version: int) -> pa.Table:
         """Rows of `version` whose keys version `since` lacks."""
         try:
             before = self.read(columns=[self._key], version=since).column(0)
@@ -142,7 +143,7 @@ class KeyedTable:
         rows = self.read(version=version)
         return rows.filter(pc.invert(pc.is_in(rows.column(self._key), value_set=before)))
 
-    def _go_to(self, table: DeltaTable, version: int) -> None:
+    def _load_version(self, table: DeltaTable, version: int) -> None:
         try:
             table.load_as_version(version)
         except DeltaError as error:
@@ -168,7 +169,7 @@ class KeyedTable:
     def _compact(self, table: DeltaTable) -> None:
         try:
             compact_small_files(
-                table, self._files(), lambda condition: self._scan(table, self._schema, condition), self._key
+                table, self._file_system(), lambda condition: self._scan(table, self._schema, condition), self._key
             )
         except (DeltaError, OSError, StoreError) as error:  # CommitFailedError too: another process was faster
             # No row is lost, and the next compaction includes these files.
@@ -210,17 +211,17 @@ class KeyedTable:
         if newest == self.known_version:
             return
         with translated_errors(self._uri):
-            added: set[str] = set()
+            new_keys: set[str] = set()
             try:
                 if self.known_version < 0:
                     raise FileNotFoundError
                 for version in range(self.known_version + 1, newest + 1):
-                    added |= self._added_keys(version)
+                    new_keys |= self._added_keys(version)
             except FileNotFoundError:  # the first time, or after log entries or files were cleaned up
                 whole = DeltaTable(self._uri, version=newest, storage_options=self._options)
                 column = self._scan(whole, pa.schema([self._schema.field(self._key)]), None).column(0)
-                added = strings(column)
-        self._keys |= added
+                new_keys = distinct_strings(column)
+        self._keys |= new_keys
         self.known_version = newest
 
     def _added_keys(self, version: int) -> set[str]:
@@ -228,13 +229,14 @@ class KeyedTable:
             # In object stores one query is faster than reading other processes' files one by one, and these are rare.
             raise FileNotFoundError
         key = pa.schema([self._schema.field(self._key)])
-        return strings(read_files(self._files(), added_files(self._files(), version), key).column(0))
+        files = self._file_system()
+        return distinct_strings(read_files(files, added_files(files, version), key).column(0))
 
     def _scan(self, table: DeltaTable, schema: pa.Schema, condition: pc.Expression | None) -> pa.Table:
         with translated_errors(self._uri):
             if self._remote:
                 return self._query(table, schema, condition)
-            dataset = table.to_pyarrow_dataset(filesystem=self._files())
+            dataset = table.to_pyarrow_dataset(filesystem=self._file_system())
             return dataset.to_table(columns=schema.names, filter=condition).cast(schema)
 
     def _query(self, table: DeltaTable, schema: pa.Schema, condition: pc.Expression | None) -> pa.Table:
@@ -248,5 +250,5 @@ class KeyedTable:
     def _remote(self) -> bool:
         return in_object_store(self._uri)
 
-    def _files(self) -> pa_fs.FileSystem:
-        return files_of(self._uri, self._options)
+    def _file_system(self) -> pa_fs.FileSystem:
+        return table_file_system(self._uri, self._options)

@@ -9,14 +9,14 @@ from typing import Any, Unpack
 import pyarrow as pa
 
 from orchestrator.errors import StoreError
-from orchestrator.store.base import CommitResult, LabelFilter
-from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, Rows, report_rows, table_rows
+from orchestrator.store.base import CommitResult, LabelFilter, required_values
+from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, TableRows, report_rows, table_rows
 from workers.messages.label import AttemptReport, Outcome
 
 
 def _matching(rows: dict[str, dict[str, Any]], wanted: Mapping[str, object]) -> list[dict[str, Any]]:
-    filters = {column: value for column, value in wanted.items() if value is not None}
-    return [row for row in rows.values() if all(row[column] == value for column, value in filters.items())]
+    required = required_values(wanted)
+    return [row for row in rows.values() if all(row[column] == value for column, value in required.items())]
 
 
 class MemoryLabelStore:
@@ -37,7 +37,7 @@ class MemoryLabelStore:
         """See `LabelStore.append_rows`."""
         return self._append(table_rows(labels, graphs, attempts))
 
-    def _append(self, rows: Rows) -> CommitResult:
+    def _append(self, rows: TableRows) -> CommitResult:
         start, before, attempted = time.perf_counter(), len(self._labels), len(self._attempts)
         for row in rows.labels:
             if self._labels.setdefault(row["key"], row) is row:
@@ -66,7 +66,7 @@ class MemoryLabelStore:
         failed = {row["key"] for row in self._attempts.values() if row["final"] and row["outcome"] != Outcome.OK}
         return failed - self._labels.keys()
 
-    def labels(self, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+    def labels(self, *, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
         """See `LabelStore.labels`."""
         if version is not None and version > self._version:
             raise StoreError(f"label store in memory: has no version {version}: choose another")

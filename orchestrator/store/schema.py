@@ -1,4 +1,4 @@
-"""The columns of the two tables, their version, and how a report becomes rows."""
+"""The columns of the three tables, their version, and how a report becomes rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from workers.messages.published_recipe import FIDELITY
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
 
-_NUMBERS: pa.DataType = pa.map_(pa.string(), pa.float64())
-_INSTANT: pa.DataType = pa.timestamp("us", tz="UTC")
+_FLOATS_BY_NAME: pa.DataType = pa.map_(pa.string(), pa.float64())
+_TIMESTAMP: pa.DataType = pa.timestamp("us", tz="UTC")
 
 _LABELS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("key", pa.string()),
@@ -36,16 +36,16 @@ _LABELS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("seed", pa.int64()),
     ("value", pa.float64()),
     ("metric", pa.string()),
-    ("metrics", _NUMBERS),
+    ("metrics", _FLOATS_BY_NAME),
     ("flops", pa.float64()),
     ("params", pa.float64()),
-    ("seconds", _NUMBERS),
+    ("seconds", _FLOATS_BY_NAME),
     ("campaign", pa.string()),
     ("attempt", pa.int64()),
     ("split", pa.int64()),
     ("node", pa.string()),
-    ("started", _INSTANT),
-    ("finished", _INSTANT),
+    ("started", _TIMESTAMP),
+    ("finished", _TIMESTAMP),
 ]
 
 _ATTEMPTS_COLUMNS: list[tuple[str, pa.DataType]] = [
@@ -60,7 +60,7 @@ _ATTEMPTS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("outcome", pa.string()),
     ("message", pa.string()),
     ("node", pa.string()),
-    ("started", _INSTANT),
+    ("started", _TIMESTAMP),
     ("seconds", pa.float64()),
     ("final", pa.bool_()),
 ]
@@ -86,12 +86,12 @@ GRAPHS = pa.schema(_GRAPHS_COLUMNS)
 ATTEMPTS = pa.schema(_ATTEMPTS_COLUMNS)
 
 
-def describe(table: str, version: int = SCHEMA_VERSION) -> str:
+def table_description(table: str, version: int = SCHEMA_VERSION) -> str:
     """Return the table's description. It holds the schema version, because Delta refuses unknown configuration keys."""
     return json.dumps({"aiop": table, "schema_version": version})
 
 
-def described_version(description: str | None) -> int | None:
+def description_version(description: str | None) -> int | None:
     """Return the schema version in a table's description; None if it is not a table of a store."""
     try:
         version = json.loads(description or "")["schema_version"]
@@ -101,7 +101,7 @@ def described_version(description: str | None) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TableRows:
     """Rows to append to the three tables."""
 
     labels: list[dict[str, Any]]
@@ -109,18 +109,18 @@ class Rows:
     attempts: list[dict[str, Any]]
 
 
-def report_rows(reports: Sequence[AttemptReport]) -> Rows:
+def report_rows(reports: Sequence[AttemptReport]) -> TableRows:
     """Return the rows of workers' reports."""
-    return Rows(
+    return TableRows(
         labels=[row for report in reports for row in _label_rows(report)],
         graphs=[row for report in reports for row in _graph_rows(report)],
         attempts=[_attempt_row(report) for report in reports],
     )
 
 
-def table_rows(labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> Rows:
+def table_rows(labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> TableRows:
     """Return the rows of another store's tables."""
-    return Rows(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
+    return TableRows(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
 
 
 def _label_rows(report: AttemptReport) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError
 from orchestrator.store.error_translation import translated_errors
-from orchestrator.store.schema import SCHEMA_VERSION, describe, described_version
+from orchestrator.store.schema import SCHEMA_VERSION, description_version, table_description
 from workers.storage.objects import open_objects
 from workers.storage.spool import in_object_store
 
@@ -55,7 +55,7 @@ def create_table(uri: str, schema: pa.Schema, options: Options) -> DeltaTable:
             schema,
             mode="ignore",
             name=name,
-            description=describe(name),
+            description=table_description(name),
             configuration=_CONFIGURATION,
             storage_options=options,
         )
@@ -75,14 +75,14 @@ def create_table(uri: str, schema: pa.Schema, options: Options) -> DeltaTable:
 
 def check_table(uri: str, table: DeltaTable) -> None:
     """Raise StoreCorruptError or StoreSchemaError if this version cannot read the table."""
-    version = described_version(table.metadata().description)
+    version = description_version(table.metadata().description)
     if version is None:
         raise StoreCorruptError(uri, "a Delta table, but its description names no schema version")
     if version > SCHEMA_VERSION:
         raise StoreSchemaError(uri, version, SCHEMA_VERSION)
 
 
-def files_of(uri: str, options: Options) -> pa_fs.FileSystem:
+def table_file_system(uri: str, options: Options) -> pa_fs.FileSystem:
     """Return the file system below a table's folder or URI."""
     # With the other file system Arrow's threads call back into Python, which can abort a process that is exiting.
     if not in_object_store(uri):
@@ -92,7 +92,7 @@ def files_of(uri: str, options: Options) -> pa_fs.FileSystem:
 
 def _has_data(uri: str, options: Options) -> bool:
     try:
-        infos = files_of(uri, options).get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+        infos = table_file_system(uri, options).get_file_info(pa_fs.FileSelector("", allow_not_found=True))
     except (TableNotFoundError, OSError):
         return False
     return any(info.path.endswith(".parquet") for info in infos)

@@ -1,4 +1,4 @@
-"""A run that answers several tasks becomes a row for each, through spool and store."""
+"""A training with labels for several tasks becomes a row per task, through spool and store."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.support.store_reports import report as report_of
 from workers.storage.folder_spool import FolderSpool
 
 
-def test_companions_are_rows_of_their_own(tmp_path: Path) -> None:
+def test_every_companion_task_has_a_row(tmp_path: Path) -> None:
     report = report_of(0)
     measured = report.measurement
     assert measured is not None

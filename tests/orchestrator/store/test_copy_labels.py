@@ -1,4 +1,4 @@
-"""Labels made elsewhere join a store, under the keys they have."""
+"""Copying the labels of one store into another."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.store import DeltaLabelStore, MemoryLabelStore
-from orchestrator.store import copy_labels as merging
+from orchestrator.store import copy_labels as copy_module
 from orchestrator.store.copy_labels import CopyResult, copy_labels
 from tests.support.store_reports import report
 from workers.messages.label import Outcome
 
 
 def test_labels_graphs_and_attempts_are_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "_TOGETHER", 2)
+    monkeypatch.setattr(copy_module, "_LABELS_PER_COMMIT", 2)
     source, target, seen = MemoryLabelStore(), MemoryLabelStore(), list[tuple[int, int]]()
     source.commit([report(seed) for seed in range(5)])
     source.commit([report(9, outcome=Outcome.DIVERGED, final=True)])
@@ -32,7 +32,7 @@ def test_labels_graphs_and_attempts_are_copied_once(monkeypatch: pytest.MonkeyPa
     assert target.version() == before
 
 
-def test_the_command_names_what_came(
+def test_the_command_prints_the_number_of_copied_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     DeltaLabelStore(tmp_path / "theirs").commit([report(1), report(2)])
@@ -42,8 +42,8 @@ def test_the_command_names_what_came(
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0
-        told = json.loads(capsys.readouterr().out)
-        assert (told["rows"], told["added"], told["known"]) == (2, added, 2 - added)
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["rows"], printed["added"], printed["known"]) == (2, added, 2 - added)
     assert DeltaLabelStore(tmp_path / "mine").labels().num_rows == 2
 
 

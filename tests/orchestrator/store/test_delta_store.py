@@ -1,4 +1,4 @@
-"""What only the Delta store can get wrong: other processes, other versions, damage, and growing slow."""
+"""Cases of the Delta store only: other processes, other versions, damage, and speed of large stores."""
 
 import json
 import multiprocessing
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from orchestrator.errors import StoreCorruptError, StoreError, StoreVacuumedError, StoreSchemaError
+from orchestrator.errors import StoreCorruptError, StoreError, StoreSchemaError, StoreVacuumedError
 from orchestrator.store import Committer, DeltaLabelStore, compaction, keyed_table
-from orchestrator.store.schema import LABELS, describe
+from orchestrator.store.schema import LABELS, table_description
 from predictor.graph import Graph, Node
 from tests.support.store_reports import report
 from workers.storage.folder_spool import FolderSpool
@@ -48,43 +48,43 @@ def test_two_processes_never_double_a_key(tmp_path):
     assert len(ids) == len(set(ids)) == 60
 
 
-def test_a_stale_handle_loses_and_learns(tmp_path):
-    one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
-    one.commit([report(0)])
-    assert other.keys() == {report(0).job.request.key}
+def test_a_stale_handle_is_refreshed_after_a_conflict(tmp_path):
+    first, second = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
+    first.commit([report(0)])
+    assert second.keys() == {report(0).job.request.key}
     for seed in range(1, 6):
-        one.commit([report(seed)])
-    done = other.commit([report(seed) for seed in range(3, 8)])
+        first.commit([report(seed)])
+    done = second.commit([report(seed) for seed in range(3, 8)])
     assert (done.labels, done.duplicates, done.attempts) == (2, 3, 2)
-    one.compact()
-    done = other.commit([report(1), report(8)])
+    first.compact()
+    done = second.commit([report(1), report(8)])
     assert (done.labels, done.duplicates) == (1, 1)
-    assert sorted(one.labels().column("seed").to_pylist()) == list(range(9))
-    assert len(one.keys()) == 9
+    assert sorted(first.labels().column("seed").to_pylist()) == list(range(9))
+    assert len(first.keys()) == 9
 
 
-def test_learns_all_anew_where_the_log_was_cleaned(tmp_path):
-    one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
-    one.commit([report(0)])
-    other.keys()
-    one.commit([report(1)])
-    one.commit([report(2)])
-    one.compact()
+def test_reloads_all_keys_after_the_log_was_cleaned_up(tmp_path):
+    first, second = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
+    first.commit([report(0)])
+    second.keys()
+    first.commit([report(1)])
+    first.commit([report(2)])
+    first.compact()
     log = tmp_path / "labels" / "_delta_log"
     for version in range(3):
         (log / f"{version:020d}.json").unlink()
-    assert len(other.keys()) == 3
-    assert other.commit([report(1), report(3)]).labels == 1
+    assert len(second.keys()) == 3
+    assert second.commit([report(1), report(3)]).labels == 1
 
 
-@pytest.mark.parametrize("gone", ["log", "files"])
-def test_what_came_since_is_told_without_the_log_too(tmp_path, gone):
+@pytest.mark.parametrize("missing", ["log", "files"])
+def test_labels_since_a_version_without_its_log_or_files(tmp_path, missing):
     store = DeltaLabelStore(tmp_path)
     for seed in range(4):
         store.commit([report(seed)])
     store.compact()
     second, newest = 2, store.version()
-    if gone == "log":
+    if missing == "log":
         (tmp_path / "labels" / "_delta_log" / f"{3:020d}.json").unlink()
         rows = store.labels_since(second, newest)
         assert sorted(rows.column("seed").to_pylist()) == [2, 3]
@@ -93,39 +93,37 @@ def test_what_came_since_is_told_without_the_log_too(tmp_path, gone):
     for path in (tmp_path / "labels").glob("*.parquet"):
         if path.name != Path(live).name:
             path.unlink()
-    with pytest.raises(
-        StoreVacuumedError, match=r"version 2 was vacuumed .*: re-read the whole table"
-    ) as caught:
+    with pytest.raises(StoreVacuumedError, match=r"version 2 was vacuumed .*: re-read the whole table") as caught:
         store.labels_since(second, newest)
     assert "\n" not in str(caught.value)
     assert store.labels_since(-1).num_rows == 4
 
 
-def test_a_commit_stays_as_fast_as_the_first_ones(tmp_path):
+def test_commits_to_a_large_store_are_as_fast_as_the_first_ones(tmp_path):
     old, young = DeltaLabelStore(tmp_path / "old"), DeltaLabelStore(tmp_path / "young")
     for seed in range(136):
         old.commit([report(seed)])
     young.commit([report(0)])
     seconds = {old: [], young: []}
-    for seed in range(136, 151):  # by turns, so that whatever else the machine does slows both
+    for seed in range(136, 151):  # alternating, so that other load on the machine slows both
         for store, taken in seconds.items():
-            begun = time.process_time()  # of all threads
+            start = time.process_time()  # of all threads
             store.commit([report(seed)])
-            taken.append(time.process_time() - begun)
+            taken.append(time.process_time() - start)
     assert median(seconds[old]) <= 2 * median(seconds[young])
 
 
-def test_merges_its_small_files_as_it_goes(tmp_path, monkeypatch):
+def test_commits_compact_small_files(tmp_path, monkeypatch):
     monkeypatch.setattr(keyed_table, "COMPACT_EVERY", 4)
-    one, other = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
+    first, second = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)
     for seed in range(20):
-        (one, other)[seed % 2].commit([report(seed), report(seed // 2)])
+        (first, second)[seed % 2].commit([report(seed), report(seed // 2)])
     assert len(DeltaTable(tmp_path / "labels").file_uris()) <= 8
-    assert sorted(one.labels().column("seed").to_pylist()) == list(range(20))
-    assert len(one.keys()) == len(other.keys()) == 20
+    assert sorted(first.labels().column("seed").to_pylist()) == list(range(20))
+    assert len(first.keys()) == len(second.keys()) == 20
 
 
-def test_two_merges_at_once_never_double_a_row(tmp_path):
+def test_two_compactions_at_once_never_double_a_row(tmp_path):
     stores = [DeltaLabelStore(tmp_path) for _ in range(2)]
     for seed in range(6):
         stores[0].commit([report(seed)])
@@ -137,7 +135,7 @@ def test_two_merges_at_once_never_double_a_row(tmp_path):
     assert len(DeltaTable(tmp_path / "labels").file_uris()) == 1
 
 
-def test_a_merge_leaves_large_files_alone(tmp_path, monkeypatch):
+def test_a_compaction_leaves_large_files_alone(tmp_path, monkeypatch):
     store = DeltaLabelStore(tmp_path)
     store.commit([report(seed) for seed in range(300)])
     (large,) = DeltaTable(tmp_path / "labels").file_uris()
@@ -151,7 +149,7 @@ def test_a_merge_leaves_large_files_alone(tmp_path, monkeypatch):
     assert sorted(store.labels().column("seed").to_pylist()) == list(range(306))
 
 
-def test_a_merge_also_takes_what_a_large_file_has_of_the_time_of_the_small_ones(tmp_path, monkeypatch):
+def test_a_compaction_includes_rows_of_large_files_from_the_same_time(tmp_path, monkeypatch):
     store = DeltaLabelStore(tmp_path)
     store.commit([report(seed, started=100.0 + seed) for seed in range(300)])
     (large,) = DeltaTable(tmp_path / "labels").file_uris()
@@ -163,7 +161,7 @@ def test_a_merge_also_takes_what_a_large_file_has_of_the_time_of_the_small_ones(
     assert len(DeltaLabelStore(tmp_path).keys()) == 304
 
 
-def test_graphs_which_have_no_time_are_merged_by_their_keys(tmp_path, monkeypatch):
+def test_graphs_without_times_are_compacted_by_key(tmp_path, monkeypatch):
     store = DeltaLabelStore(tmp_path)
 
     def graphs(first, last):
@@ -184,7 +182,7 @@ def test_graphs_which_have_no_time_are_merged_by_their_keys(tmp_path, monkeypatc
 
 
 def test_an_older_program_refuses_a_newer_store(tmp_path):
-    DeltaTable.create(str(tmp_path / "labels"), LABELS, description=describe("labels", 2))
+    DeltaTable.create(str(tmp_path / "labels"), LABELS, description=table_description("labels", 2))
     for use in (lambda s: s.commit([report()]), lambda s: s.keys(), lambda s: s.labels(), lambda s: s.version()):
         with pytest.raises(StoreSchemaError, match=r"labels: has schema version 2.* up to 1: upgrade") as caught:
             use(DeltaLabelStore(tmp_path))
@@ -192,10 +190,10 @@ def test_an_older_program_refuses_a_newer_store(tmp_path):
     assert isinstance(caught.value, StoreError)
 
 
-def test_a_store_upgraded_meanwhile_is_refused(tmp_path):
+def test_a_store_upgraded_while_open_is_refused(tmp_path):
     store = DeltaLabelStore(tmp_path)
     store.commit([report()])
-    DeltaTable(tmp_path / "labels").alter.set_table_description(describe("labels", 2))
+    DeltaTable(tmp_path / "labels").alter.set_table_description(table_description("labels", 2))
     with pytest.raises(StoreSchemaError):
         store.commit([report(1)])
 
@@ -218,7 +216,7 @@ def _break(root, damage):
 
 
 @pytest.mark.parametrize("damage", ["torn log", "no log", "torn data", "no data", "another table"])
-def test_a_corrupt_store_says_so_in_one_line(tmp_path, damage):
+def test_a_corrupt_store_is_a_one_line_error(tmp_path, damage):
     DeltaLabelStore(tmp_path).commit([report()])
     _break(tmp_path, damage)
     for use in (lambda s: s.keys(), lambda s: s.labels(), lambda s: s.commit([report(1)])):
@@ -228,7 +226,7 @@ def test_a_corrupt_store_says_so_in_one_line(tmp_path, damage):
         assert "\n" not in str(caught.value)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_a_location_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreError, match="file") as caught:
         DeltaLabelStore(tmp_path / "file").commit([report()])

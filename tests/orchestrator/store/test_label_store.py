@@ -95,7 +95,7 @@ class TestLabelStore:
         assert Graph.from_json(row["graph"]) == GRAPH
         assert store.labels().num_rows == 5
 
-    def test_adopts_rows_of_another_store_as_they_are(self, store):
+    def test_appends_rows_of_another_store_unchanged(self, store):
         other = MemoryLabelStore()
         other.commit(
             [report(1, graph=GRAPH.to_json()), report(2, outcome=Outcome.OUT_OF_MEMORY), report(3, value=0.25)]
@@ -146,7 +146,11 @@ class TestLabelStore:
         assert store.attempts(task="depth").column("key").to_pylist() == [keys[1]]
         assert store.attempts(space="cells", campaign="it's").column("key").to_pylist() == [keys[3]]
 
-    def test_labels_as_they_were(self, store):
+    def test_an_unknown_filter_is_an_error(self, store):
+        with pytest.raises(TypeError, match="no filter is called tasks: use task, space, data, fidelity, campaign"):
+            store.labels(tasks="depth")
+
+    def test_labels_of_an_earlier_version(self, store):
         versions = [store.version()]
         for seed in range(3):
             store.commit([report(seed)])
@@ -156,7 +160,7 @@ class TestLabelStore:
         with pytest.raises(StoreError, match="has no version 99"):
             store.labels(version=99)
 
-    def test_labels_that_came_since(self, store):
+    def test_labels_since_a_version(self, store):
         versions = [store.version()]
         assert store.labels_since(-1).schema == LABELS
         for seed in range(3):
@@ -172,17 +176,17 @@ class TestLabelStore:
             with pytest.raises(StoreError, match="has no version 99"):
                 store.labels_since(99 if version is None else 0, version)
 
-    def test_a_merge_brings_no_labels(self, store):
+    def test_a_compaction_adds_no_labels(self, store):
         store.commit([report(0)])
         first = store.version()
         store.commit([report(1)])
         store.commit([report(2)])
         store.compact()
-        merged = store.version()
+        compacted = store.version()
         assert sorted(store.labels_since(first).column("seed").to_pylist()) == [1, 2]
-        assert store.labels_since(merged).num_rows == 0
+        assert store.labels_since(compacted).num_rows == 0
         store.commit([report(3)])
-        assert store.labels_since(merged).column("seed").to_pylist() == [3]
+        assert store.labels_since(compacted).column("seed").to_pylist() == [3]
         assert sorted(store.labels_since(first).column("seed").to_pylist()) == [1, 2, 3]
 
     def test_graphs_of_some_architectures(self, store):
@@ -214,7 +218,7 @@ class TestLabelStore:
         assert spool.pending() == []
 
     @pytest.mark.parametrize("where", ["before labels", "before attempts", "before removal", "during removal"])
-    def test_committer_killed_anywhere_loses_and_doubles_nothing(self, store, tmp_path, monkeypatch, where):
+    def test_a_killed_committer_neither_loses_nor_doubles_labels(self, store, tmp_path, monkeypatch, where):
         spool = FolderSpool(tmp_path / "spool")
         reports = [report(1), report(2), report(3, outcome=Outcome.ERROR, final=True)]
         for made in reports:
@@ -229,7 +233,7 @@ class TestLabelStore:
             elif where == "before attempts" and isinstance(store, DeltaLabelStore):
                 patch.setattr(store._attempts, "append", die)
             elif where == "before attempts":
-                pytest.skip("memory dies with the process")
+                pytest.skip("a store in memory ends with the process")
             elif where == "before removal":
                 patch.setattr(spool, "remove", die)
             else:
@@ -245,14 +249,14 @@ class TestLabelStore:
 
 
 def test_two_committers_on_an_object_store_never_double_a_key(s3):
-    one, other = DeltaLabelStore("s3://labels/shared", s3), DeltaLabelStore("s3://labels/shared", s3)
+    first, other = DeltaLabelStore("s3://labels/shared", s3), DeltaLabelStore("s3://labels/shared", s3)
     for seed in range(6):
-        (one, other)[seed % 2].commit([report(seed), report(seed // 2)])
-    assert sorted(one.labels().column("seed").to_pylist()) == list(range(6))
-    assert len(one.keys()) == len(other.keys()) == 6
+        (first, other)[seed % 2].commit([report(seed), report(seed // 2)])
+    assert sorted(first.labels().column("seed").to_pylist()) == list(range(6))
+    assert len(first.keys()) == len(other.keys()) == 6
 
 
-def test_an_object_store_out_of_reach_is_one_line(s3):
+def test_an_unreachable_object_store_is_a_one_line_error(s3):
     closed = {**s3, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "max_retries": "0", "retry_timeout": "1s"}
     with pytest.raises(StoreError, match="s3://labels/x") as caught:
         DeltaLabelStore("s3://labels/x", closed).keys()
