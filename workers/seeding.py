@@ -1,4 +1,4 @@
-"""Generators that depend on what is drawn, not on what was drawn before it."""
+"""Seeds that depend on what is initialised, not on what was initialised before it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import torch
 
 
-def seed_by(text: str) -> None:
-    """Seed torch's generators from a text that names what is drawn next."""
+def seed_from_text(text: str) -> None:
+    """Seed torch's generators with a hash of a text, which names what is initialised next."""
     digest = hashlib.sha256(text.encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)

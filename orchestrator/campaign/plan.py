@@ -93,8 +93,8 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, st
 
     label_data: the data set of the labels. Published weights have the fingerprint of their file.
     """
-    if not space.covering():
-        suitable = ", ".join(name for name in space_names() if get_space(name).covering())
+    if not space.covering_architectures():
+        suitable = ", ".join(name for name in space_names() if get_space(name).covering_architectures())
         raise ConfigError(
             f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {suitable}"
         )

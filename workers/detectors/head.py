@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from workers.detectors import mmdet_loading
 from workers.errors import RecipeError
-from workers.seeding import seed_by
+from workers.seeding import seed_from_text
 from workers.targets.objects import Detections, ObjectTarget, ObjectTargets, encode_mask
 
 _BOX_ROI_SIZE, _MASK_ROI_SIZE = 7, 14  # sides of the pooled regions that box and mask heads take
@@ -44,7 +44,7 @@ class DetectorHead(nn.Module):
         """Initialise as mmdet does, each part with its own seed, so that draws do not depend on the backbone."""
         for name, part in self.detector.named_children():
             if hasattr(part, "init_weights"):
-                seed_by(f"{seed} {name}")
+                seed_from_text(f"{seed} {name}")
                 for module in part.modules():
                     if hasattr(module, "_is_init"):
                         module._is_init = False

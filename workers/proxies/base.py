@@ -1,4 +1,4 @@
-"""What a proxy is given, and the registry. A family computes its scores together, from the same passes."""
+"""The input of proxies, and their registry. A proxy family computes one or more scores from the same passes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from predictor.entry_points import require_free_name
 from workers.tasks.base import Task
 from workers.training.full import Network
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An initialised network in training mode, and one batch: (N, 3, H, W) uint8 images with their targets.
+    """An initialised network in training mode, and one batch.
 
-    parts: the same batch in smaller ones, for scores about how gradients vary.
+    images: (N, 3, H, W) uint8. parts: the same images with their targets, in smaller batches, for scores that measure
+    how gradients vary.
     """
 
     network: Network
@@ -25,33 +27,34 @@ class Probe:
     parts: tuple[tuple[Tensor, Any], ...]
 
     def loss(self, images: Tensor, target: Any) -> Tensor:
-        """The task's training loss, a scalar."""
+        """Return the task's training loss, a scalar."""
         return self.task.loss(self.network.head, self.network.pyramid(images), target)
 
     def layers(self) -> list[nn.Conv2d | nn.Linear]:
-        """Convolutions and linear layers of the body."""
+        """Return the convolutions and linear layers of the backbone."""
         return [m for m in self.network.body.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
-Family = Callable[[Probe], dict[str, float]]
-_FAMILIES: dict[str, Family] = {}
+ProxyFamily = Callable[[Probe], dict[str, float]]
+_FAMILIES: dict[str, ProxyFamily] = {}
 
 
-def register(name: str) -> Callable[[Family], Family]:
-    """Decorator: the function's scores belong to every proxy label."""
+def register(name: str) -> Callable[[ProxyFamily], ProxyFamily]:
+    """Decorator: register a function whose scores become part of every proxy label. Raises NameTakenError."""
 
-    def remember(family: Family) -> Family:
+    def add(family: ProxyFamily) -> ProxyFamily:
+        require_free_name("proxy family", name, family, _FAMILIES)
         _FAMILIES[name] = family
         return family
 
-    return remember
+    return add
 
 
-def proxy_families() -> Mapping[str, Family]:
-    """All registered families by name."""
+def proxy_families() -> Mapping[str, ProxyFamily]:
+    """Return all registered families by name."""
     return dict(_FAMILIES)
 
 
-def score(probe: Probe) -> dict[str, float]:
-    """All scores. Families leave the network as they found it, but for gradients and batch norm statistics."""
+def compute_scores(probe: Probe) -> dict[str, float]:
+    """Return all scores. Families may change only the gradients and batch norm statistics of the network."""
     return {name: value for family in _FAMILIES.values() for name, value in family(probe).items()}

@@ -9,38 +9,38 @@ from predictor.cost import measure_cost
 from workers.errors import DivergedFailure
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, Measurement
-from workers.proxies.base import Probe, score
+from workers.proxies.base import Probe, compute_scores
 from workers.tasks import get_task
 from workers.training.full import build_network, initialise
 from workers.training.loading import SplitCache
 
-VALUE = "naswot"  # the score that is the label's value; all are among its metrics
+VALUE_SCORE = "naswot"  # the score that is the value of the label; all scores are among its metrics
 _PARTS = 4
-_IMAGES = 16
+_MAX_IMAGES = 16
 
 
 class ProxyEvaluator:
-    """All proxies of body and head on the first training images, the same for every architecture."""
+    """Computes all proxies of backbone and head on the first training images, equal for all architectures."""
 
     def __init__(self, options: EvaluatorOptions | None = None) -> None:  # no option concerns it
         self._splits = SplitCache()
 
     def __call__(self, job: LabelJob) -> Measurement:
-        """The scores of `job`. Same request, same numbers on the same machine. They are not confined to 0..1."""
+        """Return the scores of a job, repeatable on the same machine. They are not limited to 0..1."""
         request, recipe = job.request, job.request.recipe
         task = get_task(request.task)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         data, train, _ = self._splits.open(request.data, task, recipe)
         network = build_network(request.architecture, recipe, task, data.vocabulary(task.name))
         initialise(network, request.seed)
         cost = measure_cost(network, (3, *recipe.input_size))
         ready = time.perf_counter()
-        indices = list(range(min(_IMAGES, len(train))))
+        indices = list(range(min(_MAX_IMAGES, len(train))))
         parts = tuple(train.batch(indices[i::_PARTS]) for i in range(min(_PARTS, len(indices))))
         probe = Probe(network.train(), task, train.batch(indices)[0], parts)
-        scores = {"depth": float(len(probe.layers())), **score(probe)}
+        scores = {"depth": float(len(probe.layers())), **compute_scores(probe)}
         for name, value in scores.items():
             if not math.isfinite(value):
                 raise DivergedFailure(f"proxy {name} is {value}")
-        seconds = {"build": ready - begun, "evaluate": time.perf_counter() - ready}
-        return Measurement(scores[VALUE], VALUE, scores, cost.flops, cost.params, seconds)
+        seconds = {"build": ready - start, "evaluate": time.perf_counter() - ready}
+        return Measurement(scores[VALUE_SCORE], VALUE_SCORE, scores, cost.flops, cost.params, seconds)

@@ -12,19 +12,20 @@ from workers.proxies.base import Probe, register
 
 @register("synflow")
 def synflow(probe: Probe) -> dict[str, float]:
-    """Natural logarithm of the sum over the body's weights of |weight * gradient|, all weights being positive.
+    """Return the natural logarithm of 1 plus the sum over the backbone's weights of |weight * gradient|.
 
-    The input is all ones and batch norms do nothing, so no data enters. 0 where nothing flows.
+    All weights are replaced by their absolute values. The input is all ones and batch norms do not normalise, so
+    that the score does not depend on data.
     """
-    body = copy.deepcopy(probe.network.body).double().eval()
-    for module in body.modules():
+    backbone = copy.deepcopy(probe.network.body).double().eval()
+    for module in backbone.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
     with torch.no_grad():
-        for parameter in body.parameters():
+        for parameter in backbone.parameters():
             parameter.abs_()
     ones = torch.ones(1, *probe.images.shape[1:], dtype=torch.float64, device=probe.images.device)
-    total = torch.stack([level.sum() for level in body(ones)]).sum()
+    total = torch.stack([level.sum() for level in backbone(ones)]).sum()
     torch.autograd.backward(total)
-    flow = sum(float((p.detach() * p.grad).abs().sum()) for p in body.parameters() if p.grad is not None)
+    flow = sum(float((p.detach() * p.grad).abs().sum()) for p in backbone.parameters() if p.grad is not None)
     return {"synflow": float(torch.tensor(flow, dtype=torch.float64).log1p())}

@@ -1,4 +1,4 @@
-"""Scores from the gradients of the task's own loss, all from one pass over the parts of the batch.
+"""Scores from the gradients of the task's loss, all from one pass over the parts of the batch.
 
 snip: Lee et al., ICLR 2019. grad_norm, fisher: as in Abdelfattah et al., ICLR 2021; fisher after Turner et al., ICLR
 2020. zico: Li et al., ICLR 2023.
@@ -13,31 +13,31 @@ from torch import Tensor, nn
 
 from workers.proxies.base import Probe, register
 
-_FLOOR = 1e-12
+_EPSILON = 1e-12
 
 
 @register("saliency")
 def saliency(probe: Probe) -> dict[str, float]:
-    """Of the body's convolutions and linear layers, as natural logarithms: they span many orders of magnitude."""
+    """Return the natural logarithms of scores of the backbone's convolutions and linear layers."""
     layers = probe.layers()
-    gradients: list[list[Tensor]] = [[] for _ in layers]  # a layer, then a part
+    gradients: list[list[Tensor]] = [[] for _ in layers]  # by layer, then by part
     fisher = 0.0
     for images, target in probe.parts:
-        kept: list[Tensor] = []
+        outputs: list[Tensor] = []
 
-        def keep(module: nn.Module, inputs: Any, output: Tensor, kept: list[Tensor] = kept) -> None:
+        def collect(module: nn.Module, inputs: Any, output: Tensor, outputs: list[Tensor] = outputs) -> None:
             if output.requires_grad:
                 output.retain_grad()
-                kept.append(output)
+                outputs.append(output)
 
-        hooks = [layer.register_forward_hook(keep) for layer in layers]
+        hooks = [layer.register_forward_hook(collect) for layer in layers]
         try:
             probe.network.zero_grad(set_to_none=True)
             torch.autograd.backward(probe.loss(images, target))
         finally:
             for hook in hooks:
                 hook.remove()
-        fisher += sum(_fisher(output) for output in kept) / len(probe.parts)
+        fisher += sum(_fisher(output) for output in outputs) / len(probe.parts)
         for row, layer in zip(gradients, layers, strict=True):
             gradient = layer.weight.grad
             row.append(torch.zeros_like(layer.weight) if gradient is None else gradient.clone())
@@ -54,7 +54,7 @@ def saliency(probe: Probe) -> dict[str, float]:
 
 
 def _fisher(output: Tensor) -> float:
-    """Half the mean over images of squared channel saliencies, summed over channels."""
+    """Return half the mean over images of squared channel saliencies, summed over channels."""
     if output.grad is None:
         return 0.0
     saliencies = (output.detach() * output.grad).flatten(2).sum(2) if output.dim() > 2 else output * output.grad
@@ -62,12 +62,12 @@ def _fisher(output: Tensor) -> float:
 
 
 def _zico(gradients: list[Tensor]) -> float:
-    """Logarithm of the sum over a layer's weights of mean |gradient| over its deviation; 0 for a layer without."""
+    """Return the logarithm of the sum over weights of mean |gradient| / standard deviation; 0 if none varies."""
     stacked = torch.stack(gradients).abs().float()
     deviation = stacked.std(0, unbiased=False)
-    moving = deviation > 0
-    return _log(float((stacked.mean(0)[moving] / deviation[moving]).sum())) if bool(moving.any()) else 0.0
+    varies = deviation > 0
+    return _log(float((stacked.mean(0)[varies] / deviation[varies]).sum())) if bool(varies.any()) else 0.0
 
 
 def _log(value: float) -> float:
-    return float(torch.tensor(value + _FLOOR, dtype=torch.float64).log())
+    return float(torch.tensor(value + _EPSILON, dtype=torch.float64).log())

@@ -1,6 +1,11 @@
-"""Search spaces: one file a family. A new space is one file and one import here."""
+"""Search spaces, one module per family.
 
-from workers.spaces import (  # noqa: F401 - importing a family registers it
+To add a space, subclass `base.Space` (or `elastic_blocks.ElasticSpace`) in a module of its own, decorate the class with
+`@register`, and import the module here. Another package adds a space by an entry point of the group
+`aiop_orchestrator.spaces` that names the module.
+"""
+
+from workers.spaces import (  # noqa: F401 - importing a module registers its space
     mnasnet,
     mobilenetv3,
     nasbench201,

@@ -1,4 +1,4 @@
-"""What every search space offers, and the registry that finds a space by its name."""
+"""The interface of search spaces, and the registry that finds a space by its name."""
 
 from __future__ import annotations
 
@@ -15,39 +15,45 @@ from predictor.entry_points import SPACES, load_entry_points, require_free_name
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
 from workers.messages.architecture import Architecture
 
-# Architectures compared by FLOPs at a time; a power of two, so that its bit-reversed order spreads evenly.
-_BLOCK = 64
+# Architectures per block of `Space.stratified`; a power of two, so that the bit-reversed order is spread evenly.
+_STRATIFIED_BLOCK = 64
+# Successive draws without a new architecture after which a space is exhausted; enough to find all of 15,625.
+_MAX_REPEATS = 200_000
 
 
 class Backbone(nn.Module):
-    """A backbone that yields a feature pyramid.
+    """A backbone that computes a feature pyramid.
 
-    channels, strides: one entry a level, finest first. forward: (N, 3, H, W) to a list of (N, channels[i],
-    H / strides[i], W / strides[i]).
+    channels, strides: one entry per level, finest first.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps, finest first."""
+        """Map (N, 3, H, W) images to the pyramid: (N, channels[i], H / strides[i], W / strides[i]), finest first."""
         raise NotImplementedError
 
 
 class Space(ABC):
-    """A search space. Genotypes are plain Python values; `Architecture` holds them as canonical JSON."""
+    """A search space.
+
+    A genotype is the description of an architecture in plain Python values. `Architecture` stores it as canonical JSON.
+    default_backbone: all settings of a backbone, with their defaults. A recipe changes them in its section `body`.
+    published_backbone: the settings with which the published labels of the space were measured.
+    """
 
     name: str
     default_backbone: Mapping[str, Any] = {}
-    published_backbone: Mapping[str, Any] = {}  # settings that give the body that published labels are of
+    published_backbone: Mapping[str, Any] = {}
 
     @abstractmethod
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
-        """A genotype drawn uniformly."""
+        """Return a random genotype, uniform over the space."""
 
     @abstractmethod
     def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        """A copy that differs in one choice."""
+        """Return a copy of the genotype that differs in one choice."""
 
     @abstractmethod
     def check(self, genotype: dict[str, Any]) -> None:
@@ -55,84 +61,91 @@ class Space(ABC):
 
     @abstractmethod
     def encode(self, architecture: Architecture) -> Sequence[int]:
-        """The choices as indices, of the same length for the whole space."""
+        """Return the choices as indices. All codes of a space have the same length."""
 
     @abstractmethod
     def decode(self, code: Sequence[int]) -> Architecture:
-        """The architecture with these choices. Raises GenotypeError for a code outside the space."""
+        """Return the architecture with these choices. Raises GenotypeError for a code outside the space."""
 
     @abstractmethod
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """The module. `settings` holds every key of `default_backbone`."""
+        """Build the module. `settings` has every key of `default_backbone`."""
 
-    def covering(self) -> list[Architecture]:
-        """Architectures whose networks together have every weight of the space at its largest; none if not known.
+    def covering_architectures(self) -> list[Architecture]:
+        """Return architectures that together have every weight of the space in its largest shape.
 
-        Weights are told apart by `shared_name`.
+        Weights with the same `shared_name` are the same. Empty for a space that does not support shared weights.
         """
         return []
 
-    def smallest(self) -> Architecture | None:
-        """The architecture whose weights are part of every other one's; None where there is no such."""
+    def smallest_architecture(self) -> Architecture | None:
+        """Return the architecture whose weights are part of those of every other; None if there is none."""
         return None
 
     def shared_name(self, name: str, architecture: Architecture) -> str:
-        """What a weight called `name` in this architecture's network is called in weights shared by the space."""
+        """Return the name that the weight `name` of this architecture's network has in the shared weights."""
         return name
 
     def sample(self, rng: random.Random) -> Architecture:
-        """An architecture drawn uniformly over genotypes."""
+        """Return a random architecture, uniform over genotypes."""
         return Architecture.of(self.name, self.random_genotype(rng))
 
     def mutate(self, architecture: Architecture, rng: random.Random) -> Architecture:
-        """A neighbour: one choice differs."""
-        return Architecture.of(self.name, self.mutate_genotype(self._checked(architecture), rng))
+        """Return a neighbour, which differs in one choice."""
+        return Architecture.of(self.name, self.mutate_genotype(self._checked_genotype(architecture), rng))
 
-    def build(self, architecture: Architecture, body: Mapping[str, Any] | None = None) -> Backbone:
-        """The body of `architecture`; `body` overrides the space's defaults (a recipe's `body` section).
+    def build(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
+        """Build the backbone of an architecture. settings: a recipe's section `body`, which overrides the defaults.
 
         Raises:
             GenotypeError: the genotype is not of this space.
-            RecipeError: `body` has a setting that this space does not know.
+            RecipeError: a setting is unknown or invalid.
         """
-        unknown = set(body or {}) - set(self.default_backbone)
+        unknown = set(settings or {}) - set(self.default_backbone)
         if unknown:
             known = ", ".join(self.default_backbone)
             raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
-        return self.build_backbone(self._checked(architecture), {**self.default_backbone, **(body or {})})
+        return self.build_backbone(self._checked_genotype(architecture), {**self.default_backbone, **(settings or {})})
 
-    def cost(self, architecture: Architecture, image: tuple[int, int], body: Mapping[str, Any] | None = None) -> Cost:
-        """FLOPs and parameters of the body alone at an image of (height, width)."""
+    def cost(
+        self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
+    ) -> Cost:
+        """Return FLOPs and parameters of the backbone without a head. image: height and width."""
         with torch.device("meta"):
-            module = self.build(architecture, body)
+            module = self.build(architecture, settings)
         return measure_cost(module, (3, *image))
 
     def sequence(self, seed: int) -> Iterator[Architecture]:
-        """Distinct architectures without end, drawn uniformly; a prefix stays the same however many are taken."""
-        rng, seen, misses = random.Random(f"{self.name}/{seed}"), set[str](), 0
-        while misses < 200_000:  # a small space runs out; this many misses leave none of 15,625 behind
+        """Yield distinct random architectures, uniform over the space, until it is exhausted.
+
+        The sequence depends on the space and the seed only: a longer prefix begins with every shorter one.
+        """
+        rng, seen, repeats = random.Random(f"{self.name}/{seed}"), set[str](), 0
+        while repeats < _MAX_REPEATS:
             architecture = self.sample(rng)
             if architecture.id in seen:
-                misses += 1
+                repeats += 1
                 continue
             seen.add(architecture.id)
-            misses = 0
+            repeats = 0
             yield architecture
 
     def stratified(
-        self, seed: int, image: tuple[int, int], body: Mapping[str, Any] | None = None
+        self, seed: int, image: tuple[int, int], settings: Mapping[str, Any] | None = None
     ) -> Iterator[Architecture]:
-        """Distinct architectures without end, spread over FLOPs; a prefix stays the same however many are taken.
+        """Yield the architectures of `sequence` in an order whose prefixes are spread evenly over FLOPs.
 
-        Blocks of uniform draws are sorted by FLOPs and visited in bit-reversed order, so every prefix of 2^k of
-        them covers the quantiles of FLOPs evenly.
+        Each block of 64 is sorted by FLOPs and yielded in bit-reversed order, so that any first 2^k architectures of a
+        block cover the quantiles of its FLOPs evenly. A longer prefix begins with every shorter one. image: height and
+        width at which FLOPs are counted. settings: see `build`.
         """
         draws = self.sequence(seed)
-        while block := [a for a, _ in zip(draws, range(_BLOCK), strict=False)]:
-            block.sort(key=lambda a: (self.cost(a, image, body).flops, a.id))
-            yield from (block[i] for i in _bit_reversed(_BLOCK) if i < len(block))
+        while block := [a for a, _ in zip(draws, range(_STRATIFIED_BLOCK), strict=False)]:
+            block.sort(key=lambda a: (self.cost(a, image, settings).flops, a.id))
+            yield from (block[i] for i in _bit_reversed(_STRATIFIED_BLOCK) if i < len(block))
 
-    def _checked(self, architecture: Architecture) -> dict[str, Any]:
+    def _checked_genotype(self, architecture: Architecture) -> dict[str, Any]:
+        """Return the genotype of an architecture. Raises GenotypeError unless it is of this space."""
         if architecture.space != self.name:
             raise GenotypeError(f"architecture {architecture.id} is of space {architecture.space}, not {self.name}")
         genotype = architecture.values
@@ -141,6 +154,7 @@ class Space(ABC):
 
 
 def _bit_reversed(size: int) -> list[int]:
+    """Return 0 to size - 1, a power of two, in the order of their reversed bits."""
     bits = size.bit_length() - 1
     return [int(f"{i:0{bits}b}"[::-1], 2) for i in range(size)]
 

@@ -1,7 +1,7 @@
 """The MobileNetV3 space of Once-for-All (Cai et al., ICLR 2020), built from timm's own blocks.
 
 Five stages of 2 to 4 inverted residuals, each with its kernel (3, 5, 7) and expansion (3, 4, 6). The width
-multiplier is part of the genotype, among the choices named by `WIDTHS`, unless the recipe sets it for all.
+multiplier is part of the genotype, one of `WIDTHS`, unless the recipe sets it for all architectures.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _CHANNELS = (24, 40, 80, 112, 160)
 _STRIDES = (2, 2, 2, 1, 2)
 _SE = (False, True, False, True, True)
 _ACT: tuple[type[nn.Module], ...] = (nn.ReLU, nn.ReLU, nn.Hardswish, nn.Hardswish, nn.Hardswish)
-# Stages whose output is the last at its stride: the pyramid's levels.
+# Levels of the pyramid: the last stage at each stride.
 _LEVELS = (0, 1, 3, 4)
 
 
 @register
 class MobileNetV3(ElasticSpace):
-    """Depths, then a kernel and an expansion for every block there is (in the order of the blocks).
+    """Genotypes: depths, then a kernel and an expansion for every block, in the order of the blocks.
 
     Code: width, 5 depths, 20 kernels, 20 expansions.
     """
@@ -38,11 +38,11 @@ class MobileNetV3(ElasticSpace):
     name = "mobilenetv3"
     depths, base_depths = DEPTHS, (0,) * len(_CHANNELS)
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
-    head: Mapping[str, Field] = {"width": Field(WIDTHS)}
+    network_fields: Mapping[str, Field] = {"width": Field(WIDTHS)}
     default_backbone: Mapping[str, Any] = {"width": None}
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Stem at stride 2, then five stages; `width` replaces the genotype's."""
+        """Build a stem with stride 2 and five stages. The setting `width` replaces the width of the genotype."""
         width = width_multiplier(genotype, settings)
         widths = [make_divisible(c * width, 8) for c in _CHANNELS]
         first = make_divisible(16 * width, 8)
@@ -51,10 +51,10 @@ class MobileNetV3(ElasticSpace):
             DepthwiseSeparableConv(first, first, 3, act_layer=nn.ReLU),
         )
 
-        def block(c_in: int, c_out: int, stride: int, stage: int, slot: int) -> nn.Module:
-            return _block(c_in, c_out, genotype["kernel"][slot], genotype["expansion"][slot], stride, stage)
+        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> nn.Module:
+            return _block(c_in, c_out, genotype["kernel"][number], genotype["expansion"][number], stride, stage)
 
-        stages = stack_stages(first, widths, _STRIDES, self.blocks(genotype["depth"]), block)
+        stages = stack_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
         return StagedBackbone(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])
 
 
@@ -67,6 +67,6 @@ def _block(c_in: int, c_out: int, kernel: int, expansion: int, stride: int, stag
 
 
 def _squeeze_excite(channels: int, **_: Any) -> nn.Module:
-    """Inner channels are rounded as in the paper's code; timm's own rounding may take more than a tenth away."""
+    """Round the inner channels as the paper's code does; timm's rounding may remove more than a tenth of them."""
     layer: nn.Module = SqueezeExcite(channels, rd_channels=make_divisible(channels // 4, 8), gate_layer="hard_sigmoid")
     return layer

@@ -1,8 +1,8 @@
-"""NAS-Bench-201 cells (Dong and Yang, ICLR 2020) as the body of a four-level feature pyramid.
+"""NAS-Bench-201 cells (Dong and Yang, ICLR 2020) as the backbone of a four-level feature pyramid.
 
-The published macro skeleton has three stages for 32x32 classification, and a stem that keeps the resolution. Here the
-same cell is stacked in four stages behind a stride-4 stem, so that dense tasks get the usual pyramid of strides 4, 8,
-16 and 32; settings give either.
+The published networks have three stages for 32x32 classification, and a stem that keeps the resolution. By default, the
+cells here are stacked in four stages behind a stem with stride 4, so that dense tasks get the usual pyramid of strides
+4, 8, 16 and 32. The settings `published_backbone` give the published networks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-# Edges in the published order: to node 1 from 0; to node 2 from 0, 1; to node 3 from 0, 1, 2.
+# Edges (source, target) in the published order: 0-1; 0-2, 1-2; 0-3, 1-3, 2-3.
 EDGES = tuple((source, target) for target in (1, 2, 3) for source in range(target))
 
 
@@ -29,7 +29,7 @@ class _Zero(nn.Module):
 
 
 def _conv(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """ReLU, convolution, batch norm: the order of the published operations."""
+    """Return ReLU, convolution and batch norm, in the order of the published operations."""
     conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(c_out))
 
@@ -54,7 +54,7 @@ class Cell(nn.Module):
         self.edges = nn.ModuleList(_operation(op, channels) for op in ops)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output of the last node."""
+        """Compute the output of the last node."""
         nodes = [x]
         for target in (1, 2, 3):
             terms = [edge(nodes[s]) for edge, (s, t) in zip(self.edges, EDGES, strict=True) if t == target]
@@ -63,7 +63,7 @@ class Cell(nn.Module):
 
 
 class Reduction(nn.Module):
-    """The published residual block between stages: halves the resolution, changes the channels."""
+    """The published residual block between stages, which halves the resolution and changes the channels."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -71,13 +71,13 @@ class Reduction(nn.Module):
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(c_in, c_out, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, c_in, H, W) to (N, c_out, H / 2, W / 2)."""
+        """Map (N, c_in, H, W) to (N, c_out, H / 2, W / 2)."""
         out: Tensor = self.branch(x) + self.shortcut(x)
         return out
 
 
 def _pool(c_in: int, c_out: int) -> nn.Sequential:
-    """The block's shortcut alone: leaves all looking at neighbours to the cells."""
+    """Return only the shortcut of `Reduction`, so that cells have all 3x3 convolutions."""
     return nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
 
 
@@ -85,7 +85,7 @@ _REDUCTIONS: dict[str, Callable[[int, int], nn.Module]] = {"residual": Reduction
 
 
 class CellBackbone(Backbone):
-    """A stem, then stages of cells with reductions in between."""
+    """A stem and stages of cells, with reductions between them."""
 
     def __init__(self, ops: Sequence[str], channels: Sequence[int], cells: int, reduction: str, stem: int) -> None:
         """stem: its stride, 1 or 4."""
@@ -103,7 +103,7 @@ class CellBackbone(Backbone):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """One feature map a stage, finest first."""
+        """Compute one feature map per stage, finest first."""
         x, pyramid = self.stem(images), []
         for stage in self.stages:
             x = stage(x)
@@ -112,7 +112,7 @@ class CellBackbone(Backbone):
 
 
 def _connected(ops: Sequence[str]) -> bool:
-    """Whether a path leads from the cell's input to its output."""
+    """Return whether a path leads from the cell's input to its output."""
     reached = {0}
     for op, (source, target) in zip(ops, EDGES, strict=True):
         if op != "none" and source in reached:
@@ -122,7 +122,7 @@ def _connected(ops: Sequence[str]) -> bool:
 
 @register
 class NasBench201(Space):
-    """15,625 cells: one of five operations on each of six edges. Those without a path are built, but never drawn."""
+    """15,625 cells: one of five operations on each of six edges. Those without a path can be built, but not sampled."""
 
     name = "nasbench201"
     default_backbone: Mapping[str, Any] = {
@@ -134,35 +134,35 @@ class NasBench201(Space):
     published_backbone: Mapping[str, Any] = {"channels": [16, 32, 64], "cells": 5, "stem": 1}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
-        """Six operations drawn independently, anew where no path is left: such a network answers the same to all."""
+        """Return six independent operations, sampled again if no path remains, as such a network ignores its input."""
         ops = [rng.choice(OPS) for _ in EDGES]
         return {"ops": ops} if _connected(ops) else self.random_genotype(rng)
 
     def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        """One edge gets another operation, another one where that would leave no path."""
+        """Change the operation of one edge, chosen again if no path would remain."""
         ops = list(genotype["ops"])
         edge = rng.randrange(len(ops))
         ops[edge] = rng.choice([op for op in OPS if op != ops[edge]])
         return {"ops": ops} if _connected(ops) else self.mutate_genotype(genotype, rng)
 
-    def covering(self) -> list[Architecture]:
-        """Each of the two convolutions on all edges."""
+    def covering_architectures(self) -> list[Architecture]:
+        """Return two cells with the same convolution on all edges."""
         return [Architecture.of(self.name, {"ops": [op] * len(EDGES)}) for op in ("nor_conv_1x1", "nor_conv_3x3")]
 
     def shared_name(self, name: str, architecture: Architecture) -> str:
-        """The operation is part of the name: a 1x1 convolution is no slice of the 3x3 one on the same edge."""
+        """Add the operation to the name: a 1x1 convolution is not a slice of the 3x3 convolution on the same edge."""
         ops = architecture.values["ops"]
-        return re.sub(r"\bedges\.(\d)\.", lambda found: f"edges.{found[1]}.{ops[int(found[1])]}.", name)
+        return re.sub(r"\bedges\.(\d)\.", lambda match: f"edges.{match[1]}.{ops[int(match[1])]}.", name)
 
     def check(self, genotype: dict[str, Any]) -> None:
-        """Six known operations."""
+        """Raise GenotypeError unless there are six known operations."""
         ops = genotype.get("ops")
         if not isinstance(ops, list) or len(ops) != len(EDGES) or any(op not in OPS for op in ops):
             raise GenotypeError(f"nasbench201 genotype {genotype}: 'ops' must be six of {', '.join(OPS)}")
 
     def encode(self, architecture: Architecture) -> Sequence[int]:
-        """Six indices into OPS."""
-        return [OPS.index(op) for op in self._checked(architecture)["ops"]]
+        """Return six indices in OPS."""
+        return [OPS.index(op) for op in self._checked_genotype(architecture)["ops"]]
 
     def decode(self, code: Sequence[int]) -> Architecture:
         """Inverse of `encode`."""
@@ -171,23 +171,24 @@ class NasBench201(Space):
         return Architecture.of(self.name, {"ops": [OPS[c] for c in code]})
 
     def parse(self, text: str) -> Architecture:
-        """Architecture from a published string such as |nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|."""
-        found = re.findall(r"\|([a-z0-9_]+)~(\d)(?=\|)", text)
-        sources = [int(source) for _, source in found]
-        genotype = {"ops": [op for op, _ in found]}
+        """Read a published string such as |nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|."""
+        matches = re.findall(r"\|([a-z0-9_]+)~(\d)(?=\|)", text)
+        sources = [int(source) for _, source in matches]
+        genotype = {"ops": [op for op, _ in matches]}
         if sources != [source for source, _ in EDGES]:
             raise GenotypeError(f"nasbench201 string '{text}': must list edges 0, 0 1, 0 1 2 as |OP~NODE|+|...|")
         self.check(genotype)
         return Architecture.of(self.name, genotype)
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Backbone with `channels` a stage, `cells` cells in each, `reduction` residual (as published) or pool.
+        """Build a backbone.
 
-        stem: its stride, 4, or 1 as published.
+        Settings: `channels`, a list with one entry per stage; `cells`, the number of cells per stage; `reduction`,
+        residual (as published) or pool; `stem`, its stride, 4, or 1 as published.
         """
         channels, cells, reduction, stem = (settings[k] for k in ("channels", "cells", "reduction", "stem"))
         if not isinstance(channels, list) or not channels or any(type(c) is not int or c < 1 for c in channels):
-            raise RecipeError(f"body channels {channels}: must be positive whole numbers, one a stage")
+            raise RecipeError(f"body channels {channels}: must be positive whole numbers, one per stage")
         if stem not in (1, 4):
             raise RecipeError(f"body stem {stem}: must be 4, or 1 as published")
         if type(cells) is not int or cells < 1:

@@ -1,7 +1,8 @@
 """The ProxylessNAS space of Once-for-All (Cai et al., ICLR 2020; Cai et al., ICLR 2019), from timm's own blocks.
 
 Five stages of 2 to 4 MobileNetV2 blocks and a last block, each with its kernel (3, 5, 7) and expansion (3, 4, 6).
-The width multiplier is part of the genotype, unless the recipe sets it for all; Once-for-All published 1.3.
+The width multiplier is part of the genotype, unless the recipe sets it for all architectures;
+Once-for-All published 1.3.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
 WIDTHS = (0.75, 1.0, 1.3)
-# The convolution and the block without expansion that come first, then the five stages and the last block.
+# Channels of the first convolution and of the first block, which has no expansion.
 _STEM = (32, 16)
+# Channels of the five stages and of the last block.
 _CHANNELS = (24, 40, 80, 96, 192, 320)
 _STRIDES = (2, 2, 2, 1, 2, 1)
 _NORM = partial(nn.BatchNorm2d, eps=1e-3)  # as published
-# Stages whose output is the last at its stride: the pyramid's levels.
+# Levels of the pyramid: the last stage at each stride.
 _LEVELS = (0, 1, 3, 5)
 
 
 @register
 class ProxylessNAS(ElasticSpace):
-    """Depths, then a kernel and an expansion for every block there is, the last block's included.
+    """Genotypes: depths, then a kernel and an expansion for every block, including the last block.
 
     Code: width, 5 depths, 21 kernels, 21 expansions.
     """
@@ -39,11 +41,11 @@ class ProxylessNAS(ElasticSpace):
     name = "proxylessnas"
     depths, base_depths, single_blocks = DEPTHS, (0,) * 5, 1
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
-    head: Mapping[str, Field] = {"width": Field(WIDTHS)}
+    network_fields: Mapping[str, Field] = {"width": Field(WIDTHS)}
     default_backbone: Mapping[str, Any] = {"width": None}
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Stem at stride 2, then six stages; `width` replaces the genotype's."""
+        """Build a stem with stride 2 and six stages. The setting `width` replaces the width of the genotype."""
         width = width_multiplier(genotype, settings)
         stem_width, first, *widths = (make_divisible(c * width, 8) for c in _STEM + _CHANNELS)
         stem = nn.Sequential(
@@ -51,12 +53,12 @@ class ProxylessNAS(ElasticSpace):
             DepthwiseSeparableConv(stem_width, first, 3, act_layer=nn.ReLU6, norm_layer=_NORM),
         )
 
-        def block(c_in: int, c_out: int, stride: int, stage: int, slot: int) -> nn.Module:
-            kernel, expansion = genotype["kernel"][slot], genotype["expansion"][slot]
-            made: nn.Module = InvertedResidual(
+        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> nn.Module:
+            kernel, expansion = genotype["kernel"][number], genotype["expansion"][number]
+            module: nn.Module = InvertedResidual(
                 c_in, c_out, kernel, stride=stride, exp_ratio=expansion, act_layer=nn.ReLU6, norm_layer=_NORM
             )
-            return made
+            return module
 
-        stages = stack_stages(first, widths, _STRIDES, self.blocks(genotype["depth"]), block)
+        stages = stack_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
         return StagedBackbone(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])

@@ -1,7 +1,7 @@
 """The ResNet50-D space of Once-for-All (Cai et al., ICLR 2020), built from timm's bottlenecks.
 
-Four stages of [2, 2, 4, 2] blocks and 0 to 2 more; every block has an expansion, the share of its output channels
-that its 3x3 convolution has. Widths scale the stem's inner channels, the stem's output and the four stages, in turn.
+Four stages of [2, 2, 4, 2] blocks plus 0 to 2 more. A block's expansion is the ratio of the channels of its 3x3
+convolution to its output channels. Six widths scale the stem's inner channels, the stem's output and the four stages.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _STEM_CHANNELS = 64
 
 @register
 class ResNet50(ElasticSpace):
-    """Depths, an expansion a block, six widths, and whether the stem has its residual convolution (`stem` 1 or 0).
+    """Genotypes: depths, an expansion per block, six widths, and `stem`: 1 with a residual convolution there, else 0.
 
-    Once-for-All writes the latter as the first of its five depths, 2 or 0. Code: 6 widths, stem, 4 depths,
+    Once-for-All writes `stem` as the first of its five depths, 2 or 0. Code: 6 widths, stem, 4 depths,
     18 expansions.
     """
 
     name = "resnet50"
     depths, base_depths = DEPTHS, _BASE_DEPTHS
     block_fields: Mapping[str, tuple[float, ...]] = {"expansion": EXPANSIONS}
-    head: Mapping[str, Field] = {"width": Field(WIDTHS, 2 + len(_CHANNELS)), "stem": Field((0, 1))}
+    network_fields: Mapping[str, Field] = {"width": Field(WIDTHS, 2 + len(_CHANNELS)), "stem": Field((0, 1))}
 
     def shared_name(self, name: str, architecture: Architecture) -> str:
-        """Without its optional second layer, a stem's later ones are counted as if it were there."""
+        """Number the stem's layers as if its optional second layer were always present."""
         if architecture.values["stem"]:
             return name
-        return re.sub(r"\bstem\.(\d)\.", lambda found: f"stem.{int(found[1]) + (int(found[1]) > 0)}.", name)
+        return re.sub(r"\bstem\.(\d)\.", lambda match: f"stem.{int(match[1]) + (int(match[1]) > 0)}.", name)
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Stem at stride 4, then four stages; this space has no settings."""
+        """Build a stem with stride 4 and four stages. This space has no settings."""
         inner, outer, *stage_widths = genotype["width"]
         first = make_divisible(_STEM_CHANNELS * outer, 8)
         mid = make_divisible(make_divisible(_STEM_CHANNELS * inner, 8) // 2, 8)
@@ -57,10 +57,10 @@ class ResNet50(ElasticSpace):
         stem += [_ResidualConv(mid)] if genotype["stem"] else []
         stem += [ConvNormAct(mid, first, 3), nn.MaxPool2d(3, 2, 1)]
 
-        def block(c_in: int, c_out: int, stride: int, stage: int, slot: int) -> nn.Module:
-            return _bottleneck(c_in, c_out, stride, genotype["expansion"][slot])
+        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> nn.Module:
+            return _bottleneck(c_in, c_out, stride, genotype["expansion"][number])
 
-        stages = stack_stages(first, widths, _STRIDES, self.blocks(genotype["depth"]), block)
+        stages = stack_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
         return StagedBackbone(nn.Sequential(*stem), stages, _LEVELS, widths)
 
 
@@ -79,6 +79,6 @@ class _ResidualConv(nn.Module):
 def _bottleneck(c_in: int, c_out: int, stride: int, expansion: float) -> nn.Module:
     planes, mid = c_out // Bottleneck.expansion, make_divisible(c_out * expansion, 8)
     shortcut = downsample_avg(c_in, c_out, 1, stride) if stride != 1 or c_in != c_out else None
-    # timm takes the inner channels as floor(planes * base_width / 64); the half keeps the floor off rounding errors.
+    # timm computes the inner channels as floor(planes * base_width / 64); adding a half avoids rounding errors.
     block: nn.Module = Bottleneck(c_in, planes, stride, shortcut, base_width=64 * (mid + 0.5) / planes)
     return block

@@ -1,4 +1,4 @@
-"""The body that most families share: a stem, then stages one after another, some of which end a pyramid level."""
+"""The backbone that most families share: a stem and a sequence of stages, some of which are levels of the pyramid."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from workers.spaces.base import Backbone
 
-# (channels in, channels out, stride, stage, number of the block counted over the network) to a block.
+# Makes a block from input channels, output channels, stride, stage and the number of the block in the network.
 MakeBlock = Callable[[int, int, int, int, int], nn.Module]
 
 
 class StagedBackbone(Backbone):
-    """Stem, then stages. `levels` are the indices of the stages whose output is the last at its stride."""
+    """A stem and stages. levels: indices of the stages whose outputs are the pyramid. channels, strides: of levels."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class StagedBackbone(Backbone):
         self._levels = frozenset(levels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """One feature map a level, finest first."""
+        """Compute one feature map per level, finest first."""
         x, pyramid = self.stem(images), []
         for stage, module in enumerate(self.stages):
             x = module(x)
@@ -39,16 +39,16 @@ class StagedBackbone(Backbone):
 
 
 def stack_stages(
-    c_in: int, widths: Sequence[int], strides: Sequence[int], blocks: Sequence[int], make: MakeBlock
+    c_in: int, widths: Sequence[int], strides: Sequence[int], block_counts: Sequence[int], make_block: MakeBlock
 ) -> list[nn.Module]:
-    """Stages of blocks[i] blocks with widths[i] channels; the first block of a stage has its stride."""
+    """Return stages of block_counts[i] blocks with widths[i] channels. The first block of stage i has strides[i]."""
     stages: list[nn.Module] = []
-    slot = 0
-    for stage, (width, stride, count) in enumerate(zip(widths, strides, blocks, strict=True)):
-        sequence = []
+    number = 0
+    for stage, (width, stride, count) in enumerate(zip(widths, strides, block_counts, strict=True)):
+        blocks = []
         for i in range(count):
-            sequence.append(make(c_in, width, stride if i == 0 else 1, stage, slot))
+            blocks.append(make_block(c_in, width, stride if i == 0 else 1, stage, number))
             c_in = width
-            slot += 1
-        stages.append(nn.Sequential(*sequence))
+            number += 1
+        stages.append(nn.Sequential(*blocks))
     return stages

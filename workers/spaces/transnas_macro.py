@@ -1,10 +1,10 @@
-"""The macro space of TransNAS-Bench-101 (Duan et al., CVPR 2021): where a residual network widens and shrinks.
+"""The macro space of TransNAS-Bench-101 (Duan et al., CVPR 2021): where a residual network widens and downsamples.
 
-Four to six modules of two residual blocks behind a stem of 64 channels at stride 4. The kind of a module is a digit:
-1 plain, 2 doubles the channels, 3 halves the resolution, 4 does both; one to three modules double and one to four
-halve. Of these 3,256 networks, the 754 that halve four times end at stride 64: they can be described, checked and
-built as published (`levels: published`), but have no pyramid of strides 4 to 32 in which every module takes part, so
-sampling and mutation leave them out.
+A network has four to six modules of two residual blocks behind a stem of 64 channels and stride 4. A digit is the kind
+of a module: 1 plain, 2 doubles the channels, 3 halves the resolution, 4 does both. One to three modules double and one
+to four halve, which gives 3,256 networks. The 754 that halve four times end at stride 64. They can be built as
+published (`levels: published`), but their last module would not be part of a pyramid of strides 4 to 32, so they are
+neither sampled nor reached by mutation.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _conv(c_in: int, c_out: int, stride: int) -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """The published block. It activates before its convolutions and not after its sum, unlike timm's BasicBlock."""
+    """The published block. Unlike timm's BasicBlock, it activates before its convolutions and not after the sum."""
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -45,23 +45,23 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
+        """Map (N, c_in, H, W) to (N, c_out, H / stride, W / stride)."""
         out: Tensor = self.branch(x) + self.shortcut(x)
         return out
 
 
 def _extra_level(channels: int) -> nn.Module:
-    """A level below the network's own: max pooling and a 1x1 convolution, so cheap that the modules decide."""
+    """Return a coarser level than the network has: max pooling and a 1x1 convolution, cheap compared to the modules."""
     conv = nn.Conv2d(channels, channels, 1, bias=False)
     return nn.Sequential(nn.MaxPool2d(2, 2), conv, nn.BatchNorm2d(channels))
 
 
 def macro_backbone(modules: str, pyramid: bool) -> Backbone:
-    """The network; with `pyramid`, continued to stride 32. A level is what the last module at its stride puts out."""
+    """Build the network, with extra levels down to stride 32 if `pyramid`. A level is the last output at its stride."""
     stem = nn.Sequential(
         nn.Conv2d(3, _BASE // 2, 3, 2, 1, bias=False), nn.BatchNorm2d(_BASE // 2), _conv(_BASE // 2, _BASE, 2)
     )
-    # The stem's output is the first level of a network that halves at once, so it counts as a stage.
+    # The stem is a stage, because its output is the first level if the first module halves.
     stages: list[nn.Module] = [stem]
     channels, strides = [_BASE], [_STRIDES[0]]
     for kind in modules:
@@ -80,7 +80,7 @@ def macro_backbone(modules: str, pyramid: bool) -> Backbone:
 
 @lru_cache
 def pyramid_codes() -> tuple[str, ...]:
-    """The 2,502 networks of the space that end at stride 32 or before, shortest first."""
+    """Return the 2,502 networks of the space that end at stride 32 or less, shortest first."""
     digits = ("".join(code) for n in _LENGTHS for code in itertools.product(KINDS, repeat=n))
     return tuple(code for code in digits if _valid(code) and _count(code, HALVING) <= 3)
 
@@ -90,8 +90,8 @@ def _count(modules: str, kinds: str) -> int:
 
 
 def _valid(modules: str) -> bool:
-    known = len(modules) in _LENGTHS and set(modules) <= set(KINDS)
-    return known and 1 <= _count(modules, DOUBLING) <= 3 and 1 <= _count(modules, HALVING) <= 4
+    well_formed = len(modules) in _LENGTHS and set(modules) <= set(KINDS)
+    return well_formed and 1 <= _count(modules, DOUBLING) <= 3 and 1 <= _count(modules, HALVING) <= 4
 
 
 @register
@@ -103,18 +103,18 @@ class TransNasMacro(Space):
     default_backbone: Mapping[str, Any] = {"levels": "pyramid"}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
-        """Uniform over `pyramid_codes`."""
+        """Return one of `pyramid_codes`."""
         return {"modules": rng.choice(pyramid_codes())}
 
     def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        """One module of another kind, or one more or one less at the end."""
-        now = genotype["modules"]
-        near = {now[:i] + kind + now[i + 1 :] for i in range(len(now)) for kind in KINDS}
-        near |= {now[:-1], *(now + kind for kind in KINDS)}
-        return {"modules": rng.choice(sorted((near - {now}) & set(pyramid_codes())))}
+        """Change the kind of one module, or add or remove one at the end."""
+        code = genotype["modules"]
+        neighbours = {code[:i] + kind + code[i + 1 :] for i in range(len(code)) for kind in KINDS}
+        neighbours |= {code[:-1], *(code + kind for kind in KINDS)}
+        return {"modules": rng.choice(sorted((neighbours - {code}) & set(pyramid_codes())))}
 
     def check(self, genotype: dict[str, Any]) -> None:
-        """4 to 6 digits with 1 to 3 that double and 1 to 4 that halve."""
+        """Raise GenotypeError unless there are 4 to 6 digits, of which 1 to 3 double and 1 to 4 halve."""
         modules = genotype.get("modules")
         if not isinstance(modules, str) or not _valid(modules):
             raise GenotypeError(
@@ -123,8 +123,8 @@ class TransNasMacro(Space):
             )
 
     def encode(self, architecture: Architecture) -> Sequence[int]:
-        """Six digits; 0 where there is no module."""
-        modules: str = self._checked(architecture)["modules"]
+        """Return six digits, with 0 after the last module."""
+        modules: str = self._checked_genotype(architecture)["modules"]
         return [int(kind) for kind in modules.ljust(max(_LENGTHS), "0")]
 
     def decode(self, code: Sequence[int]) -> Architecture:
@@ -134,16 +134,16 @@ class TransNasMacro(Space):
         return self.parse("".join(map(str, code)))
 
     def parse(self, text: str) -> Architecture:
-        """Architecture from a published string: 64-41414-basic, or 414140 with zeros up to six digits."""
-        found = re.fullmatch(rf"(?:{_BASE}-)?([{KINDS}]+)0*(?:-basic)?", text)
-        if not found:
+        """Read a published string: 64-41414-basic, or 414140 with zeros up to six digits."""
+        match = re.fullmatch(rf"(?:{_BASE}-)?([{KINDS}]+)0*(?:-basic)?", text)
+        if not match:
             raise GenotypeError(f"transnas-macro string '{text}': must read {_BASE}-DIGITS-basic, or DIGITS alone")
-        genotype = {"modules": found[1]}
+        genotype = {"modules": match[1]}
         self.check(genotype)
         return Architecture.of(self.name, genotype)
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """`levels`: pyramid (strides 4, 8, 16, 32) or published (the network as it is, a level for each stride)."""
+        """Build a backbone. `levels`: pyramid (strides 4, 8, 16, 32) or published (the strides of the network)."""
         modules, levels = genotype["modules"], settings["levels"]
         if levels not in _LEVELS:
             raise RecipeError(f"body levels {levels}: must be one of {', '.join(_LEVELS)}")

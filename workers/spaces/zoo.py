@@ -1,7 +1,7 @@
-"""Published backbones by their timm name (Wightman, PyTorch Image Models, 2019), with or without their weights.
+"""Published backbones by their timm name (Wightman, PyTorch Image Models, 2019), with or without pretrained weights.
 
-Any timm model that gives features at strides 4, 8, 16 and 32 can be built. Sampling draws from `MODELS`: hierarchical
-networks, most of them convolutional, that take any input size in multiples of 32.
+Any timm model with features at strides 4, 8, 16 and 32 can be built. Sampled are only `MODELS`: hierarchical networks,
+most of them convolutional, that take any input size in multiples of 32.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
 
 _STRIDES = (4, 8, 16, 32)
-# Left out: networks that normalise a pooled map over the batch (skresnet, resnest), as training may run one image at
-# a time.
+# Networks with a batch norm on a pooled map (skresnet, resnest) are excluded, because a batch may have one image.
 _NAMES = """
     convnext_atto convnext_femto convnext_nano convnext_pico convnextv2_atto convnextv2_femto convnextv2_pico
     cs3darknet_focus_s cs3darknet_m cs3darknet_s dla34 dla46_c ecaresnet26t ecaresnetlight edgenext_xx_small
@@ -42,9 +41,9 @@ MODELS = tuple(sorted(_NAMES.split()))
 
 
 class ZooBackbone(Backbone):
-    """The timm network's levels at strides 4, 8, 16 and 32; finer ones are left out.
+    """The levels of a timm network at strides 4, 8, 16 and 32, without finer ones.
 
-    keeps_weights: the weights are pretrained, so training must not draw them anew.
+    keeps_weights: the weights are pretrained, so training must not initialise them again.
     """
 
     keeps_weights: bool = False
@@ -58,13 +57,13 @@ class ZooBackbone(Backbone):
                 f"zoo model '{model}': gives strides {reductions}, not 4, 8, 16 and 32: choose a hierarchical one"
             )
         self.network = network
-        # Where two levels have the same stride the later one has seen more.
+        # Of two levels with the same stride, the later one is used.
         self._levels = [max(i for i, r in enumerate(reductions) if r == stride) for stride in _STRIDES]
         self.channels, self.strides = tuple(channels[i] for i in self._levels), _STRIDES
         self._channels_last = getattr(network, "output_fmt", None) == "NHWC"
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Four feature maps, finest first."""
+        """Compute four feature maps, finest first."""
         maps = self.network(images)
         pyramid = [maps[i] for i in self._levels]
         # Swin and others compute with channels last.
@@ -73,22 +72,22 @@ class ZooBackbone(Backbone):
 
 def _create(model: str, **settings: Any) -> nn.Module:
     if model.startswith("swin"):
-        settings["strict_img_size"] = False  # windows are padded, so the size of pretraining does not bind
+        settings["strict_img_size"] = False  # windows are padded, so that any input size is allowed
     try:
         network: nn.Module = timm.create_model(model, features_only=True, **settings)
     except (RuntimeError, AttributeError, AssertionError, NotImplementedError) as error:
-        raise GenotypeError(f"zoo model '{model}': timm cannot build its features ({_line(error)})") from error
+        raise GenotypeError(f"zoo model '{model}': timm cannot build its features ({_one_line(error)})") from error
     return network
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def load_weights(model: str, path: Path) -> dict[str, Tensor]:
-    """Weights of `model` from a .safetensors file with timm's own names, without the classifier's.
+    """Return the weights of `model`, without its classifier, from a .safetensors file with timm's names.
 
-    Only safetensors: a pickle could run code. Raises RecipeError, in one line, for anything that does not fit.
+    Only safetensors is read, because a pickle can run code. Raises RecipeError if the file does not fit the model.
     """
     if path.suffix != ".safetensors":
         raise RecipeError(f"body pretrained '{path}': must be none, hub or a .safetensors file")
@@ -97,20 +96,20 @@ def load_weights(model: str, path: Path) -> dict[str, Tensor]:
     try:
         weights: dict[str, Tensor] = load_file(path, device="cpu")
     except (SafetensorError, OSError) as error:
-        raise RecipeError(f"body pretrained '{path}': not a readable safetensors file ({_line(error)})") from error
+        raise RecipeError(f"body pretrained '{path}': not a readable safetensors file ({_one_line(error)})") from error
     with torch.device("meta"):
         whole = timm.create_model(model)
     classifier = whole.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
     expected = {k: v.shape for k, v in whole.state_dict().items() if not (heads and k.startswith(heads))}
-    found = {k: v for k, v in weights.items() if not (heads and k.startswith(heads))}
-    wrong = sorted(expected.keys() ^ found.keys()) or [k for k in expected if expected[k] != found[k].shape]
+    kept = {k: v for k, v in weights.items() if not (heads and k.startswith(heads))}
+    wrong = sorted(expected.keys() ^ kept.keys()) or [k for k in expected if expected[k] != kept[k].shape]
     if wrong:
         raise RecipeError(
             f"body pretrained '{path}': {len(wrong)} weights, first '{wrong[0]}', do not fit {model}: "
             "save the state_dict of that timm model"
         )
-    return found
+    return kept
 
 
 @register
@@ -121,17 +120,17 @@ class Zoo(Space):
     default_backbone: Mapping[str, Any] = {"pretrained": "none"}
 
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
-        """Uniform over `MODELS`."""
+        """Return one of `MODELS`."""
         return {"model": rng.choice(MODELS)}
 
     def mutate_genotype(self, genotype: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        """Another of `MODELS`: names have no nearer neighbours."""
+        """Return any other of `MODELS`, because names have no neighbours."""
         return {"model": rng.choice([m for m in MODELS if m != genotype["model"]])}
 
     def check(self, genotype: dict[str, Any]) -> None:
-        """A name that timm knows."""
+        """Raise GenotypeError unless timm knows the model, and the tag of weights if there is one."""
         model = genotype.get("model")
-        # is_model looks at what stands before the first dot; anything else that timm reads as an address has a colon.
+        # is_model checks the part before the first dot; what timm would read as an address contains a colon.
         if set(genotype) != {"model"} or not isinstance(model, str) or ":" in model or not timm.is_model(model):
             raise GenotypeError(f"zoo genotype {genotype}: 'model' must be a timm model, see timm.list_models()")
         tag = model.partition(".")[2]
@@ -139,10 +138,10 @@ class Zoo(Space):
             raise GenotypeError(f"zoo genotype {genotype}: timm has no weights '{tag}', see timm.list_pretrained()")
 
     def encode(self, architecture: Architecture) -> Sequence[int]:
-        """The index in `MODELS`."""
-        model = self._checked(architecture)["model"]
+        """Return the index in `MODELS`."""
+        model = self._checked_genotype(architecture)["model"]
         if model not in MODELS:
-            raise GenotypeError(f"zoo model '{model}': is not in the list that is sampled: add it to zoo.MODELS")
+            raise GenotypeError(f"zoo model '{model}': is not among the sampled models: add it to zoo.MODELS")
         return [MODELS.index(model)]
 
     def decode(self, code: Sequence[int]) -> Architecture:
@@ -151,31 +150,33 @@ class Zoo(Space):
             raise GenotypeError(f"zoo code {list(code)}: must be one number from 0 to {len(MODELS) - 1}")
         return Architecture.of(self.name, {"model": MODELS[code[0]]})
 
-    def cost(self, architecture: Architecture, image: tuple[int, int], body: Mapping[str, Any] | None = None) -> Cost:
-        """As for any space; weights cost nothing, so none are read."""
-        return super().cost(architecture, image, {**(body or {}), "pretrained": "none"})
+    def cost(
+        self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
+    ) -> Cost:
+        """Return FLOPs and parameters without reading pretrained weights. See `Space.cost`."""
+        return super().cost(architecture, image, {**(settings or {}), "pretrained": "none"})
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """`pretrained`: none, hub (timm downloads the weights) or a .safetensors file of the whole timm model."""
+        """Build a backbone. `pretrained`: none, hub (timm downloads weights) or a .safetensors file of the model."""
         model, pretrained = genotype["model"], settings["pretrained"]
         if pretrained == "none":
             return ZooBackbone(model, _create(model))
         if pretrained == "hub":
-            body = ZooBackbone(model, _from_hub(model))
+            backbone = ZooBackbone(model, _create_from_hub(model))
         elif isinstance(pretrained, str):
             weights = load_weights(model, Path(pretrained))
             cfg = {"state_dict": weights, "source": "", "file": None, "custom_load": False}
-            body = ZooBackbone(model, _create(model, pretrained=True, pretrained_cfg_overlay=cfg))
+            backbone = ZooBackbone(model, _create(model, pretrained=True, pretrained_cfg_overlay=cfg))
         else:
             raise RecipeError(f"body pretrained {pretrained}: must be none, hub or a .safetensors file")
-        body.keeps_weights = True
-        return body
+        backbone.keeps_weights = True
+        return backbone
 
 
-def _from_hub(model: str) -> nn.Module:
+def _create_from_hub(model: str) -> nn.Module:
     if not timm.list_pretrained(model):
         raise RecipeError(f"body pretrained hub: timm publishes no weights for '{model}': choose none or a file")
     try:
         return _create(model, pretrained=True)
     except OSError as error:
-        raise RecipeError(f"body pretrained hub: '{model}' cannot be downloaded ({_line(error)})") from error
+        raise RecipeError(f"body pretrained hub: '{model}' cannot be downloaded ({_one_line(error)})") from error

@@ -69,7 +69,9 @@ def published_fingerprint(path: Path, space: Space, body: Mapping[str, Any]) -> 
         raise RecipeError(f"supernet.pretrained: no published weights of {space.name}: use {', '.join(_PREFIX_RULES)}")
     if "width" in space.default_backbone and body.get("width") is None:
         raise RecipeError("supernet.pretrained: published weights have one width: add it, as in --set body.width=1.0")
-    networks = [(architecture, build_without_head(architecture, body)) for architecture in space.covering()]
+    networks = [
+        (architecture, build_without_head(architecture, body)) for architecture in space.covering_architectures()
+    ]
     load_published(path, space, SharedWeights(space, networks))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -110,7 +112,7 @@ def _published_names(space: Space) -> Callable[[str], str]:
     """Return a function from the names of the space's weights to the names in the published file."""
     stem, block, first = _PREFIX_RULES[space.name]
     assert isinstance(space, ElasticSpace)
-    slots = space.slots()
+    slots = space.max_block_counts()
 
     def published_name(name: str) -> str:
         match = re.fullmatch(r"stages\.(\d+)\.(\d+)\.(.+)", name)

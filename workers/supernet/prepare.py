@@ -163,7 +163,9 @@ class Preparation:
     def _shared_weights(self) -> SharedWeights:
         """Shared weights of backbones alone, with arbitrary values."""
         space = get_space(self._space)
-        return SharedWeights(space, [(a, build_without_head(a, self._recipe.body)) for a in space.covering()])
+        return SharedWeights(
+            space, [(a, build_without_head(a, self._recipe.body)) for a in space.covering_architectures()]
+        )
 
     def _widest_head(self, task: Task, vocabulary: Vocabulary) -> nn.Module:
         channels, strides = widest_pyramid(get_space(self._space), self._recipe.body)

@@ -40,7 +40,7 @@ class Supernet:
         """rank: number of this worker, from 0; it trains on that part of each batch."""
         self._space, self._task, self._recipe, self._seed = space, task, recipe, recipe.seed
         self._build: Callable[[Architecture], Network] = lambda a: build_network(a, recipe, task, vocabulary)
-        networks = [(architecture, self._build(architecture)) for architecture in space.covering()]
+        networks = [(architecture, self._build(architecture)) for architecture in space.covering_architectures()]
         for _, network in networks:
             initialise(network, recipe.seed)
         self._device, self._rank = device_of(recipe), rank
@@ -103,7 +103,7 @@ class Supernet:
     def _sample_networks(self, step: int) -> list[Architecture]:
         """Return the networks of a step: the largest and any smallest by the sandwich rule, then sampled ones."""
         rng = random.Random(f"{self._seed}/{step}")
-        smallest = self._space.smallest()
+        smallest = self._space.smallest_architecture()
         always = [self._largest, *([smallest] if smallest else [])] if self._recipe.sandwich else []
         return [*always, *(self._space.sample(rng) for _ in range(self._recipe.sampled))]
 

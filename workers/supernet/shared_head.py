@@ -20,7 +20,7 @@ from workers.training.optimization import Optimization
 
 def widest_pyramid(space: Space, settings: dict[str, Any] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return channels and strides of the widest pyramid of a space, the input of its shared head."""
-    backbones = [space.build(architecture, settings) for architecture in space.covering()]
+    backbones = [space.build(architecture, settings) for architecture in space.covering_architectures()]
     channels = tuple(max(backbone.channels[i] for backbone in backbones) for i in range(len(backbones[0].channels)))
     return channels, backbones[0].strides
 

@@ -22,9 +22,8 @@ _FIRST_KERNEL_AXIS = 2  # kernel axes are cut at both ends, by one at a time; ch
 class SharedWeights(nn.Module):
     """The weights and buffers of every network of a space, each with the largest shape that occurs.
 
-    networks: architectures and their networks (backbones with or without a head), which together have every weight with
-    its largest shape, as those of `Space.covering`. Their values are copied; the later value counts unless it is
-    smaller.
+    networks: architectures and their networks, backbones with or without a head. Together they have each weight with
+    its largest shape, as `Space.covering_architectures` do. Values are copied; a later value counts unless smaller.
 
     transforms: (n^2, n^2) matrices by which the centre n x n of a kernel of n + 2 is multiplied.
 

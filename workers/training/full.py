@@ -22,7 +22,7 @@ from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
 from workers.metrics.base import Metric
-from workers.seeding import seed_by
+from workers.seeding import seed_from_text
 from workers.spaces import get_space
 from workers.tasks import Task, get_task
 from workers.training.batches import training_batches
@@ -130,7 +130,7 @@ def initialise(network: nn.Module, seed: int) -> None:
         reset = getattr(module, "reset_parameters", None)
         if callable(reset):
             shapes = [tuple(p.shape) for p in module.parameters(recurse=False)]
-            seed_by(f"{seed} {name} {shapes}")
+            seed_from_text(f"{seed} {name} {shapes}")
             reset()
     for module in network.modules():
         if isinstance(module, DetectorHead):

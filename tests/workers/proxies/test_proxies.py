@@ -1,4 +1,4 @@
-"""Zero-cost proxies: by hand on networks of one layer, repeatable, finite on every task and for a dead cell."""
+"""Zero-cost proxies: values by hand for one layer, repeatable, and finite for every task and extreme cells."""
 
 import math
 
@@ -32,10 +32,10 @@ def job(task: str, ops: list[str] = CELL, seed: int = 0) -> LabelJob:
 @pytest.mark.parametrize("task", task_names())
 def test_every_task_has_all_scores(task: str) -> None:
     evaluator = ProxyEvaluator()
-    first, again, other = evaluator(job(task)), ProxyEvaluator()(job(task)), evaluator(job(task, seed=1))
+    first, repeated, other_seed = evaluator(job(task)), ProxyEvaluator()(job(task)), evaluator(job(task, seed=1))
     assert set(first.metrics) == NAMES
-    assert first.metrics == again.metrics
-    assert all(first.metrics[name] != other.metrics[name] for name in NAMES - {"depth"})
+    assert first.metrics == repeated.metrics
+    assert all(first.metrics[name] != other_seed.metrics[name] for name in NAMES - {"depth"})
     assert (first.metric, first.value) == ("naswot", first.metrics["naswot"])
 
 
@@ -45,21 +45,21 @@ def test_extreme_cells_have_finite_scores(op: str) -> None:
     assert all(math.isfinite(value) for value in scores.values())
 
 
-def test_more_convolutions_more_of_everything() -> None:
-    few, many = (ProxyEvaluator()(job("seg", [op] * 6)).metrics for op in ("skip_connect", "nor_conv_3x3"))
-    assert all(few[name] < many[name] for name in ("depth", "naswot", "synflow", "zico"))
+def test_more_convolutions_increase_scores() -> None:
+    small, large = (ProxyEvaluator()(job("seg", [op] * 6)).metrics for op in ("skip_connect", "nor_conv_3x3"))
+    assert all(small[name] < large[name] for name in ("depth", "naswot", "synflow", "zico"))
 
 
-class _Body(nn.Module):
-    """One 1x1 convolution of the mean pixel, which then is the pyramid."""
+class _Backbone(nn.Module):
+    """A 1x1 convolution of the mean pixel, whose output is the pyramid."""
 
-    def __init__(self, gate: bool) -> None:
+    def __init__(self, relu: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 2, 1, bias=False)
-        self.gate = nn.ReLU(inplace=True) if gate else nn.Identity()
+        self.activation = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return [self.gate(self.conv(images.mean((2, 3), keepdim=True)))]
+        return [self.activation(self.conv(images.mean((2, 3), keepdim=True)))]
 
 
 class _Head(nn.Module):
@@ -67,46 +67,46 @@ class _Head(nn.Module):
         return pyramid[0].flatten(1)
 
 
-def probe(weights: list[list[float]], pixels: list[list[float]], targets: list[int], gate: bool = True) -> Probe:
-    """Images are grey constants such that the body sees `pixels`."""
-    body = _Body(gate)
+def probe(weights: list[list[float]], pixels: list[list[float]], targets: list[int], relu: bool = True) -> Probe:
+    """Return a probe whose images are constant, such that the mean pixels of the normalised images are `pixels`."""
+    backbone = _Backbone(relu)
     with torch.no_grad():
-        body.conv.weight.copy_(torch.tensor(weights)[..., None, None])
+        backbone.conv.weight.copy_(torch.tensor(weights)[..., None, None])
     images = (torch.tensor(pixels) * 60 + 118)[..., None, None].expand(-1, -1, 4, 4)
     parts = tuple((images[i : i + 1], torch.tensor(targets[i : i + 1])) for i in range(len(targets)))
-    return Probe(Network(body, _Head()), get_task("cls"), images, parts)
+    return Probe(Network(backbone, _Head()), get_task("cls"), images, parts)
 
 
 def test_naswot_by_hand() -> None:
-    # Units are on for images as 10, 11, 01: agreements 2 on the diagonal, 1 with the neighbour, 0 at the ends; plus 1.
-    given = probe([[1, 0, 0], [0, 1, 0]], [[1, -1, 0], [1, 1, 0], [-1, 1, 0]], [0, 0, 0])
+    # The images' activation patterns are 10, 11, 01: 2 agreements on the diagonal, 1 and 0 off it; plus 1.
+    one_batch = probe([[1, 0, 0], [0, 1, 0]], [[1, -1, 0], [1, 1, 0], [-1, 1, 0]], [0, 0, 0])
     determinant = torch.linalg.det(torch.tensor([[3.0, 1, 0], [1, 3, 1], [0, 1, 3]]))
-    assert proxy_families()["naswot"](given)["naswot"] == pytest.approx(math.log(float(determinant)))
+    assert proxy_families()["naswot"](one_batch)["naswot"] == pytest.approx(math.log(float(determinant)))
 
 
 def test_synflow_by_hand() -> None:
-    # Ones pass the absolute weights 1, 2, 3 and 4, 5, 6: each weight's product with its gradient is itself.
-    given = probe([[1, -2, 3], [-4, 5, 6]], [[0, 0, 0]], [0])
-    assert proxy_families()["synflow"](given)["synflow"] == pytest.approx(math.log1p(21))
-    assert given.network.body.conv.weight.min() == -4  # the network is as it was
+    # The input is 1 and the absolute weights are 1 to 6: a weight times its gradient is the weight itself.
+    one_batch = probe([[1, -2, 3], [-4, 5, 6]], [[0, 0, 0]], [0])
+    assert proxy_families()["synflow"](one_batch)["synflow"] == pytest.approx(math.log1p(21))
+    assert one_batch.network.body.conv.weight.min() == -4  # the network is unchanged
 
 
 def test_saliency_by_hand() -> None:
-    # Logits 0, 0: the loss's gradient by the logits is -1/2, 1/2 for class 0, so by the weights that times the pixel.
-    given = probe([[0, 0, 0], [0, 0, 0]], [[2, 0, 0], [4, 0, 0]], [0, 0], gate=False)
-    scores = proxy_families()["saliency"](given)
+    # Logits are 0, 0: their gradients for class 0 are -1/2, 1/2, and those of the weights are these times the pixel.
+    one_batch = probe([[0, 0, 0], [0, 0, 0]], [[2, 0, 0], [4, 0, 0]], [0, 0], relu=False)
+    scores = proxy_families()["saliency"](one_batch)
     assert scores["grad_norm"] == pytest.approx(math.log(math.sqrt(1.5**2 * 2)))  # means 1.5 and -1.5
     assert scores["zico"] == pytest.approx(math.log(2 * 1.5 / 0.5))  # each |gradient| is 1, then 2
     assert scores["fisher"] < -20  # zero weights: no activation
     assert scores["snip"] < -20
-    ones = probe([[1, 0, 0], [1, 0, 0]], [[2, 0, 0]], [0], gate=False)
+    ones = probe([[1, 0, 0], [1, 0, 0]], [[2, 0, 0]], [0], relu=False)
     scores = proxy_families()["saliency"](ones)
     assert scores["snip"] == pytest.approx(math.log(2))  # |1 * -1| + |1 * 1|
     assert scores["fisher"] == pytest.approx(0, abs=1e-6)  # activations 2 * gradients -1/2 and 1/2, squared, halved
 
 
-def test_jacov_prefers_images_that_differ() -> None:
-    alike = probe([[1, 0, 0], [0, 1, 0]], [[1, 1, 0], [2, 2, 0], [3, 3, 0]], [0, 0, 0])
-    apart = probe([[1, 0, 0], [0, 1, 0]], [[1, -1, 0], [-1, 1, 0], [1, 1, 0]], [0, 0, 0])
+def test_jacov_is_higher_for_uncorrelated_gradients() -> None:
+    similar = probe([[1, 0, 0], [0, 1, 0]], [[1, 1, 0], [2, 2, 0], [3, 3, 0]], [0, 0, 0])
+    different = probe([[1, 0, 0], [0, 1, 0]], [[1, -1, 0], [-1, 1, 0], [1, 1, 0]], [0, 0, 0])
     family = proxy_families()["jacov"]
-    assert family(alike)["jacov"] < family(apart)["jacov"]
+    assert family(similar)["jacov"] < family(different)["jacov"]

@@ -1,4 +1,4 @@
-"""The contract of a search space, run over every registered one."""
+"""The contract of search spaces, tested on every registered space."""
 
 import functools
 import itertools
@@ -53,16 +53,16 @@ class TestSpaceContract:
 
     def test_pyramid_has_the_promised_shapes(self, space: Space) -> None:
         for architecture in itertools.islice(space.sequence(1), 3):
-            body = space.build(architecture).to("meta")
-            maps = body(torch.empty(2, 3, 64, 96, device="meta"))
-            assert body.strides == (4, 8, 16, 32)
-            for level, channels, stride in zip(maps, body.channels, body.strides, strict=True):
+            backbone = space.build(architecture).to("meta")
+            maps = backbone(torch.empty(2, 3, 64, 96, device="meta"))
+            assert backbone.strides == (4, 8, 16, 32)
+            for level, channels, stride in zip(maps, backbone.channels, backbone.strides, strict=True):
                 assert level.shape == (2, channels, 64 // stride, 96 // stride)
 
-    def test_body_learns(self, space: Space) -> None:
-        body = space.build(next(space.sequence(5)))
-        sum(level.mean() for level in body(torch.randn(2, 3, 64, 64))).backward()
-        grads = [p.grad for p in body.parameters() if p.grad is not None]
+    def test_gradients_are_finite(self, space: Space) -> None:
+        backbone = space.build(next(space.sequence(5)))
+        sum(level.mean() for level in backbone(torch.randn(2, 3, 64, 64))).backward()
+        grads = [p.grad for p in backbone.parameters() if p.grad is not None]
         assert grads
         assert all(torch.isfinite(g).all() for g in grads)
 
@@ -75,19 +75,19 @@ class TestSpaceContract:
 
     def test_stratified_prefix_is_stable_and_spread(self, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
         image = (64, 64)
-        monkeypatch.setattr(space, "cost", functools.cache(space.cost))  # the same 64 are asked for three times
-        eight = list(itertools.islice(space.stratified(0, image), 8))
+        monkeypatch.setattr(space, "cost", functools.cache(space.cost))  # of the same 64 architectures, three times
+        prefix = list(itertools.islice(space.stratified(0, image), 8))
         flops = {a.id: space.cost(a, image, None).flops for a in itertools.islice(space.sequence(0), 64)}
-        assert eight[:4] == list(itertools.islice(space.stratified(0, image), 4))
-        ranks = sorted(sum(f < flops[a.id] for f in flops.values()) for a in eight)
+        assert prefix[:4] == list(itertools.islice(space.stratified(0, image), 4))
+        ranks = sorted(sum(f < flops[a.id] for f in flops.values()) for a in prefix)
         assert max(b - a for a, b in itertools.pairwise(ranks)) <= 24
 
-    def test_unknown_body_setting_names_the_known_ones(self, space: Space) -> None:
+    def test_an_unknown_setting_is_refused(self, space: Space) -> None:
         with pytest.raises(RecipeError, match="nonsense"):
             space.build(next(space.sequence(0)), {"nonsense": 1})
 
 
-def test_unknown_space_names_those_there_are() -> None:
+def test_an_unknown_space_is_an_error_that_lists_all_names() -> None:
     with pytest.raises(UnknownNameError, match=", ".join(space_names())):
         get_space("resnet51")
     assert issubclass(UnknownNameError, AIOPError)
@@ -101,12 +101,14 @@ def test_published_cell_strings_are_read() -> None:
         space.parse("|none~0|")  # type: ignore[attr-defined]
 
 
-def test_cells_without_a_path_are_never_drawn() -> None:
+def test_cells_without_a_path_are_never_sampled() -> None:
     space = get_space("nasbench201")
-    drawn = {tuple(space.encode(a)) for a in space.sequence(0)}
+    sampled = {tuple(space.encode(a)) for a in space.sequence(0)}
     # By hand: 0 to 3, 0 to 1 to 3, 0 to 2 to 3, 0 to 1 to 2 to 3.
     paths = [(3,), (0, 4), (1, 5), (0, 2, 5)]
-    whole = {c for c in itertools.product(range(5), repeat=6) if any(all(c[edge] for edge in path) for path in paths)}
-    assert drawn == whole
-    rng, lone = random.Random(0), space.decode([0, 0, 0, 1, 0, 0])  # one edge, from input to output
-    assert all(tuple(space.encode(space.mutate(lone, rng))) in whole for _ in range(50))
+    connected = {
+        c for c in itertools.product(range(5), repeat=6) if any(all(c[edge] for edge in path) for path in paths)
+    }
+    assert sampled == connected
+    rng, single_edge = random.Random(0), space.decode([0, 0, 0, 1, 0, 0])  # one edge, from input to output
+    assert all(tuple(space.encode(space.mutate(single_edge, rng))) in connected for _ in range(50))

@@ -1,4 +1,4 @@
-"""Once-for-All genotypes: published sizes, stable draws, and refusals that say what is wrong."""
+"""Once-for-All spaces: published sizes, stable samples, and errors that name the mistake."""
 
 import itertools
 import random
@@ -15,11 +15,11 @@ from workers.spaces.resnet50 import ResNet50
 
 
 @pytest.mark.parametrize(("space", "size"), [(MobileNetV3(), 46), (ProxylessNAS(), 48), (ResNet50(), 29)])
-def test_codes_have_a_place_for_every_choice(space: Any, size: int) -> None:
+def test_codes_have_a_position_for_every_choice(space: Any, size: int) -> None:
     assert len(space.encode(next(space.sequence(0)))) == size
 
 
-# Labels are stored under these; a change of the draws would orphan them.
+# Stored labels have these ids: if sampling changed, they would not be found again.
 @pytest.mark.parametrize(
     ("name", "ids"),
     [
@@ -27,11 +27,11 @@ def test_codes_have_a_place_for_every_choice(space: Any, size: int) -> None:
         ("proxylessnas", ["e07eb3a4bb779188", "56b0c1893117e4e9"]),
     ],
 )
-def test_draws_stay_what_they_were(name: str, ids: list[str]) -> None:
+def test_samples_stay_the_same(name: str, ids: list[str]) -> None:
     assert [a.id for a in itertools.islice(get_space(name).sequence(0), 2)] == ids
 
 
-def test_mutation_of_mobilenetv3_stays_what_it_was() -> None:
+def test_mutations_of_mobilenetv3_stay_the_same() -> None:
     space, rng = MobileNetV3(), random.Random(7)
     architecture = next(space.sequence(0))
     for _ in range(50):
@@ -53,7 +53,7 @@ def test_mutation_changes_one_choice_and_what_depends_on_it(name: str) -> None:
     [
         ("depth", [0, 1, 2], "needs 4 depths"),
         ("depth", [0, 1, 2, 3], "'depth' must be a list from"),
-        ("expansion", [0.25], "one expansion a block"),
+        ("expansion", [0.25], "one expansion per block"),
         ("width", [1.0], "'width' must have 6 entries"),
         ("width", 1.0, "'width' must be a list from"),
         ("stem", 2, "'stem' must be one of"),
@@ -71,6 +71,6 @@ def test_a_code_with_a_block_beyond_the_depth_is_refused() -> None:
     code = list(space.encode(Architecture.of("resnet50", {
         "depth": [0] * 4, "expansion": [0.25] * 10, "width": [1.0] * 6, "stem": 0
     })))  # fmt: skip
-    code[11], code[13] = -1, 1  # the first block of the first stage for its third
-    with pytest.raises(GenotypeError, match="-1 must stand"):
+    code[11], code[13] = -1, 1  # the first stage has its third block in place of the first
+    with pytest.raises(GenotypeError, match="must be -1 for each block beyond the depths"):
         space.decode(code)

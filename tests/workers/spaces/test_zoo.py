@@ -1,4 +1,4 @@
-"""The zoo: which models it takes, and weights that come from a file."""
+"""The zoo: supported models, and weights from a file."""
 
 from pathlib import Path
 
@@ -15,36 +15,36 @@ from workers.spaces.zoo import MODELS
 SIZE = 64, 96
 
 
-def named(model: str) -> Architecture:
+def architecture(model: str) -> Architecture:
     return Architecture.of("zoo", {"model": model})
 
 
 def on_meta(model: str) -> Backbone:
     with torch.device("meta"):
-        return get_space("zoo").build(named(model))
+        return get_space("zoo").build(architecture(model))
 
 
-def shapes_are_promised(body: Backbone) -> bool:
-    # In training mode with one image: `split` may leave no more to a part of a batch.
-    maps = body.train()(torch.empty(1, 3, *SIZE, device="meta"))
-    promised = [(1, c, SIZE[0] // s, SIZE[1] // s) for c, s in zip(body.channels, body.strides, strict=True)]
-    return body.strides == (4, 8, 16, 32) and [tuple(m.shape) for m in maps] == promised
+def has_pyramid(backbone: Backbone) -> bool:
+    # In training mode with one image, because `split` may divide a batch into single images.
+    maps = backbone.train()(torch.empty(1, 3, *SIZE, device="meta"))
+    expected = [(1, c, SIZE[0] // s, SIZE[1] // s) for c, s in zip(backbone.channels, backbone.strides, strict=True)]
+    return backbone.strides == (4, 8, 16, 32) and [tuple(m.shape) for m in maps] == expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_listed_model_has_the_pyramid(model: str) -> None:
-    assert shapes_are_promised(on_meta(model))
+    assert has_pyramid(on_meta(model))
 
 
 def test_the_list_is_sorted_and_without_repetition() -> None:
     assert list(MODELS) == sorted(set(MODELS))
-    assert len(MODELS) > 64  # a block of `stratified` does not exhaust it
+    assert len(MODELS) > 64  # more than one block of `Space.stratified`
 
 
 @pytest.mark.parametrize("model", ["swin_tiny_patch4_window7_224", "mambaout_femto", "resnet18.a1_in1k", "vgg11_bn"])
-def test_channels_last_tags_and_finer_levels_are_handled(model: str) -> None:
-    assert shapes_are_promised(on_meta(model))
+def test_models_with_channels_last_or_tags_or_finer_levels(model: str) -> None:
+    assert has_pyramid(on_meta(model))
 
 
 @pytest.mark.parametrize(
@@ -56,31 +56,31 @@ def test_channels_last_tags_and_finer_levels_are_handled(model: str) -> None:
         ("resnet18.no_such_tag", "has no weights 'no_such_tag'"),
     ],
 )
-def test_other_models_are_refused(model: str, message: str) -> None:
+def test_unsuitable_models_are_refused(model: str, message: str) -> None:
     with pytest.raises(GenotypeError, match=message):
         on_meta(model)
 
 
 def test_a_model_outside_the_list_has_no_code() -> None:
     with pytest.raises(GenotypeError, match=r"add it to zoo\.MODELS"):
-        get_space("zoo").encode(named("resnet101"))
+        get_space("zoo").encode(architecture("resnet101"))
 
 
 class TestPretrained:
     @pytest.mark.parametrize("model", ["resnet10t", "convnext_atto", "regnety_002"])
-    def test_weights_of_a_file_are_in_the_body(self, model: str, tmp_path: Path) -> None:
+    def test_weights_are_read_from_a_file(self, model: str, tmp_path: Path) -> None:
         torch.manual_seed(0)
-        source = timm.create_model(model, num_classes=7).eval()  # the classifier is another, and does not matter
+        source = timm.create_model(model, num_classes=7).eval()  # the classifier differs, which does not matter
         save_file(source.state_dict(), tmp_path / "w.safetensors")
-        body = get_space("zoo").build(named(model), {"pretrained": str(tmp_path / "w.safetensors")}).eval()
+        backbone = get_space("zoo").build(architecture(model), {"pretrained": str(tmp_path / "w.safetensors")}).eval()
         images = torch.randn(1, 3, *SIZE)
-        assert body.keeps_weights is True
+        assert backbone.keeps_weights is True
         expected = source.forward_intermediates(images, intermediates_only=True)[-4:]
-        for level, truth in zip(body(images), expected, strict=True):
+        for level, truth in zip(backbone(images), expected, strict=True):
             assert torch.allclose(level, truth, atol=1e-5)
 
-    def test_without_weights_training_may_draw_them(self) -> None:
-        assert get_space("zoo").build(named("resnet10t")).keeps_weights is False
+    def test_training_may_initialise_a_model_without_weights(self) -> None:
+        assert get_space("zoo").build(architecture("resnet10t")).keeps_weights is False
 
     def test_a_file_that_does_not_fit_is_refused_in_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "broken.safetensors").write_bytes(b"not weights")
@@ -98,12 +98,14 @@ class TestPretrained:
             "pickle.pth": "must be none, hub or a .safetensors file",
         }
         for name, message in wrong.items():
-            with pytest.raises(RecipeError, match=message) as refusal:
-                get_space("zoo").build(named("resnet10t"), {"pretrained": str(tmp_path / name)})
-            assert "\n" not in str(refusal.value)
+            with pytest.raises(RecipeError, match=message) as error:
+                get_space("zoo").build(architecture("resnet10t"), {"pretrained": str(tmp_path / name)})
+            assert "\n" not in str(error.value)
         with pytest.raises(RecipeError, match="must be none, hub or"):
-            get_space("zoo").build(named("resnet10t"), {"pretrained": True})
+            get_space("zoo").build(architecture("resnet10t"), {"pretrained": True})
 
     def test_cost_reads_no_weights(self) -> None:
         space = get_space("zoo")
-        assert space.cost(named("resnet10t"), SIZE, {"pretrained": "hub"}) == space.cost(named("resnet10t"), SIZE)
+        assert space.cost(architecture("resnet10t"), SIZE, {"pretrained": "hub"}) == space.cost(
+            architecture("resnet10t"), SIZE
+        )

@@ -222,7 +222,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def loaded(files: dict[str, Path], name: str) -> SharedWeights:
     space, (_, settings) = get_space(name), FILES[name]
-    shared = SharedWeights(space, [(a, build_without_head(a, settings)) for a in space.covering()])
+    shared = SharedWeights(space, [(a, build_without_head(a, settings)) for a in space.covering_architectures()])
     load_published(files[name], space, shared)
     return shared
 
@@ -232,7 +232,7 @@ def loaded(files: dict[str, Path], name: str) -> SharedWeights:
 def test_sub_networks_equal_the_published_networks(name: str, files: dict[str, Path]) -> None:
     space, (make, settings), shared = get_space(name), FILES[name], loaded(files, name)
     tensors, images = make(), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    smallest = space.smallest()
+    smallest = space.smallest_architecture()
     assert smallest is not None
     for architecture in (smallest, next(space.sequence(0))):
         network = build_without_head(architecture, settings).eval()
@@ -245,9 +245,9 @@ def test_sub_networks_equal_the_published_networks(name: str, files: dict[str, P
 
 def test_kernel_transformations_are_stored_and_used(files: dict[str, Path]) -> None:
     space, shared = get_space("mobilenetv3"), loaded(files, "mobilenetv3")
-    other = SharedWeights(space, [(a, build_without_head(a, {"width": 1.0})) for a in space.covering()])
+    other = SharedWeights(space, [(a, build_without_head(a, {"width": 1.0})) for a in space.covering_architectures()])
     other.restore({name: value.clone() for name, value in shared.state_dict().items()})
-    architecture = Architecture.of("mobilenetv3", {**space.covering()[0].values, "kernel": [3] * 20})
+    architecture = Architecture.of("mobilenetv3", {**space.covering_architectures()[0].values, "kernel": [3] * 20})
     network = build_without_head(architecture, {"width": 1.0})
     name = "body.stages.0.0.conv_dw.weight"
     one, two = (weights.slices(architecture, network)[name] for weights in (shared, other))

@@ -13,7 +13,7 @@ from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces import get_space
 from workers.supernet.calibration import calibrate
-from workers.supernet.checkpoint import newest_checkpoint, save_checkpoint
+from workers.supernet.checkpoint import newest_checkpoint, remove_checkpoints, save_checkpoint
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
@@ -98,6 +98,15 @@ def test_only_complete_checkpoints_are_used(tmp_path: Path) -> None:
     assert int(checkpoint["step"]) == 7
 
 
+def test_checkpoints_are_removed_with_unreadable_and_interrupted_files(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 3, {"step": torch.tensor(3)})
+    for name in ("step-00000001.unreadable", ".step-00000005.safetensors.0123abcd", "step-00000002.partial-1"):
+        (tmp_path / name).write_bytes(b"torn")
+    (tmp_path / "weights.safetensors").write_bytes(b"kept")
+    remove_checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
 class _Colours(DataSet):
     """Noise with more of one colour, which is the class."""
 
@@ -152,7 +161,7 @@ def test_the_smallest_network_of_a_family_is_part_of_every_step() -> None:
     after = weights(trained)
     moved = {name for name in before if name.startswith("weights.") and not torch.equal(before[name], after[name])}
     assert any("stages/0/0" in name for name in moved)
-    assert [a == get_space("mobilenetv3").smallest() for a in trained._sample_networks(0)] == [False, True]
+    assert [a == get_space("mobilenetv3").smallest_architecture() for a in trained._sample_networks(0)] == [False, True]
 
 
 def test_without_the_sandwich_rule_only_sampled_networks_are_trained() -> None:

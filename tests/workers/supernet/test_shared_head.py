@@ -26,7 +26,9 @@ RECIPE = HeadRecipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batc
 @pytest.fixture(scope="module")
 def backbones() -> SharedBackbones:
     torch.set_num_threads(1)
-    networks = [(architecture, build_without_head(architecture, SETTINGS)) for architecture in SPACE.covering()]
+    networks = [
+        (architecture, build_without_head(architecture, SETTINGS)) for architecture in SPACE.covering_architectures()
+    ]
     for _, network in networks:
         initialise(network, 0)
     images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
@@ -55,7 +57,7 @@ def test_a_head_learns_and_is_repeatable(kind: str, backbones: SharedBackbones) 
 
 
 def test_backbones_are_frozen_and_calibrated(backbones: SharedBackbones) -> None:
-    backbone = backbones(SPACE.covering()[1])
+    backbone = backbones(SPACE.covering_architectures()[1])
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
     assert not backbone.training
     norms = [m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]

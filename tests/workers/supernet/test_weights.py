@@ -13,13 +13,13 @@ from workers.supernet.calibration import calibrate
 from workers.supernet.weights import SharedWeights
 from workers.training.full import initialise
 
-SHARING = [name for name in space_names() if get_space(name).covering()]
+SHARING = [name for name in space_names() if get_space(name).covering_architectures()]
 IMAGES = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0)).float() / 60 - 2
 
 
 def shared(name: str) -> SharedWeights:
     space = get_space(name)
-    networks = [(a, space.build(a)) for a in space.covering()]
+    networks = [(a, space.build(a)) for a in space.covering_architectures()]
     for _, network in networks:
         initialise(network, 0)
     return SharedWeights(space, networks)
@@ -60,7 +60,7 @@ def test_gradients_reach_the_slices_and_nothing_else(name: str) -> None:
 
 def test_slices_are_first_channels_and_centres_of_kernels() -> None:
     space = get_space("mobilenetv3")
-    (largest,) = space.covering()
+    (largest,) = space.covering_architectures()
     whole = space.build(largest)
     weights = SharedWeights(space, [(largest, whole)])
     values = largest.values
@@ -73,7 +73,7 @@ def test_slices_are_first_channels_and_centres_of_kernels() -> None:
 def test_cells_share_weights_by_operation() -> None:
     weights = shared("nasbench201")
     space = get_space("nasbench201")
-    one, three = space.covering()
+    one, three = space.covering_architectures()
     cut = {a.id: weights.slices(a, space.build(a))["stages.0.0.edges.0.1.weight"] for a in (one, three)}
     assert cut[one.id].shape[-1] == 1
     assert not torch.equal(cut[one.id], cut[three.id][..., 1:2, 1:2])
@@ -81,7 +81,7 @@ def test_cells_share_weights_by_operation() -> None:
 
 def test_a_stem_without_its_optional_layer_keeps_its_last_one() -> None:
     space, weights = get_space("resnet50"), shared("resnet50")
-    values = space.covering()[0].values
+    values = space.covering_architectures()[0].values
     longer, shorter = (Architecture.of("resnet50", {**values, "stem": stem}) for stem in (1, 0))
     last = {a.id: weights.slices(a, space.build(a)) for a in (longer, shorter)}
     assert torch.equal(last[longer.id]["stem.2.conv.weight"], last[shorter.id]["stem.1.conv.weight"])
@@ -89,7 +89,7 @@ def test_a_stem_without_its_optional_layer_keeps_its_last_one() -> None:
 
 def test_a_network_that_is_not_covered_is_an_error() -> None:
     space = get_space("nasbench201")
-    one, three = space.covering()
+    one, three = space.covering_architectures()
     weights = SharedWeights(space, [(one, space.build(one))])
     with pytest.raises(GenotypeError, match="no shared weight holds"):
         weights.slices(three, space.build(three))
