@@ -37,12 +37,12 @@ class LabelFilter(TypedDict, total=False):
     campaign: str | None
 
 
-def required_values(wanted: Mapping[str, object]) -> dict[str, object]:
+def required_values(filters: Mapping[str, object]) -> dict[str, object]:
     """Return the columns of a filter that are not None. Raises TypeError for a column that is not in `LabelFilter`."""
-    if unknown := wanted.keys() - LabelFilter.__annotations__:
+    if unknown := filters.keys() - LabelFilter.__annotations__:
         known = ", ".join(LabelFilter.__annotations__)
         raise TypeError(f"no filter is called {', '.join(sorted(unknown))}: use {known}")
-    return {column: value for column, value in wanted.items() if value is not None}
+    return {column: value for column, value in filters.items() if value is not None}
 
 
 class LabelStore(Protocol):
@@ -56,7 +56,7 @@ class LabelStore(Protocol):
         """Add rows of another store unchanged, except those whose keys this store has."""
         ...
 
-    def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
+    def keys(self, **filters: Unpack[LabelFilter]) -> set[str]:
         """Return the keys of the labels that match every filter."""
         ...
 
@@ -64,7 +64,7 @@ class LabelStore(Protocol):
         """Return the keys that have a final failed attempt and no label."""
         ...
 
-    def labels(self, *, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+    def labels(self, *, version: int | None = None, **filters: Unpack[LabelFilter]) -> pa.Table:
         """Return the labels that match every filter, with the columns of `schema.LABELS`.
 
         version: of the store, by default the newest. Raises StoreError for a version that does not exist.

@@ -16,10 +16,10 @@ from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, TableRows, repor
 from workers.messages.label import AttemptReport, Outcome
 
 
-def _all_equal(wanted: Mapping[str, object]) -> pc.Expression | None:
+def _all_equal(filters: Mapping[str, object]) -> pc.Expression | None:
     """The condition that the columns have the wanted values; None for no condition."""
     condition: pc.Expression | None = None
-    for column, value in required_values(wanted).items():
+    for column, value in required_values(filters).items():
         equal = pc.field(column) == value
         condition = equal if condition is None else condition & equal
     return condition
@@ -59,9 +59,9 @@ class DeltaLabelStore:
             rows=self._labels.known_rows,
         )
 
-    def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
+    def keys(self, **filters: Unpack[LabelFilter]) -> set[str]:
         """See `LabelStore.keys`."""
-        condition = _all_equal(wanted)
+        condition = _all_equal(filters)
         if condition is None:
             return self._labels.keys()
         return distinct_strings(self._labels.read(condition, ["key"]).column("key"))
@@ -71,9 +71,9 @@ class DeltaLabelStore:
         failed = pc.field("final") & (pc.field("outcome") != Outcome.OK.value)
         return distinct_strings(self._attempts.read(failed, ["key"]).column("key")) - self._labels.keys()
 
-    def labels(self, *, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+    def labels(self, *, version: int | None = None, **filters: Unpack[LabelFilter]) -> pa.Table:
         """See `LabelStore.labels`."""
-        return self._labels.read(_all_equal(wanted), version=version)
+        return self._labels.read(_all_equal(filters), version=version)
 
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
         """See `LabelStore.labels_since`."""

@@ -14,8 +14,8 @@ from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, TableRows, repor
 from workers.messages.label import AttemptReport, Outcome
 
 
-def _matching(rows: dict[str, dict[str, Any]], wanted: Mapping[str, object]) -> list[dict[str, Any]]:
-    required = required_values(wanted)
+def _matching(rows: dict[str, dict[str, Any]], filters: Mapping[str, object]) -> list[dict[str, Any]]:
+    required = required_values(filters)
     return [row for row in rows.values() if all(row[column] == value for column, value in required.items())]
 
 
@@ -57,21 +57,21 @@ class MemoryLabelStore:
             rows=len(self._labels),
         )
 
-    def keys(self, **wanted: Unpack[LabelFilter]) -> set[str]:
+    def keys(self, **filters: Unpack[LabelFilter]) -> set[str]:
         """See `LabelStore.keys`."""
-        return {row["key"] for row in _matching(self._labels, wanted)}
+        return {row["key"] for row in _matching(self._labels, filters)}
 
     def finally_failed(self) -> set[str]:
         """See `LabelStore.finally_failed`."""
         failed = {row["key"] for row in self._attempts.values() if row["final"] and row["outcome"] != Outcome.OK}
         return failed - self._labels.keys()
 
-    def labels(self, *, version: int | None = None, **wanted: Unpack[LabelFilter]) -> pa.Table:
+    def labels(self, *, version: int | None = None, **filters: Unpack[LabelFilter]) -> pa.Table:
         """See `LabelStore.labels`."""
         if version is not None and version > self._version:
             raise StoreError(f"label store in memory: has no version {version}: choose another")
         newest = self._version if version is None else version
-        rows = [row for row in _matching(self._labels, wanted) if self._added_by[row["key"]] <= newest]
+        rows = [row for row in _matching(self._labels, filters) if self._added_by[row["key"]] <= newest]
         return pa.Table.from_pylist(rows, schema=LABELS)
 
     def labels_since(self, since: int, version: int | None = None) -> pa.Table:
@@ -84,8 +84,8 @@ class MemoryLabelStore:
 
     def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
         """See `LabelStore.attempts`."""
-        wanted = {"task": task, "space": space, "campaign": campaign}
-        return pa.Table.from_pylist(_matching(self._attempts, wanted), schema=ATTEMPTS)
+        filters = {"task": task, "space": space, "campaign": campaign}
+        return pa.Table.from_pylist(_matching(self._attempts, filters), schema=ATTEMPTS)
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None

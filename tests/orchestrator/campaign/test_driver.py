@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from orchestrator.campaign.driver import scaling_policy
+from orchestrator.campaign.config import CampaignConfig
+from orchestrator.campaign.driver import evaluator_options, scaling_policy
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ScalingPolicy
+from tests.support.fake_evaluator import request
+from workers.messages.evaluator_options import EvaluatorOptions
 
 
 @pytest.mark.parametrize(
@@ -24,3 +30,17 @@ def test_workers_follow_a_cluster_unless_their_number_is_given(
     if address:
         monkeypatch.setenv("RAY_ADDRESS", address)
     assert scaling_policy(workers, capacity) == policy
+
+
+def test_evaluators_get_the_locations_in_the_store(tmp_path: Path) -> None:
+    full = request(0)
+    requests, store = [full, replace(full, fidelity="shared"), request(1)], str(tmp_path / "store")
+    config = CampaignConfig.checked(task="seg", store=store, save_images=2)
+    assert evaluator_options(config, requests) == EvaluatorOptions(
+        fidelities=("full", "shared"),
+        artifacts_uri=f"{store}/_artifacts",
+        images_folder=f"{store}/_images",
+        save_images=2,
+    )
+    without_images = CampaignConfig.checked(task="seg", store=store)
+    assert evaluator_options(without_images, requests).images_folder is None

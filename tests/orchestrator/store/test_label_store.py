@@ -16,7 +16,7 @@ GRAPH = Graph((Node("input", (), 3, 3, 64, 64), Node("output", (0,), 3, 3, 64, 6
 
 
 @pytest.fixture(params=["memory", "delta", "s3"])
-def place(request, tmp_path):
+def store_arguments(request, tmp_path):
     """The arguments that open one store; None for the one in memory."""
     if request.param == "memory":
         return None
@@ -26,8 +26,8 @@ def place(request, tmp_path):
 
 
 @pytest.fixture
-def store(place):
-    return MemoryLabelStore() if place is None else DeltaLabelStore(*place)
+def store(store_arguments):
+    return MemoryLabelStore() if store_arguments is None else DeltaLabelStore(*store_arguments)
 
 
 class TestLabelStore:
