@@ -84,19 +84,19 @@ def kind_flags(node: Node) -> tuple[int, ...]:
 
 
 def _from_image(nodes: tuple[Node, ...]) -> _FromImage:
-    found = _FromImage([0] * len(nodes), [0.0] * len(nodes), [_NO_COUNTS] * len(nodes), [_NO_COUNTS] * len(nodes))
+    begin = _FromImage([0] * len(nodes), [0.0] * len(nodes), [_NO_COUNTS] * len(nodes), [_NO_COUNTS] * len(nodes))
     for number, node in enumerate(nodes):
         if not node.inputs:
-            found.paths[number], found.variance[number] = int(node.op == "input"), 1.0
+            begin.paths[number], begin.variance[number] = int(node.op == "input"), 1.0
         elif node.op != "zero":
-            inputs = [source for source in node.inputs if found.paths[source]]
+            inputs = [source for source in node.inputs if begin.paths[source]]
             if inputs:
-                found.paths[number] = sum(found.paths[source] for source in inputs)
-                found.variance[number] = _variance(node, [found.variance[source] for source in inputs])
+                begin.paths[number] = sum(begin.paths[source] for source in inputs)
+                begin.variance[number] = _variance(node, [begin.variance[source] for source in inputs])
                 flags = kind_flags(node)
-                found.min_counts[number] = _combine([found.min_counts[source] for source in inputs], flags, min)
-                found.max_counts[number] = _combine([found.max_counts[source] for source in inputs], flags, max)
-    return found
+                begin.min_counts[number] = _combine([begin.min_counts[source] for source in inputs], flags, min)
+                begin.max_counts[number] = _combine([begin.max_counts[source] for source in inputs], flags, max)
+    return begin
 
 
 def _to_outputs(nodes: tuple[Node, ...], outputs: list[int], begin: _FromImage) -> tuple[list[int], list[float]]:

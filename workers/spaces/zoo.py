@@ -102,14 +102,14 @@ def load_weights(model: str, path: Path) -> dict[str, Tensor]:
     classifier = whole.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
     expected = {k: v.shape for k, v in whole.state_dict().items() if not (heads and k.startswith(heads))}
-    kept = {k: v for k, v in weights.items() if not (heads and k.startswith(heads))}
-    wrong = sorted(expected.keys() ^ kept.keys()) or [k for k in expected if expected[k] != kept[k].shape]
+    needed = {k: v for k, v in weights.items() if not (heads and k.startswith(heads))}
+    wrong = sorted(expected.keys() ^ needed.keys()) or [k for k in expected if expected[k] != needed[k].shape]
     if wrong:
         raise RecipeError(
             f"body pretrained '{path}': {len(wrong)} weights, first '{wrong[0]}', do not fit {model}: "
             "save the state_dict of that timm model"
         )
-    return kept
+    return needed
 
 
 @register

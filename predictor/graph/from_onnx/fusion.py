@@ -13,8 +13,8 @@ from predictor.graph.from_onnx.call import Operation
 from predictor.graph.from_onnx.file import OnnxFile
 from predictor.graph.from_onnx.slices import constant_values, fuse_rolls, fuse_splits, fuse_unbinds
 
-# A pattern is a tuple of an operation's kind and the patterns of its inputs. A number stands for a constant. A name
-# stands for any value, but for the same value wherever it occurs; "*" for any value, or none at the end.
+# A pattern is a tuple of an operation's kind and the patterns of its inputs. A number matches a constant. A name
+# matches any value, but the same value at each occurrence. "*" matches any value, or an absent last input.
 Pattern = str | float | tuple[Any, ...]
 Binding = dict[str, str]  # names in a pattern to names of values
 
@@ -95,11 +95,12 @@ class _Matcher:
 
     def __init__(self, file: OnnxFile, operations: list[Operation]) -> None:
         self._file, self._operations = file, operations
-        self._producer = {name: number for number, one in enumerate(operations) for name in one.outputs}
-        self._reads = Counter(name for one in operations for name in set(one.inputs)) + Counter(file.outputs)
+        self._producer = {name: number for number, operation in enumerate(operations) for name in operation.outputs}
+        operation_reads = Counter(name for operation in operations for name in set(operation.inputs))
+        self._reads = operation_reads + Counter(file.outputs)
 
     def apply(self, fusion: _Fusion) -> list[Operation]:
-        """Return the operations, fused wherever the pattern matches."""
+        """Return the operations, with every match of the pattern fused."""
         removed, fused = set[int](), dict[int, Operation]()
         for number, last in enumerate(self._operations):
             for bound, inner in self._matches(fusion.pattern, last.outputs[0], {}):
