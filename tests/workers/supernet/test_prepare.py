@@ -52,9 +52,9 @@ def request(task: str = "seg", seed: int = 0, **changes: Any) -> LabelRequest:
     return LabelRequest(next(get_space("nasbench201").sequence(3)), task, DATA, "f", "shared", recipe, seed)
 
 
-def preparation(folder: Path, asked: LabelRequest) -> Preparation:
-    assert isinstance(asked.recipe, SharedRecipe)
-    return Preparation(ArtifactFolder(folder), asked, asked.recipe)
+def preparation(folder: Path, label_request: LabelRequest) -> Preparation:
+    assert isinstance(label_request.recipe, SharedRecipe)
+    return Preparation(ArtifactFolder(folder), label_request, label_request.recipe)
 
 
 def prepare(folder: Path, die_at: int = 0) -> dict[str, torch.Tensor]:
@@ -108,34 +108,34 @@ def test_an_artifact_is_named_by_everything_it_depends_on(
 
 
 def test_labels_need_prepared_artifacts(tmp_path: Path) -> None:
-    asked = request()
+    label_request = request()
     with pytest.raises(ArtifactError, match="orchestrator prepare"):
-        SharedEvaluator(EvaluatorOptions(artifacts_uri=str(tmp_path)))(LabelJob(asked, "c"))
-    assert len(preparation(tmp_path, asked).missing) == 2
+        SharedEvaluator(EvaluatorOptions(artifacts_uri=str(tmp_path)))(LabelJob(label_request, "c"))
+    assert len(preparation(tmp_path, label_request).missing) == 2
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_gets_repeatable_labels(task: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    asked = request(task)
-    prepared, steps = preparation(tmp_path, asked), list[PreparationStep]()
+    label_request = request(task)
+    prepared, steps = preparation(tmp_path, label_request), list[PreparationStep]()
     prepared.make(steps.append)
     assert {(step.part, step.steps) for step in steps} == {("shared weights", 12), ("shared head", 6)}
     assert prepared.missing == []
     prepared.make(lambda step: pytest.fail("made it again"))
     options = EvaluatorOptions(artifacts_uri=str(tmp_path))
     evaluator = SharedEvaluator(options)
-    first, again = evaluator(LabelJob(asked, "c")), SharedEvaluator(options)(LabelJob(asked, "c"))
+    first, again = evaluator(LabelJob(label_request, "c")), SharedEvaluator(options)(LabelJob(label_request, "c"))
     assert first.metrics == again.metrics
     assert 0 <= first.value <= 1
-    other = evaluator(LabelJob(dataclasses.replace(asked, seed=1), "c"))
+    other = evaluator(LabelJob(dataclasses.replace(label_request, seed=1), "c"))
     assert other.metrics.keys() == first.metrics.keys()
 
 
 def test_a_frozen_backbone_keeps_the_shared_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    asked = request(train_body=False, ema=0)
-    preparation(tmp_path, asked).make()
+    label_request = request(train_body=False, ema=0)
+    preparation(tmp_path, label_request).make()
     evaluator, seen = SharedEvaluator(EvaluatorOptions(artifacts_uri=str(tmp_path))), list[dict[str, torch.Tensor]]()
     import workers.training.full
 
@@ -148,12 +148,12 @@ def test_a_frozen_backbone_keeps_the_shared_weights(tmp_path: Path, monkeypatch:
         return trained
 
     monkeypatch.setattr(workers.training.full, "train_network", recorded)
-    evaluator(LabelJob(asked, "c"))
+    evaluator(LabelJob(label_request, "c"))
     before, after = seen
     assert all(torch.equal(value, after[name]) for name, value in before.items() if name.startswith("body."))
     assert any(not torch.equal(value, after[name]) for name, value in before.items() if name.startswith("head."))
-    prepared = preparation(tmp_path, asked).load(
-        SplitCache().open(DATA, get_task("seg"), asked.recipe)[1], open_data(DATA, "seg").vocabulary("seg")
+    prepared = preparation(tmp_path, label_request).load(
+        SplitCache().open(DATA, get_task("seg"), label_request.recipe)[1], open_data(DATA, "seg").vocabulary("seg")
     )
-    backbone = prepared.backbones(asked.architecture)
+    backbone = prepared.backbones(label_request.architecture)
     assert all(torch.equal(value, before[f"body.{name}"]) for name, value in backbone.state_dict().items())
