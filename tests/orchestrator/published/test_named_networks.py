@@ -158,7 +158,10 @@ def test_the_command_draws_and_writes(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["timm:resnet18", "--input-size", "big"], "--input-size big: write SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH"),
+        (
+            ["timm:resnet18", "--input-size", "big"],
+            "--input-size big: write SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH",
+        ),
         (["timm:resnet18", "--input-size", "0"], "--input-size 0"),
         (["timm:vit_tiny_patch16_224", "--input-size", "100"], "cannot run on an image of 3x100x100"),
         (["timm:resnet18", "--svg", "/nowhere/g.svg"], "choose a writable file"),
