@@ -4,7 +4,7 @@ import os
 
 from orchestrator.cli import main
 
-os.environ.setdefault("RAY_ADDRESS", "auto")  # the cluster that is running, never a Ray of its own
+os.environ.setdefault("RAY_ADDRESS", "auto")  # join the running cluster, never start a new one
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
 """A campaign's numbers as Ray metrics, for the dashboard and Prometheus.
 
-Architecture ids are not among the tags, because every distinct tag is a time series of its own.
+Architecture ids are not among the tags, because every distinct tag creates a time series.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from orchestrator.campaign.driver import run_on_ray
 from orchestrator.campaign.plan import plan_campaign
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.output import emit, preparation_display, progress_display, say
-from orchestrator.cli.tables import flattened
 from orchestrator.errors import StoreError
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
@@ -44,17 +43,12 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
 
 
 def print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    """Print what `run_to_the_end` returned; nested results are tables of their own."""
+    """Print what `run_to_the_end` returned; nested results are separate tables, the best architecture comes last."""
     if as_json:
         emit(summary, as_json)
         return
-    best, also = summary["best"], summary["also"]
-    parts = {"also": {task: flattened(labels) for task, labels in also.items()}}
-    emit({name: value for name, value in (summary | parts).items() if name != "best"} | _best(best), as_json)
-
-
-def _best(best: dict[str, Any] | None) -> dict[str, Any]:
-    return {} if best is None else {"best architecture": best}
+    shown = {name: value for name, value in summary.items() if name != "best"}
+    emit(shown | {"best architecture": summary["best"] or {}}, as_json)
 
 
 def _spool(store: str) -> Spool:

@@ -27,7 +27,7 @@ def say(text: str) -> None:
 
 
 def emit(document: dict[str, Any], as_json: bool, title: str = "") -> None:
-    """Print the result of a command: one JSON document, or its fields, nested ones as tables of their own.
+    """Print the result of a command: one JSON document, or its fields, each nested one as a separate table.
 
     Empty mappings are left out of the text.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ class Column:
     key: str
     title: str = ""
     rank: int = 0
-    show: Callable[[Any], str] | None = None
 
     @property
     def header(self) -> str:
@@ -34,8 +33,7 @@ class Column:
 
     def cell(self, row: Row) -> str:
         """The text of a row's value."""
-        value = row.get(self.key)
-        return human(self.key, value) if self.show is None or value is None else self.show(value)
+        return human(self.key, row.get(self.key))
 
 
 def si_number(value: float) -> str:
@@ -79,14 +77,8 @@ def print_table(console: Console, rows: Sequence[Row], columns: Sequence[Column]
         _print_plain(console, rows, columns, title)
         return
     shown = _fitting(rows, columns, console.width)
-    if title:
-        console.print(Text(f"\n{title}", style="bold"))
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    _print_title(console, title)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for column in shown:
         numeric = any(isinstance(row.get(column.key), int | float) for row in rows)
         table.add_column(Text(column.header), justify="right" if numeric else "left", overflow="fold")
@@ -98,16 +90,14 @@ def print_table(console: Console, rows: Sequence[Row], columns: Sequence[Column]
 
 
 def print_fields(console: Console, fields: Row, title: str = "") -> None:
-    """One line a field. Nested values follow as tables of their own, each under its name."""
+    """One line per field. Each nested value follows as a separate table under its name."""
     flat = {name: value for name, value in fields.items() if not _is_nested(value)}
+    if flat or not console.is_terminal:
+        _print_title(console, title)
     if not console.is_terminal:
-        if title:
-            print(f"\n{title}", file=console.file)
         for name, value in flat.items():
             print(f"{name.replace('_', ' ')}: {human(name, value)}", file=console.file)
     elif flat:
-        if title:
-            console.print(Text(f"\n{title}", style="bold"))
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
@@ -151,8 +141,8 @@ def _is_nested(value: Any) -> bool:
 
 def _fitting(rows: Sequence[Row], columns: Sequence[Column], width: int) -> list[Column]:
     """The columns that fit side by side, at least those of the lowest rank, in their order."""
-    shown = list(columns)
-    while _total_width(rows, shown) > width:
+    shown, widths = list(columns), {column: _width(rows, column) + _GAP for column in columns}
+    while sum(widths[column] for column in shown) > width:
         highest = max(column.rank for column in shown)
         if highest == min(column.rank for column in shown):
             break
@@ -160,8 +150,12 @@ def _fitting(rows: Sequence[Row], columns: Sequence[Column], width: int) -> list
     return shown
 
 
-def _total_width(rows: Sequence[Row], columns: Sequence[Column]) -> int:
-    return sum(_width(rows, column) + _GAP for column in columns)
+def _print_title(console: Console, title: str) -> None:
+    """A title after a blank line; nothing for an empty title."""
+    if title and console.is_terminal:
+        console.print(Text(f"\n{title}", style="bold"))
+    elif title:
+        print(f"\n{title}", file=console.file)
 
 
 def _width(rows: Sequence[Row], column: Column) -> int:
@@ -170,8 +164,7 @@ def _width(rows: Sequence[Row], column: Column) -> int:
 
 def _print_plain(console: Console, rows: Sequence[Row], columns: Sequence[Column], title: str) -> None:
     """Aligned columns without a box, none left out."""
-    if title:
-        print(f"\n{title}", file=console.file)
+    _print_title(console, title)
     widths = [_width(rows, column) for column in columns]
     for cells in ([column.header for column in columns], *([column.cell(row) for column in columns] for row in rows)):
         line = (" " * _GAP).join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))

@@ -130,7 +130,7 @@ def test_an_impossible_update_is_reported_in_one_line(champion: Path) -> None:
 
 
 def test_sets_are_identified_by_their_names(champion: Path, tmp_path: Path) -> None:
-    """A second recipe of a known task is a set of its own, and changes the predictions for that task."""
+    """A second recipe of a known task is a separate set, and changes the predictions for that task."""
     other = replace(SEG, name="a/seg/x/other", values=SEG.values + 0.2)
     sets = [SEG.take(np.arange(80)), CLS.take(np.arange(80)), other]
     now = updated(champion, sets, [new(SEG, 80)[:80], new(CLS, 80)[:80], new(other, 0)], tmp_path / "000002")
