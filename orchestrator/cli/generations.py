@@ -8,14 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import Json, OldOut, Predictors, renamed_option
+from orchestrator.cli.options import Json, OldOut, Predictors, existing_generation, renamed_option
 from orchestrator.cli.output import emit, emit_rows
 from orchestrator.cli.tables import Column
-from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import (
     champion_number,
-    generation_folder,
-    generation_numbers,
     pin,
     pinned_number,
     unpin,
@@ -75,14 +72,14 @@ def compare_(
 ) -> None:
     """Compare hold-out scores of two generations by label set; each was scored on the labels of its time."""
     root, as_json = _given(ctx, folder, old_out, json)
-    emit_rows(compare(_existing(root, one), _existing(root, other)), as_json)
+    emit_rows(compare(existing_generation(root, one), existing_generation(root, other)), as_json)
 
 
 @app.command("pin")
 def pin_(ctx: typer.Context, number: Number, folder: Folder = None, old_out: OldOut = None, json: Json = False) -> None:
     """Use this generation until `unpin`, even if newer ones are better."""
     root, as_json = _given(ctx, folder, old_out, json)
-    pin(_existing(root, number))
+    pin(existing_generation(root, number))
     emit({"champion": number, "pinned": number}, as_json)
 
 
@@ -99,7 +96,7 @@ def rollback(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, 
     """Use the previous champion and pin it; without the pin the next refresh would train on the same labels again."""
     root, as_json = _given(ctx, folder, old_out, json)
     number = previous_champion(root)
-    pin(_existing(root, number))
+    pin(existing_generation(root, number))
     emit({"champion": number, "pinned": number}, as_json)
 
 
@@ -107,14 +104,6 @@ def _given(ctx: typer.Context, folder: Path | None, old_out: Path | None, json: 
     """Options of the sub-command, by default those before it."""
     default = folder or ctx.obj.folder
     return renamed_option("--out", old_out, "--predictors", default), json or ctx.obj.json
-
-
-def _existing(folder: Path, number: int) -> Path:
-    there = generation_numbers(folder)
-    if number not in there:
-        known = ", ".join(map(str, there)) if there else "none: make one with `orchestrator train`"
-        raise ConfigError(f"generation {number} of {folder}: does not exist; there are {known}")
-    return generation_folder(folder, number)
 
 
 def _list(folder: Path, json: bool) -> None:

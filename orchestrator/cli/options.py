@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from orchestrator.cli.output import say
 from orchestrator.errors import ConfigError
+from orchestrator.predictors.generations import generation_folder, generation_numbers
 from orchestrator.published.image_size import image_size
 
 IMAGE = "SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH"
@@ -37,6 +38,15 @@ def renamed_option(old: str, given: Path | None, new: str, value: Path) -> Path:
         return value
     say(f"{old} is deprecated and will be removed in version 0.3: use {new}")
     return given
+
+
+def existing_generation(folder: Path, number: int) -> Path:
+    """Return the folder of a generation. Raises ConfigError if it does not exist."""
+    numbers = generation_numbers(folder)
+    if number not in numbers:
+        known = ", ".join(map(str, numbers)) if numbers else "none: make one with `orchestrator train`"
+        raise ConfigError(f"generation {number} of {folder}: does not exist; there are {known}")
+    return generation_folder(folder, number)
 
 
 def parse_input_size(text: str) -> tuple[int, int, int]:

@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import NETWORK_NAMES, InputSize, Json, Predictors, parse_input_size, renamed_option
+from orchestrator.cli.options import (
+    NETWORK_NAMES,
+    InputSize,
+    Json,
+    Predictors,
+    existing_generation,
+    parse_input_size,
+    renamed_option,
+)
 from orchestrator.cli.output import emit_rows
 from orchestrator.cli.tables import Column
-from orchestrator.errors import ConfigError
-from orchestrator.predictors.generations import LATEST, generation_folder, generation_numbers
+from orchestrator.predictors.generations import LATEST
 
 _COLUMNS = (Column("model"), Column("mean"), Column("deviation"), Column("flops", "FLOPs"), Column("params"))
 
@@ -35,7 +42,7 @@ def predict(
     """Predict mean and standard deviation of each network's label, in the task's metric, with FLOPs and parameters."""
     image = parse_input_size(size)
     if old_predictor is None:
-        folder = _generation_folder(predictors, generation)
+        folder = predictors / LATEST if generation is None else existing_generation(predictors, generation)
     else:  # named the folder of one generation
         folder = renamed_option("--predictor", old_predictor, "--predictors and --generation", predictors)
     # Torch takes seconds to load; a missing predictor is reported without it.
@@ -60,12 +67,3 @@ def predict(
         for model, graph, mean, deviation in zip(models, graphs, prediction.mean, prediction.deviation, strict=True)
     ]
     emit_rows(rows, json, _COLUMNS)
-
-
-def _generation_folder(predictors: Path, generation: int | None) -> Path:
-    if generation is None:
-        return predictors / LATEST
-    if generation not in (numbers := generation_numbers(predictors)):
-        known = ", ".join(map(str, numbers)) or "none"
-        raise ConfigError(f"--generation {generation}: {predictors} has no such generation: choose one of {known}")
-    return generation_folder(predictors, generation)
