@@ -112,10 +112,13 @@ def match_segments(truth: PanopticIds, crowds: frozenset[int], predicted: Panopt
 
     truth, predicted: (H, W), class * 1000 + number; -1 for void, which is ignored. crowds: ids of crowds in `truth`.
     """
-    stat = PQStat()
-    true_areas, predicted_areas = _areas(truth), _areas(predicted)
-    pairs, counts = np.unique(np.stack([truth.ravel(), predicted.ravel()]), axis=1, return_counts=True)
-    overlap = {(int(t), int(p)): int(n) for t, p, n in zip(pairs[0], pairs[1], counts, strict=True)}
+    stat, overlap = PQStat(), _overlaps(truth, predicted)
+    true_areas, predicted_areas = defaultdict[int, int](int), defaultdict[int, int](int)
+    for (t, p), shared in overlap.items():
+        if t >= 0:
+            true_areas[t] += shared
+        if p >= 0:
+            predicted_areas[p] += shared
     matched_true, matched_predicted = set[int](), set[int]()
     for (t, p), shared in overlap.items():
         if t < 0 or p < 0 or t in crowds or t // 1000 != p // 1000:
@@ -138,9 +141,19 @@ def match_segments(truth: PanopticIds, crowds: frozenset[int], predicted: Panopt
     return stat
 
 
-def _areas(ids: PanopticIds) -> dict[int, int]:
-    values, counts = np.unique(ids, return_counts=True)
-    return {int(v): int(n) for v, n in zip(values, counts, strict=True) if v >= 0}
+def _overlaps(truth: PanopticIds, predicted: PanopticIds) -> dict[tuple[int, int], int]:
+    """Return the number of pixels of each pair of ids that occurs.
+
+    Both ids become one 64-bit key, and pixels are counted by runs of equal keys: few keys are sorted instead of all
+    pixels.
+    """
+    keys = (truth.astype(np.int64) << 32 | predicted.astype(np.int64) & 0xFFFFFFFF).ravel()
+    starts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    lengths = np.diff(starts, append=keys.size)
+    pairs, which = np.unique(keys[starts], return_inverse=True)
+    counts = np.bincount(which.ravel(), weights=lengths).astype(np.int64)
+    ids = np.stack([pairs >> 32, pairs.astype(np.int32).astype(np.int64)], 1)
+    return {(t, p): n for (t, p), n in zip(ids.tolist(), counts.tolist(), strict=True)}
 
 
 class PanopticMeanIoU(Metric):
