@@ -20,6 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _decoded_images(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep decoded images of the tests apart; Ray's processes inherit the variable."""
+    os.environ["AIOP_CACHE"] = str(tmp_path_factory.mktemp("decoded"))
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A local Ray with 4 logical CPUs whose workers can import the project and the fakes of these tests."""

@@ -19,29 +19,27 @@ from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.plan import plan_campaign
 from orchestrator.store.layout import artifacts_uri
 from workers.data.base import Vocabulary
+from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
 from workers.supernet.prepare import Preparation
 from workers.supernet.shared_head import copy_shared_head
 from workers.tasks import Task, get_task
-from workers.training.batches import training_batches
 from workers.training.full import Network, build_network, initialise
-from workers.training.loading import CachedSplit, SplitCache
 from workers.training.optimization import lr_factor
 
 EVALUATION_BATCH = 32  # images
 
 
-def train(network: Network, task: Task, images: CachedSplit, recipe: SharedRecipe, seed: int) -> Network:
+def train(network: Network, task: Task, images: ImageSplit, recipe: SharedRecipe, seed: int) -> Network:
     """Run the recipe's fine-tune with torch alone."""
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, recipe))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
     network.train()
-    for batch in training_batches(len(images), recipe, seed):
-        inputs, target = batch.load(images, task)
-        loss = task.loss(network.head, network.pyramid(inputs), target)
+    for (batch,) in images.training(recipe.steps, seed):
+        loss = task.loss(network.head, network.pyramid(batch.images), batch.target)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
@@ -54,13 +52,12 @@ def train(network: Network, task: Task, images: CachedSplit, recipe: SharedRecip
 
 
 @torch.no_grad()
-def evaluate(network: Network, task: Task, images: CachedSplit, vocabulary: Vocabulary) -> dict[str, float]:
+def evaluate(network: Network, task: Task, images: ImageSplit, vocabulary: Vocabulary) -> dict[str, float]:
     """Return all metrics on the held-out images."""
     metric = task.build_metric(vocabulary)
     network.eval()
-    for first in range(0, len(images), EVALUATION_BATCH):
-        inputs, target = images.batch(list(range(first, min(first + EVALUATION_BATCH, len(images)))))
-        metric.update(task.predict(network.head, network.pyramid(inputs), target), target)
+    for batch in images.evaluation(EVALUATION_BATCH):
+        metric.update(task.predict(network.head, network.pyramid(batch.images), batch.target), batch.target)
     return metric.compute()
 
 
@@ -69,7 +66,7 @@ def labels(config: CampaignConfig) -> float:
     requests = plan_campaign(config).requests
     task, recipe = get_task(config.task), requests[0].recipe
     assert isinstance(recipe, SharedRecipe)
-    data, train_split, held_out = SplitCache().open(config.data, task, recipe)
+    data, train_split, held_out = SplitCache().open(config.data, task, recipe, requests[0].fingerprint)
     vocabulary = data.vocabulary(task.name)
     preparation = Preparation(open_artifacts(artifacts_uri(config.store)), requests[0], recipe)
     start = time.perf_counter()

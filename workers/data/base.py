@@ -102,6 +102,11 @@ class DataSet(ABC):
     def size(self, split: str) -> int:
         """Return the number of images in `train` or `held-out`."""
 
+    def image_size(self, split: str, index: int) -> tuple[int, int]:
+        """Return (height, width) of an image. Decodes it unless the data set knows better."""
+        height, width = self.sample(split, index).image.shape[:2]
+        return int(height), int(width)
+
     def require_index(self, split: str, index: int) -> None:
         """Raise IndexError unless the split has an image `index`."""
         if not 0 <= index < self.size(split):

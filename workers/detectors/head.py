@@ -163,17 +163,17 @@ def _to_mmdet(target: ObjectTarget, *, train: bool) -> Any:
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
 
-    height, width = target.size
-    stored = target.truth.size
-    scale = (width / stored[1], height / stored[0])
-    shape = {"img_shape": target.size, "pad_shape": target.size, "batch_input_shape": target.size}
+    shape = {"img_shape": target.content, "pad_shape": target.canvas, "batch_input_shape": target.canvas}
+    stored = target.content if target.truth is None else target.truth.size
+    scale = (target.content[1] / stored[1], target.content[0] / stored[0])
     sample = DetDataSample(metainfo={**shape, "ori_shape": stored, "scale_factor": scale})
     if not train:
         return sample
+    assert target.boxes is not None and target.labels is not None and target.crowd is not None  # noqa: PT018
     single = ~target.crowd
     truth = InstanceData(bboxes=target.boxes[single], labels=target.labels[single])
     if target.masks is not None:
-        truth.masks = BitmapMasks(target.masks[single].cpu().numpy(), height, width)
+        truth.masks = BitmapMasks(target.masks[single].to(torch.uint8).cpu().numpy(), *target.canvas)
     sample.gt_instances = truth
     sample.ignored_instances = InstanceData(bboxes=target.boxes[target.crowd], labels=target.labels[target.crowd])
     if target.semantic is not None:

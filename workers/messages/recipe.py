@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -49,6 +50,29 @@ class Recipe(BaseModel):
     zoom_below: int | None = Field(
         default=None, ge=1, description="Crop only if there are fewer training images than this; always if unset."
     )
+    keep_ratio: bool = Field(
+        default=False,
+        description="Fit images into input_size with their aspect ratio and pad them; upright images into an upright "
+        "input. Otherwise stretch them.",
+    )
+    flip: float = Field(default=0.5, ge=0, le=1, description="Probability that an image is mirrored left to right.")
+    scale_range: tuple[float, float] | None = Field(
+        default=None,
+        description="Random factor of the image's size in the input; what exceeds the input is cropped, what is "
+        "missing is padded. For pose, of the crop around a person.",
+    )
+    crop_area: tuple[float, float] | None = Field(
+        default=None, description="Random resized crop: its share of the image's area, as in [0.08, 1]."
+    )
+    crop_aspect: tuple[float, float] = Field(
+        default=(0.75, 4 / 3), description="Random resized crop with crop_area: its width divided by its height."
+    )
+    rotation: float = Field(
+        default=0.0, ge=0, le=180, description="Random rotation: at most so many degrees. For task pose."
+    )
+    colour_jitter: float = Field(
+        default=0.0, ge=0, le=1, description="Strength of random brightness, contrast, saturation and hue; 0: none."
+    )
     passes: float | None = Field(
         default=None,
         gt=0,
@@ -67,8 +91,12 @@ class Recipe(BaseModel):
     time_limit_s: float = Field(
         default=1800, gt=0, description="Maximum seconds of an attempt, which may be stopped earlier."
     )
-    cache_mb: int = Field(default=1024, ge=1, description="Memory for decoded images per worker.")
+    cache_mb: int = Field(
+        default=1024, ge=1, description="Disk of a machine, in MiB, for images that are decoded once for all workers."
+    )
 
+    # What fields mean. Increases when the same fields make other labels: 2 since each image has its own augmentation.
+    _MEANING: ClassVar[int] = 2
     # Where and how fast a label is made does not change its value.
     _NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"cpus", "gpus", "memory_mb", "time_limit_s", "cache_mb"})
 
@@ -78,6 +106,14 @@ class Recipe(BaseModel):
             raise ValueError(f"input_size {self.input_size} must be multiples of 32, the coarsest stride of a backbone")
         if self.ema and self.steps * (1 - self.ema) < 1:
             raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
+        for name, highest in (("scale_range", math.inf), ("crop_area", 1.0), ("crop_aspect", math.inf)):
+            bounds = getattr(self, name)
+            if bounds is not None and not 0 < bounds[0] <= bounds[1] <= highest:
+                raise ValueError(f"{name} {list(bounds)}: write two positive numbers, the lower one first")
+        if sum((self.zoom < 1, self.scale_range is not None, self.crop_area is not None)) > 1:
+            raise ValueError("zoom, scale_range and crop_area are three ways to crop: set one of them")
+        if self.rotation and self.task != "pose":
+            raise ValueError(f"rotation {self.rotation:g}: only task pose turns images: set it to 0")
         return self
 
     def trainings(self, images: int) -> tuple[int, Self]:
@@ -107,6 +143,8 @@ class Recipe(BaseModel):
         parts = {name: part.hash for name in type(self).model_fields if isinstance(part := getattr(self, name), Recipe)}
         left_out = set(self._NOT_HASHED) | parts.keys()
         fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts
+        if self._MEANING > 1:
+            fields["meaning"] = self._MEANING
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -29,11 +29,11 @@ class AveragePrecision(Metric):
 
     def update(self, output: list[Detections], target: ObjectTargets) -> None:
         """Add the detections of a batch, and its targets."""
-        for detections, image_target in zip(output, target.images, strict=True):
+        for detections, truth in zip(output, target.truths, strict=True):
             image = len(self._images) + 1
-            height, width = image_target.truth.size
+            height, width = truth.size
             self._images.append({"id": image, "height": height, "width": width})
-            self._add_truth(image_target.truth, image)
+            self._add_truth(truth, image)
             self._add_results(detections, image)
 
     def _add_results(self, detections: Detections, image: int) -> None:

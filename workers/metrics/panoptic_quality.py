@@ -89,8 +89,7 @@ class PanopticQuality(Metric):
 
     def update(self, output: list[Detections], target: ObjectTargets) -> None:
         """Add the detections of a batch, and its targets."""
-        for detections, image_target in zip(output, target.images, strict=True):
-            truth = image_target.truth
+        for detections, truth in zip(output, target.truths, strict=True):
             assert detections.panoptic is not None
             assert truth.panoptic is not None
             self._stat += match_segments(truth.panoptic, truth.crowds, detections.panoptic)
@@ -165,8 +164,8 @@ class PanopticMeanIoU(Metric):
 
     def update(self, output: list[Detections], target: ObjectTargets) -> None:
         """Add the detections of a batch, and its targets."""
-        for detections, image_target in zip(output, target.images, strict=True):
-            semantic, panoptic = image_target.truth.semantic, detections.panoptic
+        for detections, annotated in zip(output, target.truths, strict=True):
+            semantic, panoptic = annotated.semantic, detections.panoptic
             assert panoptic is not None
             assert semantic is not None
             known = semantic != VOID

@@ -7,12 +7,12 @@ import time
 
 from predictor.cost import measure_cost
 from workers.errors import DivergedFailure
+from workers.loading.batches import SplitCache
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, Measurement
 from workers.proxies.base import Probe, compute_scores
 from workers.tasks import get_task
 from workers.training.full import build_network, initialise
-from workers.training.loading import SplitCache
 
 VALUE_SCORE = "naswot"  # the score that is the value of the label; all scores are among its metrics
 _PARTS = 4
@@ -30,14 +30,15 @@ class ProxyEvaluator:
         request, recipe = job.request, job.request.recipe
         task = get_task(request.task)
         start = time.perf_counter()
-        data, train, _ = self._splits.open(request.data, task, recipe)
+        data, train, _ = self._splits.open(request.data, task, recipe, request.fingerprint)
         network = build_network(request.architecture, recipe, task, data.vocabulary(task.name))
         initialise(network, request.seed)
         cost = measure_cost(network, (3, *recipe.input_size))
         ready = time.perf_counter()
         indices = list(range(min(_MAX_IMAGES, len(train))))
-        parts = tuple(train.batch(indices[i::_PARTS]) for i in range(min(_PARTS, len(indices))))
-        probe = Probe(network.train(), task, train.batch(indices)[0], parts)
+        batches = [train.batch(indices[i::_PARTS]) for i in range(min(_PARTS, len(indices)))]
+        parts = tuple((batch.images, batch.target) for batch in batches)
+        probe = Probe(network.train(), task, train.batch(indices).images, parts)
         scores = {"depth": float(len(probe.layers())), **compute_scores(probe)}
         for name, value in scores.items():
             if not math.isfinite(value):

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from workers.loading.batches import ImageSplit
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.base import Backbone
 from workers.supernet.calibration import calibrate
 from workers.supernet.weights import SharedWeights
 from workers.training.full import Network, normalise
-from workers.training.loading import CachedSplit
 
 
 def build_without_head(architecture: Architecture, settings: Mapping[str, Any]) -> Network:
@@ -32,7 +32,7 @@ class SharedBackbones:
         self,
         shared: SharedWeights,
         settings: Mapping[str, Any],
-        images: CachedSplit,
+        images: ImageSplit,
         indices: Sequence[int],
         batch: int,
         layout: torch.memory_format,
@@ -43,7 +43,7 @@ class SharedBackbones:
         """
         self._shared, self._settings, self._layout = shared, settings, layout
         batches = [list(indices[start : start + batch]) for start in range(0, len(indices), batch)]
-        self._images = [images.batch(part)[0] for part in batches]
+        self._images = [images.batch(part).images for part in batches]
 
     def initialise(self, architecture: Architecture, backbone: nn.Module) -> None:
         """Copy the shared weights of `architecture` into `backbone`, then calibrate its batch norms."""

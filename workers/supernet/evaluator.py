@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workers.data import Vocabulary
+from workers.loading.batches import ImageSplit
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
@@ -11,7 +12,6 @@ from workers.supernet.prepare import Preparation, PreparedWeights
 from workers.supernet.shared_head import copy_shared_head
 from workers.tasks import Task
 from workers.training.full import FullEvaluator, Network, device_of, initialise
-from workers.training.loading import CachedSplit
 
 
 class SharedEvaluator(FullEvaluator):
@@ -24,7 +24,7 @@ class SharedEvaluator(FullEvaluator):
         self._prepared: dict[str, PreparedWeights] = {}
 
     def set_initial_weights(
-        self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
+        self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: ImageSplit
     ) -> None:
         """Copy the shared weights and head into `network`, with batch norms calibrated on the task.
 

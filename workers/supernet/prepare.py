@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from workers.data.base import Vocabulary
+from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
@@ -28,7 +29,6 @@ from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
 from workers.training.full import device_of, evaluation_batch_size, initialise, memory_format
-from workers.training.loading import CachedSplit, SplitCache
 
 _WEIGHTS = "weights.safetensors"
 
@@ -57,7 +57,7 @@ class Preparation:
         """recipe: the request's recipe."""
         self._artifacts, self._recipe = artifacts, recipe
         space, task, fingerprint = request.architecture.space, request.task, request.fingerprint
-        self._space, self._task, self._data = space, task, request.data
+        self._space, self._task, self._data, self._fingerprint = space, task, request.data, fingerprint
         weights = recipe.supernet
         self.supernet_name = f"supernet-{space}-{_digest(space, recipe.supernet_fingerprint, weights.hash)}"
         identity = (task, fingerprint, self.supernet_name, recipe.shared_head.hash)
@@ -81,7 +81,7 @@ class Preparation:
         if self.head_name is not None:
             self._artifacts.get(self.head_name, lambda folder: self._make_head(folder, report))
 
-    def load(self, train: CachedSplit, vocabulary: Vocabulary) -> PreparedWeights:
+    def load(self, train: ImageSplit, vocabulary: Vocabulary) -> PreparedWeights:
         """Load the artifacts. train: images of the task, on which batch norms are calibrated.
 
         Raises ArtifactError if an artifact is missing or damaged.
@@ -102,7 +102,8 @@ class Preparation:
         task = get_task(recipe.task)
         assert isinstance(task, LogitTask)  # checked when the campaign was planned
         assert recipe.data is not None  # set when the campaign was planned
-        data, train, _ = SplitCache().open(recipe.data, task, recipe)
+        fingerprint, device = self._recipe.supernet_fingerprint, device_of(recipe)
+        data, train, _ = SplitCache().open(recipe.data, task, recipe, fingerprint, device)
         supernet = Supernet(get_space(self._space), task, data.vocabulary(task.name), recipe, rank)
         checkpoint = newest_checkpoint(folder)
         if checkpoint is not None:
@@ -128,21 +129,21 @@ class Preparation:
     def _make_head(self, folder: Path, report: ProgressCallback) -> None:
         recipe: HeadRecipe = self._recipe.shared_head
         task = get_task(self._task)
-        data, train, _ = SplitCache().open(self._data, task, recipe)
+        device = device_of(recipe)
+        data, train, _ = SplitCache().open(self._data, task, recipe, self._fingerprint, device)
         head = self._widest_head(task, data.vocabulary(task.name))
         initialise(head, recipe.seed)
-        head = head.to(device_of(recipe))
+        head = head.to(device)
         trained = train_head(
             head,
             self._feature_source(train),
-            task,
             train,
             recipe,
             lambda step, loss: report(PreparationStep("shared head", step, recipe.steps, loss)),
         )
         _save(trained, folder)
 
-    def _feature_source(self, train: CachedSplit) -> FeatureSource:
+    def _feature_source(self, train: ImageSplit) -> FeatureSource:
         recipe = self._recipe.shared_head
         backbones = self._backbones(train, device_of(recipe), recipe.calibration_images)
         strata = DepthStrata(get_space(self._space), recipe.strata, recipe.seed, recipe.body)
@@ -150,7 +151,7 @@ class Preparation:
             return BackboneSwapping(strata, backbones, recipe.swap_every)
         return LatentSampling(strata, backbones, recipe.per_stratum)
 
-    def _backbones(self, train: CachedSplit, device: torch.device, images: int) -> SharedBackbones:
+    def _backbones(self, train: ImageSplit, device: torch.device, images: int) -> SharedBackbones:
         shared = self._shared_weights()
         # The file also has the weights of the head that they were trained with; these are skipped.
         shared.restore(load_file(self._artifacts.find(self.supernet_name) / _WEIGHTS))

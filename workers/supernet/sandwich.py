@@ -15,15 +15,14 @@ from torch import Tensor
 
 from predictor.distributed import average_gradients
 from workers.data.base import Vocabulary
+from workers.loading.batches import ImageSplit
 from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces.base import Space
 from workers.supernet.weights import SharedWeights
 from workers.tasks.base import LogitTask
-from workers.training.batches import training_batches
 from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.full import Network, build_network, device_of, initialise
-from workers.training.loading import CachedSplit
 from workers.training.optimization import Optimization
 
 
@@ -54,18 +53,18 @@ class Supernet:
         """The moving average of the weights, which labels use."""
         return self._optimization.averaged
 
-    def train(self, data: CachedSplit) -> Iterator[tuple[int, float]]:
+    def train(self, data: ImageSplit) -> Iterator[tuple[int, float]]:
         """Train up to the recipe's last step.
 
         Yields after each step its number, from 1, and the loss of its first network; `state` may be read then.
 
         Raises DivergedFailure if the loss is not finite.
         """
-        for step, batch in enumerate(training_batches(len(data), self._recipe, self._seed)):
-            if step < self.step:  # done before a restart
-                continue
-            images, target = batch.parts(self._recipe.workers)[self._rank].load(data, self._task)
-            loss = self._train_step(images.to(self._device), target.to(self._device), step)
+        recipe = self._recipe
+        rank = self._rank if recipe.workers > 1 else None
+        batches = data.training(recipe.steps, self._seed, self.step, recipe.workers, rank)
+        for step, (batch,) in enumerate(batches, self.step):
+            loss = self._train_step(batch.images, batch.target, step)
             self.step = step + 1
             yield self.step, float(loss)
 

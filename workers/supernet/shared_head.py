@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from workers.loading.batches import ImageSplit
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
-from workers.tasks.base import Task
-from workers.training.batches import training_batches
 from workers.training.full import normalise
-from workers.training.loading import CachedSplit
 from workers.training.optimization import Optimization
 
 
@@ -37,8 +35,7 @@ def copy_shared_head(head: nn.Module, shared: nn.Module) -> nn.Module:
 def train_head(
     head: nn.Module,
     source: FeatureSource,
-    task: Task,
-    data: CachedSplit,
+    data: ImageSplit,
     recipe: HeadRecipe,
     report: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
@@ -49,12 +46,10 @@ def train_head(
     Raises DivergedFailure if the loss is not finite.
     """
     optimization, noise = Optimization(head, recipe), torch.Generator().manual_seed(recipe.seed)
-    device = next(head.parameters()).device
     head.train()
-    for step, batch in enumerate(training_batches(len(data), recipe, recipe.seed)):
-        images, target = batch.load(data, task)
-        pyramid = source.pyramid(normalise(images.to(device)), noise)
-        loss = task.loss(head, pyramid, target.to(device))
+    for step, (batch,) in enumerate(data.training(recipe.steps, recipe.seed)):
+        pyramid = source.pyramid(normalise(batch.images), noise)
+        loss = data.task.loss(head, pyramid, batch.target)
         torch.autograd.backward(loss)
         optimization.step(step, loss)
         if report is not None:

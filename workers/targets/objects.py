@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from workers.data.base import Instance, Sample
 from workers.errors import BadDataFailure
-from workers.targets.crop import CropWindow
+from workers.targets.example import Example
+from workers.targets.frame import Size, resize_pixels
+from workers.targets.view import View
 
-_MIN_VISIBLE_SHARE = 0.3  # a box of which the crop window shows less is ignored
+_MIN_VISIBLE_SHARE = 0.3  # a box of which a view shows less is ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,64 +39,24 @@ class GroundTruth:
     panoptic: NDArray[np.int32] | None = None
     crowds: frozenset[int] = frozenset()
 
-    @property
-    def nbytes(self) -> int:
-        """Approximate memory in bytes."""
-        maps = sum(m.nbytes for m in (self.semantic, self.panoptic) if m is not None)
-        return maps + self.boxes.nbytes + sum(len(rle["counts"]) for rle in self.rles) + 500
-
 
 @dataclass(frozen=True, slots=True)
 class ObjectTarget:
-    """The training target of one image, in pixels of the network's input.
+    """The target of one image, in pixels of the network's input.
 
-    size: (h, w) of the input. boxes: (n, 4), labels: (n,) classes, crowd: (n,) bool, masks: (n, h, w) uint8,
-    semantic: (h, w) uint8. truth: the annotations in pixels of the stored image.
+    content: (h, w) of the image in the input, canvas: (H, W) with padding. boxes: (n, 4), labels: (n,) classes, crowd:
+    (n,) bool, masks: (n, H, W) bool, semantic: (H, W) uint8, all of them for training only. truth: the annotations in
+    pixels of the stored image, for evaluation only.
     """
 
-    size: tuple[int, int]
-    boxes: Tensor
-    labels: Tensor
-    crowd: Tensor
-    masks: Tensor | None
-    semantic: Tensor | None
-    truth: GroundTruth
-
-    @property
-    def nbytes(self) -> int:
-        """Approximate memory in bytes."""
-        maps = sum(int(m.nbytes) for m in (self.masks, self.semantic) if m is not None)
-        return int(self.boxes.nbytes) + maps + self.truth.nbytes
-
-    def to(self, device: torch.device) -> ObjectTarget:
-        """Return a copy with its tensors on `device`."""
-        masks, semantic = (m if m is None else m.to(device) for m in (self.masks, self.semantic))
-        labels, crowd = self.labels.to(device), self.crowd.to(device)
-        return replace(self, boxes=self.boxes.to(device), labels=labels, crowd=crowd, masks=masks, semantic=semantic)
-
-    def flip(self) -> ObjectTarget:
-        """Return the target of the image flipped left to right. `truth` is kept: only training flips images."""
-        width = self.size[1]
-        x0, y0, x1, y1 = self.boxes.unbind(1)
-        boxes = torch.stack([width - x1, y0, width - x0, y1], 1)
-        masks, semantic = (m if m is None else m.flip(-1) for m in (self.masks, self.semantic))
-        return replace(self, boxes=boxes, masks=masks, semantic=semantic)
-
-    def crop(self, window: CropWindow) -> ObjectTarget:
-        """Return the target of the image cropped to `window` and resized to its old size.
-
-        Objects that are mostly cut off become crowds: they are neither trained on nor counted as background.
-        """
-        boxes, shares = window.crop_boxes(self.boxes, self.size)
-        visible = shares > 0
-        masks = None if self.masks is None else window.crop_map(self.masks)
-        if masks is not None:
-            visible &= (masks > 0).flatten(1).any(1)
-            masks = masks[visible]
-        semantic = None if self.semantic is None else window.crop_map(self.semantic)
-        crowd = (self.crowd | (shares < _MIN_VISIBLE_SHARE))[visible]
-        boxes, labels = boxes[visible], self.labels[visible]
-        return replace(self, boxes=boxes, labels=labels, crowd=crowd, masks=masks, semantic=semantic)
+    content: Size
+    canvas: Size
+    boxes: Tensor | None = None
+    labels: Tensor | None = None
+    crowd: Tensor | None = None
+    masks: Tensor | None = None
+    semantic: Tensor | None = None
+    truth: GroundTruth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +65,15 @@ class ObjectTargets:
 
     images: tuple[ObjectTarget, ...]
 
-    def to(self, device: torch.device) -> ObjectTargets:
-        """Return a copy with all tensors on `device`."""
-        return ObjectTargets(tuple(target.to(device) for target in self.images))
+    @property
+    def truths(self) -> tuple[GroundTruth, ...]:
+        """The annotations of each stored image. Only targets for evaluation have them."""
+        return tuple(_required(target.truth) for target in self.images)
 
-    def flip(self) -> ObjectTargets:
-        """Return the targets of the images flipped left to right."""
-        return ObjectTargets(tuple(target.flip() for target in self.images))
+
+def _required(truth: GroundTruth | None) -> GroundTruth:
+    assert truth is not None, "a target for training has no truth"
+    return truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,43 +91,115 @@ class Detections:
     panoptic: NDArray[np.int32] | None = None
 
 
-def build_object_target(sample: Sample, size: tuple[int, int], *, masks: bool, maps: bool) -> ObjectTarget:
-    """Build the target of one sample for inputs of (height, width).
+def annotate_objects(sample: Sample, size: Size, *, masks: bool, maps: bool) -> Example:
+    """Return boxes, and masks and maps where they are needed, for an image of (height, width).
 
-    masks, maps: whether instance masks and the semantic and panoptic maps are needed.
     Raises BadDataFailure if a needed annotation is missing.
     """
-    stored_height, stored_width = sample.image.shape[:2]
+    _check_annotations(sample, masks=masks, maps=maps)
+    instances, stored = sample.instances, (int(sample.image.shape[0]), int(sample.image.shape[1]))
+    scale = np.array([size[1] / stored[1], size[0] / stored[0]] * 2)
+    example = {
+        "boxes": torch.from_numpy((_boxes(instances) * scale).astype(np.float32)),
+        "labels": torch.tensor([instance.category for instance in instances], dtype=torch.int64),
+        "crowd": torch.tensor([instance.crowd for instance in instances], dtype=torch.bool),
+    }
+    if masks:
+        drawn = [torch.from_numpy(np.ascontiguousarray(instance.mask)) for instance in instances]
+        stacked = torch.stack(drawn) if drawn else torch.zeros((0, *stored), dtype=torch.bool)
+        example["masks"] = resize_pixels(stacked, size, ids=True)
+    if maps and sample.semantic is not None:
+        example["semantic"] = resize_pixels(torch.from_numpy(sample.semantic)[None], size, ids=True)[0]
+    return example
+
+
+def annotate_truth(sample: Sample, *, masks: bool, maps: bool) -> Example:
+    """Return the annotations that metrics compare predictions with, see `GroundTruth`.
+
+    Raises BadDataFailure if a needed annotation is missing.
+    """
+    _check_annotations(sample, masks=masks, maps=maps)
     instances = sample.instances
-    if masks and any(instance.mask is None for instance in instances):
+    example = {
+        "truth_size": torch.tensor(sample.image.shape[:2]),
+        "truth_boxes": torch.from_numpy(_boxes(instances)),
+        "truth_labels": torch.tensor([instance.category for instance in instances], dtype=torch.int64),
+        "truth_crowd": torch.tensor([instance.crowd for instance in instances], dtype=torch.bool),
+        "truth_areas": torch.tensor([instance.pixel_area() for instance in instances], dtype=torch.float64),
+    }
+    if masks:
+        codes = [encode_mask(np.asarray(instance.mask))["counts"] for instance in instances]
+        example["truth_runs"] = torch.from_numpy(np.frombuffer(b"".join(codes), dtype=np.uint8).copy())
+        example["truth_run_ends"] = torch.tensor(list(accumulate(map(len, codes))), dtype=torch.int64)
+    if maps and sample.semantic is not None and sample.panoptic is not None:
+        example["truth_semantic"] = torch.from_numpy(sample.semantic)
+        example["truth_panoptic"] = torch.from_numpy(sample.panoptic)
+        example["truth_crowds"] = torch.tensor(sorted(sample.crowds), dtype=torch.int64)
+    return example
+
+
+def settle_objects(example: Example, view: View) -> Example:
+    """Return the example with boxes clipped to the view, without objects outside it. Pixels have not followed it yet.
+
+    Objects that are mostly cut off become crowds: they are neither trained on nor counted as background.
+    """
+    if view.window is None:
+        return example
+    boxes = example["boxes"]
+    clipped = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([view.content[1], view.content[0]] * 2))
+    shares = _areas(clipped) / _areas(boxes).clamp(min=1e-6)
+    visible = shares > 0
+    if "masks" in example:
+        top, left, height, width = view.window
+        visible &= example["masks"][:, max(0, top) : top + height, max(0, left) : left + width].flatten(1).any(1)
+    crowd = example["crowd"] | (shares < _MIN_VISIBLE_SHARE)
+    kept = {"boxes": clipped[visible], "crowd": crowd[visible], "labels": example["labels"][visible]}
+    return example | kept | ({"masks": example["masks"][visible]} if "masks" in example else {})
+
+
+def collate_objects(examples: Sequence[Example], views: Sequence[View]) -> ObjectTargets:
+    """Join examples into a batch of targets."""
+    return ObjectTargets(tuple(_object_target(example, view) for example, view in zip(examples, views, strict=True)))
+
+
+def _object_target(example: Example, view: View) -> ObjectTarget:
+    annotations = {name: example.get(name) for name in ("boxes", "labels", "crowd", "masks", "semantic")}
+    truth = _ground_truth(example) if "truth_size" in example else None
+    return ObjectTarget(view.content, view.canvas, **annotations, truth=truth)
+
+
+def _ground_truth(example: Example) -> GroundTruth:
+    size = int(example["truth_size"][0]), int(example["truth_size"][1])
+    rles: tuple[dict[str, Any], ...] = ()
+    if "truth_runs" in example:
+        runs, ends = example["truth_runs"].numpy().tobytes(), example["truth_run_ends"].tolist()
+        rles = tuple({"size": list(size), "counts": runs[a:b]} for a, b in zip([0, *ends], ends, strict=False))
+    maps = {name: example[f"truth_{name}"].numpy() for name in ("semantic", "panoptic") if f"truth_{name}" in example}
+    return GroundTruth(
+        size,
+        example["truth_boxes"].numpy(),
+        example["truth_labels"].numpy(),
+        example["truth_crowd"].numpy(),
+        example["truth_areas"].numpy(),
+        rles,
+        **maps,
+        crowds=frozenset(example["truth_crowds"].tolist()) if "truth_crowds" in example else frozenset(),
+    )
+
+
+def _check_annotations(sample: Sample, *, masks: bool, maps: bool) -> None:
+    if masks and any(instance.mask is None for instance in sample.instances):
         raise BadDataFailure("an object has no mask: label this data with --task det")
     if maps and (sample.semantic is None or sample.panoptic is None):
         raise BadDataFailure("a sample has no panoptic map")
-    boxes = np.array([instance.box for instance in instances], dtype=np.float64).reshape(-1, 4)
-    labels = np.array([instance.category for instance in instances], dtype=np.int64)
-    crowd = np.array([instance.crowd for instance in instances], dtype=np.bool_)
-    truth = GroundTruth(
-        size=(int(stored_height), int(stored_width)),
-        boxes=boxes,
-        labels=labels,
-        crowd=crowd,
-        areas=np.array([instance.pixel_area() for instance in instances], dtype=np.float64),
-        rles=tuple(encode_mask(np.asarray(instance.mask)) for instance in instances) if masks else (),
-        semantic=sample.semantic if maps else None,
-        panoptic=sample.panoptic if maps else None,
-        crowds=sample.crowds,
-    )
-    height, width = size
-    scale = np.array([width / stored_width, height / stored_height] * 2)
-    return ObjectTarget(
-        size=size,
-        boxes=torch.from_numpy((boxes * scale).astype(np.float32)),
-        labels=torch.from_numpy(labels),
-        crowd=torch.from_numpy(crowd),
-        masks=_resize_masks(instances, size) if masks else None,
-        semantic=_resize(sample.semantic, size) if maps and sample.semantic is not None else None,
-        truth=truth,
-    )
+
+
+def _boxes(instances: Sequence[Instance]) -> NDArray[np.float64]:
+    return np.array([instance.box for instance in instances], dtype=np.float64).reshape(-1, 4)
+
+
+def _areas(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -180,14 +216,3 @@ def decode_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
 
     mask: NDArray[np.bool_] = decode(rle).astype(np.bool_)
     return mask
-
-
-def _resize_masks(instances: Sequence[Instance], size: tuple[int, int]) -> Tensor:
-    masks = [_resize(np.asarray(instance.mask, dtype=np.uint8), size) for instance in instances]
-    return torch.stack(masks) if masks else torch.zeros((0, *size), dtype=torch.uint8)
-
-
-def _resize(labels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-    """Resize an (H, W) map to (height, width), nearest neighbour."""
-    resized = Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return torch.from_numpy(np.array(resized))

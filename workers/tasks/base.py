@@ -6,16 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from predictor.entry_points import TASKS, load_entry_points, require_free_name
 from workers.data.base import DataSet, Sample, Vocabulary
 from workers.errors import UnknownNameError
 from workers.metrics.base import Metric
-from workers.targets.crop import CropWindow
+from workers.targets.example import Example
+from workers.targets.frame import Frame, Size, resize_pixels
+from workers.targets.view import View
 
 ExampleRef = tuple[int, int]  # index of an image, and position in its instances
 
@@ -23,8 +23,8 @@ ExampleRef = tuple[int, int]  # index of an image, and position in its instances
 class Task(ABC):
     """A head on a feature pyramid, with its targets, loss, predictions and metric.
 
-    `target` makes the target of one sample, of any type that `collate` can join into a batch with a method
-    `.to(device)`: a tensor for dense and global tasks.
+    `load_example` makes tensors of one sample, a view of which is drawn for each step; `settle` then removes what the
+    view does not show, and `collate` joins examples into a target of any type: a tensor for dense and global tasks.
 
     Companion tasks: the outputs of one trained head may answer other tasks too. Panoptic segmentation, for example,
     also gives boxes, masks and a semantic map. Such a task names them in `companions`. The option `--also` of the
@@ -35,6 +35,7 @@ class Task(ABC):
     name: str
     metric: str  # name of the metric, among those that `build_metric` computes, that is the label's value
     companions: tuple[str, ...] = ()  # names of companion tasks
+    centred = False  # whether an example is about what is in its middle, so that views are turned and scaled around it
 
     @abstractmethod
     def build_head(
@@ -50,24 +51,36 @@ class Task(ABC):
         """List the examples of a split: (image, 0) for every image, unless a task makes several from one image."""
         return [(image, 0) for image in range(data.size(split))]
 
-    def load_example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, Any]:
-        """Return the (3, H, W) uint8 input of size (H, W), and its target.
+    def load_example(self, sample: Sample, ref: ExampleRef, frame: Frame, *, training: bool) -> Example:
+        """Return an example as `Frame.kept` sizes it: `image`, and what `annotate` returns.
 
-        position: the second number of the example's ExampleRef.
+        training: for training; otherwise for evaluation, with what the metric compares predictions with.
         """
-        height, width = size
-        image = Image.fromarray(sample.image)
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), self.target(sample, size)
+        stored = int(sample.image.shape[0]), int(sample.image.shape[1])
+        kept = frame.kept(stored)
+        image = resize_pixels(torch.from_numpy(sample.image).permute(2, 0, 1), kept, ids=False)
+        image = (
+            image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+        )  # as decoders write it, so that batches are channels-last
+        return {"image": image, "stored": torch.tensor(stored)} | self.annotate(sample, kept, training=training)
 
     @abstractmethod
-    def target(self, sample: Sample, size: tuple[int, int]) -> Any:
-        """Return the target of one sample for inputs of (height, width)."""
+    def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
+        """Return the annotations of one sample for an image of (height, width); see `workers/targets/example.py`."""
 
-    def collate(self, targets: Sequence[Any]) -> Any:
-        """Join targets into a batch, as `loss`, `predict`, `flip` and the metric take it."""
-        return torch.stack(list(targets))
+    def settle(self, example: Example, view: View) -> Example:
+        """Return the annotations of an example that followed `view`, without what is no longer visible.
+
+        Pixels (`image`, `masks`, `semantic`) have not followed it yet.
+        """
+        return example
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example], views: Sequence[View]) -> Any:
+        """Return the target of a batch, as `loss`, `predict` and the metric take it.
+
+        examples: after they followed `views`, pixels too.
+        """
 
     @abstractmethod
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: Any) -> Tensor:
@@ -82,22 +95,14 @@ class Task(ABC):
         return head(pyramid)
 
     @abstractmethod
-    def flip(self, target: Any) -> Any:
-        """Return the targets (a batch) of the images flipped left to right."""
-
-    @abstractmethod
-    def crop(self, target: Any, window: CropWindow) -> Any:
-        """Return the target of one image (before `collate`) that is cropped to `window` and resized to its old size."""
-
-    @abstractmethod
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Create the metric."""
 
     @abstractmethod
     def draw_predictions(
-        self, images: Tensor, output: Any, target: Any, vocabulary: Vocabulary
+        self, images: Sequence[Tensor], output: Any, target: Any, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
-        """Draw the annotations and the predictions on each of (N, 3, H, W) uint8 images.
+        """Draw the annotations and the predictions on each of N (3, h, w) uint8 images.
 
         Returns one pair of uint8 (3, h, w) pictures for each image; see workers/tasks/drawing.py.
         """

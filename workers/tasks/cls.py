@@ -13,7 +13,9 @@ from torchmetrics.classification import MulticlassAccuracy
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
-from workers.targets.crop import CropWindow
+from workers.targets.example import Example
+from workers.targets.frame import Size
+from workers.targets.view import View
 from workers.tasks.base import LogitTask, register
 from workers.tasks.drawing import enlarge, with_caption
 
@@ -60,30 +62,26 @@ class Classification(LogitTask):
             raise RecipeError(f"head setting '{min(settings)}' is unknown to task cls: it has none")
         return LinearHead(channels[-1], len(vocabulary.classes))
 
-    def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
-        """Return the class id, a scalar."""
+    def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
+        """Return `category`, the class id, a scalar."""
         if sample.category is None:
             raise BadDataFailure("a sample has no class")
-        return torch.tensor(sample.category)
+        return {"category": torch.tensor(sample.category)}
+
+    def collate(self, examples: Sequence[Example], views: Sequence[View]) -> Tensor:
+        """Return the (N,) class ids."""
+        return torch.stack([example["category"] for example in examples])
 
     def loss_from_logits(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross entropy."""
         return F.cross_entropy(logits, target)
-
-    def flip(self, target: Tensor) -> Tensor:
-        """Return the same classes: flipping does not change them."""
-        return target
-
-    def crop(self, target: Tensor, window: CropWindow) -> Tensor:
-        """Return the same class: cropping does not change it."""
-        return target
 
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Create the metric: top-1 accuracy, and its mean over classes."""
         return _Accuracy(len(vocabulary.classes))
 
     def draw_predictions(
-        self, images: Tensor, output: Tensor, target: Tensor, vocabulary: Vocabulary
+        self, images: Sequence[Tensor], output: Tensor, target: Tensor, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
         """Draw the name of the class, and the name and probability of the most likely class."""
         pairs = []

@@ -14,15 +14,19 @@ from workers.detectors.head import DetectorHead
 from workers.errors import RecipeError
 from workers.metrics.average_precision import AveragePrecision
 from workers.metrics.base import Metric
-from workers.targets.crop import CropWindow
+from workers.targets.example import Example
+from workers.targets.frame import Size
 from workers.targets.objects import (
     Detections,
     GroundTruth,
-    ObjectTarget,
     ObjectTargets,
-    build_object_target,
+    annotate_objects,
+    annotate_truth,
+    collate_objects,
     decode_mask,
+    settle_objects,
 )
+from workers.targets.view import View
 from workers.tasks.base import Task, register
 from workers.tasks.drawing import MIN_DRAWN_SCORE, enlarge, with_boxes, with_map, with_masks
 
@@ -46,13 +50,19 @@ class DetectorTask(Task):
             raise RecipeError(f"head panoptic_score {score}: must be from 0 to 1")
         return DetectorHead(detector_config(channels, vocabulary, settings, self.config), float(score))
 
-    def target(self, sample: Sample, size: tuple[int, int]) -> ObjectTarget:
-        """Return boxes, and masks and maps if the task has them."""
-        return build_object_target(sample, size, masks=self.masks, maps=self.maps)
+    def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
+        """Return boxes, and masks and maps if the task has them; for evaluation those of the stored image."""
+        if training:
+            return annotate_objects(sample, size, masks=self.masks, maps=self.maps)
+        return annotate_truth(sample, masks=self.masks, maps=self.maps)
 
-    def collate(self, targets: Sequence[ObjectTarget]) -> ObjectTargets:
-        """Join targets into a batch."""
-        return ObjectTargets(tuple(targets))
+    def settle(self, example: Example, view: View) -> Example:
+        """Return the example with clipped boxes, without objects outside the view."""
+        return settle_objects(example, view) if "boxes" in example else example
+
+    def collate(self, examples: Sequence[Example], views: Sequence[View]) -> ObjectTargets:
+        """Join examples into a batch."""
+        return collate_objects(examples, views)
 
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: ObjectTargets) -> Tensor:
         """Return the sum of the detector's losses."""
@@ -64,21 +74,12 @@ class DetectorTask(Task):
         assert isinstance(head, DetectorHead)
         return head.predict(pyramid, target)
 
-    def flip(self, target: ObjectTargets) -> ObjectTargets:
-        """Return the flipped boxes, masks and maps."""
-        return target.flip()
-
-    def crop(self, target: ObjectTarget, window: CropWindow) -> ObjectTarget:
-        """Return the cropped boxes, masks and maps."""
-        return target.crop(window)
-
     def draw_predictions(
-        self, images: Tensor, output: list[Detections], target: ObjectTargets, vocabulary: Vocabulary
+        self, images: Sequence[Tensor], output: list[Detections], target: ObjectTargets, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
         """Draw boxes, and masks and maps if there are any, at the size of the stored image or larger."""
         pairs = []
-        for image, detections, image_target in zip(images, output, target.images, strict=True):
-            truth = image_target.truth
+        for image, detections, truth in zip(images, output, target.truths, strict=True):
             large, factor = enlarge(image, truth.size)
             confident = _confident(detections)
             pairs.append((_draw(large, factor, truth, vocabulary), _draw(large, factor, confident, vocabulary)))

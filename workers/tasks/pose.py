@@ -13,8 +13,10 @@ from workers.data.joint_names import limbs, mirror_order
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
 from workers.metrics.keypoint_metrics import KeypointMetric
-from workers.targets.crop import CropWindow
-from workers.targets.people import PersonCrops, crop_person, locate_person, stack_crops
+from workers.targets.example import Example
+from workers.targets.frame import Frame, Size
+from workers.targets.people import PersonCrops, crop_person, locate_person, stack_people
+from workers.targets.view import View
 from workers.tasks.base import ExampleRef, Task, register
 from workers.tasks.drawing import enlarge, with_joints
 from workers.tasks.flip_test import append_flipped, split_flipped
@@ -90,6 +92,7 @@ class Pose(Task):
     """Pose estimation: the joints of people whose boxes are given."""
 
     name, metric = "pose", "pck"
+    centred = True
 
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
@@ -114,25 +117,27 @@ class Pose(Task):
         """List all people with a labelled joint."""
         return data.people(split)
 
-    def load_example(self, sample: Sample, position: int, size: tuple[int, int]) -> tuple[Tensor, PersonCrops]:
-        """Return the crop of a person, and its target."""
-        return crop_person(sample, position, size)
+    def load_example(self, sample: Sample, ref: ExampleRef, frame: Frame, *, training: bool) -> Example:
+        """Return the crop of a person with its annotations, in training with a margin for views around it."""
+        image, position = ref
+        example = crop_person(sample, position, frame.size, frame.detail if training else 1.0)
+        return example | {"image_number": torch.tensor(image)}
 
-    def target(self, sample: Sample, size: tuple[int, int]) -> PersonCrops:
-        """Return the target of the first person with joints."""
+    def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
+        """Return the annotations of the first person with joints."""
         for position, instance in enumerate(sample.instances):
             if instance.joints is not None:
                 return locate_person(sample, position, size)
         raise BadDataFailure("a sample has no joints")
 
-    def collate(self, targets: Sequence[PersonCrops]) -> PersonCrops:
-        """Join crops into a batch."""
-        return stack_crops(targets)
+    def collate(self, examples: Sequence[Example], views: Sequence[View]) -> PersonCrops:
+        """Join people into a batch."""
+        return stack_people(examples, views)
 
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: PersonCrops) -> Tensor:
-        """Return the squared error of the heatmaps of labelled joints. In flipped inputs left and right are swapped."""
+        """Return the squared error of the heatmaps of labelled joints. Mirrored inputs swap left and right."""
         assert isinstance(head, DeconvolutionHead)
-        joints = target.joints[:, head.mirror_order] if target.flipped else target.joints
+        joints = torch.where(target.mirrored[:, None, None], target.joints[:, head.mirror_order], target.joints)
         return heatmap_loss(head(pyramid), joints, head.stride, head.sigma)
 
     def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
@@ -154,20 +159,12 @@ class Pose(Task):
         points, scores = decode_heatmaps(heatmaps, head.stride)
         return torch.cat([points, target.to_image_pixels(points), scores[..., None]], -1)
 
-    def flip(self, target: PersonCrops) -> PersonCrops:
-        """Return the flipped joints in the same order; the loss swaps left and right."""
-        return target.flip()
-
-    def crop(self, target: PersonCrops, window: CropWindow) -> PersonCrops:
-        """Return the cropped target; joints outside the window do not count."""
-        return target.crop(window)
-
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Create the metric: PCK, PCKh and OKS AP."""
         return KeypointMetric(vocabulary)
 
     def draw_predictions(
-        self, images: Tensor, output: Tensor, target: PersonCrops, vocabulary: Vocabulary
+        self, images: Sequence[Tensor], output: Tensor, target: PersonCrops, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
         """Draw the labelled joints and all predicted joints, with the limbs between them."""
         pairs, limb_joints = [], limbs(vocabulary.joints)

@@ -6,17 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
-from workers.targets.crop import CropWindow
+from workers.targets.example import Example
+from workers.targets.frame import Size, resize_pixels
+from workers.targets.label_maps import LabelMaps
+from workers.targets.view import View
 from workers.tasks.base import LogitTask, register
 from workers.tasks.drawing import enlarge, with_map
 from workers.tasks.flip_test import append_flipped, split_flipped
@@ -66,9 +67,9 @@ class _MeanIoU(Metric):
         # Class ids are checked when they are read; checking them here again would take half of the update's time.
         self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
 
-    def update(self, output: Tensor, target: Tensor) -> None:
-        full = F.interpolate(output.float(), size=target.shape[1:], mode="bilinear")
-        self._confusion.update(full.argmax(1).cpu(), target.cpu())
+    def update(self, output: Tensor, target: LabelMaps) -> None:
+        for logits, truth in target.to_stored_size(output):
+            self._confusion.update(logits.argmax(1).cpu(), truth)
 
     def compute(self) -> dict[str, float]:
         table = self._confusion.compute().double()
@@ -107,12 +108,18 @@ class Segmentation(LogitTask):
             raise RecipeError(f"head flip_test {flip_test}: must be true or false")
         return SemanticFPN(channels, strides, len(vocabulary.classes), width, flip_test)
 
-    def target(self, sample: Sample, size: tuple[int, int]) -> Tensor:
-        """Return the (H, W) class ids, uint8, resized by nearest neighbour."""
+    def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
+        """Return `semantic`, the (h, w) class ids; for evaluation `truth_semantic`, those of the stored image."""
         if sample.semantic is None:
             raise BadDataFailure("a sample has no semantic map")
-        resized = Image.fromarray(sample.semantic).resize((size[1], size[0]), Image.Resampling.NEAREST)
-        return torch.from_numpy(np.array(resized))
+        stored = torch.from_numpy(sample.semantic)
+        return {"semantic": resize_pixels(stored[None], size, ids=True)[0]} if training else {"truth_semantic": stored}
+
+    def collate(self, examples: Sequence[Example], views: Sequence[View]) -> Tensor | LabelMaps:
+        """Return the (N, H, W) class ids, or for evaluation the maps of the stored images."""
+        if "semantic" in examples[0]:
+            return torch.stack([example["semantic"] for example in examples])
+        return LabelMaps.of(examples, views)
 
     def loss_from_logits(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross entropy at the resolution of the logits; void pixels are ignored.
@@ -129,7 +136,7 @@ class Segmentation(LogitTask):
         assert isinstance(head, SemanticFPN)
         return append_flipped(images) if head.flip_test else images
 
-    def predict(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
+    def predict(self, head: nn.Module, pyramid: list[Tensor], target: LabelMaps) -> Tensor:
         """Return (N, classes, h, w) logits, or with the flip test mean probabilities.
 
         With the flip test, the pyramid is of the N images and then of the N flipped images.
@@ -141,25 +148,17 @@ class Segmentation(LogitTask):
         probabilities, from_flipped = split_flipped(outputs.float().softmax(1), len(target))
         return (probabilities + from_flipped) / 2
 
-    def flip(self, target: Tensor) -> Tensor:
-        """Return the flipped maps."""
-        return target.flip(-1)
-
-    def crop(self, target: Tensor, window: CropWindow) -> Tensor:
-        """Return the cropped map."""
-        return window.crop_map(target)
-
     def build_metric(self, vocabulary: Vocabulary) -> Metric:
         """Create the metric: mean IoU, frequency-weighted IoU and pixel accuracy."""
         return _MeanIoU(len(vocabulary.classes))
 
     def draw_predictions(
-        self, images: Tensor, output: Tensor, target: Tensor, vocabulary: Vocabulary
+        self, images: Sequence[Tensor], output: Tensor, target: LabelMaps, vocabulary: Vocabulary
     ) -> list[tuple[Tensor, Tensor]]:
-        """Draw the class maps over the image."""
+        """Draw the class maps over the image, at the size of the stored image or larger."""
         pairs = []
-        for image, logits, truth in zip(images, output.float().cpu(), target.cpu(), strict=True):
-            large, _ = enlarge(image)
-            predicted = F.interpolate(logits[None], size=truth.shape, mode="bilinear")[0].argmax(0)
-            pairs.append((with_map(large, truth), with_map(large, predicted)))
+        predicted = [ids for logits, _ in target.to_stored_size(output.cpu()) for ids in logits.argmax(1)]
+        for image, ids, truth in zip(images, predicted, target.maps, strict=True):
+            large, _ = enlarge(image, (int(truth.shape[0]), int(truth.shape[1])))
+            pairs.append((with_map(large, truth), with_map(large, ids)))
         return pairs

@@ -17,6 +17,7 @@ from predictor.graph import trace
 from workers.data import Vocabulary
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
+from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.architecture import Architecture
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest, Measurement
@@ -25,9 +26,7 @@ from workers.metrics.base import Metric
 from workers.seeding import seed_from_text
 from workers.spaces import get_space
 from workers.tasks import Task, get_task
-from workers.training.batches import training_batches
 from workers.training.depthwise import use_fast_depthwise_backward
-from workers.training.loading import CachedSplit, SplitCache
 from workers.training.optimization import Optimization
 from workers.training.visualizer import PredictionVisualizer
 
@@ -74,11 +73,12 @@ class FullEvaluator:
         """Make the label of `job`. The same request gives the same numbers on the same machine."""
         request, task = job.request, get_task(job.request.task)
         timer = _PhaseTimer()
-        data, train, held_out = self._splits.open(request.data, task, request.recipe)
+        device = device_of(request.recipe)
+        data, train, held_out = self._splits.open(request.data, task, request.recipe, request.fingerprint, device)
         timer.end("data")
         vocabulary = data.vocabulary(task.name)
         count, recipe = request.recipe.trainings(len(train))
-        device, runs, unmeasured = device_of(recipe), [], dict[str, Measurement]()
+        runs, unmeasured = [], dict[str, Measurement]()
         for number in range(count):
             seeded = replace(request, seed=request.seed * count + number)
             network = build_network(request.architecture, recipe, task, vocabulary)
@@ -86,20 +86,20 @@ class FullEvaluator:
             unmeasured = unmeasured or _trace_networks(network, request, task)
             network = network.to(device).to(memory_format=memory_format(recipe, device))
             timer.end("build")
-            averaged = train_network(network, task, train, recipe, seeded.seed, job.split)
+            averaged = train_network(network, train, recipe, seeded.seed, job.split)
             timer.end("train")
             metrics = {task.name: task.build_metric(vocabulary)} | {
                 t: task.build_companion_metric(t, vocabulary) for t in request.also
             }
             visualizer = None if number else self._visualizer(request, task, vocabulary)
-            runs.append(evaluate_network(averaged, task, held_out, metrics, recipe, visualizer))
+            runs.append(evaluate_network(averaged, held_out, metrics, recipe, visualizer))
             timer.end("evaluate")
         measured = {t: _average_runs(cost, [run[t] for run in runs]) for t, cost in unmeasured.items()}
         also = {t: measured[t] for t in request.also}
         return replace(measured[task.name], seconds=timer.seconds, also=also)
 
     def set_initial_weights(
-        self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: CachedSplit
+        self, network: Network, request: LabelRequest, task: Task, vocabulary: Vocabulary, train: ImageSplit
     ) -> None:
         """Set the weights at the start of training. The network is on the CPU and may be moved."""
         initialise(network, request.seed)
@@ -138,7 +138,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recipe, seed: int, split: int) -> Network:
+def train_network(network: Network, data: ImageSplit, recipe: Recipe, seed: int, split: int) -> Network:
     """Train for the recipe's steps. Returns the network with averaged weights.
 
     split: number of parts of each batch, whose gradients are accumulated.
@@ -147,18 +147,17 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
     """
     use_fast_depthwise_backward(network)
     optimization = Optimization(network, recipe)
-    device = next(network.parameters()).device
+    device, task = next(network.parameters()).device, data.task
     network.train()
     if not any(parameter.requires_grad for parameter in network.body.parameters()):
         network.body.eval()  # a frozen backbone keeps its batch statistics too
-    for step, batch in enumerate(training_batches(len(data), recipe, seed)):
+    for step, parts in enumerate(data.training(recipe.steps, seed, parts=split)):
         loss = torch.zeros(())
-        for part in batch.parts(split):
-            images, target = part.load(data, task)
-            images = images.to(device, memory_format=memory_format(recipe, device))
+        for part in parts:
+            images = part.images.to(memory_format=memory_format(recipe, device))
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                loss = task.loss(network.head, network.pyramid(images), target.to(device))
-            torch.autograd.backward(loss * (len(part.indices) / len(batch.indices)))
+                loss = task.loss(network.head, network.pyramid(images), part.target)
+            torch.autograd.backward(loss * part.share)
         optimization.step(step, loss)
     return optimization.averaged
 
@@ -166,8 +165,7 @@ def train_network(network: Network, task: Task, data: CachedSplit, recipe: Recip
 @torch.no_grad()
 def evaluate_network(
     network: Network,
-    task: Task,
-    data: CachedSplit,
+    data: ImageSplit,
     metrics: Mapping[str, Metric],
     recipe: Recipe,
     visualizer: PredictionVisualizer | None = None,
@@ -179,21 +177,19 @@ def evaluate_network(
     Raises DivergedFailure if the outputs are not finite.
     """
     network.eval()
-    device = next(network.parameters()).device
-    batch_size = evaluation_batch_size(recipe)
-    for start in range(0, len(data), batch_size):
-        images, target = data.batch(list(range(start, min(start + batch_size, len(data)))))
-        inputs, target = task.evaluation_images(network.head, images), target.to(device)
+    device, task = next(network.parameters()).device, data.task
+    for batch in data.evaluation(evaluation_batch_size(recipe)):
+        inputs = task.evaluation_images(network.head, batch.images)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            pyramid = network.pyramid(inputs.to(device, memory_format=memory_format(recipe, device)))
-            output = task.predict(network.head, pyramid, target)
+            pyramid = network.pyramid(inputs.to(memory_format=memory_format(recipe, device)))
+            output = task.predict(network.head, pyramid, batch.target)
         for values in (*pyramid, *((output,) if isinstance(output, Tensor) else ())):
             if not bool(torch.isfinite(values).all()):
                 raise DivergedFailure("the trained network gives NaN or infinity: lower the learning rate")
         for metric in metrics.values():
-            metric.update(output, target)
+            metric.update(output, batch.target)
         if visualizer is not None:
-            visualizer.add(images, output, target)
+            visualizer.add(batch, output)
     return {name: metric.compute() for name, metric in metrics.items()}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from workers.data.base import Vocabulary
+from workers.loading.batches import Batch
 from workers.tasks.base import Task
 
 log = logging.getLogger(__name__)
@@ -26,13 +26,14 @@ class PredictionVisualizer:
         self._task, self._vocabulary = task, vocabulary
         self._saved = 0
 
-    def add(self, images: Tensor, output: Any, target: Any) -> None:
+    def add(self, batch: Batch, output: Any) -> None:
         """Draw the examples of a batch until `count` are saved. Write errors are logged and do not fail the label."""
         if self._saved >= self._count:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for annotated, predicted in self._task.draw_predictions(images, output, target, self._vocabulary):
+            images = [image[:, :h, :w] for image, (h, w) in zip(batch.images, batch.contents, strict=True)]
+            for annotated, predicted in self._task.draw_predictions(images, output, batch.target, self._vocabulary):
                 if self._saved < self._count:
                     gap = annotated.new_full((3, annotated.shape[1], _GAP), 255)
                     picture = torch.cat([annotated, gap, predicted], 2).permute(1, 2, 0)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from orchestrator.campaign.preparation import missing_artifacts, prepare
+from tests.support.splits import image_split
 from workers.data import open_data
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
@@ -21,7 +22,6 @@ from workers.spaces import get_space
 from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
-from workers.training.loading import CachedSplit
 
 SMALL = {"channels": [8, 8, 8, 8], "reduction": "pool"}
 DATA = "shapes:train=24,held_out=6"
@@ -57,7 +57,7 @@ def test_workers_stay_equal_and_see_other_images_than_a_single_worker() -> None:
     whole = request.recipe.supernet.model_copy(update={"workers": 1})
     data, task = open_data(DATA, "cls"), get_task("cls")
     alone = Supernet(get_space("nasbench201"), task, data.vocabulary("cls"), whole)
-    for _ in alone.train(CachedSplit(data, "train", task, whole.input_size, None, 16)):
+    for _ in alone.train(image_split(DATA, "cls", whole.input_size, batch=whole.batch, zoom=whole.zoom)):
         pass
     differences = [float((v - distributed[k]).abs().max()) for k, v in alone.averaged.state_dict().items()]
     assert 0 < max(differences) < 0.05  # batch norms see half a batch
@@ -101,7 +101,7 @@ def train_in_threads(request: LabelRequest) -> dict[str, torch.Tensor]:
             gradient.copy_(part.view_as(gradient))
 
     def train(rank: int) -> Supernet:
-        split = CachedSplit(data, "train", task, recipe.input_size, None, 16)
+        split = image_split(DATA, "cls", recipe.input_size, batch=recipe.batch, zoom=recipe.zoom)
         with seed_lock:  # initialisation seeds torch's global generator
             supernet = Supernet(get_space("nasbench201"), task, data.vocabulary("cls"), recipe, rank)
         for _ in supernet.train(split):

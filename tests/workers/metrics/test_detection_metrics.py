@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support.splits import image_split
 from workers.data import Vocabulary, open_data
 from workers.data.panoptic_ids import id2rgb
 from workers.detectors import mmdet_loading
 from workers.errors import BadDataFailure
 from workers.metrics.panoptic_quality import match_segments
-from workers.targets.objects import Detections, ObjectTarget, ObjectTargets, build_object_target, encode_mask
+from workers.targets.objects import Detections, ObjectTargets, encode_mask
 from workers.tasks import get_task
 
 IMAGES = 12
@@ -23,11 +24,9 @@ IMAGES = 12
 def batch() -> tuple[ObjectTargets, list[Detections], Vocabulary]:
     """Targets of `shapes`, and predictions that are correct, shifted, of another class or missing."""
     rng, data = np.random.default_rng(0), open_data("shapes", "pano")
-    targets, detections = list[ObjectTarget](), list[Detections]()
+    detections = list[Detections]()
     for index in range(IMAGES):
         sample = data.sample("held-out", index)
-        target = build_object_target(sample, (96, 128), masks=True, maps=True)
-        targets.append(target)
         boxes, scores, labels, rles = [], [], [], []
         assert sample.panoptic is not None
         panoptic = np.roll(sample.panoptic, int(rng.integers(0, 4)), axis=1)
@@ -50,7 +49,8 @@ def batch() -> tuple[ObjectTargets, list[Detections], Vocabulary]:
                 panoptic,
             )
         )
-    return ObjectTargets(tuple(targets)), detections, data.vocabulary("pano")
+    targets = image_split("shapes", "pano", (96, 128), training=False).batch(range(IMAGES)).target
+    return targets, detections, data.vocabulary("pano")
 
 
 @pytest.mark.parametrize(("task", "kind", "ours"), [("det", "bbox", "box_ap"), ("iseg", "segm", "mask_ap")])
@@ -77,8 +77,7 @@ def _mmdet_average_precision(
     metric = CocoMetric(metric=[kind])
     metric.dataset_meta = {"classes": vocabulary.classes[: vocabulary.things]}
     samples = []
-    for number, (target, predicted) in enumerate(zip(targets.images, detections, strict=True)):
-        truth = target.truth
+    for number, (truth, predicted) in enumerate(zip(targets.truths, detections, strict=True)):
         instances = [
             {
                 "bbox": truth.boxes[i].tolist(),
@@ -116,8 +115,8 @@ def _mmdet_panoptic_quality(
     from mmdet.evaluation import CocoPanopticMetric
 
     images, annotations, samples = [], [], []
-    for number, (target, predicted) in enumerate(zip(targets.images, detections, strict=True)):
-        truth, name = target.truth.panoptic, f"{number}.png"
+    for number, (annotated, predicted) in enumerate(zip(targets.truths, detections, strict=True)):
+        truth, name = annotated.panoptic, f"{number}.png"
         assert truth is not None
         assert predicted.panoptic is not None
         height, width = truth.shape
@@ -153,8 +152,8 @@ def _mmdet_panoptic_quality(
 def test_correct_predictions_score_one(batch: tuple[ObjectTargets, list[Detections], Vocabulary]) -> None:
     targets, _, vocabulary = batch
     correct = [
-        Detections(s.truth.boxes, np.ones(len(s.truth.labels)), s.truth.labels, s.truth.rles, s.truth.panoptic)
-        for s in targets.images
+        Detections(truth.boxes, np.ones(len(truth.labels)), truth.labels, truth.rles, truth.panoptic)
+        for truth in targets.truths
     ]
     pano = get_task("pano")
     for metric in (

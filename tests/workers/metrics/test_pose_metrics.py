@@ -10,11 +10,11 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tests.support.splits import image_split
 from workers.data import Vocabulary, open_data
 from workers.targets.people import PersonCrops
 from workers.tasks import get_task
 from workers.tasks.keypoint_heatmaps import decode_heatmaps, render_heatmaps
-from workers.training.loading import CachedSplit
 
 TASK = get_task("pose")
 
@@ -27,15 +27,17 @@ def people(joints: torch.Tensor, images: list[int], side: float = 100.0) -> Pers
     """Crops at the scale of their images, with square boxes."""
     count = len(joints)
     box = torch.tensor([0.0, 0.0, side, side / 2]).expand(count, 4)
-    plain = (torch.ones(count, 2), torch.zeros(count, 2), torch.full((count, 2), 128), box)
-    return PersonCrops(joints, *plain, torch.full((count,), side**2 / 2), torch.tensor(images))
+    area, mirrored = torch.full((count,), side**2 / 2), torch.zeros(count, dtype=torch.bool)
+    return PersonCrops(joints, torch.ones(count, 2), torch.zeros(count, 2), box, area, torch.tensor(images), mirrored)
 
 
 def score(predicted: torch.Tensor, crops: PersonCrops, vocabulary: Vocabulary) -> dict[str, float]:
     """predicted: (N, J, 3) x, y, score."""
     metric = TASK.build_metric(vocabulary)
     for part in (slice(0, 1), slice(1, None)):  # in two batches
-        tensors = {n: getattr(crops, n)[part] for n in ("joints", "scale", "offset", "size", "box", "area", "image")}
+        tensors = {
+            n: getattr(crops, n)[part] for n in ("joints", "scale", "offset", "box", "area", "image", "mirrored")
+        }
         if len(tensors["joints"]):
             metric.update(torch.cat([predicted[part, :, :2], predicted[part]], -1), PersonCrops(**tensors))
     return metric.compute()
@@ -127,8 +129,8 @@ def pycocotools_oks_ap(
 
 def test_perfect_predictions() -> None:
     data = open_data("shapes:held_out=30", "pose")
-    split = CachedSplit(data, "held-out", TASK, (128, 128), None, 64)
-    _, crops = split.batch(list(range(len(split))))
+    split = image_split("shapes:held_out=30", "pose", (128, 128), training=False)
+    crops = split.batch(range(len(split))).target
     inside = ((crops.joints[..., :2] >= 0) & (crops.joints[..., :2] < 128)).all(-1)  # others cannot be predicted
     crops.joints[..., 2] *= inside
     points, scores = decode_heatmaps(render_heatmaps(crops.joints, (32, 32), 4, 2.0), 4)

@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator.predictors.ranking import rank_correlation
 from workers.execution.threads import use_cores
+from workers.loading.batches import SplitCache
 from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SupernetRecipe, load_shared_recipe
@@ -23,7 +24,6 @@ from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
 from workers.training.full import Network, build_network, evaluate_network, initialise, normalise, train_network
-from workers.training.loading import SplitCache
 
 NETWORKS = 20
 PROBE_STEPS = 50  # to measure the time of a step
@@ -43,14 +43,12 @@ class Comparison:
 
     def accuracy(self, network: Network) -> float:
         metrics = {self.task.name: self.task.build_metric(self.vocabulary)}
-        return evaluate_network(network, self.task, self.held_out, metrics, self.recipe)[self.task.name][
-            self.task.metric
-        ]
+        return evaluate_network(network, self.held_out, metrics, self.recipe)[self.task.name][self.task.metric]
 
     def inherited(self, supernet: Supernet, architecture: Architecture) -> float:
         network = build_network(architecture, self.recipe, self.task, self.vocabulary)
         supernet.averaged.copy_into(architecture, network)
-        calibrate(network.body, [normalise(self.images.batch(list(range(128)))[0])])
+        calibrate(network.body, [normalise(self.images.batch(range(128)).images)])
         return self.accuracy(network)
 
     def scratch(self, architecture: Architecture, steps: int) -> tuple[float, float]:
@@ -62,7 +60,7 @@ class Comparison:
             self.recipe.model_dump(include=set(Recipe.model_fields)) | {"steps": steps, "ema": ema}
         )
         started = time.perf_counter()
-        trained = train_network(network, self.task, self.images, recipe, self.recipe.seed, 1)
+        trained = train_network(network, self.images, recipe, self.recipe.seed, 1)
         seconds = time.perf_counter() - started
         return self.accuracy(trained), seconds
 

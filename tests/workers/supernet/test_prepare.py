@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from workers.data import open_data
 from workers.errors import ArtifactError
+from workers.loading.batches import SplitCache
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
@@ -22,7 +23,6 @@ from workers.supernet.evaluator import SharedEvaluator
 from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
 from workers.tasks import get_task
-from workers.training.loading import SplitCache
 
 TASKS = ("cls", "det", "iseg", "pano", "pose", "seg")
 SMALL = {"channels": [8, 8, 8, 8], "reduction": "pool"}

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.splits import image_split
 from workers.data import DataSet, Sample, open_data
 from workers.errors import DivergedFailure
+from workers.loading.batches import ImageSplit
+from workers.loading.reader import ExampleReader, ExampleSource
 from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces import get_space
@@ -18,10 +21,10 @@ from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
 from workers.training.full import build_network
-from workers.training.loading import CachedSplit
 
 TASK, SPACE = get_task("cls"), get_space("nasbench201")
-DATA = open_data("shapes:train=48,held_out=6", "cls")
+SPEC = "shapes:train=48,held_out=6"
+DATA = open_data(SPEC, "cls")
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +47,9 @@ def recipe(**changes: Any) -> SupernetRecipe:
     return SupernetRecipe(name="tiny", **(fields | changes))
 
 
-def supernet(space: str = "nasbench201", **changes: Any) -> tuple[Supernet, CachedSplit]:
+def supernet(space: str = "nasbench201", **changes: Any) -> tuple[Supernet, ImageSplit]:
     chosen = recipe(**changes)
-    split = CachedSplit(DATA, "train", TASK, chosen.input_size, None, 16)
+    split = image_split(SPEC, "cls", chosen.input_size, batch=chosen.batch, zoom=chosen.zoom)
     return Supernet(get_space(space), TASK, DATA.vocabulary("cls"), chosen), split
 
 
@@ -138,18 +141,18 @@ def test_networks_that_share_weights_learn(teacher: str, steps: int, lr: float, 
     task, colours = get_task(teacher), _Colours()
     assert isinstance(task, LogitTask)
     chosen = recipe(steps=steps, lr=lr, task=teacher, head={"width": 8} if teacher == "seg" else {})
-    data = CachedSplit(colours, "train", task, (32, 32), None, 16)
+    data = ImageSplit(ExampleReader(ExampleSource("colours", teacher, chosen, training=True), colours))
     trained = Supernet(SPACE, task, colours.vocabulary(teacher), chosen)
     for _ in trained.train(data):
         pass
-    images, target = data.batch(list(range(len(data))))
+    whole = data.batch(range(len(data)))
     for op in ops:
         architecture = Architecture.of("nasbench201", {"ops": [op] * 6})
         network = build_network(architecture, chosen, task, colours.vocabulary(teacher)).eval()
         trained.averaged.copy_into(architecture, network)
-        calibrate(network, [images])
-        predicted = network(images).argmax(1)
-        truth = target if teacher == "cls" else target[:, ::4, ::4]  # the map has one class
+        calibrate(network, [whole.images])
+        predicted = network(whole.images).argmax(1)
+        truth = whole.target if teacher == "cls" else whole.target[:, ::4, ::4]  # the map has one class
         assert float((predicted == truth).float().mean()) > 0.8
 
 

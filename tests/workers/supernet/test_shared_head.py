@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.splits import image_split
 from workers.data import open_data
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces import get_space
@@ -15,11 +16,11 @@ from workers.supernet.strata import DepthStrata
 from workers.supernet.weights import SharedWeights
 from workers.tasks import get_task
 from workers.training.full import initialise
-from workers.training.loading import CachedSplit
 
 SETTINGS: dict[str, Any] = {"channels": [8, 8, 8, 8], "reduction": "pool"}
 SPACE, SEG = get_space("nasbench201"), get_task("seg")
-DATA = open_data("shapes:train=24,held_out=6", "seg")
+SPEC = "shapes:train=24,held_out=6"
+DATA = open_data(SPEC, "seg")
 RECIPE = HeadRecipe(name="tiny", task="seg", input_size=(64, 64), steps=20, batch=8, ema=0.8, lr=1e-2)
 
 
@@ -31,7 +32,7 @@ def backbones() -> SharedBackbones:
     ]
     for _, network in networks:
         initialise(network, 0)
-    images = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
+    images = image_split(SPEC, "seg", (64, 64))
     return SharedBackbones(SharedWeights(SPACE, networks), SETTINGS, images, range(8), 4, torch.channels_last)
 
 
@@ -46,11 +47,11 @@ def source(kind: str, backbones: SharedBackbones) -> FeatureSource:
 def test_a_head_learns_and_is_repeatable(kind: str, backbones: SharedBackbones) -> None:
     ends, losses = [], list[float]()
     for _ in range(2):
-        data = CachedSplit(DATA, "train", SEG, (64, 64), None, 16)
+        data = image_split(SPEC, "seg", (64, 64), batch=RECIPE.batch)
         torch.manual_seed(0)
         head = SEG.build_head(*widest_pyramid(SPACE, SETTINGS), DATA.vocabulary("seg"), {"width": 8})
         losses.clear()
-        trained = train_head(head, source(kind, backbones), SEG, data, RECIPE, lambda _, loss: losses.append(loss))
+        trained = train_head(head, source(kind, backbones), data, RECIPE, lambda _, loss: losses.append(loss))
         ends.append(trained.state_dict())
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])

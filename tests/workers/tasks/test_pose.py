@@ -11,12 +11,15 @@ from workers.data import Instance, Sample, Vocabulary, open_data
 from workers.data.joint_names import head_segment, mirror_order, torso
 from workers.data.shape_outlines import JOINTS
 from workers.errors import BadDataFailure, RecipeError
-from workers.targets.people import PersonCrops, crop_person
+from workers.targets.frame import Frame
+from workers.targets.people import PersonCrops, crop_person, locate_person, stack_people
+from workers.targets.view import View
 from workers.tasks import get_task
 from workers.tasks.keypoint_heatmaps import decode_heatmaps, heatmap_loss, render_heatmaps
 from workers.tasks.pose import DeconvolutionHead
 
 TASK = get_task("pose")
+NUMBER = {"image_number": torch.tensor(0)}
 CHANNELS, STRIDES = (8, 8, 12, 16), (4, 8, 16, 32)
 MPII = (
     *("r_ankle", "r_knee", "r_hip", "l_hip", "l_knee", "l_ankle", "pelvis", "thorax"),
@@ -53,53 +56,62 @@ def person(box: tuple[float, float, float, float], joints: Any, shape: tuple[int
 def some_crops(joints: int = 14, count: int = 2) -> PersonCrops:
     rng = np.random.default_rng(0)
     samples = [person((10, 5, 50, 55), rng.uniform((12, 8, 2), (48, 50, 2), (joints, 3))) for _ in range(count)]
-    crops = TASK.collate([TASK.load_example(sample, 0, (64, 64))[1] for sample in samples])
+    crops = TASK.collate([locate_person(sample, 0, (64, 64)) | NUMBER for sample in samples], [whole((64, 64))] * count)
     assert isinstance(crops, PersonCrops)
     return crops
+
+
+def whole(size: tuple[int, int], mirrored: bool = False) -> View:
+    return View(size, size, size, mirrored=mirrored)
+
+
+def cropped(sample: Sample, size: tuple[int, int]) -> tuple[torch.Tensor, PersonCrops]:
+    example = crop_person(sample, 0, size)
+    return example["image"], stack_people([example | NUMBER], [whole(size)])
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 64), (32, 96)])
 def test_joints_are_mapped_to_the_input_and_back(size: tuple[int, int]) -> None:
     joints = [[10, 5, 2], [49, 54, 1], [30.5, 20.25, 2]]
-    image, crops = crop_person(person((10, 5, 50, 55), joints), 0, size)
+    image, crops = cropped(person((10, 5, 50, 55), joints), size)
     assert image.shape == (3, *size)
     assert image.dtype == torch.uint8
-    assert torch.allclose(crops.to_image_pixels(crops.joints[:, :2]), torch.tensor(joints)[:, :2].float(), atol=1e-4)
-    assert crops.joints[:, 2].tolist() == [2, 1, 2]
+    there = crops.to_image_pixels(crops.joints[..., :2])[0]
+    assert torch.allclose(there, torch.tensor(joints)[:, :2].float(), atol=1e-4)
+    assert crops.joints[0, :, 2].tolist() == [2, 1, 2]
     # The box is in the middle and fills 1 / 1.25 of one side.
-    middle = crops.to_image_pixels(torch.tensor([[(size[1] - 1) / 2, (size[0] - 1) / 2]]))
-    assert middle[0].tolist() == pytest.approx([29.5, 29.5], abs=1e-4)
-    assert float(crops.scale[0]) == pytest.approx(1.25 * max(40 / size[1], 50 / size[0]))
+    middle = crops.to_image_pixels(torch.tensor([[[(size[1] - 1) / 2, (size[0] - 1) / 2]]]))
+    assert middle[0, 0].tolist() == pytest.approx([29.5, 29.5], abs=1e-4)
+    assert float(crops.scale[0, 0]) == pytest.approx(1.25 * max(40 / size[1], 50 / size[0]))
 
 
 def test_crop_matches_its_mapping_and_is_black_outside_the_image() -> None:
     sample = person((0, 0, 20, 40), [[4, 30, 2]])
     sample.image[29:32, 3:6] = (255, 0, 0)
-    image, crops = crop_person(sample, 0, (128, 128))
-    x, y = (round(v) for v in crops.joints[0, :2].tolist())
+    image, crops = cropped(sample, (128, 128))
+    x, y = (round(v) for v in crops.joints[0, 0, :2].tolist())
     assert image[:, y, x].tolist() == [255, 0, 0]
     assert image[:, :, 0].sum() == 0  # the box begins at the image's left edge
     assert image[:, 64, 64].tolist() == [200, 200, 200]
-    whole = crop_person(person((0, 0, 80, 60), [[0, 0, 2]]), 0, (32, 64))[0]
-    assert whole.max() == 200
+    everything = cropped(person((0, 0, 80, 60), [[0, 0, 2]]), (32, 64))[0]
+    assert everything.max() == 200
 
 
 def test_people_of_one_image_share_its_number() -> None:
     joints = np.ones((3, 3), dtype=np.float32)
     pair = tuple(Instance(0, None, (x, 0, x + 9, 9), joints) for x in (0, 5))
     sample = Sample(np.zeros((20, 20, 3), dtype=np.uint8), instances=pair)
-    first, second = (crop_person(sample, i, (32, 32))[1] for i in (0, 1))
-    other = crop_person(person((0, 0, 9, 9), joints), 0, (32, 32))[1]
-    assert first.image == second.image != other.image
-    assert first.nbytes > 0
+    refs = [(7, 0), (7, 1), (8, 0)]
+    numbers = [TASK.load_example(sample, ref, Frame((32, 32)), training=False)["image_number"] for ref in refs]
+    assert numbers == [7, 7, 8]
 
 
 def test_an_instance_without_joints_is_bad_data() -> None:
     sample = Sample(np.zeros((20, 20, 3), dtype=np.uint8), instances=(Instance(0, None, (0, 0, 9, 9)),))
     with pytest.raises(BadDataFailure, match="no joints"):
-        TASK.load_example(sample, 0, (32, 32))
+        TASK.load_example(sample, (0, 0), Frame((32, 32)), training=True)
     with pytest.raises(BadDataFailure, match="no joints"):
-        TASK.target(sample, (32, 32))
+        TASK.annotate(sample, (32, 32), training=True)
 
 
 def test_examples_are_the_people_of_the_data_set() -> None:
@@ -107,8 +119,9 @@ def test_examples_are_the_people_of_the_data_set() -> None:
     examples = TASK.list_examples(data, "train")
     assert examples == data.people("train")
     image, position = examples[0]
-    target = TASK.target(data.sample("train", image), (64, 64))
-    assert torch.equal(target.joints, TASK.load_example(data.sample("train", image), position, (64, 64))[1].joints)
+    sample = data.sample("train", image)
+    loaded = TASK.load_example(sample, (image, position), Frame((64, 64)), training=True)
+    assert torch.equal(TASK.annotate(sample, (64, 64), training=True)["joints"], loaded["joints"])
 
 
 def test_joint_names_give_sides_torso_and_head() -> None:
@@ -130,12 +143,15 @@ def test_flip_swaps_left_and_right() -> None:
     for names, order in ((JOINTS, mirror_order(JOINTS)), (tuple("abcdefghijklmn"), list(range(14)))):
         head = build(names)
         head.forward = lambda _, order=order: render_heatmaps(moved[:, order], (16, 16), 4, 2.0)  # type: ignore[method-assign]
-        flipped = TASK.flip(crops)
+        flipped = replace(crops, joints=mirrored(crops.joints), mirrored=torch.ones(2, dtype=torch.bool))
         assert float(TASK.loss(head, [], flipped)) < 1e-6
         assert float(TASK.loss(head, [], crops)) > 0.1
-    again = TASK.flip(TASK.flip(crops))
-    assert torch.allclose(again.joints, crops.joints, atol=1e-4)
-    assert not again.flipped
+    assert torch.allclose(mirrored(mirrored(crops.joints)), crops.joints, atol=1e-4)
+
+
+def mirrored(joints: torch.Tensor) -> torch.Tensor:
+    view = whole((64, 64), mirrored=True)
+    return torch.stack([view.apply_to_coordinates({"joints": person})["joints"] for person in joints])
 
 
 def test_loss_ignores_joints_that_are_not_labelled_or_outside() -> None:

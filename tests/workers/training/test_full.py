@@ -10,16 +10,17 @@ from PIL import Image
 from torch import nn
 
 from predictor.graph import Graph
-from workers.data import VOID, Vocabulary, open_data
+from tests.support.splits import image_split
+from workers.data import VOID, Vocabulary
 from workers.errors import DivergedFailure, RecipeError
 from workers.messages.architecture import Architecture
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
 from workers.spaces import get_space
+from workers.targets.label_maps import LabelMaps
 from workers.tasks import get_task, task_names
 from workers.training.full import FullEvaluator, Network, train_network
-from workers.training.loading import CachedSplit
 
 OPS = ["nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "none", "nor_conv_1x1"]
 TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_images": 64, "eval_images": 32}
@@ -72,9 +73,8 @@ def test_a_label_is_complete_and_repeatable(task: str, tmp_path: Path) -> None:
 def test_training_beats_the_most_frequent_class() -> None:
     label_job = job("seg", steps=200, ema=0.9, train_images=256)
     measured: Measurement = FullEvaluator()(label_job)
-    held_out = CachedSplit(open_data("shapes", "seg"), "held-out", get_task("seg"), (64, 64), 32, 16)
-    _, target = held_out.batch(list(range(32)))
-    counts = torch.bincount(target.flatten().long(), minlength=256)[:VOID]
+    target = image_split("shapes", "seg", (64, 64), training=False, limit=32).batch(range(32)).target
+    counts = torch.bincount(torch.stack(target.maps).flatten().long(), minlength=256)[:VOID]
     constant = counts.max() / counts.sum() / (counts > 0).sum()
     assert measured.value > 2 * float(constant)
 
@@ -87,7 +87,6 @@ def test_random_crops_change_a_label_and_its_key() -> None:
 
 
 def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
-    data, task = open_data("shapes", "seg"), get_task("seg")
     recipe = job("seg", steps=5, ema=0).request.recipe
     ends = []
     for split in (1, 2):
@@ -95,8 +94,8 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
         # Without batch statistics the parts of a batch do not depend on each other.
         network = nn.Sequential(nn.Conv2d(3, 16, 4, 4), nn.ReLU(), nn.Conv2d(16, 10, 1))
         inputs = Network(_Scaled(), network)
-        train = CachedSplit(data, "train", task, (64, 64), 32, 16)
-        ends.append(train_network(inputs, task, train, recipe, 0, split).state_dict())
+        train = image_split("shapes", "seg", (64, 64), limit=32, batch=recipe.batch)
+        ends.append(train_network(inputs, train, recipe, 0, split).state_dict())
     for one, two in zip(ends[0].values(), ends[1].values(), strict=True):
         # Parts hold different numbers of void pixels, so their means differ slightly from the whole's.
         assert torch.allclose(one, two, atol=5e-3)
@@ -116,7 +115,9 @@ def test_overlap_metric_against_a_count_by_hand() -> None:
     build_metric = get_task("seg").build_metric(vocabulary(3))
     target = torch.tensor([[[0, 0, 1, 1], [0, VOID, 1, 1]]], dtype=torch.uint8)
     predicted = torch.tensor([[[0, 1, 1, 1], [0, 2, 1, 0]]])
-    build_metric.update(nn.functional.one_hot(predicted, 3).permute(0, 3, 1, 2).float(), target)
+    build_metric.update(
+        nn.functional.one_hot(predicted, 3).permute(0, 3, 1, 2).float(), LabelMaps(tuple(target), (2, 4), ((2, 4),))
+    )
     metrics = build_metric.compute()
     # Class 0: 2 of 4 in the union; class 1: 3 of 5; class 2 is not in the targets.
     assert metrics["miou"] == pytest.approx((2 / 4 + 3 / 5) / 2)

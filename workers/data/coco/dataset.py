@@ -114,6 +114,12 @@ class Coco(DataSet):
         """Return the number of images."""
         return len(self._subsets[split].used)
 
+    def image_size(self, split: str, index: int) -> tuple[int, int]:
+        """Return (height, width) as the annotation file tells it."""
+        subset = self._subsets[split]
+        width, height = subset.images.sizes[subset.used[index]].tolist()
+        return height, width
+
     def sample(self, split: str, index: int) -> Sample:
         """Return an image and its annotations. Raises BadDataFailure for a file that changed after the check."""
         try:
