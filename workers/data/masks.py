@@ -18,15 +18,18 @@ from PIL import Image
 from workers.data.base import VOID, DataSet, Sample, register_format, unsupported
 from workers.data.files import (
     DECODE_ERRORS,
+    ImageHeader,
     decode_image,
     hash_files,
     list_files,
     open_folder,
+    read_header,
     read_png_header,
     require_folder,
     unreadable,
     verify_image,
 )
+from workers.data.orientation import turn_pixels
 from workers.errors import BadDataFailure, DataError
 
 _LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
@@ -60,7 +63,8 @@ class MaskFolder(DataSet):
         count = len(self.classes(task))
         for pairs in self._pairs.values():
             for image, annotation in pairs:
-                _check_labels(self._labels(annotation), annotation, image, verify_image(image), count)
+                header = verify_image(image)
+                _check_labels(self._labels(annotation, header), annotation, image, header.size, count)
 
     def classes(self, task: str) -> tuple[str, ...]:
         """Return the names in classes.json, or else `class 0` to the highest id that occurs."""
@@ -86,15 +90,18 @@ class MaskFolder(DataSet):
         self.require_index(split, index)
         image, annotation = self._pairs[split][index]
         try:
-            pixels, labels = decode_image(image), self._labels(annotation)
+            pixels, labels = decode_image(image), self._labels(annotation, read_header(image))
             size = pixels.shape[1], pixels.shape[0]
             _check_labels(labels, annotation, image, size, len(self._classes))
         except DataError as error:
             raise BadDataFailure(str(error)) from error
         return Sample(pixels, semantic=labels)
 
-    def _labels(self, annotation: Path) -> NDArray[np.uint8]:
+    def _labels(self, annotation: Path, image: ImageHeader) -> NDArray[np.uint8]:
+        """Return the class ids of an image; ids of the stored pixels are turned upright with it."""
         labels = _read_labels(annotation)
+        if (labels.shape[1], labels.shape[0]) == image.stored != image.size:
+            labels = turn_pixels(labels, image.orientation)
         if self._ignore is not None:
             labels[labels == self._ignore] = VOID
         return labels
@@ -112,7 +119,7 @@ class MaskFolder(DataSet):
         if self._names_file.exists():
             return _read_names(self._names_file)
         annotations = [annotation for pairs in self._pairs.values() for _, annotation in pairs]
-        highest = max(_highest_id(self._labels(annotation)) for annotation in annotations)
+        highest = max(_highest_id(_read_labels(annotation), self._ignore) for annotation in annotations)
         if highest < 0:
             raise DataError(f"{self._folder / 'annotations'} labels every pixel as void ({VOID}): add class ids")
         return tuple(f"class {i}" for i in range(highest + 1))
@@ -194,10 +201,12 @@ def _read_labels(path: Path) -> NDArray[np.uint8]:
     return stored
 
 
-def _highest_id(labels: NDArray[np.uint8]) -> int:
-    """Return the highest class id, -1 if all pixels are void."""
-    known = labels[labels != VOID]
-    return int(known.max()) if known.size else -1
+def _highest_id(labels: NDArray[np.uint8], ignore: int | None = None) -> int:
+    """Return the highest class id, -1 if all pixels are void or `ignore`."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    counts[[VOID] if ignore is None else [VOID, ignore]] = 0
+    known = np.flatnonzero(counts)
+    return int(known[-1]) if known.size else -1
 
 
 def _check_labels(labels: NDArray[np.uint8], path: Path, image: Path, size: tuple[int, int], count: int) -> None:

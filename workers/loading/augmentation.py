@@ -28,13 +28,13 @@ def frame_of(recipe: Recipe, *, training: bool, centred: bool = False) -> Frame:
     return Frame(recipe.input_size, recipe.keep_ratio, min(detail, _MAX_DETAIL))
 
 
-def whole_view(frame: Frame, stored: Size, kept: Size, *, centred: bool) -> View:
+def whole_view(frame: Frame, stored: Size, kept: Size, *, upright: bool, centred: bool) -> View:
     """Return the view of a whole image, as it is evaluated. For the arguments see `draw_view`."""
     if centred and frame.detail > 1:  # without the margin
         height, width = frame.size
         window = ((kept[0] - height) // 2, (kept[1] - width) // 2, height, width)
         return View(kept, frame.size, frame.size, window)
-    return View(kept, frame.content(stored), frame.canvas(stored))
+    return View(kept, frame.content(stored, upright), frame.canvas(upright))
 
 
 def draws(seed: int, step: int, index: int) -> Iterator[float]:
@@ -46,18 +46,26 @@ def draws(seed: int, step: int, index: int) -> Iterator[float]:
 
 
 def draw_view(
-    recipe: Recipe, frame: Frame, stored: Size, kept: Size, draw: Iterator[float], *, crop: bool, centred: bool
+    recipe: Recipe,
+    frame: Frame,
+    stored: Size,
+    kept: Size,
+    draw: Iterator[float],
+    *,
+    crop: bool,
+    upright: bool,
+    centred: bool,
 ) -> View:
     """Draw the view of one image.
 
     stored, kept: (height, width) of the stored image and of the example. draw: see `draws`. crop: whether the recipe's
-    `zoom` applies. centred: see `frame_of`.
+    `zoom` applies. upright: whether the batch is of upright images. centred: see `frame_of`.
     """
     # In this order, so that a field of the recipe changes nothing but what it is for.
     mirrored = next(draw) < recipe.flip
     angle = recipe.rotation * (2 * next(draw) - 1)
     colours = _draw_colours(recipe.colour_jitter, draw)
-    content, canvas = frame.content(stored), frame.canvas(stored)
+    content, canvas = frame.content(stored, upright), frame.canvas(upright)
     window: tuple[int, int, int, int] | None = None
     if centred and frame.detail > 1:
         content, window = frame.size, _scaled_window(recipe, frame, kept, draw)

@@ -145,15 +145,16 @@ class ExampleReader:
 
     def _view(self, plan: BatchPlan, index: int, example: Example) -> View:
         recipe, frame, kept = self.source.recipe, self._frame, (example["image"].shape[-2], example["image"].shape[-1])
+        stored, upright, centred = _stored_size(example, kept), self.groups[index] == 1, self.task.centred
         if plan.step is None:
-            return whole_view(frame, _stored_size(example, kept), kept, centred=self.task.centred)
+            return whole_view(frame, stored, kept, upright=upright, centred=centred)
         draw = draws(plan.seed, plan.step, index)
         crop = recipe.zoom < 1 and (recipe.zoom_below is None or len(self) < recipe.zoom_below)
-        return draw_view(recipe, frame, _stored_size(example, kept), kept, draw, crop=crop, centred=self.task.centred)
+        return draw_view(recipe, frame, stored, kept, draw, crop=crop, upright=upright, centred=centred)
 
 
 def _stored_size(example: Example, kept: Size) -> Size:
-    """Return the (height, width) of an example's stored image, which tells whether it is upright."""
+    """Return the (height, width) of an example's stored image, which its place in the input is computed from."""
     if "stored" not in example:
         return kept
     height, width = example["stored"].tolist()

@@ -25,16 +25,16 @@ class Frame:
     keep_ratio: bool = False
     detail: float = 1.0
 
-    def canvas(self, stored: Size) -> Size:
-        """Return the size of the input for an image of a size: upright for an upright image that keeps its ratio."""
+    def canvas(self, upright: bool) -> Size:
+        """Return the size of the input. upright: of images that are higher than wide, if they keep their ratio."""
         short, long = sorted(self.size)
         if not self.keep_ratio:
             return self.size
-        return (long, short) if stored[0] > stored[1] else (short, long)
+        return (long, short) if upright else (short, long)
 
-    def content(self, stored: Size) -> Size:
+    def content(self, stored: Size, upright: bool) -> Size:
         """Return the size that the whole image has in the input."""
-        canvas = self.canvas(stored)
+        canvas = self.canvas(upright)
         if not self.keep_ratio:
             return canvas
         factor = min(canvas[0] / stored[0], canvas[1] / stored[1])
@@ -42,7 +42,7 @@ class Frame:
 
     def kept(self, stored: Size) -> Size:
         """Return the size of the example: as in the input times `detail`, but never larger than stored."""
-        content = self.content(stored)
+        content = self.content(stored, stored[0] > stored[1])
         height, width = (min(s, round(c * self.detail)) for s, c in zip(stored, content, strict=True))
         return height, width
 

@@ -111,8 +111,8 @@ def test_colours_change_the_image_alone() -> None:
 
 def test_frames_fit_images_of_both_orientations() -> None:
     frame = Frame((800, 1344), keep_ratio=True)
-    assert (frame.content((480, 640)), frame.canvas((480, 640))) == ((800, 1067), (800, 1344))
-    assert (frame.content((640, 480)), frame.canvas((640, 480))) == ((1067, 800), (1344, 800))
+    assert (frame.content((480, 640), False), frame.canvas(False)) == ((800, 1067), (800, 1344))
+    assert (frame.content((640, 480), True), frame.canvas(True)) == ((1067, 800), (1344, 800))
     assert frame.kept((480, 640)) == (480, 640)  # never enlarged on the disk
     assert frame.kept((1600, 2000)) == (800, 1000)
     assert Frame((64, 64), detail=2.0).kept((480, 640)) == (128, 128)

@@ -26,7 +26,8 @@ from workers.data.coco.layout import (
 )
 from workers.data.coco.objects import Category, Dropped, Images, Objects, read_categories, read_images, read_objects
 from workers.data.coco.panoptic import MAX_CLASSES, Segments, read_segments
-from workers.data.files import decode_image, require_folder, verify_image
+from workers.data.files import ImageHeader, decode_image, read_header, require_folder, verify_image
+from workers.data.orientation import turn_sample
 from workers.errors import BadDataFailure, DataError
 
 _MAX_HASHED_IMAGES = 5000  # of larger data sets, only file sizes are hashed and some images opened
@@ -131,8 +132,15 @@ class Coco(DataSet):
 
     def _read(self, subset: _Subset, image: int) -> Sample:
         path = subset.root / subset.images.names[image]
-        pixels = decode_image(path)
-        _check_size(subset, image, path, (pixels.shape[1], pixels.shape[0]))
+        pixels, orientation = decode_image(path), 1
+        width, height = subset.images.sizes[image].tolist()
+        if pixels.shape[:2] != (height, width):
+            orientation = _annotated_orientation(subset, image, path, read_header(path))
+            pixels = decode_image(path, upright=False)
+        return turn_sample(self._annotate(subset, image, pixels), orientation)
+
+    def _annotate(self, subset: _Subset, image: int, pixels: NDArray[np.uint8]) -> Sample:
+        """Return the sample of an image with these pixels, in the frame of its annotations."""
         instances = _read_instances(subset, image) if subset.objects is not None else ()
         if subset.segments is None:
             return Sample(pixels, instances=instances)
@@ -242,10 +250,10 @@ class Coco(DataSet):
         missing: list[str] = []
         for image in subset.used[: _OPENED_IMAGES if self._is_large else None].tolist():
             path = subset.root / subset.images.names[image]
-            size = verify_image(path)
-            _check_size(subset, image, path, size)
+            _annotated_orientation(subset, image, path, verify_image(path))
             if subset.segments is not None:
-                ids = subset.segments.read(image, *size, False).missing
+                width, height = subset.images.sizes[image].tolist()
+                ids = subset.segments.read(image, width, height, False).missing
                 missing += [f"segment {segment} of {path.name}" for segment in ids]
         return [Dropped(subset.path, len(missing), "segments without pixels", missing[0])] if missing else []
 
@@ -265,13 +273,21 @@ def _match_things(
     return {category.id: things[category.id, category.name] for category in instance_categories}
 
 
-def _check_size(subset: _Subset, image: int, path: Path, size: tuple[int, int]) -> None:
-    width, height = subset.images.sizes[image].tolist()
-    if size != (width, height):
-        raise DataError(
-            f"{path} is {size[0]}x{size[1]} pixels but {width}x{height} in {subset.path}: "
-            "correct width and height there, or replace the image"
-        )
+def _annotated_orientation(subset: _Subset, image: int, path: Path, header: ImageHeader) -> int:
+    """Return the orientation by which annotations are turned with the stored image; 1 if they are of the upright image.
+
+    Raises DataError unless width and height in the annotation file are those of the upright or of the stored image.
+    """
+    annotated = tuple(subset.images.sizes[image].tolist())
+    if header.size == annotated:
+        return 1
+    if header.stored == annotated:
+        return header.orientation
+    width, height = annotated
+    raise DataError(
+        f"{path} is {header.size[0]}x{header.size[1]} pixels but {width}x{height} in {subset.path}: "
+        "correct width and height there, or replace the image"
+    )
 
 
 def _read_instances(subset: _Subset, image: int) -> tuple[Instance, ...]:
