@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
-from torchvision.io import ImageReadMode, read_file
+from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as torchvision_decode
 
 from workers.data.orientation import SWAPPED, turn_pixels
@@ -22,7 +24,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # All that Pillow raises for a damaged file.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 _END_OF_JPEG = b"\xff\xd9"
-_MAX_HEADER = 2**18  # bytes; larger headers are left to Pillow
 
 
 def open_folder(name: str, location: str, layout: str) -> Path:
@@ -137,12 +138,11 @@ def decode_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
     upright: as viewers show the image, else as stored. Raises DataError.
     """
     try:
-        content = read_file(str(path))
-        if _torchvision_knows(content.numpy()[:_MAX_HEADER].tobytes()):
-            pixels: NDArray[np.uint8] = (
-                torchvision_decode(content, ImageReadMode.RGB, apply_exif_orientation=upright).permute(1, 2, 0).numpy()
-            )
-            return pixels
+        content = path.read_bytes()
+        if _torchvision_knows(content):
+            return _decode_by_torchvision(content, upright)
+    except OSError as error:
+        raise unreadable(path) from error
     except RuntimeError:
         pass  # torchvision's messages name no file, and what it refuses Pillow may read
     try:
@@ -153,6 +153,17 @@ def decode_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
         raise unreadable(path) from error
 
 
+def _decode_by_torchvision(content: bytes, upright: bool) -> NDArray[np.uint8]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)  # and nobody writes it
+        data = torch.frombuffer(content, dtype=torch.uint8)
+        # Since 0.29 it recommends TorchCodec, which mmdet's releases of torch and torchvision do not come with.
+        warnings.filterwarnings("ignore", "The image decoding and encoding", DeprecationWarning)
+        decoded = torchvision_decode(data, ImageReadMode.RGB, apply_exif_orientation=upright)
+    pixels: NDArray[np.uint8] = decoded.permute(1, 2, 0).numpy()
+    return pixels
+
+
 def _torchvision_knows(content: bytes) -> bool:
     """Return whether torchvision decodes an image to the same colours as Pillow, in less time.
 
@@ -161,7 +172,7 @@ def _torchvision_knows(content: bytes) -> bool:
     if content.startswith(b"\xff\xd8"):
         return _jpeg_components(content) in (1, 3)
     if content.startswith(b"\x89PNG") and len(content) > 25:
-        return content[24] <= 8 and content[25] in (0, 2, 3) and b"tRNS" not in content[: content.find(b"IDAT")]
+        return content[24] <= 8 and content[25] in (0, 2, 3) and content.find(b"tRNS", 0, content.find(b"IDAT")) < 0
     return False
 
 

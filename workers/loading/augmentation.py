@@ -13,6 +13,7 @@ from workers.targets.frame import Frame, Size
 from workers.targets.view import Colours, View
 
 _MAX_DETAIL = 2.0  # examples are kept at most this much larger than the input, for sharp crops
+_SLACK = 1.5  # see Frame, on a GPU
 _TRIES = 10  # for a crop of a random area and aspect ratio that fits, as in torchvision's RandomResizedCrop
 
 
@@ -25,7 +26,7 @@ def frame_of(recipe: Recipe, *, training: bool, centred: bool = False) -> Frame:
         detail = max(detail, 1 / math.sqrt(recipe.crop_area[0]))
     if training and centred and recipe.rotation:
         detail *= 1.25  # so that most corners of a turned window are inside
-    return Frame(recipe.input_size, recipe.keep_ratio, min(detail, _MAX_DETAIL))
+    return Frame(recipe.input_size, recipe.keep_ratio, min(detail, _MAX_DETAIL), _SLACK if recipe.gpus else 1.0)
 
 
 def whole_view(frame: Frame, stored: Size, kept: Size, *, upright: bool, centred: bool) -> View:

@@ -17,6 +17,7 @@ from workers.targets.view import View
 from workers.tasks.base import ExampleRef, Task, get_task
 
 _MEMORY_MB = 256  # decoded examples that a process keeps, besides those on the machine's disk
+_TRAINING_SHARE = 0.8  # of the disk space for decoded examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class ExampleReader:
         source = self.source
         if not source.fingerprint:
             return None
-        return NodeCache(source.content, len(self.refs), max(1, source.recipe.cache_mb // 2))
+        share = _TRAINING_SHARE if source.training else 1 - _TRAINING_SHARE
+        return NodeCache(source.content, len(self.refs), max(1, round(share * source.recipe.cache_mb)))
 
     def __len__(self) -> int:
         return len(self.refs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -17,8 +17,6 @@ class PublishedRecipe(Recipe):
     """The recipe of a published result: its name and the image size. The other fields have no meaning."""
 
     input_size: tuple[int, int] = Field(default=(224, 224), description="Height and width in pixels, of any size.")
-
-    _MEANING: ClassVar[int] = 1  # their labels do not depend on this project's code
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from workers.errors import RecipeError, UnknownNameError
 from workers.yaml_file import read_mapping
 
+PIPELINE = 2  # of this code: each image has views of its own, and images are upright
 _MAX_TRAININGS = 4  # with a few images there would be dozens
 
 RecipeT = TypeVar("RecipeT", bound="Recipe")
@@ -73,6 +74,12 @@ class Recipe(BaseModel):
     colour_jitter: float = Field(
         default=0.0, ge=0, le=1, description="Strength of random brightness, contrast, saturation and hue; 0: none."
     )
+    pipeline: int = Field(
+        default=1,
+        ge=1,
+        description="Version of the code that loads and augments images. Never set it by hand: it is part of the key, "
+        "so that labels made by older code keep theirs.",
+    )
     passes: float | None = Field(
         default=None,
         gt=0,
@@ -95,8 +102,6 @@ class Recipe(BaseModel):
         default=1024, ge=1, description="Disk of a machine, in MiB, for images that are decoded once for all workers."
     )
 
-    # What fields mean. Increases when the same fields make other labels: 2 since each image has its own augmentation.
-    _MEANING: ClassVar[int] = 2
     # Where and how fast a label is made does not change its value.
     _NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"cpus", "gpus", "memory_mb", "time_limit_s", "cache_mb"})
 
@@ -143,8 +148,6 @@ class Recipe(BaseModel):
         parts = {name: part.hash for name in type(self).model_fields if isinstance(part := getattr(self, name), Recipe)}
         left_out = set(self._NOT_HASHED) | parts.keys()
         fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts
-        if self._MEANING > 1:
-            fields["meaning"] = self._MEANING
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -204,6 +207,9 @@ def checked_recipe(
     for key, value in overrides.items():
         section = merged.get(key)
         merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
+    if "pipeline" in overrides:
+        raise RecipeError(f"recipe {path}: pipeline is the version of this code: leave it out")
+    merged["pipeline"] = PIPELINE
     try:
         recipe = kind.model_validate(merged)
     except ValidationError as error:

@@ -18,12 +18,14 @@ class Frame:
 
     size: (height, width) of the input. keep_ratio: an image is enlarged or reduced as a whole until it touches two
     borders, and padded; an upright image gets an upright frame. Otherwise it is stretched to the input. detail: how
-    much larger than in the input an example is kept, so that a view of a part of it stays sharp.
+    much larger than in the input an example is kept, so that a view of a part of it stays sharp. slack: up to this
+    factor above that size an example is kept as stored, because a GPU resizes it in less time than a core.
     """
 
     size: Size
     keep_ratio: bool = False
     detail: float = 1.0
+    slack: float = 1.0
 
     def canvas(self, upright: bool) -> Size:
         """Return the size of the input. upright: of images that are higher than wide, if they keep their ratio."""
@@ -44,7 +46,7 @@ class Frame:
         """Return the size of the example: as in the input times `detail`, but never larger than stored."""
         content = self.content(stored, stored[0] > stored[1])
         height, width = (min(s, round(c * self.detail)) for s, c in zip(stored, content, strict=True))
-        return height, width
+        return stored if max(stored[0] / height, stored[1] / width) <= self.slack else (height, width)
 
 
 def _side(length: float, most: int) -> int:

@@ -135,7 +135,7 @@ class _Colours(DataSet):
 # Six 1x1 convolutions are sampled too rarely in a few steps, and a map needs neighbours.
 @pytest.mark.parametrize(
     ("teacher", "steps", "lr", "ops"),
-    [("cls", 40, 1e-2, ("nor_conv_3x3", "skip_connect")), ("seg", 100, 5e-3, ("nor_conv_3x3",))],
+    [("cls", 120, 1e-2, ("nor_conv_3x3", "skip_connect")), ("seg", 100, 5e-3, ("nor_conv_3x3",))],
 )
 def test_networks_that_share_weights_learn(teacher: str, steps: int, lr: float, ops: tuple[str, ...]) -> None:
     task, colours = get_task(teacher), _Colours()

@@ -252,6 +252,8 @@ class Coco(DataSet):
             path = subset.root / subset.images.names[image]
             _annotated_orientation(subset, image, path, verify_image(path))
             if subset.segments is not None:
+                if (png := subset.segments.pngs[image]) is not None and png.is_file():
+                    verify_image(png)
                 width, height = subset.images.sizes[image].tolist()
                 ids = subset.segments.read(image, width, height, False).missing
                 missing += [f"segment {segment} of {path.name}" for segment in ids]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from workers.data.base import VOID, Instance
 from workers.data.coco.json import Record, Table
 from workers.data.coco.objects import Category, Images
-from workers.data.files import DECODE_ERRORS, read_png_header, unreadable, verify_image
+from workers.data.files import decode_image, read_png_header, unreadable
 from workers.data.panoptic_ids import rgb2id
 from workers.errors import DataError
 
@@ -55,7 +55,7 @@ class Segments:
         png = self.pngs[image]
         rows = slice(int(self.starts[image]), int(self.starts[image + 1]))
         if png is None:
-            stored = np.zeros((height, width), dtype=np.int64)
+            stored = np.zeros((height, width), dtype=np.int32)
         else:
             stored = _read_png(png)
             if stored.shape != (height, width):
@@ -65,30 +65,36 @@ class Segments:
                 )
         return self._compose(stored, rows, png, masks)
 
-    def _compose(self, stored: NDArray[np.int64], rows: slice, png: Path | None, masks: bool) -> PanopticMap:
+    def _compose(self, stored: NDArray[np.int32], rows: slice, png: Path | None, masks: bool) -> PanopticMap:
         """Build the maps. stored: (H, W) segment ids. rows: the segments of the image."""
-        # Replace each segment id by 0 for void and i + 1 for segment i of the image.
+        # Replace each segment id by 0 for void and i + 1 for segment i of the image, run by run of equal ids.
+        flat = stored.ravel()
+        starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+        values, lengths = flat[starts], np.diff(starts, append=flat.size)
         order = np.argsort(self.ids[rows])
         known = np.concatenate([[0], self.ids[rows][order]])
-        nearest = np.searchsorted(known, stored).clip(max=known.size - 1)
-        unknown = stored[known[nearest] != stored]
+        nearest = np.searchsorted(known, values).clip(max=known.size - 1)
+        unknown = values[known[nearest] != values]
         if unknown.size:
             raise DataError(
                 f"{png} has segment {int(unknown[0])}, which is missing from its segments_info in {self.path}: "
                 "list it there or paint it void (0)"
             )
         position = np.concatenate([[0], order + 1])[nearest]
-        pixels = np.bincount(position.ravel(), minlength=known.size)[1:]
+        pixels = np.bincount(position, weights=lengths, minlength=known.size)[1:]
+
+        def paint(colours: NDArray[Any]) -> NDArray[Any]:
+            return np.repeat(colours[position], lengths).reshape(stored.shape)
+
         classes, things = self.classes[rows], self.things[rows]
         visible = things & (pixels > 0)
         labels = classes * 1000 + np.where(visible, np.cumsum(visible), 0)
+        masked = np.flatnonzero(visible).tolist() if masks else []
         return PanopticMap(
-            np.concatenate([[VOID], classes]).astype(np.uint8)[position],
-            np.concatenate([[-1], labels]).astype(np.int32)[position],
+            paint(np.concatenate([[VOID], classes]).astype(np.uint8)),
+            paint(np.concatenate([[-1], labels]).astype(np.int32)),
             frozenset(labels[self.crowds[rows] & (pixels > 0)].tolist()),
-            tuple(self._instance(rows.start + int(i), position == i + 1) for i in np.flatnonzero(visible))
-            if masks
-            else (),
+            tuple(self._instance(rows.start + i, paint(np.arange(known.size) == i + 1)) for i in masked),
             tuple(self.ids[rows][pixels == 0].tolist()),
         )
 
@@ -137,16 +143,13 @@ def read_segments(
     return Segments(path, tuple(pngs), starts, np.array(ids, dtype=np.int64), classes, things, crowds, areas)
 
 
-def _read_png(path: Path) -> NDArray[np.int64]:
+def _read_png(path: Path) -> NDArray[np.int32]:
     """Read the (H, W) segment ids, which are R + 256 G + 65536 B."""
     try:
         if read_png_header(path) != (8, _RGB):
             raise DataError(f"{path} is not an 8-bit RGB PNG: save segment ids as colours, R + 256 G + 65536 B")
-        verify_image(path)  # Pillow decodes files without their last bytes
-        with Image.open(path, formats=["PNG"]) as image:
-            colours = np.array(image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist: add it, or remove its annotation") from error
-    except DECODE_ERRORS as error:
+    except OSError as error:
         raise unreadable(path) from error
-    return rgb2id(colours).astype(np.int64)
+    return rgb2id(decode_image(path, upright=False))
