@@ -12,6 +12,7 @@ from orchestrator.campaign.events import (
     CapacityChanged,
     Drain,
     Event,
+    Heartbeat,
     Stop,
     Tick,
     WorkerLost,
@@ -20,7 +21,6 @@ from orchestrator.campaign.events import (
 from orchestrator.campaign.failure import INFRASTRUCTURE, FailureHistory, FailurePolicy, GiveUp, Retry
 from orchestrator.campaign.progress import CampaignProgress, CampaignState, WorkerTime, utilisation
 from orchestrator.campaign.scaling import Grow, Hold, Pool, ScalingPolicy, Shrink
-from orchestrator.campaign.time_limit import TimeLimits
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Outcome
 
 # A fault in the set-up (a missing module, for example) kills every new worker.
@@ -33,6 +33,8 @@ class _RunningAttempt:
     job: LabelJob
     since: float
     node: str
+    last: float  # when it last gave a sign of life
+    saved: int = 0  # step of its last checkpoint
 
 
 class CampaignController:
@@ -47,18 +49,19 @@ class CampaignController:
         campaign: str,
         scaling: ScalingPolicy,
         failures: FailurePolicy | None = None,
-        limits: TimeLimits | None = None,
     ) -> None:
         self._todo = {request.key: LabelJob(request, campaign) for request in requests}
         self._scaling = scaling
         self._capacity: int | None = None
         self._failures = failures or FailurePolicy()
-        self._limits = limits or TimeLimits()
         self._state = CampaignState.RUNNING
         self._now = 0.0
         self._next_worker = 0
         self._starting: dict[int, None] = {}
         self._idle: dict[int, str] = {}  # worker -> node
+        self._cards: dict[int, str] = {}  # worker -> name of its GPU
+        self._saved: dict[str, int] = {}  # key -> step of the last checkpoint that an ended attempt wrote
+        self._splits: dict[tuple[str, str], int] = {}  # recipe and card -> parts of a batch that fit into its memory
         self._running: dict[int, _RunningAttempt] = {}
         self._abandoned: dict[int, tuple[str, bool]] = {}  # killed while working -> key, whether the key was given up
         self._infrastructure: Counter[str] = Counter()  # architecture -> failures since a success
@@ -106,8 +109,10 @@ class CampaignController:
         match event:
             case Tick():
                 self._tick()
-            case WorkerReady(worker, _, node):
-                self._ready(worker, node)
+            case WorkerReady(worker, _, node, card):
+                self._ready(worker, node, card)
+            case Heartbeat():
+                self._beat(event)
             case AttemptEnded(worker, report):
                 self._ended(worker, report)
             case WorkerLost():
@@ -131,17 +136,27 @@ class CampaignController:
             # The executor was polled once since the kill, so results that were available then have been counted.
             self._finish()
             return
-        limits = {worker: self._limits.limit_s(attempt.job) for worker, attempt in self._running.items()}
-        for worker in [w for w, attempt in self._running.items() if self._now - attempt.since >= limits[w]]:
-            limit, recipe = limits[worker], self._running[worker].job.request.recipe
-            source = "recipe's" if limit == recipe.time_limit_s else "usual"
-            self._abort(worker, Outcome.TIMEOUT, f"no result within the {source} time limit of {limit:.3g} s")
+        for worker, attempt in list(self._running.items()):
+            recipe = attempt.job.request.recipe
+            if self._now - attempt.since >= recipe.time_limit_s:
+                message = f"no result within the recipe's time limit of {recipe.time_limit_s:.3g} s"
+            elif self._now - attempt.last >= recipe.silence_s:
+                message = f"no sign of life for {recipe.silence_s:.3g} s: the worker hangs, or its node is disconnected"
+            else:
+                continue
+            self._abort(worker, Outcome.TIMEOUT, message)
 
-    def _ready(self, worker: int, node: str) -> None:
+    def _beat(self, event: Heartbeat) -> None:
+        attempt = self._running.get(event.worker)
+        if attempt is not None and attempt.job.attempt_id == event.attempt:
+            last, saved = max(attempt.last, event.last), max(attempt.saved, event.saved)
+            self._running[event.worker] = replace(attempt, last=last, saved=saved)
+
+    def _ready(self, worker: int, node: str, card: str) -> None:
         if worker not in self._starting:
             return  # killed while it started
         del self._starting[worker]
-        self._idle[worker] = node
+        self._idle[worker], self._cards[worker] = node, card
         self._times[worker] = WorkerTime(self._now)
         self._failed_starts = 0
 
@@ -156,7 +171,15 @@ class CampaignController:
         if report.outcome is Outcome.OK:
             self._succeeded(attempt.key, report)
         else:
-            self._failed_attempt(attempt.key, report, recorded=True, worker=None)
+            if report.outcome is Outcome.OUT_OF_MEMORY:
+                self._remember_split(worker, report.job)
+            self._failed_attempt(attempt, report, recorded=True, worker=None)
+
+    def _remember_split(self, worker: int, job: LabelJob) -> None:
+        """Let the next networks of this recipe start on such a card with twice the parts that did not fit."""
+        place = job.request.recipe.hash, self._cards.get(worker, "")
+        more = min(2 * job.split, self._failures.max_split)
+        self._splits[place] = max(self._splits.get(place, 1), more)
 
     def _ended_late(self, worker: int, report: AttemptReport) -> None:
         """Handle the report of a killed worker. A success is a valid label: count it and do not run its key again."""
@@ -187,22 +210,26 @@ class CampaignController:
         if attempt is not None:
             report = self._report(attempt, event.outcome, event.message, event.node or attempt.node)
             self._outcomes[event.outcome] += 1
-            self._failed_attempt(attempt.key, report, recorded=False, worker=event.worker)
+            self._failed_attempt(attempt, report, recorded=False, worker=event.worker)
 
     def _succeeded(self, key: str, report: AttemptReport) -> None:
         self._done += 1
-        self._limits.add(report.job, report.seconds)
+        self._saved.pop(key, None)
         self._infrastructure.pop(report.job.request.architecture.id, None)
         for worker in [worker for worker, (other, _) in self._abandoned.items() if other == key]:
             del self._abandoned[worker]
 
-    def _failed_attempt(self, key: str, report: AttemptReport, *, recorded: bool, worker: int | None) -> None:
+    def _failed_attempt(
+        self, attempt: _RunningAttempt, report: AttemptReport, *, recorded: bool, worker: int | None
+    ) -> None:
         """Apply the failure policy.
 
         recorded: the worker has saved the report. worker: the worker if a late success of the attempt may still arrive.
         """
-        architecture = report.job.request.architecture.id
-        if report.outcome in INFRASTRUCTURE:
+        key, architecture = attempt.key, report.job.request.architecture.id
+        progressed = attempt.saved > self._saved.get(key, 0)
+        self._saved[key] = max(attempt.saved, self._saved.get(key, 0))
+        if report.outcome in INFRASTRUCTURE and not progressed:
             self._infrastructure[architecture] += 1
         decision = self._failures.decide(report, FailureHistory(self._infrastructure[architecture]))
         if not self._infrastructure[architecture]:
@@ -210,6 +237,7 @@ class CampaignController:
         given_up = isinstance(decision, GiveUp)
         if isinstance(decision, GiveUp):
             self._failed += 1
+            self._saved.pop(key, None)
             if decision.final != report.final:
                 report, recorded = replace(report, message=decision.reason, final=decision.final), False
         else:
@@ -228,7 +256,7 @@ class CampaignController:
         self._actions.append(Kill(worker))
         self._outcomes[outcome] += 1
         report = self._report(attempt, outcome, message, attempt.node)
-        self._failed_attempt(attempt.key, report, recorded=False, worker=worker)
+        self._failed_attempt(attempt, report, recorded=False, worker=worker)
 
     def _stop(self) -> None:
         if self._state is CampaignState.STOPPING:
@@ -252,7 +280,10 @@ class CampaignController:
             worker = next(iter(self._idle))
             key = next(iter(self._todo))
             job = self._todo.pop(key)
-            self._running[worker] = _RunningAttempt(key, job, self._now, self._idle.pop(worker))
+            known = self._splits and self._splits.get((job.request.recipe.hash, self._cards[worker]), 1)
+            if known and known > job.split:
+                job = replace(job, split=known)
+            self._running[worker] = _RunningAttempt(key, job, self._now, self._idle.pop(worker), self._now)
             self._actions.append(Dispatch(worker, job))
 
     def _scale(self) -> None:
@@ -283,6 +314,7 @@ class CampaignController:
         """Remove a worker that was ready, and return its running attempt if there is one."""
         was_ready = worker in self._idle or worker in self._running
         self._idle.pop(worker, None)
+        self._cards.pop(worker, None)
         attempt = self._running.pop(worker, None)
         if was_ready:
             self._times[worker].gone = self._now

@@ -21,6 +21,19 @@ class WorkerReady:
     worker: int
     now: float
     node: str = ""
+    card: str = ""  # name of its GPU, empty without one
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker's attempt was at work at `last`. step, saved: as in `workers.pulse.Pulse`."""
+
+    worker: int
+    attempt: str
+    last: float
+    step: int
+    saved: int
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +74,4 @@ class Stop:
     """End at once and kill all workers."""
 
 
-Event = Tick | WorkerReady | AttemptEnded | WorkerLost | CapacityChanged | Drain | Stop
+Event = Tick | WorkerReady | Heartbeat | AttemptEnded | WorkerLost | CapacityChanged | Drain | Stop

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from workers.messages.label import AttemptReport, Outcome
 
-INFRASTRUCTURE = frozenset({Outcome.CRASH, Outcome.LOST_NODE, Outcome.TIMEOUT})
+INFRASTRUCTURE = frozenset({Outcome.CRASH, Outcome.LOST_NODE, Outcome.TIMEOUT, Outcome.HOST_OUT_OF_MEMORY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,11 @@ FailureDecision = Retry | Requeue | GiveUp
 
 @dataclass(frozen=True, slots=True)
 class FailureHistory:
-    """Earlier failures. infrastructure: of the architecture since its last success, including the current one."""
+    """Earlier failures.
+
+    infrastructure: of the architecture since its last success, including the current one unless the attempt saved a
+    later checkpoint than the attempts before it.
+    """
 
     infrastructure: int = 0
 
@@ -44,11 +48,12 @@ class FailurePolicy:
     """Splits the batch after out of memory, requeues infrastructure failures up to a cap, gives up on other failures.
 
     The architecture is not to blame for the failure of a machine, but an architecture that kills every worker must be
-    stopped: hence the cap. Reaching it is not final, since a later campaign may have better machines.
+    stopped: hence the cap. Reaching it is not final, since a later campaign may have better machines. A preemption
+    after progress does not count, so a long label ends however often its machines are taken away.
     """
 
     infrastructure_cap: int = 3
-    max_split: int = 2
+    max_split: int = 8
 
     def decide(self, report: AttemptReport, history: FailureHistory) -> FailureDecision:
         """Decide what to do after the failed attempt of `report`."""

@@ -12,16 +12,18 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
-from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, WorkerLost, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, Heartbeat, WorkerLost, WorkerReady
 from orchestrator.ray_runtime.session import actors_that_fit, node_resources
 from workers.execution.actor import LabelActor, NodeRejected, WorkerLocation
 from workers.execution.node_check import NodeNeeds
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, Outcome
+from workers.pulse import Pulse
 
 # Campaigns of one process share Ray's namespace, and the name of a killed actor stays in use for a while.
 _numbers = itertools.count()
 _CAPACITY_POLL_S = 5.0
+_PULSE_POLL_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def outcome_of(error: Exception) -> Outcome:
     """Return how a worker was lost, from the exception that Ray raised for its call."""
     text = str(error)
     if isinstance(error, OutOfMemoryError) or "running low on memory" in text:
-        return Outcome.OUT_OF_MEMORY
+        return Outcome.HOST_OUT_OF_MEMORY
     if isinstance(error, NodeDiedError | ActorUnavailableError) or "node has died" in text or "node died" in text:
         return Outcome.LOST_NODE
     return Outcome.CRASH
@@ -59,13 +61,16 @@ class RayExecutor:
     def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time) -> None:
         self._spec, self._cpus = spec, spec.resources.get("CPU", 0.0)
         self._clock = clock
-        self._class = ray.remote(LabelActor)
+        remote: Any = ray.remote  # its types do not know the option
+        self._class = remote(concurrency_groups={"pulse": 1})(LabelActor)  # it answers while it makes a label
         self._actors: dict[int, Any] = {}
         self._startups: dict[Any, int] = {}
         self._calls: dict[Any, int] = {}
         self._locations: dict[int, WorkerLocation] = {}
         self._rejected_nodes: set[str] = set()  # ids of nodes where workers cannot run
         self._capacity, self._last_capacity_poll = -1, float("-inf")
+        self._pulses: dict[Any, int] = {}  # calls that ask for a sign of life
+        self._last_pulses = time.monotonic()
         self._late_events: list[Event] = []  # results that were available when their worker was killed
 
     @property
@@ -106,7 +111,7 @@ class RayExecutor:
 
     def poll(self, timeout: float) -> list[Event]:
         """Wait for the first result, then return all that are available."""
-        events, self._late_events = [*self._late_events, *self._capacity_events()], []
+        events, self._late_events = [*self._late_events, *self._capacity_events(), *self._heartbeats()], []
         refs = [*self._calls, *self._startups]
         if refs:
             ray.wait(refs, num_returns=1, timeout=0 if events else timeout)
@@ -140,8 +145,29 @@ class RayExecutor:
             return WorkerLost(worker, Outcome.CRASH, value.message, value.node, self._clock())
         if is_startup:
             self._locations[worker] = value
-            return WorkerReady(worker, self._clock(), value.node)
+            return WorkerReady(worker, self._clock(), value.node, value.card)
         return AttemptEnded(worker, value, self._clock())
+
+    def _heartbeats(self) -> list[Event]:
+        """Return the signs of life that arrived, and ask working actors for the next ones every few seconds."""
+        events: list[Event] = []
+        if self._pulses:
+            ready, _ = ray.wait([*self._pulses], num_returns=len(self._pulses), timeout=0)
+            for ref in ready:
+                worker = self._pulses.pop(ref)
+                try:
+                    pulse: Pulse = ray.get(ref)
+                except RayError:  # its call of `run` tells how it was lost
+                    continue
+                now = self._clock()
+                events.append(Heartbeat(worker, pulse.attempt, now - pulse.age_s, pulse.step, pulse.saved, now))
+        if time.monotonic() - self._last_pulses >= _PULSE_POLL_S:
+            self._last_pulses = time.monotonic()
+            asked = set(self._pulses.values())
+            for worker in set(self._calls.values()) - asked:
+                actor = self._actors[worker]
+                self._pulses[actor.pulse.options(concurrency_group="pulse").remote()] = worker
+        return events
 
     def _capacity_events(self) -> list[Event]:
         """Return a CapacityChanged event if the capacity has changed; checked every few seconds."""
@@ -170,6 +196,8 @@ class RayExecutor:
         self._locations.pop(worker, None)
         for ref in [ref for ref, owner in self._startups.items() if owner == worker]:
             del self._startups[ref]
+        for ref in [ref for ref, owner in self._pulses.items() if owner == worker]:
+            del self._pulses[ref]
         actor = self._actors.pop(worker, None)
         if actor is not None:
             ray.kill(actor, no_restart=True)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, WorkerLost, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, Heartbeat, WorkerLost, WorkerReady
 from workers.messages.label import AttemptReport, LabelJob, Measurement, Outcome
 
 
@@ -27,12 +27,14 @@ class SimulatedClock:
 class Behaviour:
     """The course of one attempt. CRASH and LOST_NODE end its worker.
 
-    hang: the attempt never ends. late: if the worker is killed, its report still arrives this many seconds later.
+    hang: the attempt never ends. beats: signs of life as (seconds after the start, step, step of the last checkpoint).
+    late: if the worker is killed, its report still arrives this many seconds later.
     """
 
     seconds: float = 1.0
     outcome: Outcome = Outcome.OK
     hang: bool = False
+    beats: tuple[tuple[float, int, int], ...] = ()
     late: float | None = None
 
 
@@ -88,6 +90,9 @@ class SimulatedExecutor:
         self.dispatched.append(job)
         self._running[worker] = job
         behaviour = self._script(job)
+        for after, step, saved in behaviour.beats:
+            now = self._clock.now + after
+            self._push(now, worker, Heartbeat(worker, job.attempt_id, now, step, saved, now))
         if not behaviour.hang:
             due = self._clock.now + behaviour.seconds
             self._push(due, worker, self._end(worker, job, behaviour, due))
@@ -140,6 +145,10 @@ class SimulatedExecutor:
                 continue
             if owner is not None and isinstance(event, AttemptEnded):
                 self._running.pop(owner, None)
+            elif isinstance(event, Heartbeat):
+                running = self._running.get(event.worker)
+                if running is None or running.attempt_id != event.attempt:
+                    continue
             elif owner is not None and isinstance(event, WorkerLost):
                 self._forget(owner)
             events.append(event)

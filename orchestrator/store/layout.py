@@ -22,6 +22,11 @@ def artifacts_uri(store: str) -> str:
     return _part(store, "_artifacts")
 
 
+def checkpoints_uri(store: str) -> str:
+    """Return the location of checkpoints of unfinished labels, shared weights and heads."""
+    return _part(store, "_checkpoints")
+
+
 def _part(store: str, name: str) -> str:
     store = store.removeprefix("file://").rstrip("/")
     return f"{store}/{name}" if in_object_store(store) else str(Path(store, name).resolve())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from typing import Any
 
+from workers import pulse
 from workers.errors import NodeError
 from workers.execution.attempt import run_attempt
 from workers.execution.attempt_log import log_attempt, log_outcome, set_up_logging
@@ -15,15 +17,17 @@ from workers.execution.node_check import NodeNeeds, check_node
 from workers.execution.threads import use_cores
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import AttemptReport, LabelJob
+from workers.pulse import Pulse
 from workers.storage.spool import open_spool
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLocation:
-    """The machine and process of a worker."""
+    """The machine and process of a worker. card: the name of its GPU, empty without one."""
 
     node: str
     pid: int
+    card: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +65,38 @@ class LabelActor:
             return NodeRejected(platform.node(), _node_id(), str(error))
         self._evaluator = build_evaluator(evaluator, options)
         self._spool = open_spool(spool)
+        self._checkpoints = _open_checkpoints(options)
         use_cores(cpus)
-        return WorkerLocation(platform.node(), os.getpid())
+        return WorkerLocation(platform.node(), os.getpid(), _card())
 
     def run(self, job: LabelJob) -> AttemptReport:
         """Run one attempt. The seconds of its phases are published as the metric ray_orchestrator_phase_seconds."""
         with log_attempt(job):
-            report = run_attempt(self._evaluator, job, self._spool)
+            report = run_attempt(self._evaluator, job, self._spool, self._checkpoints)
             log_outcome(report)
         if report.measurement is not None:
             self._phases = self._phases or _phase_seconds(self._task, self._space)
             for phase, seconds in report.measurement.seconds.items():
                 self._phases.observe(seconds, {"phase": phase})
         return report
+
+    def pulse(self) -> Pulse:
+        """Return the last sign of life of the attempt. Runs in another thread than `run`."""
+        return pulse.read()
+
+
+def _open_checkpoints(options: EvaluatorOptions) -> Any:
+    if options.checkpoints_uri is None:
+        return None
+    from workers.storage.checkpoints import open_checkpoints  # loads torch, which a scripted evaluator does not need
+
+    return open_checkpoints(options.checkpoints_uri)
+
+
+def _card() -> str:
+    """Return the name of this process's GPU, an empty text if it has none."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else ""
 
 
 def _node_id() -> str:

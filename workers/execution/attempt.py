@@ -7,11 +7,15 @@ import math
 import platform
 import sys
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from workers import pulse
 from workers.errors import BadDataFailure, DataError, DivergedFailure, OutOfMemoryFailure
 from workers.execution.threads import return_freed_memory
 from workers.messages.label import AttemptReport, Evaluator, LabelJob, Measurement, Outcome
+
+if TYPE_CHECKING:  # a scripted evaluator needs no torch
+    from workers.storage.checkpoints import Checkpoints
 
 _FINAL_OUTCOMES = frozenset({Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR})
 _OUT_OF_MEMORY_TEXTS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
@@ -39,12 +43,16 @@ def outcome_of(error: Exception) -> Outcome:
     return Outcome.ERROR
 
 
-def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> AttemptReport:
+def run_attempt(
+    evaluator: Evaluator, job: LabelJob, spool: ReportSink, checkpoints: Checkpoints | None = None
+) -> AttemptReport:
     """Run one attempt and return its report, which is in the spool by then: a lost answer loses no label.
 
+    checkpoints: where the evaluator keeps those of unfinished labels; that of a label that is settled is removed.
     Out of memory is not final here, because the failure policy may retry with a split batch.
     """
     started, clock = time.time(), time.perf_counter()
+    pulse.begin(job.attempt_id)
     measurement: Measurement | None = None
     try:
         measurement = evaluator(job)
@@ -63,6 +71,8 @@ def run_attempt(evaluator: Evaluator, job: LabelJob, spool: ReportSink) -> Attem
         job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL_OUTCOMES
     )
     spool.put(report)
+    if checkpoints is not None and (measurement is not None or report.final):
+        checkpoints.remove(job.request.key)
     return report
 
 

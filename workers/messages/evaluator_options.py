@@ -10,10 +10,12 @@ class EvaluatorOptions:
     """Options for all evaluators of a campaign; each evaluator uses those that concern it.
 
     fidelities: of the labels to make. artifacts_uri: location of shared weights and heads, for `open_artifacts`.
+    checkpoints_uri: location of checkpoints of unfinished labels, for `open_checkpoints`; none are kept if None.
     save_images: number of pictures of predictions per label, saved in `images_folder` as TASK-KEY/NUMBER.png.
     """
 
     fidelities: tuple[str, ...] = ()
     artifacts_uri: str | None = None
+    checkpoints_uri: str | None = None
     images_folder: str | None = None
     save_images: int = 0

@@ -83,7 +83,8 @@ class Outcome(StrEnum):
     """How an attempt ended. OK is success; the failure policy decides what follows each failure. Values are stored."""
 
     OK = "ok"
-    OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_MEMORY = "out_of_memory"  # of the device, or of an allocation that failed
+    HOST_OUT_OF_MEMORY = "host_out_of_memory"  # the machine stopped the worker because memory ran low
     BAD_DATA = "bad_data"
     DIVERGED = "diverged"
     ERROR = "error"  # the evaluator raised an unexpected exception

@@ -98,12 +98,20 @@ class Recipe(BaseModel):
     time_limit_s: float = Field(
         default=1800, gt=0, description="Maximum seconds of an attempt, which may be stopped earlier."
     )
+    silence_s: float = Field(
+        default=600, gt=0, description="Seconds without a step after which an attempt is given up."
+    )
+    checkpoint_s: float = Field(
+        default=600, gt=0, description="Seconds between two checkpoints of a label in training."
+    )
     cache_mb: int = Field(
         default=1024, ge=1, description="Disk of a machine, in MiB, for images that are decoded once for all workers."
     )
 
     # Where and how fast a label is made does not change its value.
-    _NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"cpus", "gpus", "memory_mb", "time_limit_s", "cache_mb"})
+    _NOT_HASHED: ClassVar[frozenset[str]] = frozenset(
+        {"cpus", "gpus", "memory_mb", "time_limit_s", "silence_s", "checkpoint_s", "cache_mb"}
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

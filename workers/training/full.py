@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from predictor.graph import trace
+from workers import pulse
 from workers.data import Vocabulary
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure
@@ -25,9 +26,11 @@ from workers.messages.recipe import Recipe
 from workers.metrics.base import Metric
 from workers.seeding import seed_from_text
 from workers.spaces import get_space
+from workers.storage.checkpoints import open_checkpoints
 from workers.tasks import Task, get_task
 from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.optimization import Optimization
+from workers.training.resumption import Resumption
 from workers.training.visualizer import PredictionVisualizer
 
 # Small images are evaluated in larger batches than in training: half the overhead of calls, and no gradients to store.
@@ -68,31 +71,37 @@ class FullEvaluator:
     def __init__(self, options: EvaluatorOptions | None = None) -> None:
         self._options = options or EvaluatorOptions()
         self._splits = SplitCache()
+        location = self._options.checkpoints_uri
+        self._checkpoints = None if location is None else open_checkpoints(location)
 
     def __call__(self, job: LabelJob) -> Measurement:
-        """Make the label of `job`. The same request gives the same numbers on the same machine."""
+        """Make the label of `job`, from its checkpoint if an earlier attempt left one.
+
+        The same request gives the same numbers on the same machine, however often it was interrupted.
+        """
         request, task = job.request, get_task(job.request.task)
-        timer = _PhaseTimer()
+        resumption = Resumption(self._checkpoints, request.key, request.recipe.checkpoint_s, job.split)
+        timer = _PhaseTimer(resumption.seconds)
         device = device_of(request.recipe)
         data, train, held_out = self._splits.open(request.data, task, request.recipe, request.fingerprint, device)
         timer.end("data")
         vocabulary = data.vocabulary(task.name)
         count, recipe = request.recipe.trainings(len(train))
-        runs, unmeasured = [], dict[str, Measurement]()
-        for number in range(count):
+        runs, unmeasured = resumption.runs, dict[str, Measurement]()
+        for number in range(len(runs), count):
             seeded = replace(request, seed=request.seed * count + number)
             network = build_network(request.architecture, recipe, task, vocabulary)
             self.set_initial_weights(network, seeded, task, vocabulary, train)
             unmeasured = unmeasured or _trace_networks(network, request, task)
             network = network.to(device).to(memory_format=memory_format(recipe, device))
             timer.end("build")
-            averaged = train_network(network, train, recipe, seeded.seed, job.split)
+            averaged = train_network(network, train, recipe, seeded.seed, job.split, resumption)
             timer.end("train")
             metrics = {task.name: task.build_metric(vocabulary)} | {
                 t: task.build_companion_metric(t, vocabulary) for t in request.also
             }
             visualizer = None if number else self._visualizer(request, task, vocabulary)
-            runs.append(evaluate_network(averaged, held_out, metrics, recipe, visualizer))
+            runs.append(evaluate_network(averaged, held_out, metrics, recipe, visualizer, job.split))
             timer.end("evaluate")
         measured = {t: _average_runs(cost, [run[t] for run in runs]) for t, cost in unmeasured.items()}
         also = {t: measured[t] for t in request.also}
@@ -138,10 +147,13 @@ def initialise(network: nn.Module, seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def train_network(network: Network, data: ImageSplit, recipe: Recipe, seed: int, split: int) -> Network:
+def train_network(
+    network: Network, data: ImageSplit, recipe: Recipe, seed: int, split: int, resumption: Resumption | None = None
+) -> Network:
     """Train for the recipe's steps. Returns the network with averaged weights.
 
-    split: number of parts of each batch, whose gradients are accumulated.
+    split: number of parts of each batch, whose gradients are accumulated. resumption: saves checkpoints, and has the
+    one to go on from.
 
     Raises DivergedFailure if the loss is not finite.
     """
@@ -151,7 +163,9 @@ def train_network(network: Network, data: ImageSplit, recipe: Recipe, seed: int,
     network.train()
     if not any(parameter.requires_grad for parameter in network.body.parameters()):
         network.body.eval()  # a frozen backbone keeps its batch statistics too
-    for step, parts in enumerate(data.training(recipe.steps, seed, parts=split)):
+    resumption = resumption or Resumption(None, "", recipe.checkpoint_s)
+    first = resumption.start(network, optimization, recipe.steps)
+    for step, parts in enumerate(data.training(recipe.steps, seed, first, split), first):
         loss = torch.zeros(())
         for part in parts:
             images = part.images.to(memory_format=memory_format(recipe, device))
@@ -159,6 +173,7 @@ def train_network(network: Network, data: ImageSplit, recipe: Recipe, seed: int,
                 loss = task.loss(network.head, network.pyramid(images), part.target)
             torch.autograd.backward(loss * part.share)
         optimization.step(step, loss)
+        resumption.after_step(step + 1, recipe.steps, network, optimization)
     return optimization.averaged
 
 
@@ -169,16 +184,18 @@ def evaluate_network(
     metrics: Mapping[str, Metric],
     recipe: Recipe,
     visualizer: PredictionVisualizer | None = None,
+    split: int = 1,
 ) -> dict[str, dict[str, float]]:
     """Return the values of each of `metrics` over the whole split, by its name there.
 
-    visualizer: draws the predictions.
+    visualizer: draws the predictions. split: number of parts that usual batches are divided into, to save memory.
 
     Raises DivergedFailure if the outputs are not finite.
     """
     network.eval()
     device, task = next(network.parameters()).device, data.task
-    for batch in data.evaluation(evaluation_batch_size(recipe)):
+    for batch in data.evaluation(max(1, evaluation_batch_size(recipe) // split)):
+        pulse.beat()
         inputs = task.evaluation_images(network.head, batch.images)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             pyramid = network.pyramid(inputs.to(memory_format=memory_format(recipe, device)))
@@ -215,9 +232,10 @@ def _trace_networks(network: Network, request: LabelRequest, task: Task) -> dict
 def _average_runs(cost: Measurement, runs: Sequence[Mapping[str, float]]) -> Measurement:
     """Return `cost` with the mean metrics of several trainings.
 
-    The standard deviation of the task's metric is stored as METRIC_deviation.
+    The standard deviation of the task's metric is stored as METRIC_deviation. What a training lacks is left out.
     """
-    metrics = {name: math.fsum(run[name] for run in runs) / len(runs) for name in runs[0]}
+    names = [name for name in runs[0] if all(name in run for run in runs)]
+    metrics = {name: math.fsum(run[name] for run in runs) / len(runs) for name in names}
     if len(runs) > 1:
         metrics[f"{cost.metric}_deviation"] = stdev(run[cost.metric] for run in runs)
     return replace(cost, value=metrics[cost.metric], metrics=metrics)
@@ -237,11 +255,13 @@ def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
 class _PhaseTimer:
     """Adds up wall seconds by phase."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        """seconds: spent before, by phase."""
+        self.seconds = dict(seconds)
         self._since = time.perf_counter()
 
     def end(self, phase: str) -> None:
         now = time.perf_counter()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._since
         self._since = now
+        pulse.beat()

@@ -20,14 +20,14 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 class Optimization(Generic[AnyModule]):
     """AdamW with the settings of a recipe, for the parameters of `module` that require gradients.
 
-    averaged: a copy of the module with moving averages of its weights and statistics; the module itself if the recipe
-    has no `ema`.
+    parameters: those that are trained. averaged: a copy of the module with moving averages of its weights and
+    statistics; the module itself if the recipe has no `ema`.
     """
 
     def __init__(self, module: AnyModule, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self._parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         self.averaged: AnyModule = copy.deepcopy(module) if recipe.ema else module
         self._average = MovingAverage(self.averaged, module)
 
@@ -41,7 +41,7 @@ class Optimization(Generic[AnyModule]):
             raise DivergedFailure(f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate")
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * lr_factor(step, recipe)
-        nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
+        nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if recipe.ema:

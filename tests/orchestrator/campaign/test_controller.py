@@ -72,7 +72,10 @@ def test_nothing_to_do_finishes_at_once() -> None:
     ("outcome", "split", "failures", "decision"),
     [
         (O.OUT_OF_MEMORY, 1, 0, Retry(2)),
-        (O.OUT_OF_MEMORY, 2, 0, GiveUp("out of memory with the batch in 2 parts: why", True)),
+        (O.OUT_OF_MEMORY, 4, 0, Retry(8)),
+        (O.OUT_OF_MEMORY, 8, 0, GiveUp("out of memory with the batch in 8 parts: why", True)),
+        (O.HOST_OUT_OF_MEMORY, 1, 1, Requeue()),
+        (O.HOST_OUT_OF_MEMORY, 1, 3, GiveUp("3 infrastructure failures, last: why", False)),
         (O.CRASH, 1, 1, Requeue()),
         (O.LOST_NODE, 1, 2, Requeue()),
         (O.TIMEOUT, 1, 3, GiveUp("3 infrastructure failures, last: why", False)),
@@ -98,8 +101,8 @@ def test_final_failures_run_once_and_the_worker_reports_them(outcome: Outcome) -
 def test_out_of_memory_is_retried_with_a_split_batch_then_final() -> None:
     rig = Rig([request(0)], always(outcome=O.OUT_OF_MEMORY))
     assert rig.run().failed == 1
-    assert [(job.attempt, job.split) for job in rig.executor.dispatched] == [(1, 1), (2, 2)]
-    assert [(r.job.attempt, r.final) for r in rig.records] == [(2, True)]
+    assert [(job.attempt, job.split) for job in rig.executor.dispatched] == [(1, 1), (2, 2), (3, 4), (4, 8)]
+    assert [(r.job.attempt, r.final) for r in rig.records] == [(4, True)]
 
 
 def test_a_split_batch_can_fix_out_of_memory() -> None:
@@ -124,6 +127,65 @@ def test_the_cap_counts_per_architecture_over_seeds() -> None:
     rig = Rig([request(0, seed=s) for s in range(4)], always(outcome=O.CRASH), workers=1)
     assert rig.run().failed == 4
     assert len(rig.records) < 4 * 3
+
+
+def test_the_next_network_starts_with_the_parts_that_fit_on_such_a_card() -> None:
+    controller = CampaignController([request(n) for n in range(4)], "c", FixedWorkers(2))
+    drive(controller, Tick(0), WorkerReady(0, 0, "n", "small"), WorkerReady(1, 0, "n", "large"))
+    first = LabelJob(request(0), "c")
+    (retry,) = drive(controller, AttemptEnded(0, report(first, O.OUT_OF_MEMORY), 1))
+    assert isinstance(retry, Dispatch)
+    assert (retry.job.request, retry.job.split) == (request(2), 2)  # it never ran, but on this card it would not fit
+    (other,) = drive(controller, AttemptEnded(1, report(LabelJob(request(1), "c")), 2))
+    assert isinstance(other, Dispatch)
+    assert (other.job.request, other.job.split) == (request(3), 1)
+
+
+def test_silence_ends_an_attempt_and_signs_of_life_do_not() -> None:
+    recipe = RECIPE.model_copy(update={"time_limit_s": 1e6, "silence_s": 100.0})
+    beats = tuple((60.0 * n, n, 0) for n in range(1, 21))
+
+    def script(job: LabelJob) -> Behaviour:
+        return Behaviour(seconds=1230.0, beats=beats if job.attempt == 2 else beats[:3], hang=job.attempt == 1)
+
+    rig = Rig([request(0, recipe=recipe)], script, workers=1)
+    assert rig.run().done == 1
+    (silent,) = rig.records
+    assert silent.outcome is O.TIMEOUT
+    assert silent.seconds == pytest.approx(280, abs=2)
+    assert "no sign of life for 100 s" in silent.message
+
+
+def test_a_disconnected_worker_costs_minutes_not_the_recipes_limit() -> None:
+    """The node is disconnected, so the call neither ends nor fails."""
+    recipe = RECIPE.model_copy(update={"time_limit_s": 1e6})
+    lost = request(15, recipe=recipe)
+    rig = Rig(
+        [request(n, recipe=recipe) for n in range(24)],
+        lambda job: Behaviour(seconds=20.0, hang=job.request == lost and job.attempt == 1),
+        workers=2,
+    )
+    assert rig.run().done == 24
+    assert rig.clock() - 1000 < 1000
+
+
+@pytest.mark.parametrize("outcome", [O.CRASH, O.LOST_NODE])
+def test_preemptions_after_progress_do_not_count(outcome: Outcome) -> None:
+    """Every attempt but the last is preempted after it saved a later checkpoint than the one before."""
+
+    def progresses(job: LabelJob) -> Behaviour:
+        lost = job.attempt < 12
+        return Behaviour(30.0, outcome if lost else O.OK, beats=((20.0, 9 * job.attempt, 8 * job.attempt),))
+
+    def repeats(job: LabelJob) -> Behaviour:
+        return Behaviour(30.0, outcome, beats=((20.0, 9, 8 if job.attempt > 1 else 0),))
+
+    rig = Rig([request(0)], progresses, workers=1)
+    assert rig.run().done == 1
+    assert len(rig.executor.dispatched) == 12
+    stuck = Rig([request(0)], repeats, workers=1)
+    assert stuck.run().failed == 1
+    assert len(stuck.executor.dispatched) == 4  # one of them had progress
 
 
 def test_a_hang_is_killed_requeued_and_its_worker_replaced() -> None:
