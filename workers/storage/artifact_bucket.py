@@ -21,7 +21,8 @@ class ArtifactBucket:
 
     def __init__(self, uri: str, options: Mapping[str, str] | None = None) -> None:
         """options: those of the label store."""
-        self._uri, self._files = uri, open_objects(uri, options)
+        self.uri, self.options = uri, options
+        self._files = open_objects(uri, options)
 
     def manifest(self, name: str) -> bytes | None:
         """Return the manifest of artifact `name`, None if there is no such artifact.
@@ -58,7 +59,7 @@ class ArtifactBucket:
                 content = read_object(self._files, f"{name}/{digest}")
                 if hashlib.sha256(content).hexdigest() != digest:
                     raise ArtifactError(
-                        f"artifact {self._uri}/{name}: checksum mismatch of {path}: delete the artifact there, then it "
+                        f"artifact {self.uri}/{name}: checksum mismatch of {path}: delete the artifact there, then it "
                         "is made again"
                     )
                 (folder / path).write_bytes(content)
@@ -71,6 +72,6 @@ class ArtifactBucket:
         except (OSError, ValueError) as error:
             text = " ".join(str(error).split())[:200]
             raise ArtifactError(
-                f"artifact {self._uri}/{name}: cannot be read or written ({text}): check network and permissions, "
+                f"artifact {self.uri}/{name}: cannot be read or written ({text}): check network and permissions, "
                 "then run the command again"
             ) from None

@@ -1,9 +1,9 @@
 """Artifacts: results that are expensive to make and used by many labels, such as shared weights. Each is made once.
 
 An artifact is a folder of files with a manifest of their hashes. It is made in `NAME.partial` and renamed when it is
-complete, so a folder with the final name is complete unless it was damaged later. A later attempt finds what an
-interrupted one left in `NAME.partial`. If labels are in an object store, artifacts are there too, and each machine
-keeps copies of those it needs.
+complete, so a folder with the final name is complete unless it was damaged later. Checkpoints of its training are next
+to the artifacts. If labels are in an object store, artifacts and checkpoints are there too, and each machine keeps
+copies of the artifacts it needs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from workers.storage.spool import in_object_store
 
 if TYPE_CHECKING:  # workers of a local campaign need no deltalake
     from workers.storage.artifact_bucket import ArtifactBucket
+    from workers.storage.checkpoints import Checkpoints
+
+_UNFINISHED = "_unfinished"
 
 
 def open_artifacts(location: str) -> ArtifactFolder:
@@ -70,6 +73,15 @@ class ArtifactFolder:
             self._update_copy(name, path, self._bucket)
         verify_artifact(path)
         return path
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where unfinished artifacts are saved, by their names: any machine goes on from there."""
+        from workers.storage.checkpoints import FolderCheckpoints, ObjectCheckpoints  # loads torch
+
+        if self._bucket is not None:
+            return ObjectCheckpoints(f"{self._bucket.uri}/{_UNFINISHED}", self._bucket.options)
+        return FolderCheckpoints(self._folder / _UNFINISHED)
 
     def __contains__(self, name: str) -> bool:
         if self._bucket is not None:

@@ -53,7 +53,8 @@ class SharedBackbones:
 
     def __call__(self, architecture: Architecture) -> Backbone:
         """Return a frozen backbone of `architecture` in evaluation mode."""
-        backbone = build_without_head(architecture, self._settings).body
+        with torch.random.fork_rng(devices=[]):  # its random weights are replaced: a resumed training draws the same
+            backbone = build_without_head(architecture, self._settings).body
         assert isinstance(backbone, Backbone)
         backbone = backbone.to(next(self._shared.parameters()).device)
         self.initialise(architecture, backbone)

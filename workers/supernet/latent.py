@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -26,6 +27,19 @@ class FeatureSource(Protocol):
         """
         ...
 
+    def skip(self, batches: int) -> None:
+        """Change the backbones as that many batches would."""
+        ...
+
+
+@dataclass(slots=True)
+class _Member:
+    """A backbone of the pool; it is built when it is needed first."""
+
+    stratum: int
+    architecture: Architecture
+    backbone: Backbone | None = None
+
 
 class LatentSampling:
     """A pool of `per_stratum` backbones per stratum. Features are sampled from the distribution over the pool.
@@ -38,18 +52,28 @@ class LatentSampling:
     def __init__(self, strata: DepthStrata, build_backbone: BackboneFactory, per_stratum: int) -> None:
         self._strata, self._build_backbone = strata, build_backbone
         order = [stratum for _ in range(per_stratum) for stratum in strata.non_empty]
-        self._pool = deque((stratum, build_backbone(strata.sample(stratum))) for stratum in order)
+        self._pool = deque(_Member(stratum, strata.sample(stratum)) for stratum in order)
 
     @torch.no_grad()
     def pyramid(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
         """See `FeatureSource.pyramid`."""
-        pyramids = [backbone(images) for _, backbone in self._pool]
+        pyramids = [self._backbone(member)(images) for member in self._pool]
         levels = [
             _sample_features([pyramid[i].float() for pyramid in pyramids], generator) for i in range(len(pyramids[0]))
         ]
-        stratum, _ = self._pool.popleft()
-        self._pool.append((stratum, self._build_backbone(self._strata.sample(stratum))))
+        self.skip(1)
         return levels
+
+    def skip(self, batches: int) -> None:
+        """See `FeatureSource.skip`."""
+        for _ in range(batches):
+            stratum = self._pool.popleft().stratum
+            self._pool.append(_Member(stratum, self._strata.sample(stratum)))
+
+    def _backbone(self, member: _Member) -> Backbone:
+        if member.backbone is None:
+            member.backbone = self._build_backbone(member.architecture)
+        return member.backbone
 
 
 class BackboneSwapping:
@@ -58,16 +82,25 @@ class BackboneSwapping:
     def __init__(self, strata: DepthStrata, build_backbone: BackboneFactory, batches: int = 10) -> None:
         self._strata, self._build_backbone, self._batches = strata, build_backbone, batches
         self._batches_seen = 0
+        self._architecture: Architecture | None = None
         self._backbone: Backbone | None = None
 
     @torch.no_grad()
     def pyramid(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
         """See `FeatureSource.pyramid`."""
-        if self._backbone is None or self._batches_seen % self._batches == 0:
-            turn = (self._batches_seen // self._batches) % len(self._strata.non_empty)
-            self._backbone = self._build_backbone(self._strata.sample(self._strata.non_empty[turn]))
-        self._batches_seen += 1
+        self.skip(1)
+        if self._backbone is None:
+            assert self._architecture is not None
+            self._backbone = self._build_backbone(self._architecture)
         return [level.float() for level in self._backbone(images)]
+
+    def skip(self, batches: int) -> None:
+        """See `FeatureSource.skip`."""
+        for _ in range(batches):
+            if self._batches_seen % self._batches == 0:
+                turn = (self._batches_seen // self._batches) % len(self._strata.non_empty)
+                self._architecture, self._backbone = self._strata.sample(self._strata.non_empty[turn]), None
+            self._batches_seen += 1
 
 
 def _sample_features(maps: Sequence[Tensor], generator: torch.Generator) -> Tensor:

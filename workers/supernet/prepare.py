@@ -17,8 +17,8 @@ from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
 from workers.storage.artifacts import ArtifactFolder
+from workers.storage.checkpoints import Checkpoint
 from workers.supernet.backbones import SharedBackbones, build_without_head
-from workers.supernet.checkpoint import newest_checkpoint, remove_checkpoints, save_checkpoint
 from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampling
 from workers.supernet.once_for_all import load_published
 from workers.supernet.preparation_step import PreparationStep
@@ -29,6 +29,7 @@ from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
 from workers.training.full import device_of, evaluation_batch_size, initialise, memory_format
+from workers.training.resumption import Resumption
 
 _WEIGHTS = "weights.safetensors"
 
@@ -70,7 +71,7 @@ class Preparation:
         return [name for name in names if name not in self._artifacts]
 
     def make(self, report: ProgressCallback = lambda step: None, train: TrainWeights | None = None) -> None:
-        """Make the missing artifacts. If another process is making one, wait for it.
+        """Make the missing artifacts, from their checkpoints. If another process is making one, wait for it.
 
         report: is called after each training step. train: trains the shared weights instead of `train_weights`; needed
         if the recipe has several workers.
@@ -94,7 +95,7 @@ class Preparation:
         return PreparedWeights(backbones, head)
 
     def train_weights(self, folder: Path, report: ProgressCallback, rank: int = 0) -> None:
-        """Train the shared weights, resuming from the newest checkpoint in `folder`. Worker 0 saves them there.
+        """Train the shared weights, from their checkpoint if there is one. Worker 0 saves them in `folder`.
 
         Raises DivergedFailure if the loss is not finite.
         """
@@ -105,14 +106,15 @@ class Preparation:
         fingerprint, device = self._recipe.supernet_fingerprint, device_of(recipe)
         data, train, _ = SplitCache().open(recipe.data, task, recipe, fingerprint, device)
         supernet = Supernet(get_space(self._space), task, data.vocabulary(task.name), recipe, rank)
-        checkpoint = newest_checkpoint(folder)
+        checkpoints = self._artifacts.checkpoints
+        checkpoint = checkpoints.load(self.supernet_name)
         if checkpoint is not None:
-            supernet.load(checkpoint)
+            supernet.load(checkpoint.tensors)
         for step, loss in supernet.train(train):
             if rank == 0:
                 report(PreparationStep("shared weights", step, recipe.steps, loss))
                 if step % recipe.save_every == 0 and step < recipe.steps:
-                    save_checkpoint(folder, step, supernet.state())
+                    checkpoints.save(self.supernet_name, Checkpoint(supernet.state()))
         if rank == 0:
             _save(supernet.averaged, folder)
 
@@ -124,7 +126,7 @@ class Preparation:
             _save(shared, folder)
             return
         (train or self.train_weights)(folder, report)
-        remove_checkpoints(folder)
+        self._artifacts.checkpoints.remove(self.supernet_name)
 
     def _make_head(self, folder: Path, report: ProgressCallback) -> None:
         recipe: HeadRecipe = self._recipe.shared_head
@@ -140,8 +142,10 @@ class Preparation:
             train,
             recipe,
             lambda step, loss: report(PreparationStep("shared head", step, recipe.steps, loss)),
+            Resumption(self._artifacts.checkpoints, str(self.head_name), recipe.checkpoint_s),
         )
         _save(trained, folder)
+        self._artifacts.checkpoints.remove(str(self.head_name))
 
     def _feature_source(self, train: ImageSplit) -> FeatureSource:
         recipe = self._recipe.shared_head

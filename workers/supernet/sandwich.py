@@ -7,7 +7,7 @@ Guo et al., Single Path One-Shot, ECCV 2020.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -116,7 +116,7 @@ class Supernet:
         return tensors | {"step": torch.tensor(self.step)}
 
     @torch.no_grad()
-    def load(self, tensors: dict[str, Tensor]) -> None:
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore a `state` of the same space, recipe and seed. Raises KeyError if a tensor is missing."""
         for name, parameter in self.shared.named_parameters():
             parameter.copy_(tensors[f"weights.{name}"])

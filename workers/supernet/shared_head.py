@@ -14,6 +14,7 @@ from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
 from workers.training.full import normalise
 from workers.training.optimization import Optimization
+from workers.training.resumption import Resumption
 
 
 def widest_pyramid(space: Space, settings: dict[str, Any] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -38,20 +39,26 @@ def train_head(
     data: ImageSplit,
     recipe: HeadRecipe,
     report: Callable[[int, float], None] | None = None,
+    resumption: Resumption | None = None,
 ) -> nn.Module:
     """Train `head` for the recipe's steps on the features of `source`. Returns the head with averaged weights.
 
-    report: is called with step, from 1, and loss.
+    report: is called with step, from 1, and loss. resumption: saves checkpoints, and has the one to go on from.
 
     Raises DivergedFailure if the loss is not finite.
     """
-    optimization, noise = Optimization(head, recipe), torch.Generator().manual_seed(recipe.seed)
+    optimization = Optimization(head, recipe)
+    resumption = resumption or Resumption(None, "", recipe.checkpoint_s)
     head.train()
-    for step, (batch,) in enumerate(data.training(recipe.steps, recipe.seed)):
+    first = resumption.start(head, optimization, recipe.steps)
+    source.skip(first)
+    for step, (batch,) in enumerate(data.training(recipe.steps, recipe.seed, first), first):
+        noise = torch.Generator().manual_seed(recipe.seed << 32 | step)
         pyramid = source.pyramid(normalise(batch.images), noise)
         loss = data.task.loss(head, pyramid, batch.target)
         torch.autograd.backward(loss)
         optimization.step(step, loss)
+        resumption.after_step(step + 1, recipe.steps, head, optimization)
         if report is not None:
             report(step + 1, float(loss.detach()))
     return optimization.averaged

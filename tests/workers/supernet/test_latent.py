@@ -62,11 +62,26 @@ def test_a_space_with_few_depths_has_fewer_strata() -> None:
 def test_the_pool_is_stratified_and_replaces_its_oldest(strata: DepthStrata) -> None:
     maker = _Maker(strata)
     source, generator = LatentSampling(strata, maker, per_stratum=2), torch.Generator().manual_seed(0)
-    assert sorted(maker.made) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    for step in range(7):
+    for step in range(8):
         source.pyramid(IMAGES, generator)
-        assert maker.made[-1] == maker.made[step]  # the new backbone has the stratum of the replaced one
-    assert [backbone.number for _, backbone in source._pool] == list(range(7, 17))  # type: ignore[attr-defined]
+        assert len(maker.made) == 10 + step
+        assert step == 0 or maker.made[-1] == maker.made[step - 1]  # the stratum of the backbone that it replaces
+    assert sorted(maker.made[:10]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize("kind", [LatentSampling, BackboneSwapping])
+def test_skipped_batches_change_the_backbones_alike(kind: type[LatentSampling | BackboneSwapping]) -> None:
+    pools = []
+    for skipped in (0, 7):
+        strata = DepthStrata(get_space("mobilenetv3"), 5, 0)
+        maker = _Maker(strata)
+        source = kind(strata, maker, 3)
+        source.skip(skipped)
+        for _ in range(7 - skipped):
+            source.pyramid(IMAGES, torch.Generator())
+        source.pyramid(IMAGES, torch.Generator())
+        pools.append((maker.made[-1], strata.sample(2)))
+    assert pools[0] == pools[1]
 
 
 def test_samples_have_the_pools_mean_and_deviation() -> None:

@@ -76,15 +76,41 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(tmp_path: P
         victim.start()
         victim.join(120)
         assert victim.exitcode == -signal.SIGKILL
-        (partial,) = (tmp_path / "killed").glob("*.partial")
-        assert [p.name for p in partial.iterdir()] == [f"step-{die_at // 4 * 4:08d}.safetensors"]
+        (unfinished,) = (tmp_path / "killed" / "_unfinished").iterdir()
+        assert int(load_file(unfinished)["step"]) == die_at // 4 * 4
     resumed = prepare(tmp_path / "killed")
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     again = prepare(tmp_path / "killed", die_at=1)  # would die if it trained again
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
-    (made,) = (p for p in (tmp_path / "killed").iterdir() if p.is_dir())
+    (made,) = (p for p in (tmp_path / "killed").iterdir() if p.is_dir() and p.name != "_unfinished")
+    assert not list((tmp_path / "killed" / "_unfinished").iterdir())
     assert {p.name for p in made.iterdir()} == {"weights.safetensors", "manifest.json"}
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["latent", "swapping"])
+@pytest.mark.parametrize("task", ["seg", "det"])
+def test_a_killed_head_goes_on_to_the_same_weights(tmp_path: Path, task: str, method: str) -> None:
+    torch.set_num_threads(1)
+    label_request = request(task, shared_head={"method": method, "checkpoint_s": 1e-9, "swap_every": 2})
+
+    def die(step: PreparationStep) -> None:
+        if step.part == "shared head" and step.step == 4:
+            raise _KilledError
+
+    whole, killed = (preparation(tmp_path / name, label_request) for name in ("whole", "killed"))
+    whole.make()
+    with pytest.raises(_KilledError):
+        killed.make(die)
+    steps = list[PreparationStep]()
+    killed.make(steps.append)
+    assert [step.step for step in steps] == [5, 6]
+    weights = [load_file(tmp_path / n / str(whole.head_name) / "weights.safetensors") for n in ("whole", "killed")]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from workers.loading.reader import ExampleReader, ExampleSource
 from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces import get_space
+from workers.storage.checkpoints import Checkpoint, FolderCheckpoints
 from workers.supernet.calibration import calibrate
-from workers.supernet.checkpoint import newest_checkpoint, remove_checkpoints, save_checkpoint
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
@@ -78,36 +78,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     first, data = supernet()
     for step, _ in first.train(data):
         if step == 5:
-            save_checkpoint(tmp_path, step, first.state())
+            FolderCheckpoints(tmp_path).save("a", Checkpoint(first.state()))
             break
     second, data = supernet()
-    checkpoint = newest_checkpoint(tmp_path)
+    checkpoint = FolderCheckpoints(tmp_path).load("a")
     assert checkpoint is not None
-    second.load(checkpoint)
+    second.load(checkpoint.tensors)
     assert [step for step, _ in second.train(data)] == [6, 7, 8]
     assert equal(weights(second), weights(whole))
-
-
-def test_only_complete_checkpoints_are_used(tmp_path: Path) -> None:
-    assert newest_checkpoint(tmp_path / "nowhere") is None
-    save_checkpoint(tmp_path, 3, {"step": torch.tensor(3)})
-    path = save_checkpoint(tmp_path, 7, {"step": torch.tensor(7)})
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]  # the older one is gone
-    whole = path.read_bytes()
-    (tmp_path / "step-00000009.safetensors").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "step-00000011.partial-1").write_bytes(whole)
-    checkpoint = newest_checkpoint(tmp_path)
-    assert checkpoint is not None
-    assert int(checkpoint["step"]) == 7
-
-
-def test_checkpoints_are_removed_with_unreadable_and_interrupted_files(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, 3, {"step": torch.tensor(3)})
-    for name in ("step-00000001.unreadable", ".step-00000005.safetensors.0123abcd", "step-00000002.partial-1"):
-        (tmp_path / name).write_bytes(b"torn")
-    (tmp_path / "weights.safetensors").write_bytes(b"kept")
-    remove_checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
 
 
 class _Colours(DataSet):
