@@ -7,23 +7,17 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
 from workers.code_version import code_version
+from workers.node_folder import node_folder
 
 log = logging.getLogger(__name__)
 
 _ENTRY = 16  # bytes of a table entry: offset + 1 and length, 0 while there is none
 _MAX_SHARE = 0.5  # of the free disk space
 _UNUSED_S = 7 * 86400  # caches that nobody opened for so long are removed
-
-
-def cache_root() -> Path:
-    """Return the folder of all caches: $AIOP_CACHE, or a folder for this user among the temporary files."""
-    named = os.environ.get("AIOP_CACHE")
-    return Path(named) if named else Path(tempfile.gettempdir(), f"aiop-cache-{os.getuid()}")
 
 
 class NodeCache:
@@ -37,7 +31,7 @@ class NodeCache:
         """content: names all that the examples depend on. count: number of examples."""
         boot = _read_text(Path("/proc/sys/kernel/random/boot_id"))
         name = hashlib.sha256("\n".join((content, code_version(), boot, str(count))).encode()).hexdigest()[:24]
-        self._folder, self._count, self._limit = cache_root() / name, count, limit_mb * 2**20
+        self._folder, self._count, self._limit = node_folder() / name, count, limit_mb * 2**20
         self._table = self._data = -1
         self._owner = 0
         self._readers: dict[int, int] = {}

@@ -6,7 +6,6 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,18 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.data.base import DataSet, Instance, Sample, Vocabulary, register_format, unsupported
-from workers.data.coco.json import read_json
-from workers.data.coco.layout import (
-    ANNOTATION_KINDS,
-    LAYOUT,
-    SUBSETS,
-    find_annotations,
-    find_images,
-    find_panoptic_companions,
-    parse_location,
-)
-from workers.data.coco.objects import Category, Dropped, Images, Objects, read_categories, read_images, read_objects
-from workers.data.coco.panoptic import MAX_CLASSES, Segments, read_segments
+from workers.data.coco.layout import ANNOTATION_KINDS, LAYOUT, SUBSETS, parse_location
+from workers.data.coco.objects import Category, Dropped
+from workers.data.coco.subset import Subset, read_subset
 from workers.data.files import ImageHeader, decode_image, read_header, require_folder, verify_image
 from workers.data.orientation import turn_sample
 from workers.errors import BadDataFailure, DataError
@@ -36,21 +26,6 @@ _OPENED_IMAGES = 1000  # number of images per split that are opened in larger da
 
 class DataWarning(UserWarning):
     """A data set that can be used, but with some of its annotations dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Subset:
-    """The annotations of one split. root: the folder of its images. used: positions of the images it consists of."""
-
-    path: Path
-    categories: tuple[Category, ...]
-    images: Images
-    root: Path
-    objects: Objects | None
-    segments: Segments | None
-    used: NDArray[np.int64]
-    dropped: tuple[Dropped, ...]
-    digests: tuple[bytes, ...]
 
 
 class Coco(DataSet):
@@ -130,7 +105,7 @@ class Coco(DataSet):
         except DataError as error:
             raise BadDataFailure(str(error)) from error
 
-    def _read(self, subset: _Subset, image: int) -> Sample:
+    def _read(self, subset: Subset, image: int) -> Sample:
         path = subset.root / subset.images.names[image]
         pixels, orientation = decode_image(path), 1
         width, height = subset.images.sizes[image].tolist()
@@ -139,7 +114,7 @@ class Coco(DataSet):
             pixels = decode_image(path, upright=False)
         return turn_sample(self._annotate(subset, image, pixels), orientation)
 
-    def _annotate(self, subset: _Subset, image: int, pixels: NDArray[np.uint8]) -> Sample:
+    def _annotate(self, subset: Subset, image: int, pixels: NDArray[np.uint8]) -> Sample:
         """Return the sample of an image with these pixels, in the frame of its annotations."""
         instances = _read_instances(subset, image) if subset.objects is not None else ()
         if subset.segments is None:
@@ -163,9 +138,9 @@ class Coco(DataSet):
         return self._subsets["train"].categories
 
     @cached_property
-    def _subsets(self) -> dict[str, _Subset]:
+    def _subsets(self) -> dict[str, Subset]:
         """The annotations of each split."""
-        subsets = {split: self._read_subset(split) for split in SUBSETS}
+        subsets = {split: read_subset(self._folder, self._files, self._task, split) for split in SUBSETS}
         train, held_out = subsets["train"], subsets["held-out"]
         for first, second in ((train, held_out), (held_out, train)):
             for category in first.categories:
@@ -176,58 +151,12 @@ class Coco(DataSet):
                     )
         return subsets
 
-    def _read_subset(self, split: str) -> _Subset:
-        name = SUBSETS[split]
-        path = self._files.get(name) or find_annotations(self._folder, ANNOTATION_KINDS[self._task], name)
-        content, digest = read_json(path)
-        images = read_images(path, content)
-        categories = read_categories(path, content, self._task)
-        objects, segments, dropped, digests = None, None, None, [digest]
-        if self._task in ("pano", "seg"):
-            if len(categories) > MAX_CLASSES:
-                raise DataError(
-                    f"{path} has {len(categories)} categories: at most {MAX_CLASSES} are supported, merge some"
-                )
-            pngs, instances = find_panoptic_companions(path)
-            segments = read_segments(path, content, pngs, images, categories)
-            if self._task == "pano" and instances is not None:
-                content, digest = read_json(instances)
-                digests.append(digest)
-                classes = _match_things(instances, content, path, categories)
-                objects, dropped = read_objects(instances, content, images, classes, self._task, 0)
-        else:
-            classes = {category.id: position for position, category in enumerate(categories)}
-            joints = len(categories[0].joints)
-            objects, dropped = read_objects(path, content, images, classes, self._task, joints)
-        used = self._choose_images(split, path, images, objects, segments)
-        root = find_images(self._folder, name, images.names, name in self._files)
-        all_dropped = () if dropped is None else (dropped,)
-        return _Subset(path, categories, images, root, objects, segments, used, all_dropped, tuple(digests))
-
-    def _choose_images(
-        self, split: str, path: Path, images: Images, objects: Objects | None, segments: Segments | None
-    ) -> NDArray[np.int64]:
-        """Return the images of a split: all, but of train only those with usable annotations.
-
-        For pose all images are used, since its examples are people.
-        """
-        if segments is not None:
-            usable = np.flatnonzero(np.diff(segments.starts))
-        else:
-            assert objects is not None
-            rows = objects.people() if self._task == "pose" else np.flatnonzero(~objects.crowds)
-            usable = np.unique(objects.images_of(rows))
-        if not usable.size:
-            kind = "person with a labelled joint" if self._task == "pose" else "object or segment"
-            raise DataError(f"{path} has no usable {kind} on any image: annotate some, or give another file")
-        return usable if split == "train" and self._task != "pose" else np.arange(len(images.names))
-
-    def _list_files(self, subset: _Subset) -> Iterator[tuple[str, Path]]:
+    def _list_files(self, subset: Subset) -> Iterator[tuple[str, Path]]:
         """Yield name and path of all images and PNGs of a split."""
         for image in subset.used:
             name = subset.images.names[image]
             yield name, subset.root / name
-            png = subset.segments.pngs[image] if subset.segments is not None else None
+            png = subset.segments.png(int(image)) if subset.segments is not None else None
             if png is not None:
                 yield png.name, png
 
@@ -243,7 +172,7 @@ class Coco(DataSet):
         except OSError as error:
             raise DataError(f"{file} cannot be read: restore it or check its permissions") from error
 
-    def _check_files(self, subset: _Subset) -> list[Dropped]:
+    def _check_files(self, subset: Subset) -> list[Dropped]:
         for _, file in self._list_files(subset):
             if not os.path.isfile(file):
                 raise DataError(f"{file} does not exist, but {subset.path} lists it: add it or remove it there")
@@ -252,7 +181,7 @@ class Coco(DataSet):
             path = subset.root / subset.images.names[image]
             _annotated_orientation(subset, image, path, verify_image(path))
             if subset.segments is not None:
-                if (png := subset.segments.pngs[image]) is not None and png.is_file():
+                if (png := subset.segments.png(image)) is not None and png.is_file():
                     verify_image(png)
                 width, height = subset.images.sizes[image].tolist()
                 ids = subset.segments.read(image, width, height, False).missing
@@ -260,22 +189,7 @@ class Coco(DataSet):
         return [Dropped(subset.path, len(missing), "segments without pixels", missing[0])] if missing else []
 
 
-def _match_things(
-    instances: Path, content: dict[str, object], panoptic: Path, categories: tuple[Category, ...]
-) -> dict[int, int]:
-    """Return the class of each category id of an instances file, among the categories of its panoptic file."""
-    things = {(category.id, category.name): position for position, category in enumerate(categories) if category.thing}
-    instance_categories = read_categories(instances, content, "iseg")
-    for category in instance_categories:
-        if (category.id, category.name) not in things:
-            raise DataError(
-                f"{instances}: category {category.id} is not a thing with this id and name in {panoptic.name}: "
-                "give both files the same categories"
-            )
-    return {category.id: things[category.id, category.name] for category in instance_categories}
-
-
-def _annotated_orientation(subset: _Subset, image: int, path: Path, header: ImageHeader) -> int:
+def _annotated_orientation(subset: Subset, image: int, path: Path, header: ImageHeader) -> int:
     """Return the orientation by which annotations are turned with the stored image; 1 if they are of the upright image.
 
     Raises DataError unless width and height in the annotation file are those of the upright or of the stored image.
@@ -292,7 +206,7 @@ def _annotated_orientation(subset: _Subset, image: int, path: Path, header: Imag
     )
 
 
-def _read_instances(subset: _Subset, image: int) -> tuple[Instance, ...]:
+def _read_instances(subset: Subset, image: int) -> tuple[Instance, ...]:
     objects = subset.objects
     assert objects is not None
     width, height = subset.images.sizes[image].tolist()

@@ -6,14 +6,17 @@ take seconds.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from workers.errors import DataError
@@ -26,7 +29,8 @@ def read_json(path: Path) -> tuple[Record, bytes]:
     remedy = "replace it with a COCO annotation file"
     try:
         raw = path.read_bytes()
-        content = json.loads(raw)
+        with _without_garbage_collection():
+            content = _parse(raw)
     except OSError as error:
         raise DataError(f"{path} cannot be read: give a COCO annotation file") from error
     except (ValueError, RecursionError, MemoryError) as error:
@@ -34,6 +38,26 @@ def read_json(path: Path) -> tuple[Record, bytes]:
     if not isinstance(content, dict):
         raise DataError(f"{path} is JSON, but not an object with images, annotations and categories: {remedy}")
     return content, hashlib.sha256(raw).digest()
+
+
+def _parse(raw: bytes) -> Any:
+    """Parse JSON, at most as strictly as the standard library, which also explains what is wrong."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return json.loads(raw)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """The collector would look through millions of new objects again and again, and find nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def is_integer(value: object) -> bool:

@@ -26,17 +26,20 @@ class Segmentations:
     """The segmentations of all objects of a file, each as polygons or as run lengths, or missing (crowds only).
 
     Object i has the polygons starts[i]:starts[i + 1], and polygon p the coordinates points[bounds[p]:bounds[p + 1]].
-    runs: compressed run lengths of the objects that have no polygons.
+    Objects without polygons are in run_rows, in ascending order: the compressed run lengths of the i-th of them end at
+    run_ends[i] of run_codes.
     """
 
     starts: NDArray[np.int64]
     bounds: NDArray[np.int64]
     points: NDArray[np.float64]
-    runs: dict[int, bytes]
+    run_rows: NDArray[np.int64]
+    run_ends: NDArray[np.int64]
+    run_codes: NDArray[np.uint8]
 
     def draw(self, row: int, width: int, height: int) -> Mask | None:
         """Draw the (H, W) mask of one object; return None if it has no segmentation."""
-        code = self.runs.get(row)
+        code = self._runs(row)
         if code is None:
             start, end = int(self.starts[row]), int(self.starts[row + 1])
             if start == end:
@@ -51,6 +54,12 @@ class Segmentations:
         x, y, w, h = (int(side) for side in coco_mask.toBbox({"size": [height, width], "counts": code}))
         mask[y : y + h, x : x + w] = by_column[x : x + w, y : y + h].T
         return mask
+
+    def _runs(self, row: int) -> bytes | None:
+        place = int(np.searchsorted(self.run_rows, row))
+        if place == len(self.run_rows) or self.run_rows[place] != row:
+            return None
+        return self.run_codes[self.run_ends[place - 1] if place else 0 : self.run_ends[place]].tobytes()
 
 
 def read_segmentations(
@@ -110,7 +119,14 @@ def _build(
         for owner in owners[(lowest < -longer_sides) | (highest > 2 * longer_sides)]:
             remedy = "give coordinates in pixels of this image"
             raise table.error(int(owner), "has a polygon far outside its image", remedy)
-    return Segmentations(np.concatenate([[0], np.cumsum(counts)]), bounds, points, runs)
+    return Segmentations(
+        np.concatenate([[0], np.cumsum(counts)]),
+        bounds,
+        points,
+        np.array(sorted(runs), dtype=np.int64),
+        np.cumsum([len(runs[row]) for row in sorted(runs)], dtype=np.int64),
+        np.frombuffer(b"".join(runs[row] for row in sorted(runs)), dtype=np.uint8),
+    )
 
 
 def _read_runs(table: Table, row: int, runs: dict[str, Any], width: int, height: int) -> bytes:

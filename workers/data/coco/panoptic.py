@@ -36,10 +36,14 @@ class PanopticMap:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The segments of all images: image i has starts[i]:starts[i + 1]. pngs: None for an image without segments."""
+    """The segments of all images: image i has starts[i]:starts[i + 1].
+
+    path: of the annotation file. folder: of the PNGs. names: of the PNGs, empty for an image without segments.
+    """
 
     path: Path
-    pngs: tuple[Path | None, ...]
+    folder: Path
+    names: tuple[str, ...]
     starts: NDArray[np.int64]
     ids: NDArray[np.int64]
     classes: NDArray[np.int64]
@@ -47,12 +51,16 @@ class Segments:
     crowds: NDArray[np.bool_]
     areas: NDArray[np.float64]
 
+    def png(self, image: int) -> Path | None:
+        """Return the PNG of an image, None if it has no segments."""
+        return self.folder / self.names[image] if self.names[image] else None
+
     def read(self, image: int, width: int, height: int, masks: bool) -> PanopticMap:
         """Decode the PNG of one image of this size.
 
         masks: whether to return its things as instances. Raises DataError if the PNG does not match size or segments.
         """
-        png = self.pngs[image]
+        png = self.png(image)
         rows = slice(int(self.starts[image]), int(self.starts[image + 1]))
         if png is None:
             stored = np.zeros((height, width), dtype=np.int32)
@@ -117,10 +125,10 @@ def read_segments(
     lists = table.column(
         "segments_info", lambda v: type(v) is list and all(type(segment) is dict for segment in v), remedy
     )
-    pngs: list[Path | None] = [None] * len(images.names)
+    pngs = [""] * len(images.names)
     by_image: list[list[Record]] = [[]] * len(images.names)
     for position, name, segments in zip(positions.tolist(), names, lists, strict=True):
-        pngs[position], by_image[position] = folder / name, segments
+        pngs[position], by_image[position] = name, segments
     counts = np.array([len(segments) for segments in by_image], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])
     image_ids = np.array(list(images.positions), dtype=np.int64)[np.repeat(np.arange(counts.size), counts)]
@@ -140,7 +148,7 @@ def read_segments(
         fault = f"{owners[int(starts[position])]} has {int(thing_counts[position])} things"
         raise DataError(f"{path}: {fault}: at most {_MAX_THINGS} are supported, split the image")
     crowds, areas = rows.flags("iscrowd"), rows.areas()
-    return Segments(path, tuple(pngs), starts, np.array(ids, dtype=np.int64), classes, things, crowds, areas)
+    return Segments(path, folder, tuple(pngs), starts, np.array(ids, dtype=np.int64), classes, things, crowds, areas)
 
 
 def _read_png(path: Path) -> NDArray[np.int32]:
