@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from workers.data.base import DataSet, Sample, register_format, unsupported
-from workers.data.files import (
-    decode_image,
-    hash_files,
-    list_files,
-    list_folders,
-    open_folder,
-    require_folder,
-    verify_image,
-)
+from workers.data.files import decode_image, hash_files, open_folder, require_folder, verify_image
+from workers.data.image_lists import ImageList, list_images
 from workers.errors import BadDataFailure, DataError
 
 _LAYOUT = "{train,val}/{class}/*.jpg|jpeg|png"
+# Of larger data sets, the sizes of files are hashed instead of their bytes, and some images are opened.
+_MAX_HASHED_IMAGES, _MAX_HASHED_BYTES = 50_000, 4 * 2**30
+_OPENED_IMAGES = 1000  # number of images per subset that are opened in larger data sets
 
 
 class ImageFolder(DataSet):
@@ -28,16 +27,18 @@ class ImageFolder(DataSet):
 
     def __init__(self, folder: Path) -> None:
         self.spec, self._folder = f"imagefolder:{folder}", folder
+        self._verify = False
 
     def check(self, task: str) -> None:
-        """Compare the class folders and read the header of every image."""
+        """Compare the class folders and read the header of every image, of larger data sets of some images."""
         self._require_cls(task)
         require_folder(self._folder, _LAYOUT)
-        for subset in ("train", *self._held_out):
-            self._check_classes(subset)
-        for images in self._images.values():
-            for image in images:
-                verify_image(image)
+        self._verify = True
+        for subset, images in self._subsets.items():
+            self._check_classes(subset, images)
+        for images in self._subsets.values():
+            for index in range(min(len(images), _OPENED_IMAGES) if self._is_large else len(images)):
+                verify_image(images.path(index))
 
     def classes(self, task: str) -> tuple[str, ...]:
         """Return the names of the folders in train, sorted."""
@@ -45,22 +46,34 @@ class ImageFolder(DataSet):
         return self._classes
 
     def fingerprint(self) -> str:
-        """Return the hash of all images and their paths."""
-        return hash_files(self._folder, [image for images in self._images.values() for image in images])
+        """Return the hash of all images and their paths; of larger data sets of their sizes and paths."""
+        lists = sorted(self._subsets.items())
+        if not self._is_large:
+            return hash_files(self._folder, [images.path(i) for _, images in lists for i in range(len(images))])
+        digest = hashlib.sha256(b"sizes")
+        for subset, images in lists:
+            for name, files, sizes in images.by_class():
+                digest.update(f"{subset}/{name}\0".encode("utf-8", "surrogateescape"))
+                digest.update("\0".join(files).encode("utf-8", "surrogateescape"))
+                digest.update(np.array(sizes, dtype="<i8").tobytes())
+        return digest.hexdigest()[:16]
 
     def size(self, split: str) -> int:
         """Return the number of images."""
-        return len(self._images[split])
+        return sum(len(images) for images in self._lists(split))
 
     def sample(self, split: str, index: int) -> Sample:
         """Return an image and its class. Raises BadDataFailure for a file that changed after the check."""
         self.require_index(split, index)
-        image = self._images[split][index]
-        name = image.parent.name
+        for images in self._lists(split):
+            if index < len(images):
+                break
+            index -= len(images)
+        path, name = images.path(index), images.class_name(index)
         if name not in self._classes:
-            raise BadDataFailure(f"{image} is of class '{name}', which is not in train: check the data set")
+            raise BadDataFailure(f"{path} is of class '{name}', which is not in train: check the data set")
         try:
-            return Sample(decode_image(image), self._classes.index(name))
+            return Sample(decode_image(path), self._classes.index(name))
         except DataError as error:
             raise BadDataFailure(str(error)) from error
 
@@ -69,46 +82,39 @@ class ImageFolder(DataSet):
             raise unsupported(self.spec, task, "imagefolder supports cls; choose that task or another data set")
 
     @cached_property
-    def _held_out(self) -> tuple[str, ...]:
-        """The subsets that exist of val and test."""
-        subsets = tuple(subset for subset in ("val", "test") if (self._folder / subset).exists())
-        if not subsets:
+    def _classes(self) -> tuple[str, ...]:
+        return self._subsets["train"].classes
+
+    @cached_property
+    def _subsets(self) -> dict[str, ImageList]:
+        """The images of train, and of those that exist of val and test."""
+        held_out = [subset for subset in ("val", "test") if (self._folder / subset).exists()]
+        if not held_out:
             fault = f"{self._folder / 'val'} does not exist, and neither does test"
             raise DataError(f"{fault}: hold out some images of every class")
-        return subsets
+        lists = {subset: list_images(self._folder / subset, verify=self._verify) for subset in ("train", *held_out)}
+        for subset, images in lists.items():
+            if not len(images):
+                raise DataError(f"{self._folder / subset} is empty: put a folder of images for every class there")
+        return lists
+
+    def _lists(self, split: str) -> list[ImageList]:
+        return [images for subset, images in self._subsets.items() if (subset == "train") == (split == "train")]
 
     @cached_property
-    def _classes(self) -> tuple[str, ...]:
-        return self._class_names("train")
+    def _is_large(self) -> bool:
+        lists = self._subsets.values()
+        count, size = sum(map(len, lists)), sum(int(images.sizes.sum()) for images in lists)
+        return count > _MAX_HASHED_IMAGES or size > _MAX_HASHED_BYTES
 
-    @cached_property
-    def _images(self) -> dict[str, list[Path]]:
-        return {
-            "train": self._list_images("train"),
-            "held-out": [image for subset in self._held_out for image in self._list_images(subset)],
-        }
-
-    def _class_names(self, subset: str) -> tuple[str, ...]:
-        folder = self._folder / subset
-        require_folder(folder, "a folder of images for every class")
-        return tuple(class_folder.name for class_folder in list_folders(folder))
-
-    def _list_images(self, subset: str) -> list[Path]:
-        names = self._class_names(subset)
-        images = [image for name in names for image in list_files(self._folder / subset / name)]
-        if not images:
-            raise DataError(f"{self._folder / subset} is empty: put a folder of images for every class there")
-        return images
-
-    def _check_classes(self, subset: str) -> None:
-        self._list_images(subset)
-        names = self._class_names(subset)
-        for name in sorted(set(names) ^ set(self._classes)):
-            present, absent = (subset, "train") if name in names else ("train", subset)
+    def _check_classes(self, subset: str, images: ImageList) -> None:
+        for name in sorted(set(images.classes) ^ set(self._classes)):
+            present, absent = (subset, "train") if name in images.classes else ("train", subset)
             fault = f"{self._folder / present / name} has no counterpart in {absent}"
             raise DataError(f"{fault}: add it there or remove it")
-        for name in names:
-            if not list_files(self._folder / subset / name):
+        filled = set(np.unique(images.labels).tolist())
+        for label, name in enumerate(images.classes):
+            if label not in filled:
                 raise DataError(f"{self._folder / subset / name} holds no images: add some or remove the class")
 
 

@@ -149,3 +149,31 @@ def test_cifar10() -> None:
     assert len(data.classes("cls")) == 10
     assert (data.size("train"), data.size("held-out")) == (6000, 1500)
     assert data.sample("train", 0).image.shape == (32, 32, 3)
+
+
+def test_an_indexed_folder_is_the_same_until_something_changes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(check: bool = True) -> tuple[object, ...]:
+        data = open_data(f"imagefolder:{folder}", "cls")
+        if check:
+            data.check("cls")
+        samples = [data.sample(split, i) for split in ("train", "held-out") for i in range(data.size(split))]
+        return data.fingerprint(), [(s.category, s.image.tolist()) for s in samples]
+
+    monkeypatch.setenv("AIOP_CACHE", str(tmp_path / "cache"))
+    plain = read()
+    monkeypatch.setattr("workers.data.image_lists._INDEXED_IMAGES", 0)
+    assert read() == plain
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.data.image_lists._scan", lambda path: pytest.fail("listed again"))
+        assert read() == read(check=False) == plain
+    monkeypatch.setattr("workers.data.imagefolder._MAX_HASHED_IMAGES", 0)
+    large = read()
+    assert large == read()
+    assert large[0] != plain[0]  # sizes are hashed, not bytes
+    Image.new("RGB", (60, 50), (1, 2, 3)).save(folder / "train/cat/0.jpg")  # in place: the folder's time stays
+    changed = read()
+    assert len({large[0], changed[0]}) == 2
+    Image.new("RGB", (6, 5)).save(folder / "train/cat/2.jpg")
+    assert len(read()[1]) == len(plain[1]) + 1  # type: ignore[arg-type]
