@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from workers.data.array_files import ArrayFiles, index_folder, read_arrays, write_arrays
 from workers.data.base import VOID, DataSet, Sample, register_format, unsupported
 from workers.data.files import (
     DECODE_ERRORS,
@@ -33,6 +34,7 @@ from workers.data.orientation import turn_pixels
 from workers.errors import BadDataFailure, DataError
 
 _LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
+_INDEXED_ANNOTATIONS = 1000  # fewer are decoded in little time
 _GREY, _PALETTE = 0, 3  # colour types in a PNG header
 
 ImageWithLabels = tuple[Path, Path]  # image, annotation
@@ -118,11 +120,26 @@ class MaskFolder(DataSet):
     def _classes(self) -> tuple[str, ...]:
         if self._names_file.exists():
             return _read_names(self._names_file)
-        annotations = [annotation for pairs in self._pairs.values() for _, annotation in pairs]
-        highest = max(_highest_id(_read_labels(annotation), self._ignore) for annotation in annotations)
+        highest = self._read_highest_id()
         if highest < 0:
             raise DataError(f"{self._folder / 'annotations'} labels every pixel as void ({VOID}): add class ids")
         return tuple(f"class {i}" for i in range(highest + 1))
+
+    def _read_highest_id(self) -> int:
+        """Return the highest class id of all annotations, which one process of a machine decodes for all others."""
+        annotations = [annotation for pairs in self._pairs.values() for _, annotation in pairs]
+        try:
+            sizes = hashlib.sha256(",".join(str(path.stat().st_size) for path in annotations).encode()).hexdigest()
+        except OSError as error:
+            raise DataError(f"{error.filename} cannot be read: restore it or check its permissions") from error
+        folders = sorted({annotation.parent for annotation in annotations})
+        index = index_folder(folders, f"highest id, ignore {self._ignore}, sizes {sizes}")
+        if (known := read_arrays(index)) is not None:
+            return int(known.facts["highest"])
+        highest = max(_highest_id(_read_labels(annotation), self._ignore) for annotation in annotations)
+        if len(annotations) >= _INDEXED_ANNOTATIONS:
+            write_arrays(index, ArrayFiles({}, {"highest": highest}))
+        return highest
 
     @cached_property
     def _pairs(self) -> dict[str, list[ImageWithLabels]]:

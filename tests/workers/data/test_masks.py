@@ -221,3 +221,20 @@ def test_camvid() -> None:
     assert len(data.classes("seg")) == 11
     assert (data.size("train"), data.size("held-out")) == (367, 334)
     assert data.sample("train", 0).image.shape == (180, 240, 3)
+
+
+def test_the_highest_id_is_looked_for_once_a_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("workers.data.masks._INDEXED_ANNOTATIONS", 0)
+    (folder / "classes.json").unlink(missing_ok=True)
+    names = open_data(f"masks:{folder}", "seg").classes("seg")
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.data.masks._read_labels", lambda path: pytest.fail("decoded again"))
+        assert open_data(f"masks:{folder}", "seg").classes("seg") == names
+    path = next((folder / "annotations/train").iterdir())
+    with Image.open(path) as image:
+        size = image.size
+    Image.new("L", size, 77).save(path)
+    assert len(open_data(f"masks:{folder}", "seg").classes("seg")) == 78
