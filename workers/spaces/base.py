@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from predictor.cost import Cost, measure_cost
 from predictor.entry_points import SPACES, load_entry_points, require_free_name
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
 from workers.messages.architecture import Architecture
+from workers.spaces.kept_flops import KeptFlops
 
 # Architectures per block of `Space.stratified`; a power of two, so that the bit-reversed order is spread evenly.
 _STRATIFIED_BLOCK = 64
@@ -139,9 +141,12 @@ class Space(ABC):
         block cover the quantiles of its FLOPs evenly. A longer prefix begins with every shorter one. image: height and
         width at which FLOPs are counted. settings: see `build`.
         """
-        draws = self.sequence(seed)
+        draws, parallel = self.sequence(seed), False
+        kept = KeptFlops(self.name, image, settings, partial(_count_flops, self, image, settings))
         while block := [a for a, _ in zip(draws, range(_STRATIFIED_BLOCK), strict=False)]:
-            block.sort(key=lambda a: (self.cost(a, image, settings).flops, a.id))
+            flops = dict(zip(block, kept.of(block, parallel=parallel), strict=True))
+            parallel = True  # most campaigns need one block only
+            block.sort(key=lambda a: (flops[a], a.id))
             yield from (block[i] for i in _bit_reversed(_STRATIFIED_BLOCK) if i < len(block))
 
     def _checked_genotype(self, architecture: Architecture) -> dict[str, Any]:
@@ -151,6 +156,12 @@ class Space(ABC):
         genotype = architecture.values
         self.check(genotype)
         return genotype
+
+
+def _count_flops(
+    space: Space, image: tuple[int, int], settings: Mapping[str, Any] | None, architecture: Architecture
+) -> float:
+    return float(space.cost(architecture, image, settings).flops)
 
 
 def _bit_reversed(size: int) -> list[int]:

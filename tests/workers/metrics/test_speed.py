@@ -52,6 +52,7 @@ def scene(rng: np.random.Generator, *, masks: bool, maps: bool) -> tuple[ObjectT
 def _ellipse(box: np.ndarray) -> np.ndarray:
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
     x0, y0, x1, y1 = np.clip(box, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT]).astype(int)
+    x1, y1 = max(x0 + 1, x1), max(y0 + 1, y1)
     rows, columns = np.mgrid[y0:y1, x0:x1]
     mask[y0:y1, x0:x1] = ((rows - (y0 + y1) / 2) / max(1, y1 - y0)) ** 2 + (
         (columns - (x0 + x1) / 2) / max(1, x1 - x0)
