@@ -124,12 +124,14 @@ class SplitCache:
     ) -> tuple[DataSet, ImageSplit, ImageSplit]:
         """Return data set, training split and held-out split as the recipe resizes, augments and limits them.
 
-        fingerprint: of the data set's content. With it, decoded images are kept on this machine's disk.
+        fingerprint: of the data set's content. With it, decoded images are kept on this machine's disk. On a GPU all
+        reserved cores but one load batches; on a CPU training needs them itself.
         """
         loading = recipe.model_dump_json(exclude={"steps", "lr", "head", "body"})
         name = f"{spec} {task.name} {fingerprint} {device} {loading}"
         if name not in self._opened:
-            data, processes = open_data(spec, task.name), max(0, int(recipe.cpus) - 1)
+            data = open_data(spec, task.name)
+            processes = 0 if torch.device(device).type == "cpu" else max(0, int(recipe.cpus) - 1)
             splits = []
             for training, limit in ((True, recipe.train_images), (False, recipe.eval_images)):
                 source = ExampleSource(spec, task.name, recipe, training, fingerprint, limit)

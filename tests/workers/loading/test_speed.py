@@ -18,7 +18,7 @@ from workers.messages.recipe import Recipe, load_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 IMAGES = 192
-# Images a second of one core that the same images took before (Pillow, one thread), measured on one machine in one run.
+# Images a second of one core before (Pillow, one thread), on one machine in one run with the new code.
 BEFORE = {
     "det.paper": 55.6,
     "det.gpu": 163.7,
