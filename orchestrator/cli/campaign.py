@@ -12,7 +12,8 @@ from orchestrator.cli.output import emit, preparation_display, progress_display,
 from orchestrator.errors import StoreError
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
-from orchestrator.store.layout import spool_uri
+from orchestrator.store.layout import checkpoints_uri, spool_uri
+from workers.storage.checkpoints import open_checkpoints, remove_settled
 from workers.storage.spool import Spool, open_spool
 
 
@@ -27,6 +28,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
         committer.drain()
     every = [*plan.requests, *plan.audit]
     stored, failed = labels.keys(), labels.finally_failed()
+    remove_settled(open_checkpoints(checkpoints_uri(config.store)), stored | failed)
     todo = [r for r in every if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
     say(f"{len(every)} labels requested: {len(every) - len(todo)} already there or failed, {len(todo)} to make")
     if todo and plan.warning:

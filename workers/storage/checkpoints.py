@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+import pyarrow.fs as pa_fs
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -45,12 +46,23 @@ class Checkpoints(Protocol):
         """Remove the checkpoint of `name`, if there is one."""
         ...
 
+    def names(self) -> list[str]:
+        """Return the names of all checkpoints; none if they cannot be listed."""
+        ...
+
 
 def open_checkpoints(location: str) -> Checkpoints:
     """Open the checkpoints in a folder, which is created when needed, or in an object store."""
     if in_object_store(location):
         return ObjectCheckpoints(location)
     return FolderCheckpoints(Path(location.removeprefix("file://")))
+
+
+def remove_settled(checkpoints: Checkpoints, settled: Container[str]) -> None:
+    """Remove the checkpoints of `settled` names, which workers left that died after their last report."""
+    for name in checkpoints.names():
+        if name in settled:
+            checkpoints.remove(name)
 
 
 class FolderCheckpoints:
@@ -88,6 +100,10 @@ class FolderCheckpoints:
     def remove(self, name: str) -> None:
         """See `Checkpoints`."""
         self._path(name).unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """See `Checkpoints`."""
+        return sorted(unquote(path.stem) for path in self._folder.glob("[!.]*.safetensors"))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{quote(name, safe='')}.safetensors"
@@ -140,6 +156,15 @@ class ObjectCheckpoints:
             self._files.delete_file(self._key(name))
         except (OSError, ValueError):  # it does not exist, or the store cannot be reached: a later sweep removes it
             return
+
+    def names(self) -> list[str]:
+        """See `Checkpoints`."""
+        try:
+            files = self._files.get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+        except (OSError, ValueError):
+            return []
+        paths = (PurePosixPath(file.path) for file in files)
+        return sorted(unquote(path.stem) for path in paths if path.suffix == ".safetensors")
 
     def _key(self, name: str) -> str:
         return f"{quote(name, safe='')}.safetensors"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workers.storage.checkpoints import Checkpoint, Checkpoints, ObjectCheckpoints, open_checkpoints
+from workers.storage.checkpoints import Checkpoint, Checkpoints, ObjectCheckpoints, open_checkpoints, remove_settled
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "step": torch.tensor(3)}
 
@@ -23,6 +23,7 @@ def checkpoints(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chec
 
 def test_the_last_checkpoint_of_a_name_counts(checkpoints: Checkpoints) -> None:
     assert checkpoints.load("a/b") is None
+    assert checkpoints.names() == []
     assert checkpoints.save("a/b", Checkpoint({"step": torch.tensor(1)}))
     assert checkpoints.save("a/b", Checkpoint(TENSORS, {"runs": [{"seg": {"miou": 0.25}}], "step": 3}))
     assert checkpoints.save("other", Checkpoint({}))
@@ -31,7 +32,9 @@ def test_the_last_checkpoint_of_a_name_counts(checkpoints: Checkpoints) -> None:
     assert loaded.facts == {"runs": [{"seg": {"miou": 0.25}}], "step": 3}
     assert loaded.tensors.keys() == TENSORS.keys()
     assert all(torch.equal(value, loaded.tensors[name]) for name, value in TENSORS.items())
-    checkpoints.remove("a/b")
+    assert checkpoints.names() == ["a/b", "other"]
+    remove_settled(checkpoints, {"a/b", "c"})
+    assert checkpoints.names() == ["other"]
     checkpoints.remove("a/b")
     assert checkpoints.load("a/b") is None
     assert checkpoints.load("other") == Checkpoint({})
