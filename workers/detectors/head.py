@@ -160,8 +160,9 @@ def _flatten(output: Any) -> list[Tensor]:
 def _to_mmdet(target: ObjectTarget, *, train: bool) -> Any:
     """Convert a target to mmdet's DetDataSample, with annotations only for training."""
     from mmdet.structures import DetDataSample
-    from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData, PixelData
+
+    from workers.detectors.device_masks import DeviceMasks  # a subclass of one of mmdet's classes
 
     shape = {"img_shape": target.content, "pad_shape": target.canvas, "batch_input_shape": target.canvas}
     stored = target.content if target.truth is None else target.truth.size
@@ -173,7 +174,7 @@ def _to_mmdet(target: ObjectTarget, *, train: bool) -> Any:
     single = ~target.crowd
     truth = InstanceData(bboxes=target.boxes[single], labels=target.labels[single])
     if target.masks is not None:
-        truth.masks = BitmapMasks(target.masks[single].to(torch.uint8).cpu().numpy(), *target.canvas)
+        truth.masks = DeviceMasks(target.masks[single])
     sample.gt_instances = truth
     sample.ignored_instances = InstanceData(bboxes=target.boxes[target.crowd], labels=target.labels[target.crowd])
     if target.semantic is not None:
