@@ -169,17 +169,19 @@ class CampaignController:
         self._times[worker].busy += report.seconds
         self._outcomes[report.outcome] += 1
         if report.outcome is Outcome.OK:
+            self._remember_split(worker, report.job)
             self._succeeded(attempt.key, report)
         else:
-            if report.outcome is Outcome.OUT_OF_MEMORY:
-                self._remember_split(worker, report.job)
             self._failed_attempt(attempt, report, recorded=True, worker=None)
 
     def _remember_split(self, worker: int, job: LabelJob) -> None:
-        """Let the next networks of this recipe start on such a card with twice the parts that did not fit."""
+        """Let the next networks of this recipe start on such a card with the parts that fit.
+
+        A network that fits in no way changes nothing for the others.
+        """
         place = job.request.recipe.hash, self._cards.get(worker, "")
-        more = min(2 * job.split, self._failures.max_split)
-        self._splits[place] = max(self._splits.get(place, 1), more)
+        if job.split > self._splits.get(place, 1):
+            self._splits[place] = job.split
 
     def _ended_late(self, worker: int, report: AttemptReport) -> None:
         """Handle the report of a killed worker. A success is a valid label: count it and do not run its key again."""

@@ -48,7 +48,7 @@ class ImageSplit:
         device: where batches are needed. On a GPU, pixels are resized and mirrored there.
         """
         self.reader, self._device = reader, torch.device(device)
-        self._processes = _LoaderProcesses(reader, processes, self._device) if processes else None
+        self._processes = LoaderProcesses(reader, processes, self._device) if processes else None
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -140,7 +140,7 @@ class SplitCache:
         return self._opened[name]
 
 
-class _LoaderProcesses:
+class LoaderProcesses:
     """Processes that load batches ahead. They start with the first batch and serve all later trainings."""
 
     def __init__(self, reader: ExampleReader, count: int, device: torch.device) -> None:

@@ -130,15 +130,18 @@ def test_the_cap_counts_per_architecture_over_seeds() -> None:
 
 
 def test_the_next_network_starts_with_the_parts_that_fit_on_such_a_card() -> None:
-    controller = CampaignController([request(n) for n in range(4)], "c", FixedWorkers(2))
+    controller = CampaignController([request(n) for n in range(5)], "c", FixedWorkers(2))
     drive(controller, Tick(0), WorkerReady(0, 0, "n", "small"), WorkerReady(1, 0, "n", "large"))
-    first = LabelJob(request(0), "c")
-    (retry,) = drive(controller, AttemptEnded(0, report(first, O.OUT_OF_MEMORY), 1))
-    assert isinstance(retry, Dispatch)
-    assert (retry.job.request, retry.job.split) == (request(2), 2)  # it never ran, but on this card it would not fit
-    (other,) = drive(controller, AttemptEnded(1, report(LabelJob(request(1), "c")), 2))
+    (unaffected,) = drive(controller, AttemptEnded(0, report(LabelJob(request(0), "c"), O.OUT_OF_MEMORY), 1))
+    assert isinstance(unaffected, Dispatch)
+    assert (unaffected.job.request, unaffected.job.split) == (request(2), 1)  # nobody knows yet what fits
+    (_,) = drive(controller, AttemptEnded(0, report(LabelJob(request(2), "c", 2, 4)), 2))
+    (other,) = drive(controller, AttemptEnded(1, report(LabelJob(request(1), "c")), 3))
     assert isinstance(other, Dispatch)
-    assert (other.job.request, other.job.split) == (request(3), 1)
+    assert (other.job.request, other.job.split) == (request(4), 1)
+    (known,) = drive(controller, AttemptEnded(0, report(LabelJob(request(3), "c")), 4))
+    assert isinstance(known, Dispatch)
+    assert (known.job.request, known.job.split) == (request(0), 4)
 
 
 def test_silence_ends_an_attempt_and_signs_of_life_do_not() -> None:

@@ -39,6 +39,7 @@ def test_evaluators_get_the_locations_in_the_store(tmp_path: Path) -> None:
     assert evaluator_options(config, requests) == EvaluatorOptions(
         fidelities=("full", "shared"),
         artifacts_uri=f"{store}/_artifacts",
+        checkpoints_uri=f"{store}/_checkpoints",
         images_folder=f"{store}/_images",
         save_images=2,
     )
