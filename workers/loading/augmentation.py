@@ -26,7 +26,8 @@ def frame_of(recipe: Recipe, *, training: bool, centred: bool = False) -> Frame:
         detail = max(detail, 1 / math.sqrt(recipe.crop_area[0]))
     if training and centred and recipe.rotation:
         detail *= 1.25  # so that most corners of a turned window are inside
-    return Frame(recipe.input_size, recipe.keep_ratio, min(detail, _MAX_DETAIL), _SLACK if recipe.gpus else 1.0)
+    keep_ratio = recipe.keep_ratio and not centred  # such crops have the input's ratio anyway
+    return Frame(recipe.input_size, keep_ratio, min(detail, _MAX_DETAIL), _SLACK if recipe.gpus else 1.0)
 
 
 def whole_view(frame: Frame, stored: Size, kept: Size, *, upright: bool, centred: bool) -> View:

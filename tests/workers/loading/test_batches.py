@@ -138,6 +138,7 @@ def test_people_are_turned_and_scaled_around_their_middle() -> None:
         # A person's joints keep their shape: all distances from the middle have the same ratio.
         assert float((ratios / ratios.mean(1, keepdim=True) - 1).abs().max()) < 0.12  # whole pixels
         assert bool(((ratios.mean(1) > 1 / 1.45) & (ratios.mean(1) < 1 / 0.65)).all())
+    assert next(split_of("pose", 0, True, keep_ratio=True).training(1, 0))[0].images.shape == (4, 3, 64, 96)
     evaluated = split_of("pose", 0, False, rotation=40).batch([0, 1])
     assert same(evaluated.target, split_of("pose", 0, False).batch([0, 1]).target)
 

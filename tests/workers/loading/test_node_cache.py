@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from workers.loading.node_cache import NodeCache
+from workers.node_folder import _temporary_folder
 from workers.targets.example import from_bytes, pack, to_bytes
 
 
@@ -97,3 +98,16 @@ def test_examples_survive_packing() -> None:
             torch.equal(value, copy[name]) and value.dtype == copy[name].dtype for name, value in example.items()
         )
     assert pack([example]).unpack()[0]["image"].permute(1, 2, 0).is_contiguous()  # as it was
+
+
+def test_a_folder_that_other_users_can_write_is_not_trusted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours = _temporary_folder(tmp_path, os.getuid())
+    assert ours == tmp_path / f"aiop-cache-{os.getuid()}"
+    assert ours.stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    (shared / ours.name).mkdir(parents=True)
+    (shared / ours.name).chmod(0o777)
+    private = _temporary_folder(shared, os.getuid())
+    assert private.name != ours.name
+    assert private.stat().st_mode & 0o777 == 0o700
+    assert "set AIOP_CACHE" in caplog.text
