@@ -26,5 +26,5 @@ def _temporary_folder(parent: Path, user: int) -> Path:
     status = folder.lstat()
     if status.st_uid == user and stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022:
         return folder
-    log.warning("%s can be written by other users: images are decoded anew in every process; set AIOP_CACHE", folder)
+    log.warning("%s can be written by other users: every process decodes images again; set AIOP_CACHE", folder)
     return Path(tempfile.mkdtemp(dir=parent))

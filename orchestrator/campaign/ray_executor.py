@@ -157,7 +157,7 @@ class RayExecutor:
                 worker = self._pulses.pop(ref)
                 try:
                     pulse: Pulse = ray.get(ref)
-                except RayError:  # its call of `run` tells how it was lost
+                except RayError:  # its call of `run` returns the reason
                     continue
                 now = self._clock()
                 events.append(Heartbeat(worker, pulse.attempt, now - pulse.age_s, pulse.step, pulse.saved, now))

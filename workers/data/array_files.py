@@ -54,7 +54,7 @@ def read_arrays(folder: Path) -> ArrayFiles | None:
 
 
 def write_arrays(folder: Path, content: ArrayFiles) -> None:
-    """Write arrays into a folder, completely or not at all. What cannot be written is logged and read anew later."""
+    """Write arrays into a folder, completely or not at all. What cannot be written is logged, and read again later."""
     partial = temporary_sibling(folder)
     try:
         partial.mkdir(parents=True)
@@ -66,7 +66,7 @@ def write_arrays(folder: Path, content: ArrayFiles) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        log.warning("index %s: not written (%s): annotations are read anew in every process", folder, error)
+        log.warning("index %s: not written (%s): every process reads annotations again", folder, error)
 
 
 def join_texts(texts: Iterable[str]) -> NDArray[np.uint8]:

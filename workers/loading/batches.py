@@ -1,4 +1,4 @@
-"""The batches of a split: loaded in this process, or ahead of time in processes of their own."""
+"""The batches of a split: loaded in this process, or ahead of time in separate processes."""
 
 from __future__ import annotations
 

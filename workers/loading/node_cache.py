@@ -64,7 +64,9 @@ class NodeCache:
             os.pwrite(self._table, place.to_bytes(8, "little") + len(content).to_bytes(8, "little"), index * _ENTRY)
         except OSError as error:
             self._limit = 0
-            log.warning("cache %s: cannot be written (%s): images are decoded anew", self._folder, error.strerror)
+            log.warning(
+                "cache %s: cannot be written (%s): images are decoded again each time", self._folder, error.strerror
+            )
 
     def _reader(self, writer: int) -> int:
         if writer not in self._readers:
@@ -90,7 +92,9 @@ class NodeCache:
             _remove_unused(self._folder)
         except OSError as error:
             self._limit = 0
-            log.warning("cache %s: cannot be used (%s): images are decoded anew", self._folder, error.strerror)
+            log.warning(
+                "cache %s: cannot be used (%s): images are decoded again each time", self._folder, error.strerror
+            )
             return False
         self._owner, self._readers = os.getpid(), {}
         return True

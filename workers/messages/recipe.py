@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from workers.errors import RecipeError, UnknownNameError
 from workers.yaml_file import read_mapping
 
-PIPELINE = 2  # of this code: each image has views of its own, and images are upright
+PIPELINE = 2  # of this code: each image is augmented separately, and images are upright
 _MAX_TRAININGS = 4  # with a few images there would be dozens
 
 RecipeT = TypeVar("RecipeT", bound="Recipe")

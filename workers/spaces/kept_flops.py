@@ -62,4 +62,4 @@ class KeptFlops:
             with self._path.open("a") as file:
                 file.write("".join(f"\n{json.dumps(pair)}" for pair in flops.items()))
         except OSError as error:
-            log.warning("%s: not written (%s): FLOPs are counted anew by the next command", self._path, error)
+            log.warning("%s: not written (%s): the next command counts FLOPs again", self._path, error)

@@ -55,7 +55,7 @@ class View:
     def apply_to_coordinates(self, example: Example) -> Example:
         """Return the example with `boxes` and `joints` where this view shows them.
 
-        Boxes are not clipped, so that it can be told how much of an object is visible.
+        Boxes are not clipped: `settle` needs to know how much of an object is visible.
         """
         if "boxes" in example:
             assert not self.angle, "boxes cannot be turned"

@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(
     cache = NodeCache("a", 4, 1)
     _write(cache, 0)
     assert cache.get(0) is None
-    assert "images are decoded anew" in caplog.text
+    assert "images are decoded again each time" in caplog.text
 
 
 def test_a_cache_that_nobody_used_for_a_week_is_removed(tmp_path: Path) -> None:

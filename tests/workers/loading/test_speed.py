@@ -72,7 +72,7 @@ def test_busy_share_of_an_accelerator_with_two_loaders(folder: Path, name: str, 
     """The accelerator is a pause that leaves the cores to the loaders. Its own work on pixels is not done."""
     recipe = recipe_of(name, ema=0)
     reader, steps = ExampleReader(source_of(folder, recipe), memory_mb=0), 3 * IMAGES // recipe.batch
-    loaders = LoaderProcesses(reader, 2, torch.device("meta"))  # a device of its own, as a GPU is
+    loaders = LoaderProcesses(reader, 2, torch.device("meta"))  # not the CPU
     for _ in loaders.load(training_plans(reader.groups, recipe.batch, steps if epoch == "later" else 8, 1)):
         pass  # the processes have started
     start = time.perf_counter()

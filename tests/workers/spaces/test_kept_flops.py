@@ -52,4 +52,4 @@ def test_a_folder_that_cannot_be_written_only_costs_time(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AIOP_CACHE", str(tmp_path / "file"))
     assert KeptFlops("s", (64, 64), None, flops_of).of(NETWORKS[:1], parallel=False) == [1.0]
-    assert "counted anew" in caplog.text
+    assert "counts FLOPs again" in caplog.text

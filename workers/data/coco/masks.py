@@ -50,7 +50,7 @@ class Segmentations:
         assert lengths is not None
         by_column = np.repeat(np.arange(lengths.size) % 2 == 1, lengths).reshape(width, height)
         mask: Mask = np.zeros((height, width), dtype=np.bool_)
-        # Runs go down the columns. Only the box of the object is transposed, which takes the time of its own pixels.
+        # Runs go down the columns. Only the box of the object is transposed, so the time depends on its size.
         x, y, w, h = (int(side) for side in coco_mask.toBbox({"size": [height, width], "counts": code}))
         mask[y : y + h, x : x + w] = by_column[x : x + w, y : y + h].T
         return mask
