@@ -46,5 +46,9 @@ class BadDataFailure(LabelFailure):
     """A sample could not be read or does not fit the task."""
 
 
+class LoaderLostFailure(LabelFailure):
+    """A process that loads images died: the machine ran out of memory or of shared memory, or somebody killed it."""
+
+
 class DivergedFailure(LabelFailure):
     """The loss or the metric became NaN or infinite."""

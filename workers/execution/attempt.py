@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from workers import pulse
-from workers.errors import BadDataFailure, DataError, DivergedFailure, OutOfMemoryFailure
+from workers.errors import BadDataFailure, DataError, DivergedFailure, LoaderLostFailure, OutOfMemoryFailure
 from workers.execution.threads import return_freed_memory
 from workers.messages.label import AttemptReport, Evaluator, LabelJob, Measurement, Outcome
 
@@ -40,6 +40,8 @@ def outcome_of(error: Exception) -> Outcome:
         return Outcome.BAD_DATA
     if isinstance(error, DivergedFailure):
         return Outcome.DIVERGED
+    if isinstance(error, LoaderLostFailure):
+        return Outcome.CRASH
     return Outcome.ERROR
 
 

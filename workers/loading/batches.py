@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from workers.data.base import DataSet, open_data
-from workers.errors import LabelFailure
+from workers.errors import LabelFailure, LoaderLostFailure
 from workers.loading.plans import BatchPlan, evaluation_plans, training_plans
 from workers.loading.reader import ExampleReader, ExampleSource, LoadedBatch, pack_batch
 from workers.messages.recipe import Recipe
@@ -144,26 +144,41 @@ class LoaderProcesses:
     """Processes that load batches ahead. They start with the first batch and serve all later trainings."""
 
     def __init__(self, reader: ExampleReader, count: int, device: torch.device) -> None:
-        self._plans = _Plans()
-        self._loader: DataLoader[LoadedBatch | LabelFailure] = DataLoader(
-            _Batches(reader, pixels=device.type == "cpu"),
+        self._batches, self._plans = _Batches(reader, pixels=device.type == "cpu"), _Plans()
+        self._count, self._pin = count, device.type == "cuda"
+        self._loader = self._start()
+
+    def load(self, plans: Iterator[BatchPlan]) -> Iterator[LoadedBatch]:
+        """Yield the batches of `plans` in their order.
+
+        Raises the LabelFailure of an image that cannot be read, and LoaderLostFailure if a process died; the next
+        batches are then loaded by new ones.
+        """
+        self._plans.plans = plans
+        try:
+            for loaded in self._loader:
+                if isinstance(loaded, LabelFailure):
+                    raise loaded
+                yield loaded
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self._loader = self._start()
+            text = " ".join(str(error).split())[:300]
+            raise LoaderLostFailure(f"a process that loads images died ({text}): check memory and /dev/shm") from None
+
+    def _start(self) -> DataLoader[LoadedBatch | LabelFailure]:
+        return DataLoader(
+            self._batches,
             batch_size=None,
             sampler=self._plans,
-            num_workers=count,
+            num_workers=self._count,
             prefetch_factor=_AHEAD,
             persistent_workers=True,
-            pin_memory=device.type == "cuda",
+            pin_memory=self._pin,
             # A fork of a worker would copy Ray's and torch's threads in whatever state they are.
             multiprocessing_context="forkserver",
         )
-
-    def load(self, plans: Iterator[BatchPlan]) -> Iterator[LoadedBatch]:
-        """Yield the batches of `plans` in their order. Raises the LabelFailure of an image that cannot be read."""
-        self._plans.plans = plans
-        for loaded in self._loader:
-            if isinstance(loaded, LabelFailure):
-                raise loaded
-            yield loaded
 
 
 class _Plans(Sampler[BatchPlan]):

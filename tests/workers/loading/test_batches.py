@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import multiprocessing
 import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from tests.support.splits import image_split
 from workers.data import open_data
+from workers.errors import LoaderLostFailure
+from workers.execution.attempt import outcome_of
 from workers.loading.batches import Batch, ImageSplit, SplitCache
 from workers.loading.plans import evaluation_plans, training_plans
 from workers.loading.reader import ExampleReader, ExampleSource
+from workers.messages.label import Outcome
 from workers.messages.recipe import Recipe
 from workers.tasks import get_task, task_names
 
@@ -51,6 +56,21 @@ def test_any_number_of_processes_loads_the_same_batches(task: str) -> None:
         next(interrupted)
         assert same(list(split.training(6, 3)), expected)  # after a training that was given up
         assert same(list(held_out.evaluation(4)), whole)
+
+
+def test_a_loader_that_dies_is_replaced() -> None:
+    split = split_of("seg", 2, True)
+    expected = list(split.training(4, 3))
+    batches = split.training(400, 3)
+    next(batches)
+    loaders = {process.pid for process in multiprocessing.active_children()}
+    for child in psutil.Process().children(recursive=True):
+        if child.pid in loaders:
+            child.kill()
+    with pytest.raises(LoaderLostFailure, match=r"^a process that loads images died .*/dev/shm$") as caught:
+        list(batches)
+    assert outcome_of(caught.value) is Outcome.CRASH  # so the label is tried again
+    assert same(list(split.training(4, 3)), expected)
 
 
 @pytest.mark.parametrize("task", task_names())
