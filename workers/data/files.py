@@ -24,6 +24,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # All that Pillow raises for a damaged file.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 _END_OF_JPEG = b"\xff\xd9"
+_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)  # more are refused by Pillow as a decompression bomb
 
 
 def open_folder(name: str, location: str, layout: str) -> Path:
@@ -167,24 +168,30 @@ def _decode_by_torchvision(content: bytes, upright: bool) -> NDArray[np.uint8]:
 def _torchvision_knows(content: bytes) -> bool:
     """Return whether torchvision decodes an image to the same colours as Pillow, in less time.
 
-    These are grey and colour JPEGs, but not CMYK; and PNGs of up to eight bits without transparency.
+    These are grey and colour JPEGs, but not CMYK; and PNGs of up to eight bits without transparency. Pillow refuses
+    huge images, which torchvision would allocate memory for.
     """
     if content.startswith(b"\xff\xd8"):
-        return _jpeg_components(content) in (1, 3)
+        components, pixels = _read_jpeg_frame(content)
+        return components in (1, 3) and pixels <= _MAX_PIXELS
     if content.startswith(b"\x89PNG") and len(content) > 25:
+        width, height = struct.unpack(">2I", content[16:24])
+        if width * height > _MAX_PIXELS:
+            return False
         return content[24] <= 8 and content[25] in (0, 2, 3) and content.find(b"tRNS", 0, content.find(b"IDAT")) < 0
     return False
 
 
-def _jpeg_components(content: bytes) -> int | None:
-    """Return the number of colours, by the first frame header outside other segments, which may hold a thumbnail."""
+def _read_jpeg_frame(content: bytes) -> tuple[int, int]:
+    """Return the numbers of colours and of pixels, by the first frame header; other segments may hold a thumbnail."""
     start = 2
     while start + 9 < len(content) and content[start] == 0xFF:
         marker = content[start + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return content[start + 9]
+            height, width = struct.unpack(">2H", content[start + 5 : start + 9])
+            return content[start + 9], height * width
         start += 1 if marker == 0xFF else 2 + int.from_bytes(content[start + 2 : start + 4], "big")
-    return None
+    return 0, 0
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

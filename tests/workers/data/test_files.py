@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from workers.data.base import Instance, Sample
-from workers.data.files import decode_image, read_header, verify_image
+from workers.data.files import _torchvision_knows, decode_image, read_header, verify_image
 from workers.data.orientation import turn_pixels, turn_sample
 from workers.errors import DataError
 
@@ -106,3 +108,21 @@ def test_annotations_of_the_stored_image_turn_with_it(orientation: int) -> None:
     assert np.array_equal(turned.image[..., 0] == 7, seen.mask)
     assert np.array_equal(turned.semantic == 7, seen.mask)
     assert np.array_equal(turned.panoptic == 7, seen.mask)
+
+
+def test_a_decompression_bomb_is_refused_before_memory_is_allocated(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture("L").save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">2I", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not a readable image"):
+        decode_image(path)
+    assert not _torchvision_knows(bytes(content))
+    picture().save(tmp_path / "b.jpg")
+    jpeg = bytearray((tmp_path / "b.jpg").read_bytes())
+    assert _torchvision_knows(bytes(jpeg))
+    frame = jpeg.index(b"\xff\xc0")
+    jpeg[frame + 5 : frame + 9] = struct.pack(">2H", 60_000, 60_000)
+    assert not _torchvision_knows(bytes(jpeg))
