@@ -160,8 +160,9 @@ class LoaderProcesses:
                 if isinstance(loaded, LabelFailure):
                     raise loaded
                 yield loaded
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, OSError, EOFError) as error:
+            # A batch that a dead process was about to hand over raises an error of its connection.
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             self._loader = self._start()
             text = " ".join(str(error).split())[:300]

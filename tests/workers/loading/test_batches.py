@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import multiprocessing
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psutil
@@ -39,6 +39,13 @@ def same(one: Any, other: Any) -> bool:
     return pickle.dumps(one) == pickle.dumps(other)
 
 
+def raising(error: Exception) -> Callable[[object], None]:
+    def fail(_: object) -> None:
+        raise error
+
+    return fail
+
+
 def split_of(task: str, processes: int, training: bool, **fields: object) -> ImageSplit:
     recipe = Recipe.model_validate({"name": "t", "task": task, "input_size": (64, 96), "batch": 4, "ema": 0} | fields)
     return ImageSplit(ExampleReader(ExampleSource(DATA, task, recipe, training)), processes)
@@ -58,11 +65,14 @@ def test_any_number_of_processes_loads_the_same_batches(task: str) -> None:
         assert same(list(held_out.evaluation(4)), whole)
 
 
-def test_a_loader_that_dies_is_replaced() -> None:
+@pytest.mark.parametrize("error", [None, ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_loader_that_dies_is_replaced(error: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
     split = split_of("seg", 2, True)
     expected = list(split.training(4, 3))
     batches = split.training(400, 3)
     next(batches)
+    if error is not None:  # as happens if it dies while it hands over a batch
+        monkeypatch.setattr("torch.utils.data.dataloader._MultiProcessingDataLoaderIter._get_data", raising(error))
     loaders = {process.pid for process in multiprocessing.active_children()}
     for child in psutil.Process().children(recursive=True):
         if child.pid in loaders:
@@ -70,6 +80,7 @@ def test_a_loader_that_dies_is_replaced() -> None:
     with pytest.raises(LoaderLostFailure, match=r"^a process that loads images died .*/dev/shm$") as caught:
         list(batches)
     assert outcome_of(caught.value) is Outcome.CRASH  # so the label is tried again
+    monkeypatch.undo()
     assert same(list(split.training(4, 3)), expected)
 
 
