@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 _ENTRY = 16  # bytes of a table entry: offset + 1 and length, 0 while there is none
 _MAX_SHARE = 0.5  # of the free disk space
 _UNUSED_S = 7 * 86400  # caches that nobody opened for so long are removed
+_PREFIX, _TABLE = "images-", "table"  # names of caches; other folders are never removed
 
 
 class NodeCache:
@@ -31,7 +32,7 @@ class NodeCache:
         """content: names all that the examples depend on. count: number of examples."""
         boot = _read_text(Path("/proc/sys/kernel/random/boot_id"))
         name = hashlib.sha256("\n".join((content, code_version(), boot, str(count))).encode()).hexdigest()[:24]
-        self._folder, self._count, self._limit = node_folder() / name, count, limit_mb * 2**20
+        self._folder, self._count, self._limit = node_folder() / f"{_PREFIX}{name}", count, limit_mb * 2**20
         self._table = self._data = -1
         self._owner = 0
         self._readers: dict[int, int] = {}
@@ -86,7 +87,7 @@ class NodeCache:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.utime(self._folder)
             self._limit = min(self._limit, self._size() + int(_MAX_SHARE * shutil.disk_usage(self._folder).free))
-            self._table = os.open(self._folder / "table", os.O_RDWR | os.O_CREAT, 0o600)
+            self._table = os.open(self._folder / _TABLE, os.O_RDWR | os.O_CREAT, 0o600)
             os.ftruncate(self._table, self._count * _ENTRY)
             self._data = os.open(self._folder / f"{os.getpid()}.bin", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             _remove_unused(self._folder)
@@ -109,9 +110,9 @@ class NodeCache:
 
 
 def _remove_unused(current: Path) -> None:
-    for folder in current.parent.iterdir():
+    for folder in current.parent.glob(f"{_PREFIX}*"):
         try:
-            if folder != current and time.time() - folder.stat().st_mtime > _UNUSED_S:
+            if folder != current and (folder / _TABLE).is_file() and time.time() - folder.stat().st_mtime > _UNUSED_S:
                 shutil.rmtree(folder)
         except OSError:  # another process was faster, or it belongs to somebody else
             continue
