@@ -28,15 +28,13 @@ class Resumption:
     def __init__(self, checkpoints: Checkpoints | None, name: str, every_s: float, split: int = 1) -> None:
         """checkpoints: None keeps none. every_s: seconds between two checkpoints. split: parts of each batch."""
         self._checkpoints, self._name, self._every_s = checkpoints, name, every_s
-        self._saved = time.monotonic()
         found = checkpoints.load(name) if checkpoints is not None else None
         if found is not None and found.facts["split"] != split:  # the batch norms of other parts, so other numbers
             found = None
         self._found, self._split = found, split
         self.runs: Runs = [] if found is None else list(found.facts["runs"])
         self.seconds: dict[str, float] = {} if found is None else dict(found.facts["seconds"])
-        self._since = time.monotonic()
-        self._spent_before = sum(self.seconds.values())
+        self._since = self._saved = time.monotonic()
 
     def start(self, module: nn.Module, optimization: Optimization[Any], steps: int) -> int:
         """Restore the training that the checkpoint is of. Returns the first step that is left to do.
@@ -74,12 +72,11 @@ class Resumption:
 
     def _is_long(self) -> bool:
         """Return whether the label has taken long enough that a checkpoint costs little in comparison."""
-        return time.monotonic() - self._since + self._spent_before >= self._every_s
+        return time.monotonic() - self._since + sum(self.seconds.values()) >= self._every_s
 
     def _train_seconds(self) -> float:
         """Return the seconds of training so far, with all that this attempt spent besides."""
-        others = sum(seconds for phase, seconds in self.seconds.items() if phase != "train")
-        return self._spent_before - others + time.monotonic() - self._since
+        return self.seconds.get("train", 0.0) + time.monotonic() - self._since
 
 
 def training_state(module: nn.Module, optimization: Optimization[Any]) -> dict[str, Tensor]:
