@@ -23,7 +23,7 @@ def artifacts_uri(store: str) -> str:
 
 
 def checkpoints_uri(store: str) -> str:
-    """Return the location of checkpoints of unfinished labels, shared weights and heads."""
+    """Return the location of checkpoints of unfinished labels."""
     return _part(store, "_checkpoints")
 
 

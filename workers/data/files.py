@@ -68,7 +68,7 @@ def unreadable(path: Path) -> DataError:
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the header of an image file tells. stored: (width, height) of the pixels in the file.
+    """Size and orientation from the header of an image file. stored: (width, height) of the pixels in the file.
 
     orientation: the EXIF number that says how viewers turn the image; 1 if they show it as stored.
     """

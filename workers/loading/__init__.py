@@ -1,1 +1,1 @@
-"""Loading of images: decoded once a node, augmented for each step, in separate processes beside a GPU."""
+"""Load images: decode them once on each machine and augment them for each step. With a GPU, processes do it."""

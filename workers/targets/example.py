@@ -21,8 +21,8 @@ Example = dict[str, Tensor]
 TRUTH = "truth_"  # prefix of what only metrics need
 
 _ALIGNMENT = 16  # bytes, so that a part of a buffer can be viewed as any type
-_BITS, _INTERLEAVED = "bits", "hwc"  # how a tensor lies in the buffer, if not as it is
-_Entry = tuple[str, str, list[int], str]  # name, type, shape, how it lies in the buffer
+_BITS, _INTERLEAVED = "bits", "hwc"  # memory layouts in the buffer; others are contiguous
+_Entry = tuple[str, str, list[int], str]  # name, type, shape, memory layout
 
 
 @dataclass(frozen=True, slots=True)

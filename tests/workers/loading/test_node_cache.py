@@ -101,7 +101,7 @@ def test_examples_survive_packing() -> None:
         assert all(
             torch.equal(value, copy[name]) and value.dtype == copy[name].dtype for name, value in example.items()
         )
-    assert pack([example]).unpack()[0]["image"].permute(1, 2, 0).is_contiguous()  # as it was
+    assert pack([example]).unpack()[0]["image"].permute(1, 2, 0).is_contiguous()  # the colours of a pixel stay together
 
 
 def test_a_folder_that_other_users_can_write_is_not_trusted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -91,7 +91,7 @@ class Coco(DataSet):
         return len(self._subsets[split].used)
 
     def image_size(self, split: str, index: int) -> tuple[int, int]:
-        """Return (height, width) as the annotation file tells it."""
+        """Return the (height, width) in the annotation file."""
         subset = self._subsets[split]
         width, height = subset.images.sizes[subset.used[index]].tolist()
         return height, width
