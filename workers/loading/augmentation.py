@@ -26,16 +26,28 @@ def frame_of(recipe: Recipe, *, training: bool, centred: bool = False) -> Frame:
         detail = max(detail, 1 / math.sqrt(recipe.crop_area[0]))
     if training and centred and recipe.rotation:
         detail *= 1.25  # so that most corners of a turned window are inside
-    keep_ratio = recipe.keep_ratio and not centred  # such crops have the input's ratio anyway
-    return Frame(recipe.input_size, keep_ratio, min(detail, _MAX_DETAIL), _SLACK if recipe.gpus else 1.0)
+    if not training and recipe.eval_crop is not None:
+        detail = 1 / recipe.eval_crop
+    # Crops around what they show have the input's ratio anyway.
+    keep_ratio = not centred and (recipe.keep_ratio or (not training and recipe.cover and recipe.eval_crop is None))
+    cover = not centred and recipe.cover and (training or recipe.eval_crop is not None)
+    size = recipe.input_size if training else recipe.eval_size or recipe.input_size
+    return Frame(size, keep_ratio, min(detail, _MAX_DETAIL), _SLACK if recipe.gpus else 1.0, cover)
 
 
 def whole_view(frame: Frame, stored: Size, kept: Size, *, upright: bool, centred: bool) -> View:
-    """Return the view of a whole image, as it is evaluated. For the arguments see `draw_view`."""
+    """Return the view of a whole image, or with `cover` of its centre, as it is evaluated. See `draw_view`."""
     if centred and frame.detail > 1:  # without the margin
         height, width = frame.size
         window = ((kept[0] - height) // 2, (kept[1] - width) // 2, height, width)
         return View(kept, frame.size, frame.size, window)
+    if frame.cover:
+        content = frame.content(stored, upright)
+        height, width = (
+            max(1, min(k, round(side * k / (c * frame.detail))))
+            for side, k, c in zip(frame.size, kept, content, strict=True)
+        )
+        return View(kept, frame.size, frame.size, ((kept[0] - height) // 2, (kept[1] - width) // 2, height, width))
     return View(kept, frame.content(stored, upright), frame.canvas(upright))
 
 
@@ -74,8 +86,8 @@ def draw_view(
     elif recipe.crop_area is not None:
         window = _random_resized_crop(recipe, kept, draw)
         content = canvas
-    elif recipe.scale_range is not None:
-        content, window = _jittered(recipe.scale_range, content, canvas, kept, draw)
+    elif recipe.scale_range is not None or recipe.cover:
+        content, window = _jittered(recipe.scale_range or (1.0, 1.0), content, canvas, kept, draw)
     elif crop:
         window = _zoomed(recipe.zoom, kept, draw)
     return View(kept, content, canvas, window, mirrored, angle, colours)

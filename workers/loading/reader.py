@@ -93,7 +93,7 @@ class ExampleReader:
     @cached_property
     def groups(self) -> Sequence[int]:
         """For each example 1 if its image is upright and keeps its ratio, else 0: a batch has one kind."""
-        if not self.source.recipe.keep_ratio or self.task.centred:
+        if not self._frame.keep_ratio:
             return [0] * len(self.refs)
         sizes = (self.data.image_size(self.source.split, image) for image, _ in self.refs)
         return [int(height > width) for height, width in sizes]

@@ -8,7 +8,8 @@ from typing import Any
 
 from workers.errors import UnknownNameError
 from workers.messages.published_recipe import PublishedRecipe, reject_published
-from workers.messages.recipe import Recipe, load_recipe
+from workers.messages.recipe import Recipe
+from workers.messages.recipe_files import load_recipe
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 
 LoadRecipe = Callable[[str, str, str, Mapping[str, Any] | None], Recipe]  # of tier or file, task, space, overrides

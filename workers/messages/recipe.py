@@ -5,20 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.errors import RecipeError, UnknownNameError
-from workers.yaml_file import read_mapping
-
-PIPELINE = 2  # of this code: each image is augmented separately, and images are upright
 _MAX_TRAININGS = 4  # with a few images there would be dozens
-
-RecipeT = TypeVar("RecipeT", bound="Recipe")
 
 
 class Recipe(BaseModel):
@@ -35,13 +26,60 @@ class Recipe(BaseModel):
     task: str = Field(description="Task of the labels.")
     input_size: tuple[int, int] = Field(default=(96, 128), description="Height and width in pixels, multiples of 32.")
     steps: int = Field(default=360, ge=1, description="Optimizer steps.")
+    epochs: float | None = Field(
+        default=None, gt=0, description="Passes over the training images, instead of `steps`, which then has no effect."
+    )
     batch: int = Field(default=16, ge=1, description="Images per optimizer step.")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Optimizer.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD.")
     lr: float = Field(default=3e-3, gt=0, description="Peak learning rate.")
-    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay; for Adam and SGD an L2 penalty.")
+    decay_norms: bool = Field(
+        default=True, description="Apply weight decay to biases and to the weights of normalisation layers too."
+    )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="Fraction of the steps with a rising learning rate.")
-    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="Learning rate after the warm-up.")
+    warmup_steps: int | None = Field(
+        default=None, ge=0, description="Number of steps with a rising learning rate, instead of `warmup`."
+    )
+    warmup_start: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Fraction of the scheduled learning rate at the first step; it rises linearly. If unset, 1 / the "
+        "number of warm-up steps, and the schedule starts after the warm-up.",
+    )
+    schedule: Literal["cosine", "constant", "milestones", "poly"] = Field(
+        default="cosine", description="Learning rate after the warm-up."
+    )
+    milestones: tuple[float, ...] = Field(
+        default=(), description="Fractions of the steps after which `milestones` multiplies the learning rate by gamma."
+    )
+    gamma: float = Field(default=0.1, gt=0, lt=1, description="Factor of the learning rate at each milestone.")
+    power: float = Field(default=0.9, gt=0, description="Power of the schedule `poly`.")
+    final_lr: float = Field(
+        default=0.0, ge=0, lt=1, description="Last learning rate of `cosine` and `poly`, as a fraction of the peak."
+    )
     ema: float = Field(default=0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 uses the last weights.")
-    clip_norm: float = Field(default=5.0, gt=0, description="Maximum gradient norm.")
+    clip_norm: float | None = Field(default=5.0, gt=0, description="Maximum gradient norm; no limit if null.")
+    backbone_norm: Literal["running", "frozen"] = Field(
+        default="running",
+        description="Batch norms of the backbone: running updates their statistics, frozen keeps those that they start "
+        "with, as is usual for pretrained backbones and small batches.",
+    )
+    frozen_stages: int = Field(
+        default=0,
+        ge=0,
+        description="Number of levels of the pyramid, finest first, up to which the backbone is not trained.",
+    )
+    pixel_mean: tuple[float, float, float] | None = Field(
+        default=None, description="Mean of red, green and blue, from 0 to 255, that is subtracted; 118 if unset."
+    )
+    pixel_std: tuple[float, float, float] | None = Field(
+        default=None, description="Deviation of red, green and blue that pixels are divided by; 60 if unset."
+    )
+    backbone_pixels: bool = Field(
+        default=False, description="Use the mean and deviation that the weights of the backbone were trained with."
+    )
     zoom: float = Field(
         default=1.0,
         gt=0,
@@ -55,6 +93,20 @@ class Recipe(BaseModel):
         default=False,
         description="Fit images into input_size with their aspect ratio and pad them; upright images into an upright "
         "input. Otherwise stretch them.",
+    )
+    cover: bool = Field(
+        default=False,
+        description="Scale training images with their aspect ratio until they cover input_size, and crop the rest.",
+    )
+    eval_crop: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="With cover: evaluate the central crop of input_size, whose shorter side is this share of the "
+        "image's. Whole images are evaluated if unset.",
+    )
+    eval_size: tuple[int, int] | None = Field(
+        default=None, description="Height and width of the input in evaluation; input_size if unset."
     )
     flip: float = Field(default=0.5, ge=0, le=1, description="Probability that an image is mirrored left to right.")
     scale_range: tuple[float, float] | None = Field(
@@ -114,26 +166,53 @@ class Recipe(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if any(side % 32 for side in self.input_size):
-            raise ValueError(f"input_size {self.input_size} must be multiples of 32, the coarsest stride of a backbone")
-        if self.ema and self.steps * (1 - self.ema) < 1:
-            raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
+    def _sizes_fit(self) -> Self:
+        for name in ("input_size", "eval_size"):
+            size = getattr(self, name)
+            if size is not None and any(side % 32 for side in size):
+                raise ValueError(f"{name} {size} must be multiples of 32, the coarsest stride of a backbone")
         for name, highest in (("scale_range", math.inf), ("crop_area", 1.0), ("crop_aspect", math.inf)):
             bounds = getattr(self, name)
             if bounds is not None and not 0 < bounds[0] <= bounds[1] <= highest:
                 raise ValueError(f"{name} {list(bounds)}: write two positive numbers, the lower one first")
         if sum((self.zoom < 1, self.scale_range is not None, self.crop_area is not None)) > 1:
             raise ValueError("zoom, scale_range and crop_area are three ways to crop: set one of them")
+        if self.cover and self.keep_ratio:
+            raise ValueError("cover crops what exceeds the input, keep_ratio pads what is missing: set one of them")
+        if self.cover and self.zoom < 1:
+            raise ValueError("zoom crops stretched images: with cover, set scale_range or crop_area instead")
+        if self.eval_crop is not None and not (self.cover and self.task == "cls"):
+            raise ValueError("eval_crop is for task cls and needs cover: set cover to true, or leave eval_crop out")
         if self.rotation and self.task != "pose":
             raise ValueError(f"rotation {self.rotation:g}: only task pose turns images: set it to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _optimization_fits(self) -> Self:
+        if self.ema and self.steps * (1 - self.ema) < 1 and self.epochs is None:
+            raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
+        if (self.schedule == "milestones") != bool(self.milestones):
+            raise ValueError("schedule milestones and the field milestones need each other: set both or none")
+        if list(self.milestones) != sorted(self.milestones) or any(not 0 < m < 1 for m in self.milestones):
+            raise ValueError(
+                f"milestones {list(self.milestones)}: write rising fractions of the steps, as in [0.67, 0.9]"
+            )
+        if (self.pixel_mean is None) != (self.pixel_std is None):
+            raise ValueError("pixel_mean and pixel_std need each other: set both or none")
+        if self.pixel_std is not None and min(self.pixel_std) <= 0:
+            raise ValueError(f"pixel_std {list(self.pixel_std)}: must be positive")
+        if self.backbone_pixels and self.pixel_mean is not None:
+            raise ValueError("backbone_pixels and pixel_mean are two ways to normalise images: set one of them")
         return self
 
     def trainings(self, images: int) -> tuple[int, Self]:
         """Return the number of trainings of a label, and the recipe of each. Together they have `steps` steps.
 
-        images: number of training images.
+        images: number of training images, from which `epochs` become steps.
         """
+        if self.epochs is not None:
+            steps = max(1, round(self.epochs * images / self.batch))
+            return self.model_copy(update={"epochs": None, "steps": steps}).trainings(images)
         if self.passes is None:
             return 1, self
         max_steps = max(1.0, self.passes * images / self.batch)
@@ -158,72 +237,3 @@ class Recipe(BaseModel):
         fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def shipped_recipes(section: str = "") -> dict[str, Path]:
-    """Return the files of the recipes that come with the project, by name. section: a subfolder."""
-    folder = Path(str(resources.files("workers") / "recipes")) / section
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def load_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Load recipe `which`, a tier such as `laptop` or a YAML file, for one task and space.
-
-    Later fields replace earlier ones: the file's top level, its section `spaces: {SPACE: {...}}`, then `overrides`.
-
-    Raises:
-        UnknownNameError: no such tier for the task.
-        RecipeError: the file is not a valid recipe.
-    """
-    path = recipe_file(which, task)
-    return checked_recipe(Recipe, {"task": task} | recipe_fields(path, space), overrides or {}, path, task)
-
-
-def recipe_file(which: str, task: str, section: str = "") -> Path:
-    """Return the file of recipe `which`: a YAML file, or a tier, whose shipped file is TASK.TIER.yaml.
-
-    Raises UnknownNameError for an unknown tier, RecipeError for a tier of another section.
-    """
-    if Path(which).suffix in {".yaml", ".yml"}:
-        return Path(which)
-    known = shipped_recipes(section)
-    if f"{task}.{which}" not in known:
-        tiers = [name.split(".", 1)[1] for name in known if name.startswith(f"{task}.")]
-        if section == "shared" and f"{task}.{which}" in shipped_recipes():
-            raise RecipeError(
-                f"--recipe {which}: this tier trains from scratch: add --fidelity full, or choose {', '.join(tiers)}"
-            )
-        kind = f"{section} recipe" if section else "recipe"
-        raise UnknownNameError(f"{kind} for task {task}", which, tiers)
-    return known[f"{task}.{which}"]
-
-
-def recipe_fields(path: Path, space: str) -> dict[str, Any]:
-    """Return the fields of a recipe's file, with its section for `space` applied, unchecked. Raises RecipeError."""
-    examples = "of fields, see workers/recipes/ for examples"
-    raw = read_mapping(path, "recipe", RecipeError, "a readable YAML file or a tier", examples)
-    per_space = raw.pop("spaces", None) or {}
-    fields: dict[str, Any] = {"name": path.stem, **raw, **per_space.get(space, {})}
-    return fields
-
-
-def checked_recipe(
-    kind: type[RecipeT], fields: Mapping[str, Any], overrides: Mapping[str, Any], path: Path, task: str
-) -> RecipeT:
-    """Return the recipe with `fields` and `overrides`; mappings such as `head` are merged. Raises RecipeError."""
-    merged = {**fields}
-    for key, value in overrides.items():
-        section = merged.get(key)
-        merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
-    if "pipeline" in overrides:
-        raise RecipeError(f"recipe {path}: pipeline is the version of this code: leave it out")
-    merged["pipeline"] = PIPELINE
-    try:
-        recipe = kind.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RecipeError(f"recipe {path}: {where}: {first['msg']}: see `{kind.__module__}` for the fields") from None
-    if recipe.task != task:
-        raise RecipeError(f"recipe {path}: is for task {recipe.task}, not {task}: choose a recipe for {task}")
-    return recipe

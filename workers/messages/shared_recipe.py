@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from workers.errors import RecipeError, UnknownNameError
-from workers.messages.recipe import Recipe, checked_recipe, load_recipe, recipe_fields, recipe_file, shipped_recipes
+from workers.messages.recipe import Recipe
+from workers.messages.recipe_files import checked_recipe, load_recipe, recipe_fields, recipe_file, shipped_recipes
 
 COMMON_FIELDS = ("body", "head", "input_size")  # equal in the fine-tune, the shared head and the recipe `full`
 

@@ -170,7 +170,15 @@ class Zoo(Space):
         else:
             raise RecipeError(f"body pretrained {pretrained}: must be none, hub or a .safetensors file")
         backbone.keeps_weights = True
+        backbone.pixel_mean, backbone.pixel_std = _pixels(model)
         return backbone
+
+
+def _pixels(model: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return the mean and deviation of pixels, from 0 to 255, with which timm's weights of a model were trained."""
+    cfg: Any = timm.get_pretrained_cfg(model) or timm.models.PretrainedCfg()
+    (r, g, b), (x, y, z) = cfg.mean, cfg.std
+    return (255 * r, 255 * g, 255 * b), (255 * x, 255 * y, 255 * z)
 
 
 def _create_from_hub(model: str) -> nn.Module:

@@ -14,7 +14,8 @@ from workers.spaces import get_space
 from workers.spaces.base import Backbone
 from workers.supernet.calibration import calibrate
 from workers.supernet.weights import SharedWeights
-from workers.training.full import Network, normalise
+from workers.training.full import Network
+from workers.training.normalisation import Normalisation
 
 
 def build_without_head(architecture: Architecture, settings: Mapping[str, Any]) -> Network:
@@ -36,12 +37,14 @@ class SharedBackbones:
         indices: Sequence[int],
         batch: int,
         layout: torch.memory_format,
+        normalise: Normalisation | None = None,
     ) -> None:
         """settings: the recipe's `body`. indices: the images for calibration, `batch` at a time.
 
         layout: memory format of the backbones, also during calibration.
         """
         self._shared, self._settings, self._layout = shared, settings, layout
+        self._normalise = normalise or Normalisation()
         batches = [list(indices[start : start + batch]) for start in range(0, len(indices), batch)]
         self._images = [images.batch(part).images for part in batches]
 
@@ -49,7 +52,7 @@ class SharedBackbones:
         """Copy the shared weights of `architecture` into `backbone`, then calibrate its batch norms."""
         self._shared.copy_into(architecture, Network(backbone.to(memory_format=self._layout), nn.Identity()))
         device = next(backbone.parameters()).device
-        calibrate(backbone, (normalise(images.to(device)) for images in self._images))
+        calibrate(backbone, (self._normalise(images.to(device)) for images in self._images))
 
     def __call__(self, architecture: Architecture) -> Backbone:
         """Return a frozen backbone of `architecture` in evaluation mode."""

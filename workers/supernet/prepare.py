@@ -29,6 +29,7 @@ from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
 from workers.training.full import device_of, evaluation_batch_size, initialise, memory_format
+from workers.training.normalisation import Normalisation
 from workers.training.resumption import Resumption
 
 _WEIGHTS = "weights.safetensors"
@@ -162,7 +163,13 @@ class Preparation:
         indices = list(range(min(images, len(train))))
         layout = memory_format(self._recipe, device)
         return SharedBackbones(
-            shared.to(device), self._recipe.body, train, indices, evaluation_batch_size(self._recipe), layout
+            shared.to(device),
+            self._recipe.body,
+            train,
+            indices,
+            evaluation_batch_size(self._recipe),
+            layout,
+            Normalisation.of(self._recipe),
         )
 
     def _shared_weights(self) -> SharedWeights:

@@ -12,7 +12,7 @@ from workers.loading.batches import ImageSplit
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
-from workers.training.full import normalise
+from workers.training.normalisation import Normalisation
 from workers.training.optimization import Optimization
 from workers.training.resumption import Resumption
 
@@ -52,6 +52,7 @@ def train_head(
     head.train()
     first = resumption.start(head, optimization, recipe.steps)
     source.skip(first)
+    normalise = Normalisation.of(recipe)
     for step, (batch,) in enumerate(data.training(recipe.steps, recipe.seed, first), first):
         noise = torch.Generator().manual_seed(recipe.seed << 32 | step)
         pyramid = source.pyramid(normalise(batch.images), noise)

@@ -17,7 +17,8 @@ class Frame:
     """Where an image lands in the input of a network.
 
     size: (height, width) of the input. keep_ratio: an image is enlarged or reduced as a whole until it touches two
-    borders, and padded; an upright image gets an upright frame. Otherwise it is stretched to the input. detail: how
+    borders, and padded; an upright image gets an upright frame. cover: it is scaled as a whole until it covers the
+    input, and the rest is cropped. Otherwise it is stretched to the input. detail: how
     much larger than in the input an example is kept, so that a view of a part of it stays sharp. slack: up to this
     factor above that size an example is kept as stored, because a GPU resizes it in less time than a core.
     """
@@ -26,6 +27,7 @@ class Frame:
     keep_ratio: bool = False
     detail: float = 1.0
     slack: float = 1.0
+    cover: bool = False
 
     def canvas(self, upright: bool) -> Size:
         """Return the size of the input. upright: of images that are higher than wide, if they keep their ratio."""
@@ -35,8 +37,11 @@ class Frame:
         return (long, short) if upright else (short, long)
 
     def content(self, stored: Size, upright: bool) -> Size:
-        """Return the size that the whole image has in the input."""
+        """Return the size that the whole image has in the input, or with `cover` around it."""
         canvas = self.canvas(upright)
+        if self.cover:
+            factor = max(canvas[0] / stored[0], canvas[1] / stored[1])
+            return max(canvas[0], round(stored[0] * factor)), max(canvas[1], round(stored[1] * factor))
         if not self.keep_ratio:
             return canvas
         factor = min(canvas[0] / stored[0], canvas[1] / stored[1])

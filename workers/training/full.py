@@ -29,6 +29,8 @@ from workers.spaces import get_space
 from workers.storage.checkpoints import open_checkpoints
 from workers.tasks import Task, get_task
 from workers.training.depthwise import use_fast_depthwise_backward
+from workers.training.frozen_parts import freeze_stages, set_training_mode
+from workers.training.normalisation import Normalisation
 from workers.training.optimization import Optimization
 from workers.training.resumption import Resumption
 from workers.training.visualizer import PredictionVisualizer
@@ -43,23 +45,19 @@ class Network(nn.Module):
     The names of attributes are keys of stored weights and seeds of the initialisation. They never change.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+    def __init__(self, body: nn.Module, head: nn.Module, normalise: Normalisation | None = None) -> None:
         super().__init__()
         self.body, self.head = body, head
+        self.normalise = normalise or Normalisation()
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Return the backbone's feature maps for (N, 3, H, W) images, uint8 or float in 0..255."""
-        levels: list[Tensor] = self.body(normalise(images))
+        levels: list[Tensor] = self.body(self.normalise(images))
         return levels
 
     def forward(self, images: Tensor) -> Any:
         """Return the head's raw outputs for images."""
         return self.head(self.pyramid(images))
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Scale images, uint8 or float in 0..255, to about zero mean and unit standard deviation."""
-    return (images.float() - 118.0) / 60.0
 
 
 class FullEvaluator:
@@ -123,7 +121,8 @@ class FullEvaluator:
 def build_network(architecture: Architecture, recipe: Recipe, task: Task, vocabulary: Vocabulary) -> Network:
     """Build the backbone of an architecture and the head of a task, with the settings of a recipe."""
     backbone = get_space(architecture.space).build(architecture, recipe.body)
-    return Network(backbone, task.build_head(backbone.channels, backbone.strides, vocabulary, recipe.head))
+    head = task.build_head(backbone.channels, backbone.strides, vocabulary, recipe.head)
+    return Network(backbone, head, Normalisation.of(recipe, backbone))
 
 
 def initialise(network: nn.Module, seed: int) -> None:
@@ -158,11 +157,10 @@ def train_network(
     Raises DivergedFailure if the loss is not finite.
     """
     use_fast_depthwise_backward(network)
+    freeze_stages(network.body, recipe.frozen_stages)
     optimization = Optimization(network, recipe)
     device, task = next(network.parameters()).device, data.task
-    network.train()
-    if not any(parameter.requires_grad for parameter in network.body.parameters()):
-        network.body.eval()  # a frozen backbone keeps its batch statistics too
+    set_training_mode(network, network.body, recipe)
     resumption = resumption or Resumption(None, "", recipe.checkpoint_s)
     first = resumption.start(network, optimization, recipe.steps)
     for step, parts in enumerate(data.training(recipe.steps, seed, first, split), first):
@@ -212,14 +210,14 @@ def evaluate_network(
 
 def evaluation_batch_size(recipe: Recipe) -> int:
     """Return the number of images per batch without training."""
-    height, width = recipe.input_size
+    height, width = recipe.eval_size or recipe.input_size
     return max(recipe.batch, _EVALUATION_PIXELS // (height * width))
 
 
 def _trace_networks(network: Network, request: LabelRequest, task: Task) -> dict[str, Measurement]:
     """Return the graph and cost of the network and its companions by task, as measurements without metrics."""
     networks = {task.name: network} | {
-        t: Network(network.body, task.companion_head(network.head, t)) for t in request.also
+        t: Network(network.body, task.companion_head(network.head, t), network.normalise) for t in request.also
     }
     measurements, image = {}, (3, *request.recipe.input_size)
     for name, part in networks.items():

@@ -1,16 +1,16 @@
-"""The optimizer, schedule, gradient clipping and weight averaging of a recipe, for all training loops."""
+"""The optimizer, gradient clipping and weight averaging of a recipe, for all training loops."""
 
 from __future__ import annotations
 
 import copy
-import math
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from workers.errors import DivergedFailure
 from workers.messages.recipe import Recipe
+from workers.training.schedules import lr_factor
 
 _CHECK_LOSS_EVERY = 20  # steps; reading the loss waits for the device
 
@@ -18,7 +18,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class Optimization(Generic[AnyModule]):
-    """AdamW with the settings of a recipe, for the parameters of `module` that require gradients.
+    """The optimizer of a recipe, for the parameters of `module` that require gradients.
 
     parameters: those that are trained. averaged: a copy of the module with moving averages of its weights and
     statistics; the module itself if the recipe has no `ema`.
@@ -27,7 +27,7 @@ class Optimization(Generic[AnyModule]):
     def __init__(self, module: AnyModule, recipe: Recipe) -> None:
         self._recipe = recipe
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        self.optimizer = build_optimizer(module, recipe)
         self.averaged: AnyModule = copy.deepcopy(module) if recipe.ema else module
         self._average = MovingAverage(self.averaged, module)
 
@@ -41,21 +41,31 @@ class Optimization(Generic[AnyModule]):
             raise DivergedFailure(f"loss is {loss.item()} at step {step} of {recipe.steps}: lower the learning rate")
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * lr_factor(step, recipe)
-        nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if recipe.ema:
             self._average.update(min(recipe.ema, (1 + step) / (10 + step)))
 
 
-def lr_factor(step: int, recipe: Recipe) -> float:
-    """Return the fraction of the peak learning rate at a step, from 0."""
-    warmup_steps = max(1, round(recipe.warmup * recipe.steps))
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    if recipe.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, recipe.steps - warmup_steps)))
+def build_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer of the parameters that require gradients.
+
+    Without `decay_norms`, biases and the weights of normalisation layers, the parameters with one axis, do not decay.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": parameters, "weight_decay": recipe.weight_decay}]
+    if not recipe.decay_norms:
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.lr, fused=True)
 
 
 class MovingAverage:

@@ -11,7 +11,7 @@ from predictor import measure_cost, trace
 from workers.data import Vocabulary
 from workers.detectors.config import detector_config
 from workers.detectors.head import DetectorHead, DetectorPart
-from workers.messages.recipe import load_recipe
+from workers.messages.recipe_files import load_recipe
 
 VOCABULARY = Vocabulary(("a", "b", "c"), 3)
 

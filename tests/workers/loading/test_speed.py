@@ -14,7 +14,8 @@ from tests.support.coco_like import write_coco_like
 from workers.loading.batches import ImageSplit, LoaderProcesses
 from workers.loading.plans import training_plans
 from workers.loading.reader import ExampleReader, ExampleSource, pack_batch
-from workers.messages.recipe import Recipe, load_recipe
+from workers.messages.recipe import Recipe
+from workers.messages.recipe_files import load_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 IMAGES = 192

@@ -8,7 +8,8 @@ from workers.data import Vocabulary
 from workers.errors import RecipeError, UnknownNameError
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelJob, LabelRequest
-from workers.messages.recipe import Recipe, load_recipe, shipped_recipes
+from workers.messages.recipe import Recipe
+from workers.messages.recipe_files import load_recipe, shipped_recipes
 from workers.spaces import get_space, space_names
 from workers.tasks import get_task
 

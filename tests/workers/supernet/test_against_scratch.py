@@ -23,7 +23,8 @@ from workers.supernet.calibration import calibrate
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
-from workers.training.full import Network, build_network, evaluate_network, initialise, normalise, train_network
+from workers.training.full import Network, build_network, evaluate_network, initialise, train_network
+from workers.training.normalisation import Normalisation
 
 NETWORKS = 20
 PROBE_STEPS = 50  # to measure the time of a step
@@ -48,7 +49,7 @@ class Comparison:
     def inherited(self, supernet: Supernet, architecture: Architecture) -> float:
         network = build_network(architecture, self.recipe, self.task, self.vocabulary)
         supernet.averaged.copy_into(architecture, network)
-        calibrate(network.body, [normalise(self.images.batch(range(128)).images)])
+        calibrate(network.body, [Normalisation()(self.images.batch(range(128)).images)])
         return self.accuracy(network)
 
     def scratch(self, architecture: Architecture, steps: int) -> tuple[float, float]:

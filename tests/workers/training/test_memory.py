@@ -12,7 +12,7 @@ import pytest
 from workers.execution.attempt import run_attempt
 from workers.execution.threads import use_cores
 from workers.messages.label import LabelJob, LabelRequest
-from workers.messages.recipe import load_recipe
+from workers.messages.recipe_files import load_recipe
 from workers.spaces import get_space
 from workers.storage.folder_spool import FolderSpool
 from workers.tasks import task_names

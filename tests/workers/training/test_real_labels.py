@@ -7,7 +7,7 @@ import torch
 
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelJob, LabelRequest
-from workers.messages.recipe import load_recipe
+from workers.messages.recipe_files import load_recipe
 from workers.training.full import FullEvaluator
 
 

@@ -16,7 +16,7 @@ from workers import pulse
 from workers.data import open_data
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest
-from workers.messages.recipe import load_recipe
+from workers.messages.recipe_files import load_recipe
 from workers.spaces import get_space
 from workers.storage.checkpoints import FolderCheckpoints
 from workers.tasks import task_names
