@@ -110,7 +110,19 @@ class ImageSplit:
             examples = [view.apply_to_pixels(example) for example, view in zip(examples, views, strict=True)]
         # Decoders write the colours of a pixel next to each other. Stacked like that, the batch is channels-last.
         images = torch.stack([example["image"].permute(1, 2, 0) for example in examples]).permute(0, 3, 1, 2)
+        self._fill_padding(images, views)
         return Batch(images, self.task.collate(examples, views), tuple(view.content for view in views))
+
+    def _fill_padding(self, images: Tensor, views: Sequence[View]) -> None:
+        """Give padding the mean colour, which normalisation makes zero."""
+        mean = self.reader.source.recipe.pixel_mean
+        if mean is None:  # as recipes without it always did
+            return
+        colour = torch.tensor(mean, device=images.device).round().to(images.dtype)[:, None, None]
+        for image, view in zip(images, views, strict=True):
+            height, width = view.content
+            image[:, height:] = colour
+            image[:, :, width:] = colour
 
 
 class SplitCache:

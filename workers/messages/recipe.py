@@ -63,13 +63,13 @@ class Recipe(BaseModel):
     clip_norm: float | None = Field(default=5.0, gt=0, description="Maximum gradient norm; no limit if null.")
     backbone_norm: Literal["running", "frozen"] = Field(
         default="running",
-        description="Batch norms of the backbone: running updates their statistics, frozen keeps those that they start "
-        "with, as is usual for pretrained backbones and small batches.",
+        description="Batch norms of a pretrained backbone: running updates their statistics, frozen keeps them. Norms "
+        "that start from nothing always update theirs.",
     )
     frozen_stages: int = Field(
         default=0,
         ge=0,
-        description="Number of levels of the pyramid, finest first, up to which the backbone is not trained.",
+        description="Number of levels of the pyramid, finest first, up to which a pretrained backbone is not trained.",
     )
     pixel_mean: tuple[float, float, float] | None = Field(
         default=None, description="Mean of red, green and blue, from 0 to 255, that is subtracted; 118 if unset."

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from workers.errors import RecipeError, UnknownNameError
+from workers.messages.openmmlab_config import fields_from_config
 from workers.messages.recipe import Recipe
 from workers.yaml_file import read_mapping
 
@@ -57,11 +58,18 @@ def recipe_file(which: str, task: str, section: str = "") -> Path:
 
 
 def recipe_fields(path: Path, space: str) -> dict[str, Any]:
-    """Return the fields of a recipe's file, with its section for `space` applied, unchecked. Raises RecipeError."""
+    """Return the fields of a recipe's file, with its section for `space` applied, unchecked.
+
+    `from_config` names a configuration of mmdet whose fields the file's own ones replace. Raises RecipeError.
+    """
     examples = "of fields, see workers/recipes/ for examples"
     raw = read_mapping(path, "recipe", RecipeError, "a readable YAML file or a tier", examples)
     per_space = raw.pop("spaces", None) or {}
-    fields: dict[str, Any] = {"name": path.stem, **raw, **per_space.get(space, {})}
+    source = raw.pop("from_config", None)
+    read: dict[str, Any] = {} if source is None else fields_from_config(source, path)
+    head = {**read.get("head", {}), **(raw.get("head") or {})}
+    fields: dict[str, Any] = {"name": path.stem, **read, **raw, **({"head": head} if head else {})}
+    fields.update(per_space.get(space, {}))
     return fields
 
 

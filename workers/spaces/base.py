@@ -26,10 +26,11 @@ _MAX_REPEATS = 200_000
 class Backbone(nn.Module):
     """A backbone that computes a feature pyramid.
 
-    channels, strides: one entry per level, finest first. pixel_mean, pixel_std: of red, green and blue, from 0 to 255,
-    that its pretrained weights were trained with.
+    channels, strides: one entry per level, finest first. keeps_weights: the weights are pretrained, so training must
+    not initialise them again. pixel_mean, pixel_std: of red, green and blue, 0 to 255, that they were trained with.
     """
 
+    keeps_weights: bool = False
     pixel_mean: tuple[float, float, float] | None = None
     pixel_std: tuple[float, float, float] | None = None
     channels: tuple[int, ...]

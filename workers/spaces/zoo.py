@@ -41,12 +41,7 @@ MODELS = tuple(sorted(_NAMES.split()))
 
 
 class ZooBackbone(Backbone):
-    """The levels of a timm network at strides 4, 8, 16 and 32, without finer ones.
-
-    keeps_weights: the weights are pretrained, so training must not initialise them again.
-    """
-
-    keeps_weights: bool = False
+    """The levels of a timm network at strides 4, 8, 16 and 32, without finer ones."""
 
     def __init__(self, model: str, network: nn.Module) -> None:
         super().__init__()

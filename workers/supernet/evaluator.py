@@ -7,6 +7,7 @@ from workers.loading.batches import ImageSplit
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
+from workers.spaces import Backbone
 from workers.storage.artifacts import open_artifacts
 from workers.supernet.prepare import Preparation, PreparedWeights
 from workers.supernet.shared_head import copy_shared_head
@@ -43,3 +44,5 @@ class SharedEvaluator(FullEvaluator):
         if prepared.head is not None:
             copy_shared_head(network.head, prepared.head)
         network.body.requires_grad_(recipe.train_body)
+        assert isinstance(network.body, Backbone)
+        network.body.keeps_weights = True

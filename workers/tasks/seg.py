@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,43 +20,7 @@ from workers.targets.view import View
 from workers.tasks.base import LogitTask, register
 from workers.tasks.drawing import enlarge, with_map
 from workers.tasks.flip_test import append_flipped, split_flipped
-
-
-class SemanticFPN(nn.Module):
-    """Top-down FPN whose levels are upsampled to the size of the finest level, summed and classified.
-
-    Pyramid to (N, classes, H / stride, W / stride) logits, with the stride of the finest level.
-    """
-
-    def __init__(
-        self, channels: Sequence[int], strides: Sequence[int], classes: int, width: int, flip_test: bool
-    ) -> None:
-        """Build the head. flip_test: whether to average the predictions for images and flipped images."""
-        super().__init__()
-        self.flip_test = flip_test
-        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
-        steps = [round(math.log2(stride / strides[0])) for stride in strides]
-        self.branches = nn.ModuleList(_branch(width, n) for n in steps)
-        self.classify = nn.Conv2d(width, classes, 1)
-
-    def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Return the logits at the size of the finest level."""
-        levels = [lateral(x) for lateral, x in zip(self.laterals, pyramid, strict=True)]
-        for i in range(len(levels) - 1, 0, -1):
-            levels[i - 1] = levels[i - 1] + F.interpolate(levels[i], size=levels[i - 1].shape[2:])
-        summed = sum((b(x) for b, x in zip(self.branches[1:], levels[1:], strict=True)), self.branches[0](levels[0]))
-        logits: Tensor = self.classify(summed)
-        return logits
-
-
-def _branch(width: int, doublings: int) -> nn.Sequential:
-    """Build 3x3 convolutions that upsample a level by 2 ** doublings."""
-    layers: list[nn.Module] = []
-    for i in range(max(1, doublings)):
-        layers += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.GroupNorm(8, width), nn.ReLU()]
-        if i < doublings:
-            layers.append(nn.Upsample(scale_factor=2, mode="bilinear"))
-    return nn.Sequential(*layers)
+from workers.tasks.semantic_fpn import SemanticFPN
 
 
 class _MeanIoU(Metric):
@@ -85,6 +48,49 @@ class _MeanIoU(Metric):
         }
 
 
+_DEFAULT_SETTINGS = {
+    "width": 32,
+    "flip_test": False,
+    "neck": 0,
+    "norm": "group",
+    "dropout": 0.0,
+    "full_size_loss": False,
+    "auxiliary_weight": 0.0,
+}
+
+
+def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a head with defaults for those that are not set. Raises RecipeError."""
+    if unknown := set(settings) - set(_DEFAULT_SETTINGS):
+        raise RecipeError(
+            f"head setting '{min(unknown)}' is unknown to task seg: it has {', '.join(_DEFAULT_SETTINGS)}"
+        )
+    chosen: dict[str, Any] = {**_DEFAULT_SETTINGS, **settings}
+    width, neck, norm = chosen["width"], chosen["neck"], chosen["norm"]
+    if type(width) is not int or width < 8 or width % 8:
+        raise RecipeError(f"head width {width}: must be a multiple of 8, for the group norm")
+    if type(neck) is not int or neck < 0:
+        raise RecipeError(f"head neck {neck}: must be a number of channels, or 0 for none")
+    if norm not in ("group", "batch"):
+        raise RecipeError(f"head norm {norm}: must be group or batch")
+    for name in ("flip_test", "full_size_loss"):
+        if type(chosen[name]) is not bool:
+            raise RecipeError(f"head {name} {chosen[name]}: must be true or false")
+    for name in ("dropout", "auxiliary_weight"):
+        if type(chosen[name]) not in (int, float) or not 0 <= chosen[name] < 1:
+            raise RecipeError(f"head {name} {chosen[name]}: must be from 0 to 1, without 1")
+    return chosen
+
+
+def _full_size_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross entropy of logits upsampled to the target, averaged over all pixels, void ones included.
+
+    mmseg's default, which makes the mean over parts of a batch that of the batch.
+    """
+    large = F.interpolate(logits, size=target.shape[1:], mode="bilinear", align_corners=False)
+    return F.cross_entropy(large, target.long(), ignore_index=VOID, reduction="sum") / target.numel()
+
+
 @register
 class Segmentation(LogitTask):
     """Semantic segmentation: one class per pixel."""
@@ -94,19 +100,8 @@ class Segmentation(LogitTask):
     def build_head(
         self, channels: Sequence[int], strides: Sequence[int], vocabulary: Vocabulary, settings: Mapping[str, Any]
     ) -> nn.Module:
-        """Build the semantic FPN.
-
-        Settings: `width` is its number of channels, a multiple of 8; `flip_test` is whether flipped images are
-        predicted too, which doubles the time of evaluation and does not change training.
-        """
-        if unknown := set(settings) - {"width", "flip_test"}:
-            raise RecipeError(f"head setting '{min(unknown)}' is unknown to task seg: it has width, flip_test")
-        width, flip_test = settings.get("width", 32), settings.get("flip_test", False)
-        if not isinstance(width, int) or width < 8 or width % 8:
-            raise RecipeError(f"head width {width}: must be a multiple of 8, for the group norm")
-        if not isinstance(flip_test, bool):
-            raise RecipeError(f"head flip_test {flip_test}: must be true or false")
-        return SemanticFPN(channels, strides, len(vocabulary.classes), width, flip_test)
+        """Build the semantic FPN; for `settings` see `SemanticFPN`."""
+        return SemanticFPN(channels, strides, len(vocabulary.classes), **_checked(settings))
 
     def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
         """Return `semantic`, the (h, w) class ids; for evaluation `truth_semantic`, those of the stored image."""
@@ -120,6 +115,15 @@ class Segmentation(LogitTask):
         if "semantic" in examples[0]:
             return torch.stack([example["semantic"] for example in examples])
         return LabelMaps.of(examples, views)
+
+    def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
+        """Return the loss of the head's logits, and with an auxiliary head the weighted sum with its loss."""
+        assert isinstance(head, SemanticFPN)
+        loss_of = _full_size_loss if head.full_size_loss else self.loss_from_logits
+        loss = loss_of(head(pyramid).float(), target)
+        if head.auxiliary is None:
+            return loss
+        return loss + head.auxiliary_weight * loss_of(head.auxiliary(pyramid).float(), target)
 
     def loss_from_logits(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross entropy at the resolution of the logits; void pixels are ignored.

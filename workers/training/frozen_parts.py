@@ -20,16 +20,15 @@ def freeze_stages(backbone: nn.Module, count: int) -> None:
 
     Raises RecipeError if the pyramid has fewer levels.
     """
-    if not count:
+    trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    if not count or not trained:
         return
     assert isinstance(backbone, Backbone)
     if count > len(backbone.channels):
         raise RecipeError(f"frozen_stages {count}: the backbone has {len(backbone.channels)} levels: lower it")
-    trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     was_training = backbone.training
     backbone.eval()
-    images = torch.zeros((1, 3, _SIDE, _SIDE), device=next(backbone.parameters()).device)
-    level = backbone(images)[count - 1]
+    level = backbone(trained[0].new_zeros((1, 3, _SIDE, _SIDE)))[count - 1]
     grads = torch.autograd.grad(level.sum(), trained, allow_unused=True)
     backbone.train(was_training)
     for parameter, grad in zip(trained, grads, strict=True):

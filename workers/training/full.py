@@ -157,6 +157,8 @@ def train_network(
     Raises DivergedFailure if the loss is not finite.
     """
     use_fast_depthwise_backward(network)
+    if not getattr(network.body, "keeps_weights", False):  # what starts from nothing is trained
+        recipe = recipe.model_copy(update={"frozen_stages": 0, "backbone_norm": "running"})
     freeze_stages(network.body, recipe.frozen_stages)
     optimization = Optimization(network, recipe)
     device, task = next(network.parameters()).device, data.task

@@ -17,11 +17,14 @@ from tests.support.splits import image_split
 from workers.data import open_data
 from workers.errors import LoaderLostFailure
 from workers.execution.attempt import outcome_of
+from workers.loading.augmentation import draw_view, draws, frame_of, whole_view
 from workers.loading.batches import Batch, ImageSplit, SplitCache
 from workers.loading.plans import evaluation_plans, training_plans
 from workers.loading.reader import ExampleReader, ExampleSource
 from workers.messages.label import Outcome
 from workers.messages.recipe import Recipe
+from workers.targets.frame import Frame
+from workers.targets.view import View
 from workers.tasks import get_task, task_names
 
 DATA = "shapes:train=12,held_out=6"
@@ -189,3 +192,48 @@ def test_batches_from_the_disk_are_the_same(tmp_path: Any, monkeypatch: pytest.M
         patch.setattr("workers.data.shapes.Shapes.sample", lambda *_: pytest.fail("decoded again"))
         assert same(list(batches_of(SplitCache(), recipe, fingerprint)), first)
     assert same(list(itertools.chain(batches_of(SplitCache(), recipe, ""))), first)
+
+
+def frame_and_view(recipe: Recipe, stored: tuple[int, int], *, training: bool) -> tuple[Frame, View]:
+    frame = frame_of(recipe, training=training)
+    upright = frame.keep_ratio and stored[0] > stored[1]
+    if training:
+        draw = draws(0, 0, 0)
+        return frame, draw_view(
+            recipe, frame, stored, frame.kept(stored), draw, crop=False, upright=upright, centred=False
+        )
+    return frame, whole_view(frame, stored, frame.kept(stored), upright=upright, centred=False)
+
+
+def test_classification_evaluates_the_central_crop() -> None:
+    recipe = Recipe(name="t", task="cls", input_size=(224, 224), cover=True, eval_crop=0.875)
+    frame, view = frame_and_view(recipe, (300, 400), training=False)
+    # As torchvision's Resize(256) and CenterCrop(224): the image becomes 256 x 341, its centre is used.
+    assert frame.kept((300, 400)) == (256, 342)
+    assert (view.window, view.content, view.canvas) == ((16, 59, 224, 224), (224, 224), (224, 224))
+
+
+def test_segmentation_crops_scaled_images_and_evaluates_whole_ones() -> None:
+    fields: dict[str, Any] = {"cover": True, "scale_range": (0.5, 2.0), "eval_size": (512, 704)}
+    recipe = Recipe(name="t", task="seg", input_size=(512, 512), flip=0, **fields)
+    for step in range(40):
+        frame = frame_of(recipe, training=True)
+        stored, kept = (512, 683), frame.kept((512, 683))
+        view = draw_view(recipe, frame, stored, kept, draws(0, step, 0), crop=False, upright=False, centred=False)
+        assert view.canvas == (512, 512)
+        assert view.window is not None
+        height, width = view.content[0] / view.window[2], view.content[1] / view.window[3]
+        assert height == pytest.approx(width, rel=0.01)  # not stretched
+        assert 0.49 < height < 2.01
+    frame, view = frame_and_view(recipe, (512, 683), training=False)
+    assert (view.window, view.content, view.canvas) == (None, (512, 683), (512, 704))
+    assert frame_and_view(recipe, (683, 512), training=False)[1].canvas == (704, 512)
+
+
+def test_padding_is_zero_after_normalisation() -> None:
+    fields: dict[str, Any] = {"pixel_mean": (10.0, 20.2, 30.0), "pixel_std": (1.0, 1.0, 1.0), "keep_ratio": True}
+    split = image_split("shapes:train=12,held_out=6", "det", (96, 160), batch=2, **fields)
+    batch = split.batch([0, 1])
+    assert batch.contents == ((96, 128), (96, 128))
+    assert batch.images[:, :, :, 128:].amax((0, 2, 3)).tolist() == [10, 20, 30]
+    assert batch.images[:, :, :, 128:].amin((0, 2, 3)).tolist() == [10, 20, 30]

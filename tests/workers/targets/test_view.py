@@ -116,3 +116,10 @@ def test_frames_fit_images_of_both_orientations() -> None:
     assert frame.kept((480, 640)) == (480, 640)  # never enlarged on the disk
     assert frame.kept((1600, 2000)) == (800, 1000)
     assert Frame((64, 64), detail=2.0).kept((480, 640)) == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("stored", "content"), [((480, 640), (512, 683)), ((640, 480), (683, 512)), ((512, 512), (512, 512))]
+)
+def test_an_image_that_covers_the_input_keeps_its_ratio(stored: tuple[int, int], content: tuple[int, int]) -> None:
+    assert Frame((512, 512), cover=True).content(stored, upright=False) == content
