@@ -24,7 +24,12 @@ class CampaignConfig(BaseModel):
         "det,iseg,seg.",
     )
     space: str = Field(default="nasbench201", description="Search space.")
-    num: int = Field(default=8, ge=1, description="Number of architectures to label.")
+    num: int = Field(default=8, ge=1, description="Number of architectures to sample.")
+    architectures: str = Field(
+        default="",
+        description="CSV or JSON file of architectures to label: column model with names such as timm:resnet50, or "
+        "columns space and genotype. None are sampled then, unless --num is given.",
+    )
     data: str = Field(default="shapes", description="Data set: shapes, coco:DIR, masks:DIR or imagefolder:DIR.")
     fidelity: str = Field(
         default="shared",

@@ -62,6 +62,7 @@ def run_on_ray(
         for recipe in recipes.values():
             check_recipe_fits(recipe, nodes)
         reserved = most_resources(recipes.values())
+        spaces = "+".join(sorted({request.architecture.space for request in todo}))
         needs = node_needs(shared_locations(config.store, todo, spool), config.data, config.task)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
@@ -72,14 +73,14 @@ def run_on_ray(
         controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
         spec = ActorSpec(
             config.task,
-            config.space,
+            spaces,
             "workers.execution.evaluators:FidelityEvaluator",
             spool.location,
             reserved,
             evaluator_options(config, todo),
             needs,
         )
-        metrics = CampaignMetrics(config.task, config.space)
+        metrics = CampaignMetrics(config.task, spaces)
         with display(len(todo)) as show:
 
             def observe(progress: CampaignProgress) -> None:
@@ -151,7 +152,7 @@ def prepare_missing(store: str, requests: Sequence[LabelRequest], display: Prepa
     from orchestrator.campaign.preparation import missing_artifacts, prepare
 
     location, trained = artifacts_uri(store), list[str]()
-    for request in {request.recipe.hash: request for request in requests}.values():
+    for request in {(r.architecture.space, r.recipe.hash): r for r in requests}.values():
         if missing := missing_artifacts(location, request):
             with display() as show:
                 prepare(location, request, show)

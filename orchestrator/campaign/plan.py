@@ -6,9 +6,11 @@ import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.campaign.architectures_file import read_architectures, require_buildable
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.errors import ConfigError
 from workers.data import DataSet, open_data
+from workers.messages.architecture import Architecture
 from workers.messages.fidelity import get_fidelity
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
@@ -18,6 +20,7 @@ from workers.storage.spool import in_object_store
 from workers.supernet.once_for_all import published_fingerprint
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
+from workers.training.normalisation import Normalisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class CampaignPlan:
 
     requests: tuple[LabelRequest, ...]
     audit: tuple[LabelRequest, ...]
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The spaces of the architectures, in the order of their first label."""
+        return tuple(dict.fromkeys(request.architecture.space for request in self.requests))
 
     @property
     def warning(self) -> str | None:
@@ -46,7 +54,7 @@ class CampaignPlan:
 
 
 def plan_campaign(config: CampaignConfig) -> CampaignPlan:
-    """Check every name, file and field, then sample architectures. Raises AIOPError subclasses.
+    """Check every name, file and field, then read or sample architectures. Raises AIOPError subclasses.
 
     The requests of a small campaign are the first ones of a larger campaign, so a larger number only adds labels.
     """
@@ -56,7 +64,6 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
             companions = ", ".join(task.companions)
             remedy = f"choose from {companions}" if companions else "--also works only with --task pano"
             raise ConfigError(f"--also {other}: not available with --task {config.task}: {remedy}")
-    space = get_space(config.space)
     fidelity = get_fidelity(config.fidelity)
     for option in ("also", "save_images"):
         if not fidelity.trains and getattr(config, option):
@@ -65,27 +72,54 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
             )
     data: DataSet = open_data(config.data, config.task)
     data.check(config.task)
-    recipe = fidelity.load(config.recipe, config.task, config.space, config.set)
-    if isinstance(recipe, SharedRecipe):
-        recipe = _with_shared_weights(recipe, space, data.spec, config.store)
-    vocabulary = data.vocabulary(config.task)
-    # Wrong settings of the backbone or head raise an error here.
-    backbone = space.build(next(space.sequence(0)), recipe.body)
-    task.build_head(backbone.channels, backbone.strides, vocabulary, recipe.head)
+    given = read_architectures(Path(config.architectures)) if config.architectures else ()
+    spaces = {architecture.space: architecture for architecture in given}
+    if samples(config):
+        spaces.setdefault(config.space, next(get_space(config.space).sequence(0)))
+    recipes = {name: _load_recipe(config, get_space(name), data) for name in spaces}
+    require_buildable(given, {name: recipe.body for name, recipe in recipes.items()}, config.architectures)
+    for name, first in spaces.items():
+        _check_settings(recipes[name], first, data)
+    architectures = dict.fromkeys([*given, *(_sampled(config, recipes[config.space]) if samples(config) else ())])
     fingerprint = data.fingerprint()
-    architectures = (
-        space.stratified(config.seed, recipe.input_size, recipe.body)
-        if config.sample == "stratified"
-        else space.sequence(config.seed)
-    )
     requests = tuple(
-        LabelRequest(a, config.task, data.spec, fingerprint, config.fidelity, recipe, config.seed + r, config.also)
-        for a in itertools.islice(architectures, config.num)
+        LabelRequest(
+            a, config.task, data.spec, fingerprint, config.fidelity, recipes[a.space], config.seed + r, config.also
+        )
+        for a in architectures
         for r in range(config.repeat)
     )
-    if len(requests) < config.num * config.repeat:
-        raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
-    return CampaignPlan(requests, _audit(config, requests, recipe))
+    return CampaignPlan(requests, _audit(config, requests))
+
+
+def samples(config: CampaignConfig) -> bool:
+    """Return whether a campaign samples architectures: unless a file gives them and --num does not ask for more."""
+    return not config.architectures or "num" in config.model_fields_set
+
+
+def _load_recipe(config: CampaignConfig, space: Space, data: DataSet) -> Recipe:
+    recipe = get_fidelity(config.fidelity).load(config.recipe, config.task, space.name, config.set)
+    if isinstance(recipe, SharedRecipe):
+        return _with_shared_weights(recipe, space, data.spec, config.store)
+    return recipe
+
+
+def _check_settings(recipe: Recipe, architecture: Architecture, data: DataSet) -> None:
+    """Build an architecture's backbone and head. Raises RecipeError for wrong settings of either."""
+    backbone, task = get_space(architecture.space).build(architecture, recipe.body), get_task(recipe.task)
+    Normalisation.of(recipe, backbone)
+    task.build_head(backbone.channels, backbone.strides, data.vocabulary(task.name), recipe.head)
+
+
+def _sampled(config: CampaignConfig, recipe: Recipe) -> list[Architecture]:
+    """Return the sampled architectures. Raises ConfigError if the space has too few."""
+    space = get_space(config.space)
+    stratified = config.sample == "stratified"
+    draws = space.stratified(config.seed, recipe.input_size, recipe.body) if stratified else space.sequence(config.seed)
+    architectures = list(itertools.islice(draws, config.num))
+    if len(architectures) < config.num:
+        raise ConfigError(f"--num: space {config.space} has only {len(architectures)} architectures")
+    return architectures
 
 
 def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, store: str) -> SharedRecipe:
@@ -118,13 +152,18 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, st
     return recipe.model_copy(update={"supernet": supernet, "supernet_fingerprint": data.fingerprint()})
 
 
-def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...], recipe: Recipe) -> tuple[LabelRequest, ...]:
-    """Requests for the first architectures at fidelity full, with the full recipe that `recipe` approximates."""
+def _audit(config: CampaignConfig, requests: tuple[LabelRequest, ...]) -> tuple[LabelRequest, ...]:
+    """Requests for the first architectures at fidelity full, with the full recipe that each recipe approximates."""
     if not config.audit:
         return ()
-    full = recipe
-    if isinstance(recipe, SharedRecipe):
-        common = {name: config.set[name] for name in COMMON_FIELDS if name in config.set}
-        full = get_fidelity("full").load(recipe.full, config.task, config.space, common)
+    full: dict[str, Recipe] = {}
+    for request in requests:
+        recipe, space = request.recipe, request.architecture.space
+        if isinstance(recipe, SharedRecipe) and space not in full:
+            common = {name: config.set[name] for name in COMMON_FIELDS if name in config.set}
+            full[space] = get_fidelity("full").load(recipe.full, config.task, space, common)
     first = requests[: config.audit * config.repeat]
-    return tuple(replace(request, fidelity="full", recipe=full, also=()) for request in first)
+    return tuple(
+        replace(request, fidelity="full", recipe=full.get(request.architecture.space, request.recipe), also=())
+        for request in first
+    )

@@ -23,7 +23,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the content of the final table: the labels in the store that belong to this campaign's requests."""
     wanted = {key for request in (*plan.requests, *plan.audit) for key in request.keys}
-    stored = [r for r in store.labels(space=config.space).to_pylist() if r["key"] in wanted]
+    tables = [store.labels(space=space) for space in plan.spaces]
+    stored = [row for table in tables for row in table.to_pylist() if row["key"] in wanted]
     own_fidelity = [r for r in stored if r["fidelity"] == config.fidelity]
     rows = [r for r in own_fidelity if r["task"] == config.task]
     values = [row["value"] for row in rows]
@@ -31,7 +32,7 @@ def summarise(
     best = max(rows, key=lambda r: float(r["value"]), default=None)
     return {
         "task": config.task,
-        "space": config.space,
+        "space": ", ".join(plan.spaces),
         "data": config.data,
         "labels": len(rows),
         "missing": len(wanted) - len(stored),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +17,6 @@ from workers.messages.architecture import Architecture
 from workers.spaces import Space, get_space
 
 _CLASSES = 1000  # outputs of the classifier on a backbone, as on ImageNet
-
-
-class _SpaceWithParser(Protocol):
-    def parse(self, text: str) -> Architecture: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +66,7 @@ class Classifier(nn.Module):
 def _from_space(kind: str, genotype: str) -> NamedNetwork:
     """A backbone of a search space with a classifier, from its published string or the JSON of its genotype."""
     space: Space = get_space(kind)
-    if hasattr(space, "parse"):
-        architecture = cast(_SpaceWithParser, space).parse(genotype)
-    else:
-        try:
-            architecture = Architecture.of(kind, json.loads(genotype))
-        except ValueError as error:
-            raise ConfigError(f"model '{kind}:{genotype}': not the JSON of a genotype ({error})") from None
+    architecture = space.parse(genotype)
 
     def build() -> nn.Module:
         with torch.device("meta"):

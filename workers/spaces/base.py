@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,6 +93,24 @@ class Space(ABC):
         """Return the name that the weight `name` of this architecture's network has in the shared weights."""
         return name
 
+    def parse(self, text: str) -> Architecture:
+        """Return the architecture that a string describes as the space's publishers write it; JSON unless overridden.
+
+        Raises GenotypeError.
+        """
+        return self.parse_json(text)
+
+    def parse_json(self, text: str) -> Architecture:
+        """Return the architecture with a genotype in JSON. Raises GenotypeError."""
+        try:
+            genotype = json.loads(text)
+        except ValueError as error:
+            raise GenotypeError(f"{self.name} string '{text}': is not JSON ({error})") from None
+        if not isinstance(genotype, dict):
+            raise GenotypeError(f"{self.name} string '{text}': must be an object")
+        self.check(genotype)
+        return Architecture.of(self.name, genotype)
+
     def sample(self, rng: random.Random) -> Architecture:
         """Return a random architecture, uniform over genotypes."""
         return Architecture.of(self.name, self.random_genotype(rng))
@@ -113,13 +132,16 @@ class Space(ABC):
             raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
         return self.build_backbone(self._checked_genotype(architecture), {**self.default_backbone, **(settings or {})})
 
+    def skeleton(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
+        """Return the backbone on the meta device, without reading pretrained weights. See `build`."""
+        with torch.device("meta"):
+            return self.build(architecture, settings)
+
     def cost(
         self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
     ) -> Cost:
         """Return FLOPs and parameters of the backbone without a head. image: height and width."""
-        with torch.device("meta"):
-            module = self.build(architecture, settings)
-        return measure_cost(module, (3, *image))
+        return measure_cost(self.skeleton(architecture, settings), (3, *image))
 
     def sequence(self, seed: int) -> Iterator[Architecture]:
         """Yield distinct random architectures, uniform over the space, until it is exhausted.

@@ -6,7 +6,6 @@ strides are those of EfficientNet-B0, which give exactly the published numbers o
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -78,17 +77,6 @@ class MnasNet(Space):
         genotype: dict[str, Any] = {name: [] for name in CHOICES}
         for c, (name, _, choices) in zip(code, _POSITIONS, strict=True):
             genotype[name].append(choices[c])
-        return Architecture.of(self.name, genotype)
-
-    def parse(self, text: str) -> Architecture:
-        """Read published JSON such as {"e":[...],"k":[...],"d":[...],"se":[...]}."""
-        try:
-            genotype = json.loads(text)
-        except ValueError as error:
-            raise GenotypeError(f"mnasnet string '{text}': is not JSON ({error})") from None
-        if not isinstance(genotype, dict):
-            raise GenotypeError(f"mnasnet string '{text}': must be an object with the keys {', '.join(CHOICES)}")
-        self.check(genotype)
         return Architecture.of(self.name, genotype)
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:

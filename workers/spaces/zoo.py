@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from predictor.cost import Cost
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
@@ -145,11 +144,9 @@ class Zoo(Space):
             raise GenotypeError(f"zoo code {list(code)}: must be one number from 0 to {len(MODELS) - 1}")
         return Architecture.of(self.name, {"model": MODELS[code[0]]})
 
-    def cost(
-        self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
-    ) -> Cost:
-        """Return FLOPs and parameters without reading pretrained weights. See `Space.cost`."""
-        return super().cost(architecture, image, {**(settings or {}), "pretrained": "none"})
+    def skeleton(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
+        """Return the backbone on the meta device. See `Space.skeleton`."""
+        return super().skeleton(architecture, {**(settings or {}), "pretrained": "none"})
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Build a backbone. `pretrained`: none, hub (timm downloads weights) or a .safetensors file of the model."""

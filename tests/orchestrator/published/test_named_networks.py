@@ -114,7 +114,7 @@ def test_a_users_function(monkeypatch: pytest.MonkeyPatch) -> None:
         ("timm:no_such_resnet", "timm has no model of that name"),
         ("mmdet:configs/none.py", "no such file below"),
         ("nasbench201:|x~0|", "nasbench201"),
-        ("mobilenetv3:{", "not the JSON of a genotype"),
+        ("mobilenetv3:{", "mobilenetv3 string '{': is not JSON"),
         ('mobilenetv3:{"depth":[9]}', "mobilenetv3 genotype"),
         ("some.package:missing", "AttributeError"),
         ("some.package:broken", "ValueError: not today"),
