@@ -146,6 +146,7 @@ def runner_losses(
 SMALL, WHOLE = (18, 64, (96, 128)), (50, 256, (192, 256))  # depth of the ResNet, width, input size
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("config", "depth", "width", "size"),
     [
