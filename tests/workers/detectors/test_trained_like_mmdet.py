@@ -26,8 +26,8 @@ from workers.tasks import get_task
 from workers.training.full import FullEvaluator, build_network, initialise
 
 MODEL = {"model": "resnet18"}
-SIZE = (128, 160)
-STEPS, BATCH, WARMUP, LR, WIDTH, SEEDS = 400, 8, 40, 0.01, 64, 3
+SIZE = (96, 128)
+STEPS, BATCH, WARMUP, LR, WIDTH, SEEDS = 250, 8, 25, 0.01, 64, 3
 CONFIGS = {
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py": "det",
     "retinanet/retinanet_r50_fpn_1x_coco.py": "det",
