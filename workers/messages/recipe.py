@@ -210,14 +210,18 @@ class Recipe(BaseModel):
 
         images: number of training images, from which `epochs` become steps.
         """
-        if self.epochs is not None:
-            steps = max(1, round(self.epochs * images / self.batch))
-            return self.model_copy(update={"epochs": None, "steps": steps}).trainings(images)
-        if self.passes is None:
-            return 1, self
-        max_steps = max(1.0, self.passes * images / self.batch)
-        count = min(_MAX_TRAININGS, max(1, round(self.steps / max_steps)))
-        return count, self.model_copy(update={"steps": self.steps // count})
+        recipe = self.in_steps(images)
+        if recipe.passes is None:
+            return 1, recipe
+        max_steps = max(1.0, recipe.passes * images / recipe.batch)
+        count = min(_MAX_TRAININGS, max(1, round(recipe.steps / max_steps)))
+        return count, recipe.model_copy(update={"steps": recipe.steps // count})
+
+    def in_steps(self, images: int) -> Self:
+        """Return the recipe with `epochs` as steps. images: number of training images."""
+        if self.epochs is None:
+            return self
+        return self.model_copy(update={"epochs": None, "steps": max(1, round(self.epochs * images / self.batch))})
 
     @property
     def resources(self) -> dict[str, float]:
