@@ -163,7 +163,7 @@ def _measure_pyramid(network: nn.Module, where: str) -> tuple[tuple[int, ...], t
     for shape, stride in zip(shapes, strides, strict=True):
         if shape[0] != 1 or stride & (stride - 1) or (height / shape[2], width / shape[3]) != (stride, stride):
             raise SpaceError(
-                f"{where} gives a map of shape {shape} for an image of {height}x{width}: each level must have that size "
+                f"{where} gives a map of shape {shape} for an image of {height}x{width}: each map must have that size "
                 f"divided by 1, 2, 4, 8, 16 or {COARSEST_STRIDE}"
             )
     if list(strides) != sorted(set(strides)) or strides[-1] > COARSEST_STRIDE:
