@@ -105,8 +105,8 @@ def check_pyramid(space: Space, architecture: Architecture) -> None:
         shapes = _shapes(backbone, torch.zeros(2, 3, height, width))
         if shapes != expected:
             raise ContractViolation(
-                f"gives maps {shapes} for two images of {height}x{width}, not {expected}: pad convolutions so that maps "
-                "have the image's size divided by their strides"
+                f"gives maps {shapes} for two images of {height}x{width}, not {expected}: pad convolutions so that "
+                "maps have the image's size divided by their strides"
             )
 
 
