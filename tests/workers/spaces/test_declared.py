@@ -23,7 +23,7 @@ from workers.messages.architecture import Architecture
 from workers.spaces import get_space, open_space
 from workers.spaces.declaration import read_declaration
 from workers.spaces.declared import DeclaredSpace
-from workers.spaces.opening import receive_space, shipped_modules, space_message
+from workers.spaces.opening import receive_space, register_declaration, shipped_modules, space_message
 
 SMALLEST = {"depth": 1, "width": 8, "kernel": 3}
 TWO_CHOICES = {"width": {"choices": [8, 16]}}
@@ -159,9 +159,9 @@ FUNCTION_MISTAKES = [
 
 @pytest.mark.parametrize(("source", "says"), FUNCTION_MISTAKES)
 def test_a_mistake_in_the_function_is_one_line(source: str, says: str, tmp_path: Path) -> None:
+    path = str(write_space(tmp_path, source, TWO_CHOICES))
     with pytest.raises(SpaceError) as caught:
-        space = open_space(str(write_space(tmp_path, source, TWO_CHOICES)))
-        space.build(space.architecture({"width": 8}))
+        next(open_space(path).stratified(0, (32, 32)))
     assert says in str(caught.value)
     assert str(caught.value).startswith("space mynets: ")
     assert "\n" not in str(caught.value)
@@ -279,8 +279,6 @@ def test_an_installed_package_may_contain_the_file(tmp_path: Path, monkeypatch: 
     with pytest.raises(SpaceError, match="name 'mynets' is taken"):
         open_space(str(write_space(tmp_path, parameters=TWO_CHOICES)))
     with pytest.raises(NameTakenError):
-        from workers.spaces.opening import register_declaration
-
         register_declaration(path)
 
 
