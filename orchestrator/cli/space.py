@@ -1,4 +1,4 @@
-"""`orchestrator space`: check a search space, one's own or a registered one, before labels are made."""
+"""`orchestrator space`: list the search spaces, and check one of them or one's own before labels are made."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import InputSize, Json, parse_input_size
-from orchestrator.cli.output import emit
+from orchestrator.cli.output import emit, emit_rows
 
-app = typer.Typer(help="Check search spaces.", add_completion=False, no_args_is_help=True)
+app = typer.Typer(help="List the search spaces; check one of them, or your own.", add_completion=False)
 
 
-@app.callback()
-def space() -> None:
-    """Check search spaces."""
+@app.callback(invoke_without_command=True)
+def space(ctx: typer.Context, json: Json = False) -> None:
+    """List the search spaces; check one of them, or your own."""
+    ctx.obj = json
+    if ctx.invoked_subcommand is None:
+        from workers.spaces import get_space, space_names  # loads torch, which takes seconds
+
+        spaces = [get_space(name) for name in space_names()]
+        rows = [{"space": s.name, "shares_weights": bool(s.covering_architectures())} for s in spaces]
+        emit_rows(rows, json)
 
 
 @app.command("check")
 def check(
+    ctx: typer.Context,
     space: Annotated[str, typer.Argument(help="YAML file that declares a space, or the name of a space.")],
     num: Annotated[int, typer.Option(help="Number of sampled networks to check.", min=1)] = 8,
     seed: Annotated[int, typer.Option(help="Seed of sampling.", min=0)] = 0,
@@ -52,6 +60,6 @@ def check(
             ],
             "costs": costs,
         },
-        json,
+        json or ctx.obj,
     )
     raise typer.Exit(0 if report.passed else 1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from predictor.cost import Cost
+from predictor.errors import AIOPError
 from workers.errors import GenotypeError, SpaceError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space
@@ -122,7 +123,9 @@ class DeclaredSpace(Space):
         """Return FLOPs and parameters. See `Space.cost`. Raises SpaceError if FLOPs cannot be counted."""
         try:
             return super().cost(architecture, image, settings)
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except AIOPError:
+            raise
+        except Exception as error:  # a user's code may raise anything
             text = f"space {self.name}: FLOPs of {architecture.genotype} cannot be counted ({one_line(error)})"
             raise SpaceError(f"{text}: run `orchestrator space check`") from error
 
@@ -192,6 +195,11 @@ def _run_once(network: nn.Module, where: str) -> Any:
                     raise
                 return network.eval()(torch.zeros(1, 3, *_MEASURED_IMAGE))
     except Exception as error:  # a user's code may raise anything
+        if on_meta:  # asked for without values, for its FLOPs
+            raise SpaceError(
+                f"{where} gives a network that cannot run on the meta device ({one_line(error)}): let it use shapes, "
+                "not values of tensors"
+            ) from error
         size = "x".join(map(str, _MEASURED_IMAGE))
         raise SpaceError(
             f"{where} gives a network that fails on an image of {size} ({one_line(error)}): fix it"

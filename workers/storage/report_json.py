@@ -27,7 +27,7 @@ def report_to_json(report: AttemptReport) -> str:
         "request": {
             "space": request.architecture.space,
             "genotype": request.architecture.genotype,
-            "declaration": request.architecture.declaration,
+            **({"declaration": request.architecture.declaration} if request.architecture.declaration else {}),
             "task": request.task,
             "data": request.data,
             "fingerprint": request.fingerprint,

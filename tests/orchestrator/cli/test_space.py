@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import ray
 
 from orchestrator.cli.app import main
 from tests.support.declared_space import BUILD, SIZE, isolate_declarations, write_space
+
+HOWTO = Path(__file__).parents[3] / "docs" / "howto" / "use-your-own-networks.md"
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,23 @@ def test_a_good_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert 0 < document["costs"]["lowest"]["params"] < document["costs"]["highest"]["params"]
 
 
+def test_the_example_of_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = HOWTO.read_text()
+    declaration, function = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)[0] for kind in ("yaml", "python"))
+    (tmp_path / "mynets").mkdir()
+    (tmp_path / "mynets" / "backbones.py").write_text(function)
+    (tmp_path / "mynets.yaml").write_text(declaration)
+    for name in ("mynets", "mynets.backbones"):
+        monkeypatch.setitem(sys.modules, name, None)  # removed at the end of the test
+        del sys.modules[name]
+    assert (
+        run(monkeypatch, "space", "check", tmp_path / "mynets.yaml", "--num", "3", "--input-size", "64", "--json") == 0
+    )
+    assert json.loads(capsys.readouterr().out)["genotypes"] == 7 * 3 * (1 + 2 + 2)
+
+
 def test_a_failing_check_is_a_line_of_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +80,12 @@ def test_a_registered_space_can_be_checked(monkeypatch: pytest.MonkeyPatch, caps
     assert run(monkeypatch, "space", "check", "nasbench201", "--num", "1", "--input-size", "64", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["genotypes"], document["declaration"], document["passed"]) == (None, None, True)
+
+
+def test_the_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "space", "--json") == 0
+    rows = {row["space"]: row["shares_weights"] for row in json.loads(capsys.readouterr().out)}
+    assert (rows["nasbench201"], rows["zoo"]) == (True, False)
 
 
 LABEL = ("label", "--task", "seg", "--space")

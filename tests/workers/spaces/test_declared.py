@@ -20,7 +20,7 @@ from tests.support.declared_space import BUILD, PARAMETERS, SIZE, isolate_declar
 from tests.support.extension_package import install_extension
 from workers.errors import GenotypeError, SpaceError
 from workers.messages.architecture import Architecture
-from workers.spaces import get_space, open_space
+from workers.spaces import Backbone, get_space, open_space
 from workers.spaces.declaration import read_declaration
 from workers.spaces.declared import DeclaredSpace
 from workers.spaces.opening import receive_space, register_declaration, shipped_modules, space_message
@@ -132,6 +132,15 @@ def test_functions_that_need_values_can_be_built(network: str, tmp_path: Path) -
     assert (backbone.channels, backbone.strides) == ((8,), (4,))
 
 
+def test_flops_that_cannot_be_counted_are_one_line(tmp_path: Path) -> None:
+    source = returning("Maps(width, lambda x: [x if x.sum() == 0 else x])")
+    space = open_space(str(write_space(tmp_path, source, TWO_CHOICES)))
+    with pytest.raises(
+        SpaceError, match=r"cannot run on the meta device .*: let it use shapes, not values of tensors$"
+    ):
+        space.cost(space.architecture({"width": 8}), (32, 32))
+
+
 FUNCTION_MISTAKES = [
     ("import no_such_library\n", "cannot be imported (ModuleNotFoundError: No module named 'no_such_library'): fix"),
     ("def build(:\n", "cannot be imported (SyntaxError"),
@@ -157,11 +166,16 @@ FUNCTION_MISTAKES = [
 ]
 
 
+def build_one(path: str) -> Backbone:
+    space = open_space(path)
+    return space.build(space.architecture({"width": 8}))
+
+
 @pytest.mark.parametrize(("source", "says"), FUNCTION_MISTAKES)
 def test_a_mistake_in_the_function_is_one_line(source: str, says: str, tmp_path: Path) -> None:
     path = str(write_space(tmp_path, source, TWO_CHOICES))
     with pytest.raises(SpaceError) as caught:
-        next(open_space(path).stratified(0, (32, 32)))
+        build_one(path)
     assert says in str(caught.value)
     assert str(caught.value).startswith("space mynets: ")
     assert "\n" not in str(caught.value)
