@@ -26,6 +26,10 @@ class GenotypeError(AIOPError):
     """A genotype cannot be decoded by its space."""
 
 
+class SpaceError(AIOPError):
+    """A search space that a user declared cannot be used: its file, or the function that builds its networks."""
+
+
 class ArtifactError(AIOPError):
     """An artifact, which is prepared once for many labels, is missing or damaged."""
 

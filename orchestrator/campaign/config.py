@@ -23,7 +23,7 @@ class CampaignConfig(BaseModel):
         description="Further tasks labelled by the same training, with commas between them: --task pano --also "
         "det,iseg,seg.",
     )
-    space: str = Field(default="nasbench201", description="Search space.")
+    space: str = Field(default="nasbench201", description="Search space, or the YAML file that declares your own.")
     num: int = Field(default=8, ge=1, description="Number of architectures to sample.")
     architectures: str = Field(
         default="",

@@ -30,6 +30,7 @@ from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SharedRecipe
+from workers.spaces.opening import shipped_modules, space_message
 from workers.storage.spool import Spool
 from workers.supernet.preparation_step import PreparationStep
 
@@ -52,7 +53,7 @@ def run_on_ray(
 
     Raises ConfigError if Ray or its resources are insufficient, PreparationError if the pre-training failed.
     """
-    with ray_session() as address:
+    with ray_session(shipped_modules(config.space)) as address:
         # Importing Ray takes seconds, so it is imported only if there are labels to make.
         from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
         from orchestrator.campaign.telemetry import CampaignMetrics
@@ -63,7 +64,9 @@ def run_on_ray(
             check_recipe_fits(recipe, nodes)
         reserved = most_resources(recipes.values())
         spaces = "+".join(sorted({request.architecture.space for request in todo}))
-        needs = node_needs(shared_locations(config.store, todo, spool), config.data, config.task)
+        needs = node_needs(
+            shared_locations(config.store, todo, spool), config.data, config.task, space_message(config.space)
+        )
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
@@ -174,4 +177,5 @@ def evaluator_options(config: CampaignConfig, requests: Iterable[LabelRequest]) 
         checkpoints_uri=checkpoints_uri(config.store),
         images_folder=str(Path(config.store, "_images").resolve()) if config.save_images else None,
         save_images=config.save_images,
+        space=space_message(config.space),
     )

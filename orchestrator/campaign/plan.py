@@ -15,7 +15,7 @@ from workers.messages.fidelity import get_fidelity
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import COMMON_FIELDS, SharedRecipe
-from workers.spaces import Space, get_space, space_names
+from workers.spaces import Space, get_space, open_space, space_names
 from workers.storage.spool import in_object_store
 from workers.supernet.once_for_all import published_fingerprint
 from workers.tasks import get_task
@@ -53,8 +53,18 @@ class CampaignPlan:
         )
 
 
+def with_space_name(config: CampaignConfig) -> CampaignConfig:
+    """Return the configuration with the name of its space. If it names a YAML file, that space is declared.
+
+    Raises UnknownNameError or SpaceError.
+    """
+    return config.model_copy(update={"space": open_space(config.space).name})
+
+
 def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     """Check every name, file and field, then read or sample architectures. Raises AIOPError subclasses.
+
+    config: has the name of its space, see `with_space_name`.
 
     The requests of a small campaign are the first ones of a larger campaign, so a larger number only adds labels.
     """

@@ -16,6 +16,7 @@ from orchestrator.cli import (
     predict,
     prepare,
     refresh,
+    space,
     status,
     train,
 )
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("label")(label.label)
 app.command("prepare")(prepare.prepare)
+app.add_typer(space.app, name="space")
 app.command("import")(importing.import_)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
@@ -41,7 +43,10 @@ app.command("evaluate")(evaluate.evaluate)
 
 
 def main() -> None:
-    """Run a command. Exit code 0: done; 1: labels are missing at the end; 2: a user error, reported in one line."""
+    """Run a command.
+
+    Exit code 0: done; 1: labels are missing at the end, or a check failed; 2: a user error, reported in one line.
+    """
     try:
         app()
     except AIOPError as error:

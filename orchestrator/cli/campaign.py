@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.driver import run_on_ray
-from orchestrator.campaign.plan import plan_campaign
+from orchestrator.campaign.plan import plan_campaign, with_space_name
+from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.output import emit, preparation_display, progress_display, say
 from orchestrator.errors import StoreError
@@ -19,9 +20,11 @@ from workers.storage.spool import Spool, open_spool
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     """Label what is missing and summarise. Raises AIOPError subclasses for user errors, before any worker starts."""
+    config = with_space_name(config)
     plan = plan_campaign(config)
     labels = DeltaLabelStore(config.store)
     labels.keys()  # an unreadable store is an error before anything is written next to it
+    check_function_unchanged(labels, plan.requests[0])
     spool = _spool(config.store)
     committer = CommitterProcess(config.store, spool.location)
     if spool.pending():  # reports that an earlier run finished but did not commit

@@ -29,7 +29,9 @@ Gpus = Annotated[float, typer.Option(help="GPUs per worker; may be a fraction.",
 # The spelling of version 0.1, for one release.
 OldOut = Annotated[Path | None, typer.Option("--out", hidden=True, help="Deprecated: use --predictors.")]
 
-NETWORK_NAMES = "timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, package.module:function ..."
+NETWORK_NAMES = (
+    "timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, FILE.yaml:JSON, package.module:function ..."
+)
 
 
 def renamed_option(old: str, given: Path | None, new: str, value: Path) -> Path:

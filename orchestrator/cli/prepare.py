@@ -19,8 +19,9 @@ def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
     config = CampaignConfig.checked(**fields, fidelity="shared", num=1)
     # Torch and mmdet take seconds to load; --help and wrong options do without.
     from orchestrator.campaign.driver import prepare_missing
-    from orchestrator.campaign.plan import plan_campaign
+    from orchestrator.campaign.plan import plan_campaign, with_space_name
 
+    config = with_space_name(config)
     plan = plan_campaign(config)
     began = time.monotonic()
     with ray_session():

@@ -14,7 +14,8 @@ from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError
 from predictor.graph.from_onnx import read_onnx, structure_hash
 from workers.messages.architecture import Architecture
-from workers.spaces import Space, get_space
+from workers.spaces import Space, get_space, open_space
+from workers.spaces.opening import is_space_file
 
 _CLASSES = 1000  # outputs of the classifier on a backbone, as on ImageNet
 
@@ -32,19 +33,25 @@ class NamedNetwork:
 
 
 def open_network(name: str) -> NamedNetwork:
-    """Return the network named KIND:NAME with a kind of `OPENERS`, package.module:function, or FILE.onnx.
+    """Return the network with this name.
+
+    Names are KIND:NAME with a kind of `OPENERS`, package.module:function, FILE.onnx, and FILE.yaml:GENOTYPE for a space
+    that the file declares.
 
     Raises ConfigError for a name of another form, and AIOPError subclasses if there is no such network. Building it may
     raise AIOPError too.
     """
     kind, _, local_name = name.partition(":")
+    if is_space_file(kind):
+        return _from_declared(Path(kind).absolute(), local_name)
     if kind not in OPENERS or not local_name:
         if name.endswith(".onnx"):
             return _from_onnx(Path(name).absolute())
         if "." in kind and local_name.isidentifier():
             return _from_function(kind, local_name)
         raise ConfigError(
-            f"model '{name}': write {', '.join(f'{k}:...' for k in OPENERS)}, FILE.onnx or package.module:function"
+            f"model '{name}': write {', '.join(f'{k}:...' for k in OPENERS)}, FILE.onnx, FILE.yaml:GENOTYPE or "
+            "package.module:function"
         )
     return OPENERS[kind](kind, local_name)
 
@@ -66,8 +73,16 @@ class Classifier(nn.Module):
 def _from_space(kind: str, genotype: str) -> NamedNetwork:
     """A backbone of a search space with a classifier, from its published string or the JSON of its genotype."""
     space: Space = get_space(kind)
-    architecture = space.parse(genotype)
+    return _classifier(kind, genotype, space, space.parse(genotype))
 
+
+def _from_declared(path: Path, genotype: str) -> NamedNetwork:
+    """A backbone of the space that a YAML file declares with a classifier, from the JSON of its genotype."""
+    space = open_space(str(path))
+    return _classifier(str(path), genotype, space, space.parse(genotype))
+
+
+def _classifier(kind: str, genotype: str, space: Space, architecture: Architecture) -> NamedNetwork:
     def build() -> nn.Module:
         with torch.device("meta"):
             backbone = space.build(architecture, space.published_backbone)

@@ -18,11 +18,14 @@ from workers.storage.spool import in_object_store
 _TIMEOUT_S = 120.0
 
 
-def node_needs(locations: Sequence[str], data: str, task: str) -> NodeNeeds:
-    """Return what a node must have: this version of the code, the locations (folders or URIs), and the task's data."""
+def node_needs(locations: Sequence[str], data: str, task: str, space: str = "") -> NodeNeeds:
+    """Return what a node must have: this version of the code, the locations (folders or URIs), and the task's data.
+
+    space: from `space_message`; the user's module that builds its networks is needed too.
+    """
     folders = [str(Path(location).resolve()) for location in locations if not in_object_store(location)]
     uris = [location for location in locations if in_object_store(location)]
-    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(uris), data, task)
+    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(uris), data, task, space)
 
 
 def check_cluster(needs: NodeNeeds) -> None:

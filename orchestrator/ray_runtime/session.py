@@ -7,8 +7,9 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ConfigError
@@ -19,17 +20,20 @@ _FIELDS = {"CPU": ("cpus", 1.0), "GPU": ("gpus", 1.0), "memory": ("memory_mb", 2
 
 
 @contextmanager
-def ray_session() -> Iterator[str | None]:
+def ray_session(modules: Sequence[Path] = ()) -> Iterator[str | None]:
     """Join the cluster of RAY_ADDRESS, or start a local Ray, until the block ends; yields the dashboard's address.
 
-    Raises ConfigError if that fails.
+    modules: packages or Python files that a cluster's machines get a copy of. Raises ConfigError if that fails.
     """
     ray: Any = importlib.import_module("ray")  # takes seconds to import, and is not needed if there is no work
     address = os.environ.get("RAY_ADDRESS")
+    copied = {"runtime_env": {"py_modules": [str(path) for path in modules]}} if address and modules else {}
     try:
         check_reachable(address)
-        context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False)
-    except (OSError, RuntimeError, ValueError) as error:
+        context = ray.init(
+            address=address, log_to_driver=False, logging_level=logging.WARNING, configure_logging=False, **copied
+        )
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         where = f"RAY_ADDRESS={address}" if address else "a local Ray"
         text = " ".join(str(error).split())[:300]
         raise ConfigError(f"{where} cannot be used ({text}): start the cluster, or unset RAY_ADDRESS") from None

@@ -36,7 +36,7 @@ def test_the_fixture_covers_tasks_spaces_and_fidelities() -> None:
 @pytest.mark.parametrize("task", ["cls", "det", "iseg", "pano", "pose", "seg"])
 def test_requests_keep_their_keys(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the old number of the pipeline, every request has the key that version 0.1 gave it."""
-    monkeypatch.setattr("workers.messages.recipe.PIPELINE", 1)
+    monkeypatch.setattr("workers.messages.recipe_files.PIPELINE", 1)
     for entry in CAMPAIGNS:
         if entry["campaign"]["task"] != task:
             continue

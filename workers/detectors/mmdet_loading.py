@@ -58,10 +58,10 @@ def _register_backbones(models: Any) -> None:
 
         def __init__(self, space: str, genotype: dict[str, Any], body: dict[str, Any] | None = None) -> None:
             super().__init__()
-            from workers.messages.architecture import Architecture
             from workers.spaces import get_space
 
-            self.body: nn.Module = get_space(space).build(Architecture.of(space, dict(genotype)), body)
+            found = get_space(space)
+            self.body: nn.Module = found.build(found.architecture(dict(genotype)), body)
 
         def init_weights(self) -> None:
             """Keep the weights that the space initialised."""

@@ -20,6 +20,10 @@ class FidelityEvaluator:
     """Makes every label with the evaluator of its fidelity. All evaluators are built at once."""
 
     def __init__(self, options: EvaluatorOptions) -> None:
+        if options.space:
+            from workers.spaces.opening import receive_space  # loads torch, which a scripted evaluator does not need
+
+            receive_space(options.space)
         self._evaluators = {name: build_evaluator(get_fidelity(name).evaluator, options) for name in options.fidelities}
 
     def __call__(self, job: LabelJob) -> Measurement:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workers.code_version import code_version
-from workers.errors import DataError, NodeError
+from workers.errors import DataError, NodeError, SpaceError
 
 _MARKER = ".place"  # a stored file name
 _MARKER_TIMEOUT_S = 5.0  # a network file system may take seconds to show a new file of another machine
@@ -23,13 +23,15 @@ class NodeNeeds:
     """What a machine must have to make labels.
 
     folders: the id that `mark_folder` returned, by path. objects: URIs in object stores. data: the data set of `task`,
-    as on the command line; no data set is checked if empty. code: version of the driver's code.
+    as on the command line; no data set is checked if empty. space: the space that a user declared, from
+    `space_message`; none is checked if empty. code: version of the driver's code.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
     data: str = ""
     task: str = ""
+    space: str = ""
     code: str = field(default_factory=code_version)
 
 
@@ -65,6 +67,8 @@ def check_node(needs: NodeNeeds) -> None:
         _check_objects(uri)
     if needs.data:
         _check_data(needs.data, needs.task)
+    if needs.space:
+        _check_space(needs.space)
 
 
 def _check_folder(folder: Path, expected_id: str) -> None:
@@ -109,3 +113,12 @@ def _check_data(data: str, task: str) -> None:
         open_data(data, task)
     except DataError as error:
         raise NodeError(f"node {platform.node()}: --data {error}") from None
+
+
+def _check_space(message: str) -> None:
+    from workers.spaces.opening import receive_space  # imports torch, which takes seconds
+
+    try:
+        receive_space(message)
+    except SpaceError as error:
+        raise NodeError(f"node {platform.node()}: {error}") from None

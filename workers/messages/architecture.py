@@ -10,15 +10,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A point of a search space. `genotype` is canonical JSON, so equal architectures compare equal."""
+    """A point of a search space. `genotype` is canonical JSON, so equal architectures compare equal.
+
+    declaration: hash of the declaration if a user declared the space, so that two declarations of one name never mix.
+    """
 
     space: str
     genotype: str
+    declaration: str = ""
 
     @classmethod
-    def of(cls, space: str, genotype: dict[str, Any]) -> Architecture:
+    def of(cls, space: str, genotype: dict[str, Any], declaration: str = "") -> Architecture:
         """Return the architecture of `space` for a genotype in plain Python values."""
-        return cls(space, json.dumps(genotype, sort_keys=True, separators=(",", ":")))
+        return cls(space, json.dumps(genotype, sort_keys=True, separators=(",", ":")), declaration)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -29,4 +33,5 @@ class Architecture:
     @property
     def id(self) -> str:
         """16 hexadecimal digits, stable across runs and machines."""
-        return hashlib.sha256(f"{self.space}\n{self.genotype}".encode()).hexdigest()[:16]
+        parts = [self.space, self.genotype, *([self.declaration] if self.declaration else [])]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

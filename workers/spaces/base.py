@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from abc import ABC, abstractmethod
@@ -53,6 +54,20 @@ class Space(ABC):
     name: str
     default_backbone: Mapping[str, Any] = {}
     published_backbone: Mapping[str, Any] = {}
+
+    @property
+    def size(self) -> int | None:
+        """The number of genotypes that are sampled; None if it is not known."""
+        return None
+
+    @property
+    def cache_name(self) -> str:
+        """Everything but the code of this project that the networks of a genotype depend on."""
+        return self.name
+
+    def architecture(self, genotype: dict[str, Any]) -> Architecture:
+        """Return the architecture of a genotype."""
+        return Architecture.of(self.name, genotype)
 
     @abstractmethod
     def random_genotype(self, rng: random.Random) -> dict[str, Any]:
@@ -109,15 +124,15 @@ class Space(ABC):
         if not isinstance(genotype, dict):
             raise GenotypeError(f"{self.name} string '{text}': must be an object")
         self.check(genotype)
-        return Architecture.of(self.name, genotype)
+        return self.architecture(genotype)
 
     def sample(self, rng: random.Random) -> Architecture:
         """Return a random architecture, uniform over genotypes."""
-        return Architecture.of(self.name, self.random_genotype(rng))
+        return self.architecture(self.random_genotype(rng))
 
     def mutate(self, architecture: Architecture, rng: random.Random) -> Architecture:
         """Return a neighbour, which differs in one choice."""
-        return Architecture.of(self.name, self.mutate_genotype(self._checked_genotype(architecture), rng))
+        return self.architecture(self.mutate_genotype(self._checked_genotype(architecture), rng))
 
     def build(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
         """Build the backbone of an architecture. settings: a recipe's section `body`, which overrides the defaults.
@@ -148,8 +163,8 @@ class Space(ABC):
 
         The sequence depends on the space and the seed only: a longer prefix begins with every shorter one.
         """
-        rng, seen, repeats = random.Random(f"{self.name}/{seed}"), set[str](), 0
-        while repeats < _MAX_REPEATS:
+        rng, seen, repeats, size = random.Random(f"{self.name}/{seed}"), set[str](), 0, self.size
+        while len(seen) != size and (size is not None or repeats < _MAX_REPEATS):
             architecture = self.sample(rng)
             if architecture.id in seen:
                 repeats += 1
@@ -168,12 +183,19 @@ class Space(ABC):
         width at which FLOPs are counted. settings: see `build`.
         """
         draws, parallel = self.sequence(seed), False
-        kept = KeptFlops(self.name, image, settings, partial(_count_flops, self, image, settings))
-        while block := [a for a, _ in zip(draws, range(_STRATIFIED_BLOCK), strict=False)]:
+        kept = KeptFlops(self.cache_name, image, settings, partial(_count_flops, self, image, settings))
+        while block := self._next_block(draws):
             flops = dict(zip(block, kept.of(block, parallel=parallel), strict=True))
             parallel = True  # most campaigns need one block only
             block.sort(key=lambda a: (flops[a], a.id))
             yield from (block[i] for i in _bit_reversed(_STRATIFIED_BLOCK) if i < len(block))
+
+    def _next_block(self, draws: Iterator[Architecture]) -> list[Architecture]:
+        """Return the next architectures of a sequence; fewer than a block, or none, at its end."""
+        block = list(itertools.islice(draws, _STRATIFIED_BLOCK))
+        if self.size is None:
+            next(draws, None)  # spaces of unknown size have always left one out, and their campaigns may go on
+        return block
 
     def _checked_genotype(self, architecture: Architecture) -> dict[str, Any]:
         """Return the genotype of an architecture. Raises GenotypeError unless it is of this space."""
@@ -181,6 +203,11 @@ class Space(ABC):
             raise GenotypeError(f"architecture {architecture.id} is of space {architecture.space}, not {self.name}")
         genotype = architecture.values
         self.check(genotype)
+        if architecture.declaration != self.architecture(genotype).declaration:
+            raise GenotypeError(
+                f"architecture {architecture.id} is of another declaration of space {self.name}: use the file that it "
+                "was sampled from"
+            )
         return genotype
 
 
@@ -201,9 +228,15 @@ _REGISTRY: dict[str, Space] = {}
 
 def register(space: type[Space]) -> type[Space]:
     """Class decorator: register the space under its `name`. Raises NameTakenError."""
-    require_free_name("space", space.name, space, _REGISTRY)
-    _REGISTRY[space.name] = space()
+    register_space(space())
     return space
+
+
+def register_space(space: Space, *, replace: bool = False) -> None:
+    """Register a space under its `name`. Raises NameTakenError, unless it may replace the one with that name."""
+    if not replace:
+        require_free_name("space", space.name, space, _REGISTRY)
+    _REGISTRY[space.name] = space
 
 
 def get_space(name: str) -> Space:

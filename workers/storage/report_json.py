@@ -27,6 +27,7 @@ def report_to_json(report: AttemptReport) -> str:
         "request": {
             "space": request.architecture.space,
             "genotype": request.architecture.genotype,
+            **({"declaration": request.architecture.declaration} if request.architecture.declaration else {}),
             "task": request.task,
             "data": request.data,
             "fingerprint": request.fingerprint,
@@ -62,6 +63,7 @@ def report_from_json(content: str | bytes) -> AttemptReport:
 class _RequestDocument(BaseModel):
     space: str
     genotype: str
+    declaration: str = ""
     task: str
     data: str
     fingerprint: str
@@ -72,7 +74,7 @@ class _RequestDocument(BaseModel):
 
     def to_request(self) -> LabelRequest:
         return LabelRequest(
-            architecture=Architecture(self.space, self.genotype),
+            architecture=Architecture(self.space, self.genotype, self.declaration),
             task=self.task,
             data=self.data,
             fingerprint=self.fingerprint,

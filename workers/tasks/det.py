@@ -30,6 +30,8 @@ from workers.targets.view import View
 from workers.tasks.base import Task, register
 from workers.tasks.drawing import MIN_DRAWN_SCORE, enlarge, with_boxes, with_map, with_masks
 
+_STRIDES = (4, 8, 16, 32)  # of the levels that the anchors and pooling of the default configurations are made for
+
 
 class DetectorTask(Task):
     """The base class of tasks on mmdet detectors.
@@ -48,7 +50,13 @@ class DetectorTask(Task):
         score = settings.get("panoptic_score", 0.6)
         if not isinstance(score, int | float) or not 0 <= score <= 1:
             raise RecipeError(f"head panoptic_score {score}: must be from 0 to 1")
-        return DetectorHead(detector_config(channels, vocabulary, settings, self.config), float(score))
+        config = detector_config(channels, vocabulary, settings, self.config)
+        if "config" not in settings and tuple(strides) != _STRIDES:
+            raise RecipeError(
+                f"task {self.name}: its head needs levels of strides {_STRIDES}, not {tuple(strides)}: use a backbone "
+                "with these, or set head.config to an mmdet configuration for others"
+            )
+        return DetectorHead(config, float(score))
 
     def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
         """Return boxes, and masks and maps if the task has them; for evaluation those of the stored image."""

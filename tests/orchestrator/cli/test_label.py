@@ -12,9 +12,12 @@ import pytest
 from orchestrator.campaign.driver import most_resources
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
+from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.declared_space import SIZE, isolate_declarations, write_space
 from workers.messages.recipe import Recipe
+from workers.spaces import open_space
 
 Program = Callable[..., tuple[int, dict[str, Any]]]
 TINY = ["--set", "steps=20", "--set", "ema=0.8", "--set", "batch=4", "--set", "train_images=16"]
@@ -69,6 +72,26 @@ def test_a_campaign_a_rerun_and_a_longer_one(started: list[int], program: Progra
     assert len(store.keys()) == store.labels().num_rows == 10
     assert store.attempts().num_rows == 10
     assert more["median"] == pytest.approx(median(store.labels()["value"].to_pylist()))
+
+
+@pytest.mark.timeout(600)  # starts four actors, each of which loads torch and mmdet
+def test_all_networks_of_a_users_own_space(
+    started: list[int], program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_declarations(monkeypatch)
+    space = write_space(tmp_path)
+    fixed = ["label", "--space", str(space), "--task", "seg", "--workers", "2", *TINY]
+    code, full = program(*fixed, "--fidelity", "full", "--num", str(SIZE))
+    assert (code, full["space"], full["labels"], full["missing"]) == (0, "mynets", SIZE, 0)
+    code, proxies = program(*fixed, "--fidelity", "proxy", "--num", "4", "--audit", "4")
+    assert (code, proxies["labels"], proxies["audit"]["architectures"]) == (0, 4, 4)
+    store = DeltaLabelStore(str(tmp_path / "store"))
+    labels = store.labels(space="mynets")
+    assert sorted(labels["fidelity"].to_pylist()) == ["full"] * SIZE + ["proxy"] * 4  # the audit's labels are there
+    assert set(labels["genotype"].to_pylist()) == {a.genotype for a in open_space(str(space)).sequence(0)}
+    assert store.graphs(space="mynets").num_rows == SIZE
+    sets, without_graph = read_label_sets(store)
+    assert ([len(labels.values) for labels in sets], without_graph) == ([SIZE], 0)
 
 
 SHARED = [

@@ -19,7 +19,9 @@ from orchestrator.cli.app import main
 from orchestrator.published.named_networks import open_network
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
+from tests.support.declared_space import isolate_declarations, write_space
 from workers.data.base import Vocabulary
+from workers.errors import GenotypeError
 from workers.spaces import get_space
 from workers.tasks import get_task
 from workers.training.full import Network
@@ -98,6 +100,20 @@ def test_every_kind_is_built_without_weights(name: str, side: int) -> None:
     assert all(p.is_meta for p in network.parameters())
     assert trace(network, (3, side, side)).params == sum(p.numel() for p in network.parameters())
     assert open_network(name).architecture == opened.architecture
+
+
+def test_a_network_of_a_declared_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    isolate_declarations(monkeypatch)
+    path = write_space(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    opened = open_network('mynets.yaml:{"depth": 1, "width": 8, "kernel": 3}')
+    assert opened.name.startswith(f"{path}:")
+    assert open_network(opened.name).architecture == opened.architecture
+    assert trace(opened.build(), (3, 64, 64)).flops > 0
+    with pytest.raises(GenotypeError, match="mynets string '3': must be an object"):
+        open_network("mynets.yaml:3")
+    with pytest.raises(GenotypeError, match="'width' is missing"):
+        open_network('mynets.yaml:{"depth": 1}').build()
 
 
 def test_a_users_function(monkeypatch: pytest.MonkeyPatch) -> None:

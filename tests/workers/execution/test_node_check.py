@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.declared_space import isolate_declarations, write_space
 from workers.code_version import code_version
 from workers.errors import NodeError
 from workers.execution import node_check
 from workers.execution.node_check import NodeNeeds, check_node, mark_folder
+from workers.spaces import open_space
+from workers.spaces.opening import space_message
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,16 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch
 def test_missing_data_is_an_error() -> None:
     with pytest.raises(NodeError, match=r"^node n7: --data .*/nowhere does not exist"):
         check_node(NodeNeeds(data="masks:/nowhere", task="seg"))
+
+
+def test_a_users_space_without_its_module_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    isolate_declarations(monkeypatch)
+    open_space(str(write_space(tmp_path)))
+    message = space_message("mynets")
+    check_node(NodeNeeds(space=message))
+    missing = message.replace("nets_", "gone_")
+    with pytest.raises(NodeError, match=r"node .*: space mynets: build gone_.*: cannot be imported .*on every machine"):
+        check_node(NodeNeeds(space=missing))
 
 
 def test_other_code_is_an_error() -> None:

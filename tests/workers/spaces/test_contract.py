@@ -10,7 +10,7 @@ import torch
 from predictor.errors import AIOPError
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
 from workers.messages.architecture import Architecture
-from workers.spaces import Space, get_space, space_names
+from workers.spaces import Space, contract, get_space, space_names
 
 
 @pytest.fixture(params=space_names())
@@ -25,12 +25,14 @@ class TestSpaceContract:
         assert len({a.id for a in first}) == 30
         assert first != list(itertools.islice(space.sequence(4), 30))
 
+    @pytest.mark.parametrize("name", contract.CHECKS)
+    def test_a_network_passes(self, space: Space, name: str) -> None:
+        contract.CHECKS[name](space, next(space.sequence(1)))
+
     def test_code_round_trips(self, space: Space) -> None:
-        codes = set()
         for architecture in itertools.islice(space.sequence(0), 50):
-            code = space.encode(architecture)
-            assert space.decode(code) == architecture
-            codes.add(tuple(code))
+            contract.check_code(space, architecture)
+        codes = {tuple(space.encode(architecture)) for architecture in itertools.islice(space.sequence(0), 50)}
         assert len(codes) == 50
         assert len({len(code) for code in codes}) == 1
 
@@ -43,13 +45,8 @@ class TestSpaceContract:
             space.build(Architecture.of("another", {}))
 
     def test_mutation_gives_a_valid_neighbour(self, space: Space) -> None:
-        rng = random.Random(0)
-        architecture = space.sample(rng)
-        for _ in range(40):
-            neighbour = space.mutate(architecture, rng)
-            assert neighbour != architecture
-            space.encode(neighbour)
-            architecture = neighbour
+        for architecture in itertools.islice(space.sequence(0), 10):
+            contract.check_mutation(space, architecture)
 
     def test_pyramid_has_the_promised_shapes(self, space: Space) -> None:
         for architecture in itertools.islice(space.sequence(1), 3):
@@ -59,17 +56,10 @@ class TestSpaceContract:
             for level, channels, stride in zip(maps, backbone.channels, backbone.strides, strict=True):
                 assert level.shape == (2, channels, 64 // stride, 96 // stride)
 
-    def test_gradients_are_finite(self, space: Space) -> None:
-        backbone = space.build(next(space.sequence(5)))
-        sum(level.mean() for level in backbone(torch.randn(2, 3, 64, 64))).backward()
-        grads = [p.grad for p in backbone.parameters() if p.grad is not None]
-        assert grads
-        assert all(torch.isfinite(g).all() for g in grads)
-
-    def test_cost_counts_the_built_network(self, space: Space) -> None:
+    def test_cost_grows_with_the_image(self, space: Space) -> None:
         architecture = next(space.sequence(2))
         small, large = (space.cost(architecture, size) for size in ((64, 64), (128, 128)))
-        assert large.params == small.params == sum(p.numel() for p in space.build(architecture).parameters())
+        assert large.params == small.params
         # Squeeze-excite costs the same at every resolution, so slightly less than four times.
         assert 3.8 * small.flops <= large.flops <= 4 * small.flops
 

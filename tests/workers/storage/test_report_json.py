@@ -1,6 +1,7 @@
 """Reports as JSON: the round trip, and files that earlier versions wrote."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,10 +43,16 @@ def test_a_file_of_version_0_1_is_read_and_written_byte_for_byte() -> None:
     document = json.loads(report_to_json(_same_report()))
     recipe = document["request"]["recipe"]
     added = [name for name in recipe if name not in json.loads(_CONTENT)["request"]["recipe"]]
-    assert all(recipe.pop(name) == Recipe.model_fields[name].default for name in added if name != "crop_aspect")
-    recipe.pop("crop_aspect")  # a list in JSON
+    assert all(recipe.pop(name) == json.loads(json.dumps(Recipe.model_fields[name].default)) for name in added)
     assert json.dumps(document) == _CONTENT
     assert report_file_name(_same_report()) == _NAME
+
+
+def test_the_declaration_of_a_users_space_is_kept() -> None:
+    declared = replace(report().job.request, architecture=Architecture.of("mynets", {"a": 1}, "0b5785a4a819"))
+    written = replace(report(), job=LabelJob(declared, "c"))
+    assert report_from_json(report_to_json(written)).job.request.architecture == declared.architecture
+    assert report_from_json(report_to_json(written)).job.request.key == declared.key
 
 
 def test_files_without_the_fields_of_companions_and_graphs_are_read() -> None:

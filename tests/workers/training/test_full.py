@@ -131,6 +131,14 @@ def test_unknown_head_settings_are_refused(task: str) -> None:
         get_task(task).build_head((8, 16), (4, 8), vocabulary(3), {"nonsense": 1})
 
 
+@pytest.mark.parametrize("task", ["det", "iseg", "pano"])
+def test_detectors_refuse_other_levels(task: str) -> None:
+    with pytest.raises(
+        RecipeError, match=rf"task {task}: its head needs levels of strides \(4, 8, 16, 32\), not \(8, 16\)"
+    ):
+        get_task(task).build_head((8, 16), (8, 16), vocabulary(3), {"width": 16})
+
+
 def test_heads_take_the_pyramid_of_every_space() -> None:
     for name in ("nasbench201", "mobilenetv3"):
         body = get_space(name).build(next(get_space(name).sequence(0)))
