@@ -14,8 +14,9 @@ from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import COMMON_FIELDS, SharedRecipe
 from workers.spaces import Space, get_space, space_names
+from workers.spaces.once_for_all import published_fingerprint
+from workers.spaces.weights_file import body_fingerprint
 from workers.storage.spool import in_object_store
-from workers.supernet.once_for_all import published_fingerprint
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
 
@@ -68,6 +69,8 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     recipe = fidelity.load(config.recipe, config.task, config.space, config.set)
     if isinstance(recipe, SharedRecipe):
         recipe = _with_shared_weights(recipe, space, data.spec, config.store)
+    else:
+        recipe = recipe.model_copy(update={"body_fingerprint": body_fingerprint(recipe.body)})
     vocabulary = data.vocabulary(config.task)
     # Wrong settings of the backbone or head raise an error here.
     backbone = space.build(next(space.sequence(0)), recipe.body)
@@ -97,6 +100,11 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, st
         suitable = ", ".join(name for name in space_names() if get_space(name).covering_architectures())
         raise ConfigError(
             f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {suitable}"
+        )
+    if recipe.body.get("pretrained", "none") != "none":
+        raise ConfigError(
+            "--set body.pretrained: is for --fidelity full: shared weights come from a file by --set "
+            "supernet.pretrained=FILE"
         )
     weights = recipe.supernet
     if not isinstance(get_task(weights.task), LogitTask):

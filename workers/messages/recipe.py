@@ -91,6 +91,11 @@ class Recipe(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Data type of autocast.")
     channels_last: bool = Field(default=True, description="Channels-last memory format, except for float32 on a GPU.")
     body: dict[str, Any] = Field(default_factory=dict, description="Settings of the backbone, defined by the space.")
+    body_fingerprint: str = Field(
+        default="",
+        description="Fingerprint of the file that body.pretrained names; it replaces the path in the key. Never set it "
+        "by hand.",
+    )
     head: dict[str, Any] = Field(default_factory=dict, description="Settings of the head, defined by the task.")
     cpus: float = Field(default=1, gt=0, description="CPU cores per worker.")
     gpus: float = Field(default=0, ge=0, description="Fraction of a GPU per worker.")
@@ -156,6 +161,8 @@ class Recipe(BaseModel):
         parts = {name: part.hash for name in type(self).model_fields if isinstance(part := getattr(self, name), Recipe)}
         left_out = set(self._NOT_HASHED) | parts.keys()
         fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts
+        if self.body_fingerprint:  # the content of the file counts, not its place
+            fields["body"] = {name: value for name, value in self.body.items() if name != "pretrained"}
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

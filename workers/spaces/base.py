@@ -27,10 +27,14 @@ class Backbone(nn.Module):
     """A backbone that computes a feature pyramid.
 
     channels, strides: one entry per level, finest first.
+    keeps_weights: the weights are pretrained, so training must not initialise them again.
+    stale_statistics: the statistics of batch norms do not fit the weights, so training must calibrate them first.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    keeps_weights: bool = False
+    stale_statistics: bool = False
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W) images to the pyramid: (N, channels[i], H / strides[i], W / strides[i]), finest first."""
@@ -112,9 +116,12 @@ class Space(ABC):
     def cost(
         self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
     ) -> Cost:
-        """Return FLOPs and parameters of the backbone without a head. image: height and width."""
+        """Return FLOPs and parameters of the backbone without a head, without reading pretrained weights.
+
+        image: height and width.
+        """
         with torch.device("meta"):
-            module = self.build(architecture, settings)
+            module = self.build(architecture, _without_weights(settings))
         return measure_cost(module, (3, *image))
 
     def sequence(self, seed: int) -> Iterator[Architecture]:
@@ -142,6 +149,7 @@ class Space(ABC):
         width at which FLOPs are counted. settings: see `build`.
         """
         draws, parallel = self.sequence(seed), False
+        settings = _without_weights(settings)
         kept = KeptFlops(self.name, image, settings, partial(_count_flops, self, image, settings))
         while block := [a for a, _ in zip(draws, range(_STRATIFIED_BLOCK), strict=False)]:
             flops = dict(zip(block, kept.of(block, parallel=parallel), strict=True))
@@ -156,6 +164,11 @@ class Space(ABC):
         genotype = architecture.values
         self.check(genotype)
         return genotype
+
+
+def _without_weights(settings: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the settings of a backbone that decide its FLOPs and parameters; None if there are none."""
+    return {name: value for name, value in (settings or {}).items() if name != "pretrained"} or None
 
 
 def _count_flops(
