@@ -62,7 +62,8 @@ def run_on_ray(
         for recipe in recipes.values():
             check_recipe_fits(recipe, nodes)
         reserved = most_resources(recipes.values())
-        needs = node_needs(shared_locations(config.store, todo, spool), config.data, config.task)
+        weights = {r.body["pretrained"]: r.body_fingerprint for r in recipes.values() if r.body_fingerprint}
+        needs = node_needs(shared_locations(config.store, todo, spool), config.data, config.task, weights)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))

@@ -15,7 +15,7 @@ from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import COMMON_FIELDS, SharedRecipe
 from workers.spaces import Space, get_space, space_names
 from workers.spaces.once_for_all import published_fingerprint
-from workers.spaces.weights_file import body_fingerprint
+from workers.spaces.weights_file import body_fingerprint, pretrained_file
 from workers.storage.spool import in_object_store
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
@@ -70,7 +70,7 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     if isinstance(recipe, SharedRecipe):
         recipe = _with_shared_weights(recipe, space, data.spec, config.store)
     else:
-        recipe = recipe.model_copy(update={"body_fingerprint": body_fingerprint(recipe.body)})
+        recipe = _with_pretrained_file(recipe)
     vocabulary = data.vocabulary(config.task)
     # Wrong settings of the backbone or head raise an error here.
     backbone = space.build(next(space.sequence(0)), recipe.body)
@@ -89,6 +89,15 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     if len(requests) < config.num * config.repeat:
         raise ConfigError(f"--num: space {config.space} has only {len(requests) // config.repeat} architectures")
     return CampaignPlan(requests, _audit(config, requests, recipe))
+
+
+def _with_pretrained_file(recipe: Recipe) -> Recipe:
+    """Return the recipe with the fingerprint and the absolute path of the file that `body.pretrained` names, if any."""
+    path = pretrained_file(recipe.body)
+    if path is None:
+        return recipe.model_copy(update={"body_fingerprint": ""})
+    body = recipe.body | {"pretrained": str(path.absolute())}
+    return recipe.model_copy(update={"body": body, "body_fingerprint": body_fingerprint(body)})
 
 
 def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, store: str) -> SharedRecipe:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -18,11 +19,18 @@ from workers.storage.spool import in_object_store
 _TIMEOUT_S = 120.0
 
 
-def node_needs(locations: Sequence[str], data: str, task: str) -> NodeNeeds:
-    """Return what a node must have: this version of the code, the locations (folders or URIs), and the task's data."""
+def node_needs(
+    locations: Sequence[str], data: str, task: str, weights: Mapping[str, str] = MappingProxyType({})
+) -> NodeNeeds:
+    """Return what a node must have: this version of the code, the locations (folders or URIs), and the task's data.
+
+    weights: fingerprints of files of pretrained weights, by path.
+    """
     folders = [str(Path(location).resolve()) for location in locations if not in_object_store(location)]
     uris = [location for location in locations if in_object_store(location)]
-    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(uris), data, task)
+    return NodeNeeds(
+        {folder: mark_folder(Path(folder)) for folder in folders}, tuple(uris), data, task, weights=dict(weights)
+    )
 
 
 def check_cluster(needs: NodeNeeds) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from orchestrator.errors import WeightsError
 _ENTRIES = ("state_dict_ema", "model_ema", "params_ema", "state_dict", "model_state_dict", "model", "params", "net")
 # Prefixes of all names, added by DataParallel, torch.compile and Lightning.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
+# In the configuration that mmdet keeps: strides are in other convolutions than those of the same names elsewhere.
+_CAFFE_STYLE = re.compile(r"style\s*=\s*['\"]caffe['\"]")
 # Prefixes of the backbone's names in a detector: torchvision's, then mmdet's.
 _BACKBONES = ("backbone.body.", "backbone.")
 
@@ -51,9 +54,11 @@ class Checkpoint:
 def read_checkpoint(path: Path, entry: str = "") -> Checkpoint:
     """Read the weights of a checkpoint. entry: of the checkpoint; the best known one if empty.
 
-    Raises WeightsError if the file cannot be read without running code from it, or has no weights.
+    Raises WeightsError if the file cannot be read without running code from it, has no weights, or those of a
+    caffe-style backbone.
     """
     loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
+    _refuse_caffe_style(loaded, path)
     entry, state = _state_dict(loaded, path, entry)
     tensors = {str(name): value for name, value in state.items() if _is_dense(value)}
     if not tensors:
@@ -95,6 +100,15 @@ def _load_torch(path: Path) -> Mapping[Any, Any]:
             f"{path}: holds a {type(loaded).__name__}, not weights by name: save the state_dict of the model"
         )
     return loaded
+
+
+def _refuse_caffe_style(loaded: Mapping[Any, Any], path: Path) -> None:
+    meta = loaded.get("meta")
+    if isinstance(meta, Mapping) and any(_CAFFE_STYLE.search(str(meta.get(name))) for name in ("cfg", "config")):
+        raise WeightsError(
+            f"{path}: its backbone is caffe-style, with strides in other layers than networks here: name a checkpoint "
+            "of style pytorch"
+        )
 
 
 def _refusal(error: pickle.UnpicklingError) -> str:
