@@ -101,7 +101,8 @@ def _transfer(session: requests.Session, url: str, part: Path, show: ShowBytes) 
         resumed = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         done = done if resumed else 0
         validator_file.write_text(_validator(answer))
-        total = done + int(answer.headers.get("Content-Length", 0))
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length else 0
         with part.open("ab" if resumed else "wb") as file:
             try:
                 for chunk in answer.iter_content(_CHUNK_BYTES):

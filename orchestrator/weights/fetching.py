@@ -65,7 +65,13 @@ def fetch_weights(
     expected = sha256 or published.sha256 or folder.known_hash(published.url) or ""
     digest = _checked_hash(path, expected, remove=True)
     stem = published.name.replace(":", "-")
-    fetched = _converted(path, published.url, digest, entry, stem, published.options, folder)
+    try:
+        fetched = _converted(path, published.url, digest, entry, stem, published.options, folder)
+    except WeightsError as error:
+        if expected or entry:
+            raise
+        _remove(path)  # without a known hash it may be any page
+        raise WeightsError(f"{error}; the download was removed") from None
     folder.remember_hash(published.url, digest)
     return fetched
 
@@ -96,10 +102,15 @@ def _checked_hash(path: Path, expected: str, *, remove: bool) -> str:
         what = f"{path}: its SHA-256 is {digest}, not {expected}"
         if not remove:
             raise WeightsError(f"{what}: name the right file, or another --sha256")
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        _remove(path)
         raise WeightsError(f"{what}: it was removed: fetch it again, or name the hash of a new file with --sha256")
     return digest
+
+
+def _remove(path: Path) -> None:
+    """Remove a download. In the hub's cache it is a link to the file."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _converted(
