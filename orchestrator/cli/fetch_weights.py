@@ -32,9 +32,13 @@ def fetch_weights(
     An interrupted download goes on where it stopped. A file that is here is not downloaded again.
     """
     # Requests and torch take seconds to load; --help does without.
+    from orchestrator.weights.catalogue import is_published_name
     from orchestrator.weights.fetching import fetch_weights as fetch
 
-    with bytes_display() as show:
-        fetched = fetch(source, sha256=sha256, mirror=mirror, entry=entry, show=show)
+    if is_published_name(source):
+        with bytes_display() as show:
+            fetched = fetch(source, sha256=sha256, mirror=mirror, entry=entry, show=show)
+    else:
+        fetched = fetch(source, sha256=sha256, entry=entry)
     use = f"{fetched.options or '--space SPACE'} --fidelity full --set body.pretrained={fetched.path}"
     emit(asdict(fetched) | {"use": use}, json)

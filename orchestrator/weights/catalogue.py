@@ -86,7 +86,7 @@ def _timm(name: str, model: str) -> PublishedFile:
         raise WeightsError(
             f"{name}: is not on the Hugging Face Hub: download {cfg.url if cfg else 'it'} and name the file"
         )
-    return _on_hub(name, cfg.hf_hub_id, cfg.hf_hub_filename or "model.safetensors", f"--space zoo (model {model})")
+    return _on_hub(name, cfg.hf_hub_id, cfg.hf_hub_filename or "model.safetensors", "--space zoo")
 
 
 def _torchvision(name: str, model: str) -> PublishedFile:
@@ -100,4 +100,4 @@ def _torchvision(name: str, model: str) -> PublishedFile:
         raise WeightsError(f"{name}: torchvision has no such weights: choose {', '.join(versions.__members__)}")
     url = str((versions[tag] if tag else versions.DEFAULT).url)
     match = _TORCHVISION_HASH.search(url)
-    return PublishedFile(name, url, f"--space zoo (model {base})", match[1] if match else "")
+    return PublishedFile(name, url, "--space zoo", match[1] if match else "")
