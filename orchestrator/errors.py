@@ -9,6 +9,10 @@ class ConfigError(AIOPError):
     """An option or a campaign's configuration is not valid."""
 
 
+class WeightsError(AIOPError):
+    """Published weights cannot be fetched, or a checkpoint cannot be converted."""
+
+
 class PreparationError(AIOPError):
     """Shared weights or a shared head could not be trained."""
 

@@ -64,9 +64,9 @@ def run_on_ray(
             check_recipe_fits(recipe, nodes)
         reserved = most_resources(recipes.values())
         spaces = "+".join(sorted({request.architecture.space for request in todo}))
-        needs = node_needs(
-            shared_locations(config.store, todo, spool), config.data, config.task, space_message(config.space)
-        )
+        weights = {r.body["pretrained"]: r.body_fingerprint for r in recipes.values() if r.body_fingerprint}
+        locations = shared_locations(config.store, todo, spool)
+        needs = node_needs(locations, config.data, config.task, space_message(config.space), weights)
         check_cluster(needs)
         prepare_missing(config.store, todo, preparation_display)
         scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))

@@ -16,8 +16,9 @@ from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import COMMON_FIELDS, SharedRecipe
 from workers.spaces import Space, get_space, open_space, space_names
+from workers.spaces.once_for_all import published_fingerprint
+from workers.spaces.weights_file import body_fingerprint, pretrained_file
 from workers.storage.spool import in_object_store
-from workers.supernet.once_for_all import published_fingerprint
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
 from workers.training.normalisation import Normalisation
@@ -111,7 +112,7 @@ def _load_recipe(config: CampaignConfig, space: Space, data: DataSet) -> Recipe:
     recipe = get_fidelity(config.fidelity).load(config.recipe, config.task, space.name, config.set)
     if isinstance(recipe, SharedRecipe):
         return _with_shared_weights(recipe, space, data.spec, config.store)
-    return recipe
+    return _with_pretrained_file(recipe)
 
 
 def _check_settings(recipe: Recipe, architecture: Architecture, data: DataSet) -> None:
@@ -132,6 +133,15 @@ def _sampled(config: CampaignConfig, recipe: Recipe) -> list[Architecture]:
     return architectures
 
 
+def _with_pretrained_file(recipe: Recipe) -> Recipe:
+    """Return the recipe with the fingerprint and the absolute path of the file that `body.pretrained` names, if any."""
+    path = pretrained_file(recipe.body)
+    if path is None:
+        return recipe.model_copy(update={"body_fingerprint": ""})
+    body = recipe.body | {"pretrained": str(path.absolute())}
+    return recipe.model_copy(update={"body": body, "body_fingerprint": body_fingerprint(body)})
+
+
 def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, store: str) -> SharedRecipe:
     """Check the settings of the shared weights, and return the recipe with their training data and its fingerprint.
 
@@ -141,6 +151,11 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, st
         suitable = ", ".join(name for name in space_names() if get_space(name).covering_architectures())
         raise ConfigError(
             f"--space {space.name}: its networks share no weights: use --fidelity full, or one of {suitable}"
+        )
+    if recipe.body.get("pretrained", "none") != "none":
+        raise ConfigError(
+            "--set body.pretrained: is for --fidelity full: shared weights come from a file by --set "
+            "supernet.pretrained=FILE"
         )
     weights = recipe.supernet
     if not isinstance(get_task(weights.task), LogitTask):

@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.cli import (
     evaluate,
+    fetch_weights,
     generations,
     graph,
     importing,
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command("label")(label.label)
 app.command("prepare")(prepare.prepare)
 app.add_typer(space.app, name="space")
+app.command("fetch-weights")(fetch_weights.fetch_weights)
 app.command("import")(importing.import_)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)

@@ -87,6 +87,13 @@ def counting_display(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def bytes_display() -> Iterator[Callable[[int, int], None]]:
+    """Show how many bytes of a total are downloaded; a total of 0 is unknown."""
+    with _steps_display("downloading", time.monotonic()) as show:
+        yield lambda done, total: show(_describe_bytes(done, total), done, total)
+
+
+@contextmanager
 def stages_display(what: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show the stage of a training and how many of its epochs are done."""
     with _steps_display(what, 0.0) as show:
@@ -111,6 +118,11 @@ def _steps_display(first: str, last: float) -> Iterator[Callable[[str, int, int]
     with Progress(*columns, console=_err) as bar:
         task = bar.add_task(first, total=None)
         yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
+
+
+def _describe_bytes(done: int, total: int) -> str:
+    of_total = f" of {total / 1e6:.1f}" if total else ""
+    return f"downloading: {done / 1e6:.1f}{of_total} MB"
 
 
 def _describe_step(step: PreparationStep) -> str:

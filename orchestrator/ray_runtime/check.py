@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -18,14 +19,22 @@ from workers.storage.spool import in_object_store
 _TIMEOUT_S = 120.0
 
 
-def node_needs(locations: Sequence[str], data: str, task: str, space: str = "") -> NodeNeeds:
+def node_needs(
+    locations: Sequence[str],
+    data: str,
+    task: str,
+    space: str = "",
+    weights: Mapping[str, str] = MappingProxyType({}),
+) -> NodeNeeds:
     """Return what a node must have: this version of the code, the locations (folders or URIs), and the task's data.
 
-    space: from `space_message`; the user's module that builds its networks is needed too.
+    space: from `space_message`; the user's module that builds its networks is needed too. weights: fingerprints of
+    files of pretrained weights, by path.
     """
     folders = [str(Path(location).resolve()) for location in locations if not in_object_store(location)]
     uris = [location for location in locations if in_object_store(location)]
-    return NodeNeeds({folder: mark_folder(Path(folder)) for folder in folders}, tuple(uris), data, task, space)
+    marked = {folder: mark_folder(Path(folder)) for folder in folders}
+    return NodeNeeds(marked, tuple(uris), data, task, space, weights=dict(weights))
 
 
 def check_cluster(needs: NodeNeeds) -> None:

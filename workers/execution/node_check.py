@@ -1,4 +1,4 @@
-"""Checks that run on a machine before it makes labels: version of the code, folders, object stores and data."""
+"""Checks that run on a machine before it makes labels: version of the code, folders, object stores, data, weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workers.code_version import code_version
-from workers.errors import DataError, NodeError, SpaceError
+from workers.errors import DataError, NodeError, RecipeError, SpaceError
 
 _MARKER = ".place"  # a stored file name
 _MARKER_TIMEOUT_S = 5.0  # a network file system may take seconds to show a new file of another machine
@@ -24,7 +24,8 @@ class NodeNeeds:
 
     folders: the id that `mark_folder` returned, by path. objects: URIs in object stores. data: the data set of `task`,
     as on the command line; no data set is checked if empty. space: the space that a user declared, from
-    `space_message`; none is checked if empty. code: version of the driver's code.
+    `space_message`; none is checked if empty. code: version of the driver's code. weights: fingerprints of files of
+    pretrained weights, by path.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class NodeNeeds:
     task: str = ""
     space: str = ""
     code: str = field(default_factory=code_version)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def mark_folder(folder: Path) -> str:
@@ -69,6 +71,8 @@ def check_node(needs: NodeNeeds) -> None:
         _check_data(needs.data, needs.task)
     if needs.space:
         _check_space(needs.space)
+    for file, fingerprint in needs.weights.items():
+        _check_weights(Path(file), fingerprint)
 
 
 def _check_folder(folder: Path, expected_id: str) -> None:
@@ -122,3 +126,15 @@ def _check_space(message: str) -> None:
         receive_space(message)
     except SpaceError as error:
         raise NodeError(f"node {platform.node()}: {error}") from None
+
+
+def _check_weights(path: Path, fingerprint: str) -> None:
+    from workers.spaces.weights_file import weights_fingerprint  # imports torch, which takes seconds
+
+    where, remedy = f"node {platform.node()}: body pretrained {path}", "copy the driver's file there, on every node"
+    try:
+        found = weights_fingerprint(path, "body pretrained")
+    except RecipeError:
+        raise NodeError(f"{where} cannot be read: {remedy}") from None
+    if found != fingerprint:
+        raise NodeError(f"{where} is another file than the driver's: {remedy}")

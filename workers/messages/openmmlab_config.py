@@ -205,7 +205,7 @@ class _Reading:
         mean, std = list(preprocessor["mean"]), list(preprocessor["std"])
         if not preprocessor.get("bgr_to_rgb", False):  # images were blue, green, red
             mean, std = mean[::-1], std[::-1]
-        return {"pixel_mean": mean, "pixel_std": std}
+        return {"pixel_mean": mean, "pixel_std": std, "backbone_pixels": True}
 
     def _images(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"flip": 0.0}

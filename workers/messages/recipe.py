@@ -78,7 +78,8 @@ class Recipe(BaseModel):
         default=None, description="Deviation of red, green and blue that pixels are divided by; 60 if unset."
     )
     backbone_pixels: bool = Field(
-        default=False, description="Use the mean and deviation that the weights of the backbone were trained with."
+        default=False,
+        description="Of a pretrained backbone, use the mean and deviation that its weights were trained with instead.",
     )
     zoom: float = Field(
         default=1.0,
@@ -143,6 +144,11 @@ class Recipe(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="Data type of autocast.")
     channels_last: bool = Field(default=True, description="Channels-last memory format, except for float32 on a GPU.")
     body: dict[str, Any] = Field(default_factory=dict, description="Settings of the backbone, defined by the space.")
+    body_fingerprint: str = Field(
+        default="",
+        description="Fingerprint of the file that body.pretrained names; it replaces the path in the key. Never set it "
+        "by hand.",
+    )
     head: dict[str, Any] = Field(default_factory=dict, description="Settings of the head, defined by the task.")
     cpus: float = Field(default=1, gt=0, description="CPU cores per worker.")
     gpus: float = Field(default=0, ge=0, description="Fraction of a GPU per worker.")
@@ -201,8 +207,6 @@ class Recipe(BaseModel):
             raise ValueError("pixel_mean and pixel_std need each other: set both or none")
         if self.pixel_std is not None and min(self.pixel_std) <= 0:
             raise ValueError(f"pixel_std {list(self.pixel_std)}: must be positive")
-        if self.backbone_pixels and self.pixel_mean is not None:
-            raise ValueError("backbone_pixels and pixel_mean are two ways to normalise images: set one of them")
         return self
 
     def trainings(self, images: int) -> tuple[int, Self]:
@@ -239,5 +243,7 @@ class Recipe(BaseModel):
         parts = {name: part.hash for name in type(self).model_fields if isinstance(part := getattr(self, name), Recipe)}
         left_out = set(self._NOT_HASHED) | parts.keys()
         fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts
+        if self.body_fingerprint:  # the content of the file counts, not its place
+            fields["body"] = {name: value for name, value in self.body.items() if name != "pretrained"}
         text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -30,6 +30,7 @@ class Backbone(nn.Module):
 
     channels, strides: one entry per level, finest first. keeps_weights: the weights are pretrained, so training must
     not initialise them again. pixel_mean, pixel_std: of red, green and blue, 0 to 255, that they were trained with.
+    stale_statistics: the statistics of batch norms do not fit the weights, so training must calibrate them first.
     """
 
     keeps_weights: bool = False
@@ -37,6 +38,7 @@ class Backbone(nn.Module):
     pixel_std: tuple[float, float, float] | None = None
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    stale_statistics: bool = False
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W) images to the pyramid: (N, channels[i], H / strides[i], W / strides[i]), finest first."""
@@ -150,12 +152,15 @@ class Space(ABC):
     def skeleton(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
         """Return the backbone on the meta device, without reading pretrained weights. See `build`."""
         with torch.device("meta"):
-            return self.build(architecture, settings)
+            return self.build(architecture, _without_weights(settings))
 
     def cost(
         self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
     ) -> Cost:
-        """Return FLOPs and parameters of the backbone without a head. image: height and width."""
+        """Return FLOPs and parameters of the backbone without a head, without reading pretrained weights.
+
+        image: height and width.
+        """
         return measure_cost(self.skeleton(architecture, settings), (3, *image))
 
     def sequence(self, seed: int) -> Iterator[Architecture]:
@@ -183,6 +188,7 @@ class Space(ABC):
         width at which FLOPs are counted. settings: see `build`.
         """
         draws, parallel = self.sequence(seed), False
+        settings = _without_weights(settings)
         kept = KeptFlops(self.cache_name, image, settings, partial(_count_flops, self, image, settings))
         while block := self._next_block(draws):
             flops = dict(zip(block, kept.of(block, parallel=parallel), strict=True))
@@ -209,6 +215,11 @@ class Space(ABC):
                 "was sampled from"
             )
         return genotype
+
+
+def _without_weights(settings: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the settings of a backbone that decide its FLOPs and parameters; None if there are none."""
+    return {name: value for name, value in (settings or {}).items() if name != "pretrained"} or None
 
 
 def _count_flops(

@@ -14,7 +14,8 @@ from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, 
 from torch import nn
 
 from workers.spaces.base import Backbone, register
-from workers.spaces.elastic_blocks import ElasticSpace, Field, width_multiplier
+from workers.spaces.elastic_blocks import Field, width_multiplier
+from workers.spaces.once_for_all import OnceForAllSpace
 from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
@@ -29,7 +30,7 @@ _LEVELS = (0, 1, 3, 4)
 
 
 @register
-class MobileNetV3(ElasticSpace):
+class MobileNetV3(OnceForAllSpace):
     """Genotypes: depths, then a kernel and an expansion for every block, in the order of the blocks.
 
     Code: width, 5 depths, 20 kernels, 20 expansions.
@@ -39,7 +40,7 @@ class MobileNetV3(ElasticSpace):
     depths, base_depths = DEPTHS, (0,) * len(_CHANNELS)
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
     network_fields: Mapping[str, Field] = {"width": Field(WIDTHS)}
-    default_backbone: Mapping[str, Any] = {"width": None}
+    default_backbone: Mapping[str, Any] = {"width": None, "pretrained": "none"}
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Build a stem with stride 2 and five stages. The setting `width` replaces the width of the genotype."""

@@ -16,7 +16,8 @@ from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, 
 from torch import nn
 
 from workers.spaces.base import Backbone, register
-from workers.spaces.elastic_blocks import ElasticSpace, Field, width_multiplier
+from workers.spaces.elastic_blocks import Field, width_multiplier
+from workers.spaces.once_for_all import OnceForAllSpace
 from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
@@ -32,7 +33,7 @@ _LEVELS = (0, 1, 3, 5)
 
 
 @register
-class ProxylessNAS(ElasticSpace):
+class ProxylessNAS(OnceForAllSpace):
     """Genotypes: depths, then a kernel and an expansion for every block, including the last block.
 
     Code: width, 5 depths, 21 kernels, 21 expansions.
@@ -42,7 +43,7 @@ class ProxylessNAS(ElasticSpace):
     depths, base_depths, single_blocks = DEPTHS, (0,) * 5, 1
     block_fields: Mapping[str, tuple[float, ...]] = {"kernel": KERNELS, "expansion": EXPANSIONS}
     network_fields: Mapping[str, Field] = {"width": Field(WIDTHS)}
-    default_backbone: Mapping[str, Any] = {"width": None}
+    default_backbone: Mapping[str, Any] = {"width": None, "pretrained": "none"}
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Build a stem with stride 2 and six stages. The setting `width` replaces the width of the genotype."""

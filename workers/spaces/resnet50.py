@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, register
-from workers.spaces.elastic_blocks import ElasticSpace, Field
+from workers.spaces.elastic_blocks import Field
+from workers.spaces.once_for_all import OnceForAllSpace
 from workers.spaces.staged_backbone import StagedBackbone, stack_stages
 
 DEPTHS, EXPANSIONS = (0, 1, 2), (0.2, 0.25, 0.35)
@@ -29,7 +30,7 @@ _STEM_CHANNELS = 64
 
 
 @register
-class ResNet50(ElasticSpace):
+class ResNet50(OnceForAllSpace):
     """Genotypes: depths, an expansion per block, six widths, and `stem`: 1 with a residual convolution there, else 0.
 
     Once-for-All writes `stem` as the first of its five depths, 2 or 0. Code: 6 widths, stem, 4 depths,
@@ -40,6 +41,7 @@ class ResNet50(ElasticSpace):
     depths, base_depths = DEPTHS, _BASE_DEPTHS
     block_fields: Mapping[str, tuple[float, ...]] = {"expansion": EXPANSIONS}
     network_fields: Mapping[str, Field] = {"width": Field(WIDTHS, 2 + len(_CHANNELS)), "stem": Field((0, 1))}
+    default_backbone: Mapping[str, Any] = {"pretrained": "none"}
 
     def shared_name(self, name: str, architecture: Architecture) -> str:
         """Number the stem's layers as if its optional second layer were always present."""
@@ -48,7 +50,7 @@ class ResNet50(ElasticSpace):
         return re.sub(r"\bstem\.(\d)\.", lambda match: f"stem.{int(match[1]) + (int(match[1]) > 0)}.", name)
 
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Build a stem with stride 4 and four stages. This space has no settings."""
+        """Build a stem with stride 4 and four stages."""
         inner, outer, *stage_widths = genotype["width"]
         first = make_divisible(_STEM_CHANNELS * outer, 8)
         mid = make_divisible(make_divisible(_STEM_CHANNELS * inner, 8) // 2, 8)

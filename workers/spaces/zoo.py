@@ -13,13 +13,12 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
+from workers.spaces.weights_file import pretrained_file, read_weights
 
 _STRIDES = (4, 8, 16, 32)
 # Networks with a batch norm on a pooled map (skresnet, resnest) are excluded, because a batch may have one image.
@@ -81,27 +80,27 @@ def _one_line(error: Exception) -> str:
 def load_weights(model: str, path: Path) -> dict[str, Tensor]:
     """Return the weights of `model`, without its classifier, from a .safetensors file with timm's names.
 
-    Only safetensors is read, because a pickle can run code. Raises RecipeError if the file does not fit the model.
+    For the ResNet family, these are also the names of torchvision, mmdet and mmpretrain.
+
+    Raises RecipeError if the file cannot be read or does not fit the model.
     """
-    if path.suffix != ".safetensors":
-        raise RecipeError(f"body pretrained '{path}': must be none, hub or a .safetensors file")
-    if not path.is_file():
-        raise RecipeError(f"body pretrained '{path}': no such file")
-    try:
-        weights: dict[str, Tensor] = load_file(path, device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise RecipeError(f"body pretrained '{path}': not a readable safetensors file ({_one_line(error)})") from error
+    weights = read_weights(path, "body pretrained")
     with torch.device("meta"):
         whole = timm.create_model(model)
     classifier = whole.pretrained_cfg.get("classifier") or ()
     heads = tuple(f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier))
-    expected = {k: v.shape for k, v in whole.state_dict().items() if not (heads and k.startswith(heads))}
-    needed = {k: v for k, v in weights.items() if not (heads and k.startswith(heads))}
+
+    def unneeded(name: str) -> bool:
+        # Files of before 2018 have no counters of batches, and training needs none.
+        return name.startswith(heads) or name.endswith("num_batches_tracked")
+
+    expected = {k: v.shape for k, v in whole.state_dict().items() if not unneeded(k)}
+    needed = {k: v for k, v in weights.items() if not unneeded(k)}
     wrong = sorted(expected.keys() ^ needed.keys()) or [k for k in expected if expected[k] != needed[k].shape]
     if wrong:
         raise RecipeError(
             f"body pretrained '{path}': {len(wrong)} weights, first '{wrong[0]}', do not fit {model}: "
-            "save the state_dict of that timm model"
+            "name weights of that timm model, under timm's names"
         )
     return needed
 
@@ -144,23 +143,16 @@ class Zoo(Space):
             raise GenotypeError(f"zoo code {list(code)}: must be one number from 0 to {len(MODELS) - 1}")
         return Architecture.of(self.name, {"model": MODELS[code[0]]})
 
-    def skeleton(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
-        """Return the backbone on the meta device. See `Space.skeleton`."""
-        return super().skeleton(architecture, {**(settings or {}), "pretrained": "none"})
-
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Build a backbone. `pretrained`: none, hub (timm downloads weights) or a .safetensors file of the model."""
-        model, pretrained = genotype["model"], settings["pretrained"]
-        if pretrained == "none":
-            return ZooBackbone(model, _create(model))
-        if pretrained == "hub":
-            backbone = ZooBackbone(model, _create_from_hub(model))
-        elif isinstance(pretrained, str):
-            weights = load_weights(model, Path(pretrained))
-            cfg = {"state_dict": weights, "source": "", "file": None, "custom_load": False}
+        model, path = genotype["model"], pretrained_file(settings)
+        if path is not None:
+            cfg = {"state_dict": load_weights(model, path), "source": "", "file": None, "custom_load": False}
             backbone = ZooBackbone(model, _create(model, pretrained=True, pretrained_cfg_overlay=cfg))
+        elif settings["pretrained"] == "hub":
+            backbone = ZooBackbone(model, _create_from_hub(model))
         else:
-            raise RecipeError(f"body pretrained {pretrained}: must be none, hub or a .safetensors file")
+            return ZooBackbone(model, _create(model))
         backbone.keeps_weights = True
         backbone.pixel_mean, backbone.pixel_std = _pixels(model)
         return backbone

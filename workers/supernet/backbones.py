@@ -12,8 +12,8 @@ from workers.loading.batches import ImageSplit
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.base import Backbone
-from workers.supernet.calibration import calibrate
-from workers.supernet.weights import SharedWeights
+from workers.spaces.shared_weights import SharedWeights
+from workers.training.calibration import calibrate
 from workers.training.full import Network
 from workers.training.normalisation import Normalisation
 

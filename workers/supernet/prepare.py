@@ -16,16 +16,16 @@ from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
+from workers.spaces.once_for_all import load_published
+from workers.spaces.shared_weights import SharedWeights
 from workers.storage.artifacts import ArtifactFolder
 from workers.storage.checkpoints import Checkpoint
 from workers.supernet.backbones import SharedBackbones, build_without_head
 from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampling
-from workers.supernet.once_for_all import load_published
 from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.sandwich import Supernet
 from workers.supernet.shared_head import train_head, widest_pyramid
 from workers.supernet.strata import DepthStrata
-from workers.supernet.weights import SharedWeights
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
 from workers.training.full import device_of, evaluation_batch_size, initialise, memory_format

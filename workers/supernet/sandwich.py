@@ -19,7 +19,7 @@ from workers.loading.batches import ImageSplit
 from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces.base import Space
-from workers.supernet.weights import SharedWeights
+from workers.spaces.shared_weights import SharedWeights
 from workers.tasks.base import LogitTask
 from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.full import Network, build_network, device_of, initialise

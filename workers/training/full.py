@@ -17,7 +17,7 @@ from predictor.graph import trace
 from workers import pulse
 from workers.data import Vocabulary
 from workers.detectors.head import DetectorHead
-from workers.errors import DivergedFailure
+from workers.errors import DivergedFailure, RecipeError
 from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.architecture import Architecture
 from workers.messages.evaluator_options import EvaluatorOptions
@@ -26,8 +26,10 @@ from workers.messages.recipe import Recipe
 from workers.metrics.base import Metric
 from workers.seeding import seed_from_text
 from workers.spaces import get_space
+from workers.spaces.weights_file import body_fingerprint
 from workers.storage.checkpoints import open_checkpoints
 from workers.tasks import Task, get_task
+from workers.training.calibration import calibrate
 from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.frozen_parts import freeze_stages, set_training_mode
 from workers.training.normalisation import Normalisation
@@ -37,6 +39,7 @@ from workers.training.visualizer import PredictionVisualizer
 
 # Small images are evaluated in larger batches than in training: half the overhead of calls, and no gradients to store.
 _EVALUATION_PIXELS = 32 * 96 * 128
+_CALIBRATION_IMAGES = 128  # as many as recipes of fidelity `shared` have
 
 
 class Network(nn.Module):
@@ -110,6 +113,8 @@ class FullEvaluator:
     ) -> None:
         """Set the weights at the start of training. The network is on the CPU and may be moved."""
         initialise(network, request.seed)
+        if getattr(network.body, "stale_statistics", False):
+            _calibrate_backbone(network, train, request.recipe)
 
     def _visualizer(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> PredictionVisualizer | None:
         folder, count = self._options.images_folder, self._options.save_images
@@ -119,7 +124,15 @@ class FullEvaluator:
 
 
 def build_network(architecture: Architecture, recipe: Recipe, task: Task, vocabulary: Vocabulary) -> Network:
-    """Build the backbone of an architecture and the head of a task, with the settings of a recipe."""
+    """Build the backbone of an architecture and the head of a task, with the settings of a recipe.
+
+    Raises RecipeError if the file of pretrained weights is missing, or is not the one that the label was planned with.
+    """
+    if recipe.body_fingerprint and recipe.body_fingerprint != body_fingerprint(recipe.body):
+        raise RecipeError(
+            f"body pretrained '{recipe.body['pretrained']}': is another file than when the label was planned: restore "
+            "it on this machine, or start the command again"
+        )
     backbone = get_space(architecture.space).build(architecture, recipe.body)
     head = task.build_head(backbone.channels, backbone.strides, vocabulary, recipe.head)
     return Network(backbone, head, Normalisation.of(recipe, backbone))
@@ -144,6 +157,15 @@ def initialise(network: nn.Module, seed: int) -> None:
         if isinstance(module, DetectorHead):
             module.reset_parts(seed)
     torch.manual_seed(seed)
+
+
+def _calibrate_backbone(network: Network, train: ImageSplit, recipe: Recipe) -> None:
+    """Calibrate the batch norms of the backbone on the first training images, without augmentation."""
+    device, batch = device_of(recipe), evaluation_batch_size(recipe)
+    network.to(device).to(memory_format=memory_format(recipe, device))
+    indices = range(min(_CALIBRATION_IMAGES, len(train)))
+    batches = (train.batch(list(indices[start : start + batch])) for start in range(0, len(indices), batch))
+    calibrate(network.body, (network.normalise(part.images.to(device)) for part in batches))
 
 
 def train_network(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from workers.errors import RecipeError
 from workers.messages.recipe import Recipe
 
 
@@ -22,17 +21,9 @@ class Normalisation:
 
     @classmethod
     def of(cls, recipe: Recipe, backbone: nn.Module | None = None) -> Normalisation:
-        """Return the normalisation of a recipe. backbone: its weights may have been trained with another one.
-
-        Raises RecipeError if the recipe asks for the backbone's and the backbone names none.
-        """
-        if recipe.backbone_pixels:
-            mean, std = getattr(backbone, "pixel_mean", None), getattr(backbone, "pixel_std", None)
-            if mean is None or std is None:
-                raise RecipeError(
-                    f"recipe {recipe.name}: backbone_pixels: the weights of this space name no mean and deviation of "
-                    "pixels: set pixel_mean and pixel_std instead"
-                )
+        """Return the normalisation of a recipe. backbone: has another one if its weights were trained with it."""
+        mean, std = getattr(backbone, "pixel_mean", None), getattr(backbone, "pixel_std", None)
+        if recipe.backbone_pixels and mean is not None and std is not None:
             return cls(mean, std)
         if recipe.pixel_mean is None or recipe.pixel_std is None:
             return cls()

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.plan import plan_campaign
 from orchestrator.errors import ConfigError
+from tests.support.once_for_all_files import FILES
+from workers.errors import RecipeError
+from workers.messages.label import LabelRequest
 
 
 def _plan(**fields: object):
@@ -70,3 +75,37 @@ def test_several_supernet_workers_need_a_shared_folder() -> None:
         ConfigError, match=r"^--set supernet\.workers=2: several workers need a store in a shared folder"
     ):
         _plan(store="s3://bucket/labels", set={"supernet": {"workers": 2}})
+
+
+class TestPretrainedBackbones:
+    def request(self, **fields: object) -> LabelRequest:
+        plan = _plan(space="mobilenetv3", fidelity="full", audit=0, num=1, sample="uniform", **fields)
+        return plan.requests[0]
+
+    def key(self, path: Path) -> str:
+        body = {"width": 1.0, "pretrained": str(path)}
+        return self.request(set={"body": body}).key
+
+    def test_the_key_depends_on_the_content_of_the_file_and_not_on_its_path(self, tmp_path: Path) -> None:
+        one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+        tensors = FILES["mobilenetv3"][0]()
+        for path in (one, two):
+            save_file(tensors, path)
+        first = self.key(one)
+        assert self.key(two) == first
+        save_file({**tensors, "first_conv.bn.bias": tensors["first_conv.bn.bias"] + 1}, one)
+        assert self.key(one) != first
+
+    def test_recipes_without_a_file_have_no_fingerprint(self) -> None:
+        plain = self.request().recipe
+        assert plain.body_fingerprint == ""
+        assert "pretrained" not in plain.body
+
+    def test_shared_labels_take_their_file_from_another_field(self) -> None:
+        with pytest.raises(ConfigError, match=r"supernet\.pretrained=FILE"):
+            _plan(space="mobilenetv3", fidelity="shared", set={"body": {"pretrained": "w.safetensors"}})
+
+    def test_a_file_that_does_not_fit_is_refused_before_any_worker_starts(self, tmp_path: Path) -> None:
+        save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors")
+        with pytest.raises(RecipeError, match=r"has no 'first_conv\.conv\.weight'"):
+            self.key(tmp_path / "w.safetensors")

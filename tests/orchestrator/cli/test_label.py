@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+import torch
 
 from orchestrator.campaign.driver import most_resources
 from orchestrator.cli.app import main
@@ -16,6 +17,7 @@ from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.declared_space import SIZE, isolate_declarations, write_space
+from tests.support.once_for_all_files import FILES
 from workers.messages.recipe import Recipe
 from workers.spaces import open_space
 
@@ -169,3 +171,21 @@ def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
         ConfigError, match=r"needs 4096 MB of memory per worker, the largest node has 1024: .*memory_mb=N"
     ):
         check_recipe_fits(recipe, [{"CPU": 4.0, "memory": 2.0**30}])
+
+
+def test_full_labels_start_from_a_checkpoint_of_published_layout(
+    started: list[int],
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"state_dict": FILES["mobilenetv3"][0]()}, tmp_path / "ofa.pth")
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "fetch-weights", str(tmp_path / "ofa.pth"), "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    path = json.loads(capsys.readouterr().out)["path"]
+    settings = ["--sample", "uniform", "--set", "body.width=1.0", "--set", f"body.pretrained={path}", "--num", "1"]
+    label = ["label", "--task", "seg", "--space", "mobilenetv3", "--fidelity", "full", "--workers", "1", *TINY]
+    code, document = program(*label, *settings)
+    assert (code, document["labels"], document["missing"]) == (0, 1, 0)

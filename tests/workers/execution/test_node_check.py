@@ -15,6 +15,7 @@ from workers.execution import node_check
 from workers.execution.node_check import NodeNeeds, check_node, mark_folder
 from workers.spaces import open_space
 from workers.spaces.opening import space_message
+from workers.spaces.weights_file import weights_fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +95,16 @@ def test_the_code_version_depends_on_file_names_and_contents(tmp_path: Path, mon
     assert versions[0] == versions[1]
     assert len(set(versions)) == 3
     assert versions[3] == versions[4]
+
+
+def test_pretrained_weights_must_be_those_of_the_driver(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"weights")
+    needs = NodeNeeds(weights={str(path): weights_fingerprint(path, "body pretrained")})
+    check_node(needs)
+    path.write_bytes(b"others!")
+    with pytest.raises(NodeError, match="is another file than the driver's: copy the driver's file there"):
+        check_node(needs)
+    path.unlink()
+    with pytest.raises(NodeError, match="cannot be read: copy the driver's file there"):
+        check_node(needs)

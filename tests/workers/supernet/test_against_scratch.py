@@ -19,10 +19,10 @@ from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SupernetRecipe, load_shared_recipe
 from workers.spaces import get_space
-from workers.supernet.calibration import calibrate
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
+from workers.training.calibration import calibrate
 from workers.training.full import Network, build_network, evaluate_network, initialise, train_network
 from workers.training.normalisation import Normalisation
 

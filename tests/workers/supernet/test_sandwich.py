@@ -16,10 +16,10 @@ from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces import get_space
 from workers.storage.checkpoints import Checkpoint, FolderCheckpoints
-from workers.supernet.calibration import calibrate
 from workers.supernet.sandwich import Supernet
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
+from workers.training.calibration import calibrate
 from workers.training.full import build_network
 
 TASK, SPACE = get_task("cls"), get_space("nasbench201")

@@ -9,11 +9,11 @@ from tests.support.splits import image_split
 from workers.data import open_data
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces import get_space
+from workers.spaces.shared_weights import SharedWeights
 from workers.supernet.backbones import SharedBackbones, build_without_head
 from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampling
 from workers.supernet.shared_head import copy_shared_head, train_head, widest_pyramid
 from workers.supernet.strata import DepthStrata
-from workers.supernet.weights import SharedWeights
 from workers.tasks import get_task
 from workers.training.full import initialise
 

@@ -9,8 +9,8 @@ from torch import nn
 from workers.errors import GenotypeError
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space, space_names
-from workers.supernet.calibration import calibrate
-from workers.supernet.weights import SharedWeights
+from workers.spaces.shared_weights import SharedWeights
+from workers.training.calibration import calibrate
 from workers.training.full import initialise
 
 SHARING = [name for name in space_names() if get_space(name).covering_architectures()]

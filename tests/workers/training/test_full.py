@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from predictor.graph import Graph
+from tests.support.once_for_all_files import FILES
 from tests.support.splits import image_split
 from workers.data import VOID, Vocabulary
 from workers.errors import DivergedFailure, RecipeError
@@ -18,9 +20,10 @@ from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest, Measurement
 from workers.messages.recipe import Recipe
 from workers.spaces import get_space
+from workers.spaces.weights_file import body_fingerprint
 from workers.targets.label_maps import LabelMaps
 from workers.tasks import get_task, task_names
-from workers.training.full import FullEvaluator, Network, train_network
+from workers.training.full import FullEvaluator, Network, build_network, normalise, train_network
 
 OPS = ["nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "none", "nor_conv_1x1"]
 TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_images": 64, "eval_images": 32}
@@ -182,3 +185,51 @@ def test_steps_beyond_the_passes_go_to_further_trainings() -> None:
     assert both.value == pytest.approx(sum(values) / 2)
     assert both.metrics.pop("miou_deviation") == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
     assert both.metrics == {name: pytest.approx((alone[0][name] + alone[1][name]) / 2) for name in alone[0]}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("published") / "ofa.safetensors"
+    save_file(FILES["mobilenetv3"][0](), path)
+    return path
+
+
+class TestPretrainedBackbones:
+    """A published Once-for-All file at fidelity full."""
+
+    def job(self, published: Path) -> LabelJob:
+        body = {"width": 1.0, "pretrained": str(published)}
+        fields = {**TINY, "steps": 1, "batch": 4, "ema": 0, "train_images": 16, "eval_images": 4}
+        recipe = Recipe.model_validate({"name": "t", "task": "seg", "body": body, **fields})
+        recipe = recipe.model_copy(update={"body_fingerprint": body_fingerprint(body)})
+        smallest = get_space("mobilenetv3").smallest_architecture()
+        assert smallest is not None
+        return LabelJob(LabelRequest(smallest, "seg", "shapes", "f", "full", recipe, 0), "c")
+
+    def test_training_starts_from_the_file_with_calibrated_statistics(self, published: Path) -> None:
+        request = self.job(published).request
+        task, train = get_task("seg"), image_split("shapes", "seg", (64, 64), training=True, limit=16)
+        network = build_network(request.architecture, request.recipe, task, vocabulary(4))
+        before = {name: value.clone() for name, value in network.body.state_dict().items()}
+        FullEvaluator().set_initial_weights(network, request, task, vocabulary(4), train)
+        found = network.body.state_dict()
+        statistics = {name for name in found if "running" in name or "num_batches" in name}
+        assert all(torch.equal(found[name], before[name]) for name in found.keys() - statistics)
+        images = normalise(train.batch(range(16)).images)
+        inputs = network.body.stem[0].conv(images)
+        assert torch.allclose(found["stem.0.bn1.running_mean"], inputs.mean((0, 2, 3)), atol=1e-5)
+
+    def test_a_label_is_made(self, published: Path) -> None:
+        measured = FullEvaluator()(self.job(published))
+        assert 0 <= measured.value <= 1
+        assert measured.params > 0
+
+    def test_another_file_than_planned_is_refused(self, published: Path, tmp_path: Path) -> None:
+        job = self.job(published)
+        other = tmp_path / "other.safetensors"
+        save_file({"x": torch.zeros(1)}, other)
+        body = {**job.request.recipe.body, "pretrained": str(other)}
+        recipe = job.request.recipe.model_copy(update={"body": body})
+        changed = replace(job, request=replace(job.request, recipe=recipe))
+        with pytest.raises(RecipeError, match="is another file than when the label was planned"):
+            FullEvaluator()(changed)

@@ -79,7 +79,7 @@ def test_images_are_normalised_by_the_recipe_or_the_backbone() -> None:
     fields = {"pixel_mean": (118.0, 58.0, 0.0), "pixel_std": (1.0, 60.0, 29.0)}
     assert Normalisation.of(recipe(**fields))(image).flatten().tolist() == [0.0, 2.0, 2.0]
     backbone = get_space("zoo").build(RESNET)
-    with pytest.raises(RecipeError, match="set pixel_mean and pixel_std"):
-        Normalisation.of(recipe(backbone_pixels=True), backbone)
+    fields["backbone_pixels"] = True
+    assert Normalisation.of(recipe(**fields), backbone)(image).flatten().tolist() == [0.0, 2.0, 2.0]  # names none
     backbone.pixel_mean, backbone.pixel_std = (0.0, 0.0, 0.0), (118.0, 89.0, 29.0)
-    assert Normalisation.of(recipe(backbone_pixels=True), backbone)(image).flatten().tolist() == [1.0, 2.0, 2.0]
+    assert Normalisation.of(recipe(**fields), backbone)(image).flatten().tolist() == [1.0, 2.0, 2.0]

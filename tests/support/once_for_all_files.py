@@ -1,31 +1,16 @@
-"""Published Once-for-All weights: sub-networks equal those of the paper's own slicing rules, reimplemented here."""
+"""Files with the layout of published Once-for-All weights and random values, and the paper's own elastic forward."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from workers.errors import RecipeError
-from workers.messages.architecture import Architecture
-from workers.messages.label import LabelRequest
-from workers.messages.shared_recipe import load_shared_recipe
-from workers.spaces import get_space
-from workers.storage.artifacts import ArtifactFolder
-from workers.supernet.backbones import build_without_head
-from workers.supernet.once_for_all import load_published, published_fingerprint
-from workers.supernet.preparation_step import PreparationStep
-from workers.supernet.prepare import Preparation
-from workers.supernet.weights import SharedWeights
-
 Tensors = dict[str, Tensor]
-_SCALE = torch.tensor([60 / (255 * s) for s in (0.229, 0.224, 0.225)])[:, None, None]
+SCALE = torch.tensor([60 / (255 * s) for s in (0.229, 0.224, 0.225)])[:, None, None]
 _MBV3 = ((16, 24, 40, 80, 112, 160), (2, 2, 2, 1, 2), (False, True, False, True, True), (4,) * 5)
 _PROXYLESS = ((24, 32, 56, 104, 128, 248, 416), (2, 2, 2, 1, 2, 1), (False,) * 6, (4,) * 5 + (1,))  # at width 1.3
 
@@ -119,7 +104,7 @@ def norm(t: Tensors, name: str, x: Tensor, eps: float) -> Tensor:
     return F.batch_norm(x, *parts, eps=eps)
 
 
-def mmcv_ops(t: Tensors, name: str, channels: int, size: int) -> Tensor:
+def kernel_centres(t: Tensors, name: str, channels: int, size: int) -> Tensor:
     """Cut the kernels to their centres step by step, each multiplied by its matrix."""
     weight = t[f"{name}.conv.weight"][:channels]
     for source in (7, 5):
@@ -159,7 +144,7 @@ def run_inverted(
                     eps,
                 )
             )
-            weight = mmcv_ops(t, f"{name}.depth_conv.conv", mid, genotype["kernel"][slot])
+            weight = kernel_centres(t, f"{name}.depth_conv.conv", mid, genotype["kernel"][slot])
             y = F.conv2d(y, weight, stride=stride if i == 0 else 1, padding=weight.shape[-1] // 2, groups=mid)
             y = act(norm(t, f"{name}.depth_conv.bn.bn", y, eps))
             if se[stage]:
@@ -210,85 +195,3 @@ FILES: dict[str, tuple[Callable[[], Tensors], dict[str, Any]]] = {
     "proxylessnas": (lambda: inverted(40, _PROXYLESS[0], _PROXYLESS[3], _PROXYLESS[2]), {"width": 1.3}),
     "resnet50": (bottlenecks, {}),
 }
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("published")
-    for name, (make, _) in FILES.items():
-        save_file(make(), folder / f"{name}.safetensors")
-    return {name: folder / f"{name}.safetensors" for name in FILES}
-
-
-def loaded(files: dict[str, Path], name: str) -> SharedWeights:
-    space, (_, settings) = get_space(name), FILES[name]
-    shared = SharedWeights(space, [(a, build_without_head(a, settings)) for a in space.covering_architectures()])
-    load_published(files[name], space, shared)
-    return shared
-
-
-@pytest.mark.parametrize("name", FILES)
-@torch.no_grad()
-def test_sub_networks_equal_the_published_networks(name: str, files: dict[str, Path]) -> None:
-    space, (make, settings), shared = get_space(name), FILES[name], loaded(files, name)
-    tensors, images = make(), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    smallest = space.smallest_architecture()
-    assert smallest is not None
-    for architecture in (smallest, next(space.sequence(0))):
-        network = build_without_head(architecture, settings).eval()
-        shared.copy_into(architecture, network)
-        expected = reference(name, tensors, architecture.values, images * _SCALE)
-        actual = network.body(images)[-1]
-        assert actual.shape == expected.shape
-        assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max()
-
-
-def test_kernel_transformations_are_stored_and_used(files: dict[str, Path]) -> None:
-    space, shared = get_space("mobilenetv3"), loaded(files, "mobilenetv3")
-    other = SharedWeights(space, [(a, build_without_head(a, {"width": 1.0})) for a in space.covering_architectures()])
-    other.restore({name: value.clone() for name, value in shared.state_dict().items()})
-    architecture = Architecture.of("mobilenetv3", {**space.covering_architectures()[0].values, "kernel": [3] * 20})
-    network = build_without_head(architecture, {"width": 1.0})
-    name = "body.stages.0.0.conv_dw.weight"
-    one, two = (weights.slices(architecture, network)[name] for weights in (shared, other))
-    assert torch.equal(one, two)
-    del other.transforms["body/stages/0/0/conv_dw/weight:3"]
-    assert not torch.equal(one, other.slices(architecture, network)[name])
-
-
-def test_published_weights_are_prepared_without_training(files: dict[str, Path], tmp_path: Path) -> None:
-    supernet = {"pretrained": str(files["mobilenetv3"])}
-    recipe = load_shared_recipe("laptop", "seg", "mobilenetv3", {"body": {"width": 1.0}, "supernet": supernet})
-    space = get_space("mobilenetv3")
-    request = LabelRequest(next(space.sequence(0)), "seg", "shapes", "f", "shared", recipe, 0)
-    headless = recipe.model_copy(update={"shared_head": recipe.shared_head.model_copy(update={"method": "none"})})
-    prepared, steps = Preparation(ArtifactFolder(tmp_path), request, headless), list[PreparationStep]()
-    prepared.make(steps.append)
-    made = load_file(tmp_path / prepared.supernet_name / "weights.safetensors")
-    expected = loaded(files, "mobilenetv3").state_dict()
-    assert not steps
-    assert made.keys() == expected.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in made.items())
-
-
-@pytest.mark.parametrize(
-    ("space", "body", "file", "message"),
-    [
-        ("nasbench201", {}, "mobilenetv3", "no published weights of nasbench201: use mobilenetv3"),
-        ("mobilenetv3", {}, "mobilenetv3", "have one width: add it, as in --set body.width=1.0"),
-        ("mobilenetv3", {"width": 0.5}, "mobilenetv3", r"'first_conv.conv.weight' is \(16, 3, 3, 3\), not \(8, 3, 3"),
-        ("mobilenetv3", {"width": 1.0}, "proxylessnas", "name weights of mobilenetv3"),
-        ("resnet50", {}, "mobilenetv3", "has no 'input_stem.0.conv.weight'"),
-        ("resnet50", {}, "missing", "cannot be read"),
-        ("resnet50", {}, "torn", "cannot be read"),
-    ],
-)
-def test_unsuitable_files_are_one_line_errors(
-    space: str, body: dict[str, Any], file: str, message: str, files: dict[str, Path]
-) -> None:
-    path = files.get(file, files["mobilenetv3"].with_name(f"{file}.safetensors"))
-    if file == "torn":
-        path.write_bytes(files["mobilenetv3"].read_bytes()[:5000])
-    with pytest.raises(RecipeError, match=message) as caught:
-        published_fingerprint(path, get_space(space), body)
-    assert "\n" not in str(caught.value)

@@ -1,29 +1,30 @@
-"""Published Once-for-All weights (Cai et al., ICLR 2020) as shared weights of a space.
+"""Published Once-for-All weights (Cai et al., ICLR 2020): shared weights of a space, and slices of them in a backbone.
 
 Files are safetensors with the tensors of the published `state_dict` under their published names.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from torch import nn
 
 from workers.errors import RecipeError
-from workers.spaces import Space
+from workers.messages.architecture import Architecture
+from workers.spaces.base import Backbone, Space
 from workers.spaces.elastic_blocks import ElasticSpace
-from workers.supernet.backbones import build_without_head
-from workers.supernet.weights import SharedWeights
+from workers.spaces.shared_weights import SharedWeights
+from workers.spaces.weights_file import file_version, pretrained_file, read_weights, weights_fingerprint
 
 # The published networks normalise each channel by another deviation. Scaling the first weights makes up for it. Means
 # differ too, but batch norms are recalibrated.
 _CHANNEL_SCALES = [60 / (255 * deviation) for deviation in (0.229, 0.224, 0.225)]
+_PIXEL_MEAN = (123.675, 116.28, 103.53)
 _FIRST_WEIGHT = "body/stem/0/conv/weight"  # a stored name
 
 _PrefixRules = tuple[tuple[str, str], ...]  # prefixes of layer names: ours, published
@@ -58,6 +59,31 @@ _PREFIX_RULES: Mapping[str, tuple[_PrefixRules, _PrefixRules, int]] = {  # stem,
 }
 
 
+class OnceForAllSpace(ElasticSpace):
+    """A space with published weights. The setting `pretrained` names their file: each backbone gets its slice."""
+
+    def build(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
+        """Build the backbone of an architecture. See `Space.build`."""
+        backbone = super().build(architecture, settings)
+        path = pretrained_file(settings or {})
+        if path is not None:
+            shared = published_weights(path, self, settings or {}, "body pretrained")
+            shared.copy_into(architecture, _Headless(backbone))
+            backbone.keeps_weights = backbone.stale_statistics = True
+            backbone.pixel_mean, backbone.pixel_std = _PIXEL_MEAN, (60.0, 60.0, 60.0)  # with the scaled weights
+        elif (settings or {}).get("pretrained") == "hub":
+            raise RecipeError(f"body pretrained hub: {self.name} has no hub: use none or a .safetensors file")
+        return backbone
+
+
+class _Headless(nn.Module):
+    """A network without a head, whose weights have the names of shared weights."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+
 def published_fingerprint(path: Path, space: Space, body: Mapping[str, Any]) -> str:
     """Return a hash of the file after checking that it holds the weights of the space's backbones.
 
@@ -67,26 +93,45 @@ def published_fingerprint(path: Path, space: Space, body: Mapping[str, Any]) -> 
     """
     if space.name not in _PREFIX_RULES:
         raise RecipeError(f"supernet.pretrained: no published weights of {space.name}: use {', '.join(_PREFIX_RULES)}")
+    published_weights(path, space, body, "supernet.pretrained")
+    return weights_fingerprint(path, "supernet.pretrained")
+
+
+def published_weights(path: Path, space: Space, body: Mapping[str, Any], field: str) -> SharedWeights:
+    """Return the published weights of `space` as shared weights of backbones alone. The caller must not change them.
+
+    body: the recipe's `body`. field: of the recipe, for messages. The last file is kept in memory for the next call.
+
+    Raises RecipeError as `load_published` does, and if the width is not set.
+    """
     if "width" in space.default_backbone and body.get("width") is None:
-        raise RecipeError("supernet.pretrained: published weights have one width: add it, as in --set body.width=1.0")
-    networks = [
-        (architecture, build_without_head(architecture, body)) for architecture in space.covering_architectures()
-    ]
-    load_published(path, space, SharedWeights(space, networks))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        raise RecipeError(f"{field}: published weights have one width: add it, as in --set body.width=1.0")
+    try:
+        version = file_version(path)
+    except OSError:
+        version = ()  # reading it gives the message
+    return _kept_weights(path, version, space, body.get("width"), field)
+
+
+@lru_cache(maxsize=1)
+def _kept_weights(path: Path, version: tuple[int, ...], space: Space, width: float | None, field: str) -> SharedWeights:
+    settings = {} if width is None else {"width": width}
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # the random weights are replaced
+        networks = [(a, _Headless(space.build(a, settings))) for a in space.covering_architectures()]
+        shared = SharedWeights(space, networks)
+        load_published(path, space, shared, field)
+    return shared.requires_grad_(False)
 
 
 @torch.no_grad()
-def load_published(path: Path, space: Space, shared: SharedWeights) -> None:
+def load_published(path: Path, space: Space, shared: SharedWeights, field: str = "supernet.pretrained") -> None:
     """Load published weights and kernel transformations into `shared`, the shared weights of backbones alone.
+
+    field: of the recipe, for messages.
 
     Raises RecipeError for a file that cannot be read, or that is for another space or width.
     """
-    try:
-        tensors = {_unwrapped(name): value for name, value in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise RecipeError(f"supernet.pretrained {path}: cannot be read ({error}): name a safetensors file") from None
+    tensors = {_unwrapped(name): value for name, value in read_weights(path, field).items()}
     published_name = _published_names(space)
     for key, weight in [*shared.weights.items(), *shared.constants.named_buffers()]:
         own = key.replace("/", ".")
@@ -94,10 +139,10 @@ def load_published(path: Path, space: Space, shared: SharedWeights) -> None:
             continue
         name = _unwrapped(published_name(own.removeprefix("body.")))
         if name not in tensors:
-            raise RecipeError(f"supernet.pretrained {path}: has no '{name}': name published weights of {space.name}")
+            raise RecipeError(f"{field} {path}: has no '{name}': name published weights of {space.name}")
         if tensors[name].shape != weight.shape:
             raise RecipeError(
-                f"supernet.pretrained {path}: '{name}' is {tuple(tensors[name].shape)}, not {tuple(weight.shape)}: "
+                f"{field} {path}: '{name}' is {tuple(tensors[name].shape)}, not {tuple(weight.shape)}: "
                 f"name weights of {space.name}, and their width as body.width"
             )
         weight.copy_(tensors[name])

@@ -1,0 +1,1 @@
+"""Published weights: a catalogue, downloads, and the conversion of checkpoints to safetensors."""
