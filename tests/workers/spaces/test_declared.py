@@ -24,6 +24,7 @@ from workers.spaces import Backbone, get_space, open_space
 from workers.spaces.declaration import read_declaration
 from workers.spaces.declared import DeclaredSpace
 from workers.spaces.opening import receive_space, register_declaration, shipped_modules, space_message
+from workers.training.full import Network, initialise
 
 SMALLEST = {"depth": 1, "width": 8, "kernel": 3}
 TWO_CHOICES = {"width": {"choices": [8, 16]}}
@@ -139,6 +140,16 @@ def test_flops_that_cannot_be_counted_are_one_line(tmp_path: Path) -> None:
         SpaceError, match=r"cannot run on the meta device .*: let it use shapes, not values of tensors$"
     ):
         space.cost(space.architecture({"width": 8}), (32, 32))
+
+
+def test_pretrained_modules_keep_their_weights(tmp_path: Path) -> None:
+    source = returning("Maps(width, lambda x: [x], keeps_weights=True)")
+    space = open_space(str(write_space(tmp_path, source, TWO_CHOICES)))
+    network = Network(space.build(space.architecture({"width": 8})), torch.nn.Conv2d(8, 3, 1))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    initialise(network, 0)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"head.weight", "head.bias"}
 
 
 FUNCTION_MISTAKES = [
