@@ -126,11 +126,8 @@ class Space(ABC):
             GenotypeError: the genotype is not of this space.
             RecipeError: a setting is unknown or invalid.
         """
-        unknown = set(settings or {}) - set(self.default_backbone)
-        if unknown:
-            known = ", ".join(self.default_backbone)
-            raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
-        return self.build_backbone(self._checked_genotype(architecture), {**self.default_backbone, **(settings or {})})
+        checked = self._checked_settings(settings)
+        return self.build_backbone(self._checked_genotype(architecture), checked)
 
     def skeleton(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
         """Return the backbone on the meta device, without reading pretrained weights. See `build`."""
@@ -174,6 +171,14 @@ class Space(ABC):
             parallel = True  # most campaigns need one block only
             block.sort(key=lambda a: (flops[a], a.id))
             yield from (block[i] for i in _bit_reversed(_STRATIFIED_BLOCK) if i < len(block))
+
+    def _checked_settings(self, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return all settings of a backbone. Raises RecipeError for an unknown one."""
+        unknown = set(settings or {}) - set(self.default_backbone)
+        if unknown:
+            known = ", ".join(self.default_backbone)
+            raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
+        return {**self.default_backbone, **(settings or {})}
 
     def _checked_genotype(self, architecture: Architecture) -> dict[str, Any]:
         """Return the genotype of an architecture. Raises GenotypeError unless it is of this space."""
