@@ -71,17 +71,23 @@ class Preparation:
         names = [self.supernet_name] if self.head_name is None else [self.supernet_name, self.head_name]
         return [name for name in names if name not in self._artifacts]
 
-    def make(self, report: ProgressCallback = lambda step: None, train: TrainWeights | None = None) -> None:
+    def make(self, report: ProgressCallback = lambda step: None) -> None:
         """Make the missing artifacts, from their checkpoints. If another process is making one, wait for it.
 
-        report: is called after each training step. train: trains the shared weights instead of `train_weights`; needed
-        if the recipe has several workers.
+        report: is called after training steps.
 
         Raises DivergedFailure if a loss is not finite, ArtifactError for a damaged artifact.
         """
-        self._artifacts.get(self.supernet_name, lambda folder: self._make_supernet(folder, report, train))
+        self.make_weights(report)
         if self.head_name is not None:
             self._artifacts.get(self.head_name, lambda folder: self._make_head(folder, report))
+
+    def make_weights(self, report: ProgressCallback, train: TrainWeights | None = None) -> None:
+        """Make the shared weights alone, as `make` does.
+
+        train: trains them instead of `train_weights`; needed if the recipe has several workers.
+        """
+        self._artifacts.get(self.supernet_name, lambda folder: self._make_supernet(folder, report, train))
 
     def load(self, train: ImageSplit, vocabulary: Vocabulary) -> PreparedWeights:
         """Load the artifacts. train: images of the task, on which batch norms are calibrated.

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.campaign.driver import most_resources
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
-from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits
+from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits, most_resources
 from orchestrator.store.delta import DeltaLabelStore
 from workers.messages.recipe import Recipe
 
