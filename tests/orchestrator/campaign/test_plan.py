@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.plan import plan_campaign
 from orchestrator.errors import ConfigError
+from workers.messages.shared_recipe import SharedRecipe
 
 
 def _plan(**fields: object):
@@ -70,3 +72,18 @@ def test_several_supernet_workers_need_a_shared_folder() -> None:
         ConfigError, match=r"^--set supernet\.workers=2: several workers need a store in a shared folder"
     ):
         _plan(store="s3://bucket/labels", set={"supernet": {"workers": 2}})
+
+
+@pytest.mark.parametrize("task", ["cls", "det", "iseg", "pano", "pose", "seg"])
+@pytest.mark.parametrize("options", [{"recipe": "gpu"}, {"set": {"full": "gpu"}}], ids=["recipe", "full"])
+def test_a_campaign_on_a_gpu_is_planned(task: str, options: dict[str, Any], tmp_path: Path) -> None:
+    config = CampaignConfig(task=task, num=1, audit=1, sample="uniform", store=str(tmp_path), **options)
+    plan = plan_campaign(config)
+    recipe, full = plan.requests[0].recipe, plan.audit[0].recipe
+    assert isinstance(recipe, SharedRecipe)
+    assert full.name == f"{task}.gpu"
+    assert recipe.steps < full.steps / 5
+    assert recipe.gpus == full.gpus > 0
+    assert recipe.shared_head.precision == full.precision
+    assert recipe.shared_head.gpus > 0
+    assert (recipe.supernet.gpus > 0) == ("recipe" in options)
