@@ -21,6 +21,7 @@ from orchestrator.ray_runtime.session import (
     actors_in_the_way,
     actors_that_fit,
     check_recipe_fits,
+    most_resources,
     node_resources,
     ray_session,
 )
@@ -28,7 +29,6 @@ from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.layout import artifacts_uri, checkpoints_uri
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
-from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SharedRecipe
 from workers.spaces.opening import shipped_modules, space_message
 from workers.storage.spool import Spool
@@ -131,13 +131,6 @@ def background_refresher(
         return actors_in_the_way(worker_resources, CPUS, list(node_resources().values()))
 
     return BackgroundRefresher(config.refresh_every, command, workers_to_stop, on_refresh)
-
-
-def most_resources(recipes: Iterable[Recipe]) -> dict[str, float]:
-    """Return the largest amount of each resource that any of the recipes needs."""
-    needs = [recipe.resources for recipe in recipes]
-    names = dict.fromkeys(name for need in needs for name in need)
-    return {name: max(need.get(name, 0.0) for need in needs) for name in names}
 
 
 def scaling_policy(workers: int | None, capacity: int) -> ScalingPolicy:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from orchestrator.campaign.supernet_job import train_distributed
-from orchestrator.errors import PreparationError
-from orchestrator.ray_runtime.session import cluster_cores
+from orchestrator.errors import ConfigError, PreparationError
+from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources
 from workers.execution.preparer import Preparer
 from workers.messages.label import LabelRequest
+from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.artifacts import open_artifacts
 from workers.supernet.preparation_step import PreparationStep
@@ -37,10 +38,44 @@ def prepare(location: str, request: LabelRequest, show: Callable[[PreparationSte
     Ray must be initialised. location: of the artifacts, from `artifacts_uri`. show: called with the newest step, twice
     per second.
 
-    Raises PreparationError if the training fails.
+    Raises PreparationError if the training fails, ConfigError if no node has what it needs.
     """
-    actor = _preparer(location, request)
-    done = actor.run.remote()
+    recipe = request.recipe
+    assert isinstance(recipe, SharedRecipe)
+    if recipe.supernet.workers > 1:  # they reserve cores and GPUs; this actor waits for them
+        waiting = _preparer("distribute", location, request, {"CPU": 0.0}, 1)
+        _watch(waiting, waiting.run_distributed.remote(train_distributed), request, show)
+    if parts := trained_alone(recipe):
+        needs = node_share(most_resources(parts), node_resources().values(), request)
+        actor = _preparer("prepare", location, request, needs, max(part.cpus for part in parts))
+        _watch(actor, actor.run.remote(), request, show)
+
+
+def trained_alone(recipe: SharedRecipe) -> list[Recipe]:
+    """Return the parts of a preparation that one actor trains, of which there may be none."""
+    weights, head = recipe.supernet, recipe.shared_head
+    parts: list[Recipe] = [weights] if weights.workers == 1 else []
+    return parts if head.method == "none" else [*parts, head]
+
+
+def node_share(
+    needs: Mapping[str, float], nodes: Collection[Mapping[str, float]], request: LabelRequest
+) -> dict[str, float]:
+    """Return `needs` with at most as many cores as the largest node has. Raises ConfigError if no node has the rest."""
+    cores = max(
+        (node.get("CPU", 0.0) for node in nodes if actors_that_fit({**needs, "CPU": 0.01}, [node])), default=0.0
+    )
+    if not cores:
+        wanted = ", ".join(f"{amount:g} {kind}" for kind, amount in needs.items() if kind != "CPU")
+        raise ConfigError(
+            f"preparing {request.task} on {request.architecture.space} needs {wanted} on one node, no node has it: "
+            "choose another recipe, or set gpus and memory_mb of supernet and shared_head, as in --set supernet.gpus=0"
+        )
+    return {**needs, "CPU": min(needs.get("CPU", 0.0), cores)}
+
+
+def _watch(actor: Any, done: Any, request: LabelRequest, show: Callable[[PreparationStep], None]) -> None:
+    """Show the progress of an actor until it is done, then end it. Raises PreparationError if it fails."""
     try:
         while not ray.wait([done], timeout=_POLL_S)[0]:
             step = ray.get(actor.progress.remote())
@@ -59,16 +94,13 @@ def prepare(location: str, request: LabelRequest, show: Callable[[PreparationSte
         ray.kill(actor)
 
 
-def _preparer(location: str, request: LabelRequest) -> Any:
-    """Create the actor. If several workers train, they reserve the cores and GPUs, because the actor only waits."""
-    recipe = request.recipe
-    assert isinstance(recipe, SharedRecipe)
-    weights = recipe.supernet
-    alone = weights.workers == 1
+def _preparer(what: str, location: str, request: LabelRequest, needs: Mapping[str, float], cpus: float) -> Any:
+    """Create an actor that reserves `needs` and computes on `cpus` cores. what: first part of its name."""
     remote: Any = ray.remote(Preparer)
     return remote.options(
-        name=f"prepare-{request.task}-{request.architecture.space}",
-        num_cpus=min(weights.cpus, cluster_cores()) if alone else 0,
-        num_gpus=weights.gpus if alone else 0,
+        name=f"{what}-{request.task}-{request.architecture.space}",
+        num_cpus=needs["CPU"],
+        num_gpus=needs.get("GPU", 0.0),
+        memory=needs.get("memory"),
         max_concurrency=4,  # to record and report progress while it trains
-    ).remote(location, request, weights.cpus * weights.workers, None if alone else train_distributed)
+    ).remote(location, request, cpus)

@@ -81,6 +81,13 @@ def actors_in_the_way(needs: Mapping[str, float], cpus: float, nodes: Collection
     return whole - max(remaining, default=0)
 
 
+def most_resources(recipes: Iterable[Recipe]) -> dict[str, float]:
+    """Return the largest amount of each resource that any of the recipes needs."""
+    needs = [recipe.resources for recipe in recipes]
+    names = dict.fromkeys(name for need in needs for name in need)
+    return {name: max(need.get(name, 0.0) for need in needs) for name in names}
+
+
 def check_recipe_fits(recipe: Recipe, nodes: Collection[Mapping[str, float]]) -> None:
     """Raise ConfigError if an actor of the recipe fits on none of the nodes."""
     for kind, needed in recipe.resources.items():

@@ -18,16 +18,11 @@ TrainDistributed = Callable[[Path, LabelRequest], None]  # trains shared weights
 class Preparer:
     """Prepares the artifacts that labels like `request` need, if they are missing."""
 
-    def __init__(
-        self, location: str, request: LabelRequest, cpus: float, train_distributed: TrainDistributed | None = None
-    ) -> None:
-        """location: of the artifacts, as for `open_artifacts`.
-
-        train_distributed: trains shared weights if the recipe has several workers; it calls `record_step`.
-        """
+    def __init__(self, location: str, request: LabelRequest, cpus: float) -> None:
+        """location: of the artifacts, as for `open_artifacts`. cpus: number of cores to compute on."""
         assert isinstance(request.recipe, SharedRecipe)
         self._preparation = Preparation(open_artifacts(location), request, request.recipe)
-        self._request, self._train_distributed = request, train_distributed
+        self._request = request
         self._step: PreparationStep | None = None
         use_cores(cpus)
 
@@ -36,11 +31,11 @@ class Preparer:
 
     def run(self) -> None:
         """Make the missing artifacts. If another process is making one, wait for it."""
-        train = self._train_distributed
-        if train is None:
-            self._preparation.make(self.record_step)
-        else:
-            self._preparation.make(self.record_step, lambda folder, _: train(folder, self._request))
+        self._preparation.make(self.record_step)
+
+    def run_distributed(self, train: TrainDistributed) -> None:
+        """Make the shared weights alone. train: trains them on several workers, and calls `record_step`."""
+        self._preparation.make_weights(self.record_step, lambda folder, _: train(folder, self._request))
 
     def progress(self) -> PreparationStep | None:
         """Return the latest training step, None before the first."""

@@ -128,15 +128,36 @@ def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str
             )
     common = {name: changes.pop(name) for name in COMMON_FIELDS if name in changes}
     full = load_recipe(own["full"], task, space, common).model_dump(mode="json", exclude={"name", "version"})
-    head = full | {"name": f"{own['name']}.head"} | dict(own.pop("shared_head", {}))
+    own_head = {"name": f"{own['name']}.head"} | dict(own.pop("shared_head", {}))
     changes_of_parts = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
     supernet_path = _supernet_file(own["supernet"])
     weights = {"task": "cls"} | recipe_fields(supernet_path, space) | {"body": full["body"]}
     own["supernet"] = checked_recipe(
         SupernetRecipe, weights, changes_of_parts["supernet"], supernet_path, str(weights["task"])
     )
+    head = _shortened(full, own_head, changes_of_parts["shared_head"])
     own["shared_head"] = checked_recipe(HeadRecipe, head, changes_of_parts["shared_head"], path, task)
-    return checked_recipe(SharedRecipe, full | own, changes, path, task)
+    return checked_recipe(SharedRecipe, _shortened(full, own, changes), changes, path, task)
+
+
+def _shortened(full: Mapping[str, Any], own: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the recipe `full` with those of `own`, for a training that may have fewer steps.
+
+    Values of `full` for another length are replaced: `epochs`; a warm-up, or an average that is too slow, which then
+    takes a tenth of the training. changes: of the user; they are not included.
+    """
+    fields, chosen = {**full, **own}, {**own, **changes}
+    steps = chosen.get("steps")
+    if not isinstance(steps, int):
+        return fields
+    tenth = max(1, steps // 10)
+    if "epochs" not in chosen:
+        fields["epochs"] = None
+    if "warmup_steps" not in chosen and fields["warmup_steps"] is not None:
+        fields["warmup_steps"] = min(fields["warmup_steps"], tenth)
+    if "ema" not in chosen and fields["ema"] and steps * (1 - fields["ema"]) < 1:
+        fields["ema"] = round(1 - 1 / tenth, 4)
+    return fields
 
 
 def _supernet_file(which: str) -> Path:

@@ -143,11 +143,8 @@ class Space(ABC):
             GenotypeError: the genotype is not of this space.
             RecipeError: a setting is unknown or invalid.
         """
-        unknown = set(settings or {}) - set(self.default_backbone)
-        if unknown:
-            known = ", ".join(self.default_backbone)
-            raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
-        return self.build_backbone(self._checked_genotype(architecture), {**self.default_backbone, **(settings or {})})
+        checked = self._checked_settings(settings)
+        return self.build_backbone(self._checked_genotype(architecture), checked)
 
     def skeleton(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
         """Return the backbone on the meta device, without reading pretrained weights. See `build`."""
@@ -202,6 +199,14 @@ class Space(ABC):
         if self.size is None:
             next(draws, None)  # spaces of unknown size have always left one out, and their campaigns may go on
         return block
+
+    def _checked_settings(self, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return all settings of a backbone. Raises RecipeError for an unknown one."""
+        unknown = set(settings or {}) - set(self.default_backbone)
+        if unknown:
+            known = ", ".join(self.default_backbone)
+            raise RecipeError(f"body setting '{min(unknown)}' is unknown to space {self.name}: choose from {known}")
+        return {**self.default_backbone, **(settings or {})}
 
     def _checked_genotype(self, architecture: Architecture) -> dict[str, Any]:
         """Return the genotype of an architecture. Raises GenotypeError unless it is of this space."""

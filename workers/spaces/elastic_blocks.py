@@ -13,7 +13,8 @@ from typing import Any
 
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Space
+from workers.spaces.base import Backbone, Space
+from workers.spaces.staged_backbone import BackbonePlan
 
 _MAX_WIDTH = 4
 
@@ -61,6 +62,21 @@ class ElasticSpace(Space):
     single_blocks: int = 0
     block_fields: Mapping[str, tuple[float, ...]]
     network_fields: Mapping[str, Field]
+
+    def plan_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> BackbonePlan | None:
+        """Return the parts of the backbone; None if `build_backbone` builds it as a whole. Arguments as there."""
+        return None
+
+    def plan(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> BackbonePlan | None:
+        """Return the parts of an architecture's backbone, if there is a plan. Arguments and errors as of `build`."""
+        return self.plan_backbone(self._checked_genotype(architecture), self._checked_settings(settings))
+
+    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
+        """Build the planned parts."""
+        plan = self.plan_backbone(genotype, settings)
+        if plan is None:
+            raise NotImplementedError(f"{type(self).__name__} needs plan_backbone or build_backbone")
+        return plan.build()
 
     def block_counts(self, depth: Sequence[int]) -> list[int]:
         """Return the number of blocks of every stage."""

@@ -17,7 +17,7 @@ from torch import nn
 from workers.errors import GenotypeError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
-from workers.spaces.staged_backbone import StagedBackbone, stack_stages
+from workers.spaces.staged_backbone import BackbonePlan, Part, plan_stages
 
 _STEM = 32
 _CHANNELS = (16, 24, 40, 80, 112, 192, 320)
@@ -82,11 +82,16 @@ class MnasNet(Space):
     def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
         """Build a stem with stride 2 and seven stages. This space has no settings."""
 
-        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> nn.Module:
-            return _block(c_in, c_out, stride, genotype["k"][stage], genotype["e"][stage], genotype["se"][stage])
+        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> Part:
+            return Part(_block, (c_in, c_out, stride, *(genotype[name][stage] for name in ("k", "e", "se"))))
 
-        stages = stack_stages(_STEM, _CHANNELS, _STRIDES, genotype["d"], block)
-        return StagedBackbone(ConvBnAct(3, _STEM, 3, stride=2), stages, _LEVELS, [_CHANNELS[i] for i in _LEVELS])
+        stages = plan_stages(_STEM, _CHANNELS, _STRIDES, genotype["d"], block)
+        return BackbonePlan(Part(_stem, ()), stages, _LEVELS, [_CHANNELS[i] for i in _LEVELS]).build()
+
+
+def _stem() -> nn.Module:
+    stem: nn.Module = ConvBnAct(3, _STEM, 3, stride=2)
+    return stem
 
 
 def _block(c_in: int, c_out: int, stride: int, kernel: int, expansion: int, se: bool) -> nn.Module:

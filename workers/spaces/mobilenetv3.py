@@ -13,10 +13,10 @@ from timm.layers import SqueezeExcite, make_divisible
 from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, InvertedResidual
 from torch import nn
 
-from workers.spaces.base import Backbone, register
+from workers.spaces.base import register
 from workers.spaces.elastic_blocks import Field, width_multiplier
 from workers.spaces.once_for_all import OnceForAllSpace
-from workers.spaces.staged_backbone import StagedBackbone, stack_stages
+from workers.spaces.staged_backbone import BackbonePlan, Part, plan_stages
 
 DEPTHS, KERNELS, EXPANSIONS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
 WIDTHS = (0.5, 0.75, 1.0)
@@ -42,21 +42,25 @@ class MobileNetV3(OnceForAllSpace):
     network_fields: Mapping[str, Field] = {"width": Field(WIDTHS)}
     default_backbone: Mapping[str, Any] = {"width": None, "pretrained": "none"}
 
-    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Build a stem with stride 2 and five stages. The setting `width` replaces the width of the genotype."""
+    def plan_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> BackbonePlan:
+        """Plan a stem with stride 2 and five stages. The setting `width` replaces the width of the genotype."""
         width = width_multiplier(genotype, settings)
         widths = [make_divisible(c * width, 8) for c in _CHANNELS]
         first = make_divisible(16 * width, 8)
-        stem = nn.Sequential(
-            ConvBnAct(3, first, 3, stride=2, act_layer=nn.Hardswish),
-            DepthwiseSeparableConv(first, first, 3, act_layer=nn.ReLU),
-        )
 
-        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> nn.Module:
-            return _block(c_in, c_out, genotype["kernel"][number], genotype["expansion"][number], stride, stage)
+        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> Part:
+            kernel, expansion = genotype["kernel"][number], genotype["expansion"][number]
+            return Part(_block, (c_in, c_out, kernel, expansion, stride, stage))
 
-        stages = stack_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
-        return StagedBackbone(stem, stages, _LEVELS, [widths[i] for i in _LEVELS])
+        stages = plan_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
+        return BackbonePlan(Part(_stem, (first,)), stages, _LEVELS, [widths[i] for i in _LEVELS])
+
+
+def _stem(channels: int) -> nn.Module:
+    return nn.Sequential(
+        ConvBnAct(3, channels, 3, stride=2, act_layer=nn.Hardswish),
+        DepthwiseSeparableConv(channels, channels, 3, act_layer=nn.ReLU),
+    )
 
 
 def _block(c_in: int, c_out: int, kernel: int, expansion: int, stride: int, stage: int) -> nn.Module:

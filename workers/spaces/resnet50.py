@@ -15,10 +15,10 @@ from timm.models.resnet import Bottleneck, downsample_avg
 from torch import Tensor, nn
 
 from workers.messages.architecture import Architecture
-from workers.spaces.base import Backbone, register
+from workers.spaces.base import register
 from workers.spaces.elastic_blocks import Field
 from workers.spaces.once_for_all import OnceForAllSpace
-from workers.spaces.staged_backbone import StagedBackbone, stack_stages
+from workers.spaces.staged_backbone import BackbonePlan, Part, plan_stages
 
 DEPTHS, EXPANSIONS = (0, 1, 2), (0.2, 0.25, 0.35)
 WIDTHS = (0.65, 0.8, 1.0)
@@ -45,25 +45,28 @@ class ResNet50(OnceForAllSpace):
 
     def shared_name(self, name: str, architecture: Architecture) -> str:
         """Number the stem's layers as if its optional second layer were always present."""
-        if architecture.values["stem"]:
+        if "stem." not in name or architecture.values["stem"]:  # most names: reading the genotype takes time
             return name
         return re.sub(r"\bstem\.(\d)\.", lambda match: f"stem.{int(match[1]) + (int(match[1]) > 0)}.", name)
 
-    def build_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> Backbone:
-        """Build a stem with stride 4 and four stages."""
+    def plan_backbone(self, genotype: dict[str, Any], settings: Mapping[str, Any]) -> BackbonePlan:
+        """Plan a stem with stride 4 and four stages. This space has no settings."""
         inner, outer, *stage_widths = genotype["width"]
         first = make_divisible(_STEM_CHANNELS * outer, 8)
         mid = make_divisible(make_divisible(_STEM_CHANNELS * inner, 8) // 2, 8)
         widths = [make_divisible(c * w, 8) for c, w in zip(_CHANNELS, stage_widths, strict=True)]
-        stem = [ConvNormAct(3, mid, 3, stride=2)]
-        stem += [_ResidualConv(mid)] if genotype["stem"] else []
-        stem += [ConvNormAct(mid, first, 3), nn.MaxPool2d(3, 2, 1)]
 
-        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> nn.Module:
-            return _bottleneck(c_in, c_out, stride, genotype["expansion"][number])
+        def block(c_in: int, c_out: int, stride: int, stage: int, number: int) -> Part:
+            return Part(_bottleneck, (c_in, c_out, stride, genotype["expansion"][number]))
 
-        stages = stack_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
-        return StagedBackbone(nn.Sequential(*stem), stages, _LEVELS, widths)
+        stages = plan_stages(first, widths, _STRIDES, self.block_counts(genotype["depth"]), block)
+        return BackbonePlan(Part(_stem, (mid, first, genotype["stem"])), stages, _LEVELS, widths)
+
+
+def _stem(mid: int, channels: int, residual: int) -> nn.Module:
+    first = ConvNormAct(3, mid, 3, stride=2)
+    between = [_ResidualConv(mid)] if residual else []
+    return nn.Sequential(first, *between, ConvNormAct(mid, channels, 3), nn.MaxPool2d(3, 2, 1))
 
 
 class _ResidualConv(nn.Module):

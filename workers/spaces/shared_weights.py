@@ -7,6 +7,7 @@ of a kernel. The centre is multiplied by a learned matrix if the weights were pu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from torch.func import functional_call
 from workers.errors import GenotypeError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Space
+from workers.spaces.skeletons import map_tensors
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 _FIRST_KERNEL_AXIS = 2  # kernel axes are cut at both ends, by one at a time; channel axes at the end
 
@@ -32,7 +36,7 @@ class SharedWeights(nn.Module):
 
     def __init__(self, space: Space, networks: Iterable[tuple[Architecture, nn.Module]]) -> None:
         super().__init__()
-        self._space = space
+        self.space = space
         self.weights, self.constants, self.transforms = nn.ParameterDict(), nn.Module(), nn.ParameterDict()
         for architecture, network in networks:
             for name, weight in network.named_parameters():
@@ -61,6 +65,22 @@ class SharedWeights(nn.Module):
         return functional_call(network, self.slices(architecture, network), (images,))
 
     @torch.no_grad()
+    def view(self, architecture: Architecture, network: AnyModule) -> AnyModule:
+        """Return a copy of `network` with its slices as frozen weights, which takes memory for its buffers alone.
+
+        The network may be on the meta device. Raises as `slices` does.
+        """
+        constants = dict(self.constants.named_buffers())
+
+        def parameter(name: str, like: Tensor) -> Tensor:
+            return nn.Parameter(self._slice(self.weights, name, architecture, like), requires_grad=False)
+
+        def buffer(name: str, like: Tensor) -> Tensor:
+            return self._slice(constants, name, architecture, like).clone()
+
+        return map_tensors(network, parameter, buffer)
+
+    @torch.no_grad()
     def copy_into(self, architecture: Architecture, network: nn.Module) -> None:
         """Copy the slices that `network` uses into its weights and buffers."""
         slices = self.slices(architecture, network)
@@ -87,10 +107,11 @@ class SharedWeights(nn.Module):
     def _slice(
         self, shared: nn.ParameterDict | Mapping[str, Tensor], name: str, architecture: Architecture, like: Tensor
     ) -> Tensor:
-        key = _key(self._space.shared_name(name, architecture))
-        if key not in shared or any(h < w for h, w in zip(shared[key].shape, like.shape, strict=True)):
-            raise GenotypeError(f"{self._space.name}: no shared weight holds '{name}' {tuple(like.shape)}")
-        part: Tensor = shared[key][tuple(slice(side) for side in like.shape[:_FIRST_KERNEL_AXIS])]
+        key = _key(self.space.shared_name(name, architecture))
+        whole = shared.get(key)
+        if whole is None or any(h < w for h, w in zip(whole.shape, like.shape, strict=True)):
+            raise GenotypeError(f"{self.space.name}: no shared weight holds '{name}' {tuple(like.shape)}")
+        part: Tensor = whole[tuple(slice(side) for side in like.shape[:_FIRST_KERNEL_AXIS])]
         while part.shape[_FIRST_KERNEL_AXIS:] != like.shape[_FIRST_KERNEL_AXIS:]:
             part = self._centre(key, part)
         return part

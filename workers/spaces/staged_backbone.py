@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from workers.spaces.base import Backbone
 
-# Makes a block from input channels, output channels, stride, stage and the number of the block in the network.
-MakeBlock = Callable[[int, int, int, int, int], nn.Module]
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stem or block to be built: `make(*args)`. Equal parts are built alike."""
+
+    make: Callable[..., nn.Module]
+    args: tuple[Hashable, ...]
+
+    def build(self) -> nn.Module:
+        """Build the module."""
+        return self.make(*self.args)
+
+
+# Describes a block by input channels, output channels, stride, stage and the number of the block in the network.
+PlanBlock = Callable[[int, int, int, int, int], Part]
+# Builds the part that has this name in the backbone, such as stages.0.1.
+BuildPart = Callable[[str, Part], nn.Module]
 
 
 class StagedBackbone(Backbone):
@@ -38,17 +54,40 @@ class StagedBackbone(Backbone):
         return pyramid
 
 
-def stack_stages(
-    c_in: int, widths: Sequence[int], strides: Sequence[int], block_counts: Sequence[int], make_block: MakeBlock
-) -> list[nn.Module]:
+@dataclass(frozen=True, slots=True)
+class BackbonePlan:
+    """The parts of a `StagedBackbone`. The other fields are as there."""
+
+    stem: Part
+    stages: tuple[tuple[Part, ...], ...]
+    levels: Sequence[int]
+    channels: Sequence[int]
+
+    def parts(self) -> dict[str, Part]:
+        """Return all parts by their names in the backbone."""
+        blocks = {f"stages.{i}.{j}": part for i, stage in enumerate(self.stages) for j, part in enumerate(stage)}
+        return {"stem": self.stem} | blocks
+
+    def build(self, build_part: BuildPart = lambda name, part: part.build()) -> StagedBackbone:
+        """Build the backbone. build_part: returns the module of a part, for example one that was built before."""
+        built = {name: build_part(name, part) for name, part in self.parts().items()}
+        stages = [
+            nn.Sequential(*(built[f"stages.{i}.{j}"] for j in range(len(stage)))) for i, stage in enumerate(self.stages)
+        ]
+        return StagedBackbone(built["stem"], stages, self.levels, self.channels)
+
+
+def plan_stages(
+    c_in: int, widths: Sequence[int], strides: Sequence[int], block_counts: Sequence[int], plan_block: PlanBlock
+) -> tuple[tuple[Part, ...], ...]:
     """Return stages of block_counts[i] blocks with widths[i] channels. The first block of stage i has strides[i]."""
-    stages: list[nn.Module] = []
+    stages: list[tuple[Part, ...]] = []
     number = 0
     for stage, (width, stride, count) in enumerate(zip(widths, strides, block_counts, strict=True)):
         blocks = []
         for i in range(count):
-            blocks.append(make_block(c_in, width, stride if i == 0 else 1, stage, number))
+            blocks.append(plan_block(c_in, width, stride if i == 0 else 1, stage, number))
             c_in = width
             number += 1
-        stages.append(nn.Sequential(*blocks))
-    return stages
+        stages.append(tuple(blocks))
+    return tuple(stages)

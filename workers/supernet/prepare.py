@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,6 +15,7 @@ from torch import nn
 from workers.data.base import Vocabulary
 from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.label import LabelRequest
+from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
 from workers.spaces.once_for_all import load_published
@@ -34,6 +36,7 @@ from workers.training.resumption import Resumption
 
 _WEIGHTS = "weights.safetensors"
 
+RecipeT = TypeVar("RecipeT", bound=Recipe)
 ProgressCallback = Callable[[PreparationStep], None]
 TrainWeights = Callable[[Path, ProgressCallback], None]
 
@@ -71,24 +74,30 @@ class Preparation:
         names = [self.supernet_name] if self.head_name is None else [self.supernet_name, self.head_name]
         return [name for name in names if name not in self._artifacts]
 
-    def make(self, report: ProgressCallback = lambda step: None, train: TrainWeights | None = None) -> None:
+    def make(self, report: ProgressCallback = lambda step: None) -> None:
         """Make the missing artifacts, from their checkpoints. If another process is making one, wait for it.
 
-        report: is called after each training step. train: trains the shared weights instead of `train_weights`; needed
-        if the recipe has several workers.
+        report: is called after training steps.
 
         Raises DivergedFailure if a loss is not finite, ArtifactError for a damaged artifact.
         """
-        self._artifacts.get(self.supernet_name, lambda folder: self._make_supernet(folder, report, train))
+        self.make_weights(report)
         if self.head_name is not None:
             self._artifacts.get(self.head_name, lambda folder: self._make_head(folder, report))
+
+    def make_weights(self, report: ProgressCallback, train: TrainWeights | None = None) -> None:
+        """Make the shared weights alone, as `make` does.
+
+        train: trains them instead of `train_weights`; needed if the recipe has several workers.
+        """
+        self._artifacts.get(self.supernet_name, lambda folder: self._make_supernet(folder, report, train))
 
     def load(self, train: ImageSplit, vocabulary: Vocabulary) -> PreparedWeights:
         """Load the artifacts. train: images of the task, on which batch norms are calibrated.
 
         Raises ArtifactError if an artifact is missing or damaged.
         """
-        backbones = self._backbones(train, device_of(self._recipe), self._recipe.calibration_images)
+        backbones = self._backbones(train, self._recipe)
         if self.head_name is None:
             return PreparedWeights(backbones, None)
         head = self._widest_head(get_task(self._task), vocabulary)
@@ -100,12 +109,13 @@ class Preparation:
 
         Raises DivergedFailure if the loss is not finite.
         """
-        recipe: SupernetRecipe = self._recipe.supernet
+        recipe = self._recipe.supernet
         task = get_task(recipe.task)
         assert isinstance(task, LogitTask)  # checked when the campaign was planned
         assert recipe.data is not None  # set when the campaign was planned
         fingerprint, device = self._recipe.supernet_fingerprint, device_of(recipe)
         data, train, _ = SplitCache().open(recipe.data, task, recipe, fingerprint, device)
+        recipe = _in_steps(recipe, train)
         supernet = Supernet(get_space(self._space), task, data.vocabulary(task.name), recipe, rank)
         checkpoints = self._artifacts.checkpoints
         checkpoint = checkpoints.load(self.supernet_name)
@@ -130,10 +140,11 @@ class Preparation:
         self._artifacts.checkpoints.remove(self.supernet_name)
 
     def _make_head(self, folder: Path, report: ProgressCallback) -> None:
-        recipe: HeadRecipe = self._recipe.shared_head
+        recipe = self._recipe.shared_head
         task = get_task(self._task)
         device = device_of(recipe)
         data, train, _ = SplitCache().open(self._data, task, recipe, self._fingerprint, device)
+        recipe = _in_steps(recipe, train)
         head = self._widest_head(task, data.vocabulary(task.name))
         initialise(head, recipe.seed)
         head = head.to(device)
@@ -150,26 +161,25 @@ class Preparation:
 
     def _feature_source(self, train: ImageSplit) -> FeatureSource:
         recipe = self._recipe.shared_head
-        backbones = self._backbones(train, device_of(recipe), recipe.calibration_images)
+        backbones = self._backbones(train, recipe)
         strata = DepthStrata(get_space(self._space), recipe.strata, recipe.seed, recipe.body)
         if recipe.method == "swapping":
             return BackboneSwapping(strata, backbones, recipe.swap_every)
-        return LatentSampling(strata, backbones, recipe.per_stratum)
+        return LatentSampling(strata, backbones, recipe.per_stratum, background=device_of(recipe).type == "cuda")
 
-    def _backbones(self, train: ImageSplit, device: torch.device, images: int) -> SharedBackbones:
-        shared = self._shared_weights()
+    def _backbones(self, train: ImageSplit, recipe: SharedRecipe | HeadRecipe) -> SharedBackbones:
+        shared, device = self._shared_weights(), device_of(recipe)
         # The file also has the weights of the head that they were trained with; these are skipped.
         shared.restore(load_file(self._artifacts.find(self.supernet_name) / _WEIGHTS))
-        indices = list(range(min(images, len(train))))
-        layout = memory_format(self._recipe, device)
         return SharedBackbones(
             shared.to(device),
-            self._recipe.body,
+            recipe.body,
             train,
-            indices,
-            evaluation_batch_size(self._recipe),
-            layout,
-            Normalisation.of(self._recipe),
+            range(min(recipe.calibration_images, len(train))),
+            evaluation_batch_size(recipe),
+            memory_format(recipe, device),
+            Normalisation.of(recipe),
+            recipe.precision,
         )
 
     def _shared_weights(self) -> SharedWeights:
@@ -182,6 +192,11 @@ class Preparation:
     def _widest_head(self, task: Task, vocabulary: Vocabulary) -> nn.Module:
         channels, strides = widest_pyramid(get_space(self._space), self._recipe.body)
         return task.build_head(channels, strides, vocabulary, self._recipe.head)
+
+
+def _in_steps(recipe: RecipeT, train: ImageSplit) -> RecipeT:
+    """Return the recipe with steps instead of epochs. There is one training, whatever `passes` says."""
+    return recipe.model_copy(update={"passes": None}).trainings(len(train))[1]
 
 
 def _save(module: nn.Module, folder: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor
+from torch import Tensor, nn
 
 from predictor.distributed import average_gradients
 from workers.data.base import Vocabulary
@@ -20,9 +20,11 @@ from workers.messages.architecture import Architecture
 from workers.messages.shared_recipe import SupernetRecipe
 from workers.spaces.base import Space
 from workers.spaces.shared_weights import SharedWeights
+from workers.spaces.skeletons import Skeletons
 from workers.tasks.base import LogitTask
 from workers.training.depthwise import use_fast_depthwise_backward
 from workers.training.full import Network, build_network, device_of, initialise
+from workers.training.normalisation import Normalisation
 from workers.training.optimization import Optimization
 
 
@@ -42,6 +44,9 @@ class Supernet:
         networks = [(architecture, self._build(architecture)) for architecture in space.covering_architectures()]
         for _, network in networks:
             initialise(network, recipe.seed)
+        self._skeletons = Skeletons(space, recipe.body, use_fast_depthwise_backward)
+        self._heads: dict[tuple[int, ...], nn.Module] = {}  # without weights, by the channels of their input
+        self._vocabulary = vocabulary
         self._device, self._rank = device_of(recipe), rank
         self.shared = SharedWeights(space, networks).to(self._device)
         self.step = 0
@@ -91,13 +96,21 @@ class Supernet:
         return target_loss if weight == 0 else weight * F.cross_entropy(logits, teacher) + (1 - weight) * target_loss
 
     def _logits(self, architecture: Architecture, images: Tensor) -> Tensor:
-        with torch.device("meta"):
-            skeleton = self._build(architecture)
-        use_fast_depthwise_backward(skeleton)
+        skeleton = self._skeleton(architecture)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._recipe.precision == "bfloat16"):
             logits = self.shared.run(architecture, skeleton, images)
         assert isinstance(logits, Tensor)
         return logits.float()
+
+    def _skeleton(self, architecture: Architecture) -> Network:
+        """Return a network without weights. Its parts are used again in other networks."""
+        backbone = self._skeletons.build(architecture)
+        if backbone.channels not in self._heads:
+            with torch.device("meta"):
+                head = self._task.build_head(backbone.channels, backbone.strides, self._vocabulary, self._recipe.head)
+            use_fast_depthwise_backward(head)
+            self._heads[backbone.channels] = head
+        return Network(backbone, self._heads[backbone.channels], Normalisation.of(self._recipe, backbone))
 
     def _sample_networks(self, step: int) -> list[Architecture]:
         """Return the networks of a step: the largest and any smallest by the sandwich rule, then sampled ones."""

@@ -12,9 +12,12 @@ from workers.loading.batches import ImageSplit
 from workers.messages.shared_recipe import HeadRecipe
 from workers.spaces.base import Space
 from workers.supernet.latent import FeatureSource
+from workers.training.full import memory_format
 from workers.training.normalisation import Normalisation
 from workers.training.optimization import Optimization
 from workers.training.resumption import Resumption
+
+_REPORT_EVERY = 20  # steps on a GPU
 
 
 def widest_pyramid(space: Space, settings: dict[str, Any] | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -43,7 +46,8 @@ def train_head(
 ) -> nn.Module:
     """Train `head` for the recipe's steps on the features of `source`. Returns the head with averaged weights.
 
-    report: is called with step, from 1, and loss. resumption: saves checkpoints, and has the one to go on from.
+    report: is called with step, from 1, and loss, after each step on a CPU, after some on a GPU: reading the loss waits
+    for it. resumption: saves checkpoints, and has the one to go on from.
 
     Raises DivergedFailure if the loss is not finite.
     """
@@ -54,12 +58,16 @@ def train_head(
     source.skip(first)
     normalise = Normalisation.of(recipe)
     for step, (batch,) in enumerate(data.training(recipe.steps, recipe.seed, first), first):
-        noise = torch.Generator().manual_seed(recipe.seed << 32 | step)
-        pyramid = source.pyramid(normalise(batch.images), noise)
-        loss = data.task.loss(head, pyramid, batch.target)
+        device = batch.images.device
+        # Noise is as large as the features of a whole batch, too much to draw on one core for a GPU.
+        noise = torch.Generator(device).manual_seed(recipe.seed << 32 | step)
+        layout = torch.preserve_format if device.type == "cpu" else memory_format(recipe, device)
+        images = normalise(batch.images).to(memory_format=layout)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            loss = data.task.loss(head, source.pyramid(images, noise), batch.target)
         torch.autograd.backward(loss)
         optimization.step(step, loss)
         resumption.after_step(step + 1, recipe.steps, head, optimization)
-        if report is not None:
+        if report is not None and (device.type == "cpu" or (step + 1) % _REPORT_EVERY == 0 or step + 1 == recipe.steps):
             report(step + 1, float(loss.detach()))
     return optimization.averaged

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Space
+from workers.spaces.skeletons import Skeletons
 
 _QUANTILE_SAMPLES = 64  # architectures from which the limits between strata are estimated
 
@@ -25,7 +24,7 @@ class DepthStrata:
 
     def __init__(self, space: Space, count: int, seed: int, body: Mapping[str, Any] | None = None) -> None:
         """body: the recipe's `body`, the settings of the backbones."""
-        self._space, self._body = space, body
+        self._space, self._skeletons = space, Skeletons(space, body)
         self._rng = random.Random(f"strata/{space.name}/{seed}")
         depths = [self.depth(a) for a in itertools.islice(space.sequence(seed), _QUANTILE_SAMPLES)]
         self._limits = np.quantile(depths, np.linspace(0, 1, count + 1)[1:-1], method="lower")
@@ -33,9 +32,7 @@ class DepthStrata:
 
     def depth(self, architecture: Architecture) -> int:
         """Return the number of convolutions in the backbone."""
-        with torch.device("meta"):
-            backbone = self._space.build(architecture, self._body)
-        return sum(isinstance(module, nn.Conv2d) for module in backbone.modules())
+        return self._skeletons.depth(architecture)
 
     def stratum_of(self, depth: int) -> int:
         """Return the stratum of a depth, from 0."""

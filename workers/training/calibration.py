@@ -20,10 +20,11 @@ def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
         norm.train()
     try:
-        for images in batches:
+        for number, images in enumerate(batches, 1):
+            for norm in norms:
+                norm.momentum = 1 / number  # a plain mean over all batches; None would wait for the device in each norm
             network(images)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from orchestrator.errors import ConfigError
 from tests.support.once_for_all_files import FILES
 from workers.errors import RecipeError
 from workers.messages.label import LabelRequest
+from workers.messages.shared_recipe import SharedRecipe
 
 
 def _plan(**fields: object):
@@ -109,3 +111,18 @@ class TestPretrainedBackbones:
         save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors")
         with pytest.raises(RecipeError, match=r"has no 'first_conv\.conv\.weight'"):
             self.key(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("task", ["cls", "det", "iseg", "pano", "pose", "seg"])
+@pytest.mark.parametrize("options", [{"recipe": "gpu"}, {"set": {"full": "gpu"}}], ids=["recipe", "full"])
+def test_a_campaign_on_a_gpu_is_planned(task: str, options: dict[str, Any], tmp_path: Path) -> None:
+    config = CampaignConfig(task=task, num=1, audit=1, sample="uniform", store=str(tmp_path), **options)
+    plan = plan_campaign(config)
+    recipe, full = plan.requests[0].recipe, plan.audit[0].recipe
+    assert isinstance(recipe, SharedRecipe)
+    assert full.name == f"{task}.gpu"
+    assert recipe.steps < full.steps / 5
+    assert recipe.gpus == full.gpus > 0
+    assert recipe.shared_head.precision == full.precision
+    assert recipe.shared_head.gpus > 0
+    assert (recipe.supernet.gpus > 0) == ("recipe" in options)

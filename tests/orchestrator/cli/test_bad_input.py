@@ -85,8 +85,8 @@ CASES = [
     (["--task", "seg", "--space", "zoo"], "--space zoo: its networks share no weights: use --fidelity full"),
     (["--task", "seg", "--recipe", "cloud"], "unknown shared recipe for task seg 'cloud'"),
     (
-        ["--task", "seg", "--recipe", "gpu"],
-        "--recipe gpu: this tier trains from scratch: add --fidelity full, or choose laptop",
+        ["--task", "seg", "--recipe", "paper"],
+        "--recipe paper: this tier trains from scratch: add --fidelity full, or choose ",
     ),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.data=nowhere"], "unknown data format 'nowhere'"),
     (["--task", "seg", "--fidelity", "shared", "--set", "supernet.stepz=3"], "seg.laptop.yaml: stepz: Extra inputs"),
@@ -96,7 +96,7 @@ CASES = [
     ),
     (
         ["--task", "seg", "--fidelity", "shared", "--set", "supernet=tiny"],
-        "unknown supernet recipe 'tiny': choose one of cls.laptop, seg.laptop",
+        "unknown supernet recipe 'tiny': choose one of cls.gpu, cls.laptop, seg.gpu, seg.laptop",
     ),
     (["--task", "seg", "--fidelity", "shared", "--set", "shared_head=3"], "shared_head is 3: set its fields"),
     (

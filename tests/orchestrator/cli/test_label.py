@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.campaign.driver import most_resources
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import read_label_sets
-from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits
+from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits, most_resources
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.declared_space import SIZE, isolate_declarations, write_space
 from tests.support.once_for_all_files import FILES

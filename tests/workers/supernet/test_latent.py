@@ -7,12 +7,23 @@ import pytest
 import torch
 from torch import Tensor
 
+from workers.errors import GenotypeError
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.base import Backbone
-from workers.supernet.latent import BackboneSwapping, LatentSampling, _sample_features
+from workers.supernet.latent import BackboneSwapping, LatentSampling, _Moments
 from workers.supernet.strata import DepthStrata
 
+ORDER = [
+    "b6b065fdbce5dad7",
+    "85a6c9f72f3e7e94",
+    "d0e742debcbb177d",
+    "8ca0b65528299263",
+    "e75aeecff8b001a4",
+    "c99f6c3354f06744",
+    "8c705b38a9f04475",
+    "a2331edc39bc27dc",
+]
 IMAGES = torch.zeros(2, 3, 8, 8)
 
 
@@ -25,6 +36,11 @@ class _Constant(Backbone):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return [torch.full((len(images), self.width, 2, 2), float(self.number))]
+
+
+def _build_constant(architecture: Architecture) -> Backbone:
+    """Return a constant of the architecture, so that features show which backbones are in the pool."""
+    return _Constant(int(architecture.id[:4], 16))
 
 
 class _Maker:
@@ -69,6 +85,39 @@ def test_the_pool_is_stratified_and_replaces_its_oldest(strata: DepthStrata) -> 
     assert sorted(maker.made[:10]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
+def test_a_background_thread_builds_the_same_pools_one_batch_ahead() -> None:
+    seen = []
+    for background in (False, True):
+        strata = DepthStrata(get_space("mobilenetv3"), 5, 0)
+        source = LatentSampling(strata, _build_constant, per_stratum=1, background=background)
+        source.skip(3)
+        seen.append([source.pyramid(IMAGES, torch.Generator().manual_seed(i))[0] for i in range(9)])
+    assert all(torch.equal(one, two) for one, two in zip(*seen, strict=True))
+
+
+def test_an_error_in_the_background_is_raised(strata: DepthStrata) -> None:
+    def fail(architecture: Architecture) -> Backbone:
+        raise GenotypeError(architecture.id)
+
+    with pytest.raises(GenotypeError):
+        LatentSampling(strata, fail, per_stratum=1, background=True).pyramid(IMAGES, torch.Generator())
+
+
+def test_the_order_of_the_architectures_is_fixed() -> None:
+    """Heads of one recipe and seed are comparable only if it never changes."""
+    strata = DepthStrata(get_space("resnet50"), 5, 0)
+    built = list[str]()
+
+    def record(architecture: Architecture) -> Backbone:
+        built.append(architecture.id)
+        return _Constant(0)
+
+    source = LatentSampling(strata, record, per_stratum=1)
+    for _ in range(4):
+        source.pyramid(IMAGES, torch.Generator())
+    assert built == ORDER
+
+
 @pytest.mark.parametrize("kind", [LatentSampling, BackboneSwapping])
 def test_skipped_batches_change_the_backbones_alike(kind: type[LatentSampling | BackboneSwapping]) -> None:
     pools = []
@@ -77,11 +126,19 @@ def test_skipped_batches_change_the_backbones_alike(kind: type[LatentSampling | 
         maker = _Maker(strata)
         source = kind(strata, maker, 3)
         source.skip(skipped)
+        assert maker.made == []
         for _ in range(7 - skipped):
             source.pyramid(IMAGES, torch.Generator())
         source.pyramid(IMAGES, torch.Generator())
         pools.append((maker.made[-1], strata.sample(2)))
     assert pools[0] == pools[1]
+
+
+def _sample_features(maps: list[Tensor], generator: torch.Generator) -> Tensor:
+    moments = _Moments()
+    for level in maps:
+        moments.add(level)
+    return moments.sample(generator)
 
 
 def test_samples_have_the_pools_mean_and_deviation() -> None:
@@ -96,6 +153,7 @@ def test_samples_have_the_pools_mean_and_deviation() -> None:
 def test_channels_of_wide_backbones_alone_are_sampled_from_them() -> None:
     narrow, wide = torch.full((1, 2, 4, 4), 1.0), torch.full((1, 5, 4, 4), 3.0)
     sampled = _sample_features([narrow, wide], torch.Generator().manual_seed(0))
+    assert torch.equal(sampled, _sample_features([wide, narrow], torch.Generator().manual_seed(0)))
     assert sampled.shape == (1, 5, 4, 4)
     assert torch.equal(sampled[:, 2:], wide[:, 2:])
     assert not torch.equal(sampled[:, :2], wide[:, :2])

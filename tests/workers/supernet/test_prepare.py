@@ -113,6 +113,36 @@ def test_a_killed_head_goes_on_to_the_same_weights(tmp_path: Path, task: str, me
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
+HEAD = {"steps": 8, "checkpoint_s": 1e-9, "calibration_images": 4, "per_stratum": 2}
+
+
+def prepare_head(folder: Path, die_at: int) -> None:
+    torch.set_num_threads(1)
+
+    def report(step: PreparationStep) -> None:
+        if step.part == "shared head" and step.step == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    preparation(folder, request(shared_head=HEAD)).make(report)
+
+
+def test_a_head_goes_on_after_kill_9_of_its_process(tmp_path: Path) -> None:
+    whole, killed = (preparation(tmp_path / name, request(shared_head=HEAD)) for name in ("whole", "killed"))
+    torch.set_num_threads(1)
+    whole.make()
+    for die_at in (3, 7):
+        victim = multiprocessing.get_context("spawn").Process(target=prepare_head, args=(tmp_path / "killed", die_at))
+        victim.start()
+        victim.join(120)
+        assert victim.exitcode == -signal.SIGKILL
+        assert killed.missing == [killed.head_name]
+    steps = list[PreparationStep]()
+    killed.make(steps.append)
+    assert [step.step for step in steps] == [8]
+    weights = [load_file(tmp_path / n / str(whole.head_name) / "weights.safetensors") for n in ("whole", "killed")]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
 @pytest.mark.parametrize(
     ("changes", "same_weights", "same_head"),
     [

@@ -75,3 +75,25 @@ def test_a_head_for_a_narrower_pyramid_has_the_first_channels() -> None:
 def test_the_widest_pyramid_of_a_space() -> None:
     channels, strides = widest_pyramid(get_space("mobilenetv3"))
     assert (channels, strides) == ((24, 40, 112, 160), (4, 8, 16, 32))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_of_the_recipe_holds_for_backbones_and_head(precision: str, backbones: SharedBackbones) -> None:
+    autocast = list[bool]()
+
+    class Watched:
+        def __init__(self) -> None:
+            self._source = source("latent", backbones)
+
+        def pyramid(self, images: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:
+            autocast.append(torch.is_autocast_enabled("cpu"))
+            return self._source.pyramid(images, generator)
+
+        def skip(self, batches: int) -> None: ...
+
+    data = image_split(SPEC, "seg", (64, 64), batch=RECIPE.batch)
+    head = SEG.build_head(*widest_pyramid(SPACE, SETTINGS), DATA.vocabulary("seg"), {"width": 8})
+    head.register_forward_hook(lambda *_: autocast.append(torch.is_autocast_enabled("cpu")))
+    recipe = RECIPE.model_copy(update={"precision": precision, "steps": 1, "ema": 0.0})
+    train_head(head, Watched(), data, recipe)
+    assert autocast == [precision == "bfloat16"] * 2
