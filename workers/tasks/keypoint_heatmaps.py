@@ -20,19 +20,27 @@ def render_heatmaps(joints: Tensor, size: tuple[int, int], stride: int, sigma: f
     return down[..., :, None] * across[..., None, :]
 
 
-def heatmap_loss(heatmaps: Tensor, joints: Tensor, stride: int, sigma: float) -> Tensor:
+def heatmap_loss(
+    heatmaps: Tensor, joints: Tensor, stride: int, sigma: float, *, outside: bool = False, mean: bool = False
+) -> Tensor:
     """Return the squared error, summed over a heatmap and averaged over joints.
 
-    The error is scaled so that an all-zero heatmap costs 1 for any size and sigma. Joints that are not labelled or
-    outside the input add nothing but count in the mean, so that the mean over parts of a batch is that of the batch.
+    The error is scaled so that an all-zero heatmap costs 1 for any size and sigma; with `mean` it is averaged over the
+    pixels of the heatmap instead, a constant factor of pi * sigma**2 / (height * width). Joints that are not labelled
+    or outside the input add nothing but count in the average over joints, so that the mean over parts of a batch is
+    that of the batch. outside: joints count whose peak, cut at 3 sigma, has pixels in the heatmap, as in Simple
+    Baselines and mmpose: up to 3 sigma and half a heatmap pixel outside.
     """
     height, width = heatmaps.shape[2:]
     truth = render_heatmaps(joints, (height, width), stride, sigma)
     x, y, visibility = joints.unbind(-1)
-    inside = (x > -0.5) & (y > -0.5) & (x < width * stride - 0.5) & (y < height * stride - 0.5)
+    reach = (3 * sigma + 0.5) * stride if outside else 0.0
+    low, right, bottom = -0.5 - reach, width * stride - 0.5 + reach, height * stride - 0.5 + reach
+    inside = (x > low) & (y > low) & (x < right) & (y < bottom)
     counts = ((visibility > 0) & inside).float()
-    error = (heatmaps.float() - truth).square().sum((2, 3)) / (math.pi * sigma**2)
-    return (error * counts).mean()
+    error = (heatmaps.float() - truth).square()
+    scaled = error.mean((2, 3)) if mean else error.sum((2, 3)) / (math.pi * sigma**2)
+    return (scaled * counts).mean()
 
 
 def decode_heatmaps(heatmaps: Tensor, stride: int) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,16 @@ from workers.tasks.drawing import enlarge, with_joints
 from workers.tasks.flip_test import append_flipped, split_flipped
 from workers.tasks.keypoint_heatmaps import decode_heatmaps, heatmap_loss
 
-_DEFAULT_SETTINGS = {"width": 256, "deconvolutions": 3, "sigma": 2.0, "laterals": False, "flip_test": False}
+_DEFAULT_SETTINGS = {
+    "width": 256,
+    "deconvolutions": 3,
+    "sigma": 2.0,
+    "laterals": False,
+    "flip_test": False,
+    "init": "torch",
+    "outside": False,
+    "mean_loss": False,
+}
 
 
 class _Classify(nn.Conv2d):
@@ -32,6 +41,13 @@ class _Classify(nn.Conv2d):
         nn.init.normal_(self.weight, std=0.001)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+class _Deconvolution(nn.ConvTranspose2d):
+    """Transposed convolution initialised near zero, as published."""
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=0.001)
 
 
 class DeconvolutionHead(nn.Module):
@@ -52,16 +68,19 @@ class DeconvolutionHead(nn.Module):
         sigma: float,
         laterals: bool,
         flip_test: bool,
+        init: str,
+        outside: bool,
+        mean_loss: bool,
     ) -> None:
-        """Build the head. laterals: whether finer levels are added to the upsampled ones, as in a U-Net."""
+        """Build the head. For the arguments see `Pose.build_head`."""
         super().__init__()
-        self.sigma, self.flip_test = sigma, flip_test
+        self.sigma, self.flip_test, self.outside, self.mean_loss = sigma, flip_test, outside, mean_loss
         self.stride = strides[-1] >> deconvolutions
         self.deconvolutions = nn.ModuleList()
         self.laterals = nn.ModuleDict()  # by the position of the deconvolution whose output they are added to
         self._levels: dict[str, int] = {}
         for i in range(deconvolutions):
-            self.deconvolutions.append(_upsampling(width if i else channels[-1], width))
+            self.deconvolutions.append(_upsampling(width if i else channels[-1], width, init))
             stride = strides[-1] >> (i + 1)
             if laterals and stride in strides:
                 self._levels[str(i)] = strides.index(stride)
@@ -83,8 +102,9 @@ class DeconvolutionHead(nn.Module):
         return heatmaps
 
 
-def _upsampling(c_in: int, c_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU())
+def _upsampling(c_in: int, c_out: int, init: str) -> nn.Sequential:
+    kind = _Deconvolution if init == "mmpose" else nn.ConvTranspose2d
+    return nn.Sequential(kind(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU())
 
 
 @register
@@ -100,8 +120,9 @@ class Pose(Task):
         """Build the deconvolution head.
 
         Settings: `width` is the number of channels, `deconvolutions` their number, `sigma` the standard deviation of a
-        joint in heatmap pixels, `laterals` whether finer levels are added, `flip_test` whether flipped images are
-        predicted too.
+        joint in heatmap pixels, `laterals` whether finer levels are added to the upsampled ones, as in a U-Net,
+        `flip_test` whether flipped images are predicted too, `init` whether the transposed convolutions start as torch
+        initialises them or near zero, as in mmpose; for `outside` and `mean_loss` see `heatmap_loss`.
         """
         if unknown := set(settings) - set(_DEFAULT_SETTINGS):
             raise RecipeError(
@@ -138,7 +159,8 @@ class Pose(Task):
         """Return the squared error of the heatmaps of labelled joints. Mirrored inputs swap left and right."""
         assert isinstance(head, DeconvolutionHead)
         joints = torch.where(target.mirrored[:, None, None], target.joints[:, head.mirror_order], target.joints)
-        return heatmap_loss(head(pyramid), joints, head.stride, head.sigma)
+        how = {"outside": head.outside, "mean": head.mean_loss}
+        return heatmap_loss(head(pyramid), joints, head.stride, head.sigma, **how)
 
     def evaluation_images(self, head: nn.Module, images: Tensor) -> Tensor:
         """Return the images, and with the flip test the flipped images too."""
@@ -184,6 +206,8 @@ def _check_settings(settings: Mapping[str, Any], coarsest: int) -> None:
         raise RecipeError(f"head deconvolutions {count}: must be from 0 to {most}, as each halves stride {coarsest}")
     if type(sigma) not in (int, float) or not sigma > 0:
         raise RecipeError(f"head sigma {sigma}: must be a positive number of heatmap pixels")
-    for name in ("laterals", "flip_test"):
+    if settings["init"] not in ("torch", "mmpose"):
+        raise RecipeError(f"head init {settings['init']}: must be torch or mmpose")
+    for name in ("laterals", "flip_test", "outside", "mean_loss"):
         if type(settings[name]) is not bool:
             raise RecipeError(f"head {name} {settings[name]}: must be true or false")

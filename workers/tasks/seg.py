@@ -56,6 +56,7 @@ _DEFAULT_SETTINGS = {
     "dropout": 0.0,
     "full_size_loss": False,
     "auxiliary_weight": 0.0,
+    "init": "torch",
 }
 
 
@@ -73,6 +74,8 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise RecipeError(f"head neck {neck}: must be a number of channels, or 0 for none")
     if norm not in ("group", "batch"):
         raise RecipeError(f"head norm {norm}: must be group or batch")
+    if chosen["init"] not in ("torch", "mmseg"):
+        raise RecipeError(f"head init {chosen['init']}: must be torch or mmseg")
     for name in ("flip_test", "full_size_loss"):
         if type(chosen[name]) is not bool:
             raise RecipeError(f"head {name} {chosen[name]}: must be true or false")

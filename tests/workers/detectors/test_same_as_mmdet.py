@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from tests.support.same_training import StepHook
 from tests.support.splits import image_split
 from workers.data.base import Vocabulary
 from workers.detectors import mmdet_loading
@@ -67,19 +67,6 @@ def own_losses(network: Network, data: ImageSplit, recipe: Recipe, monkeypatch: 
     monkeypatch.setattr(task, "loss", loss)
     train_network(network, data, recipe, seed=0, split=1)
     return losses
-
-
-class StepHook(Hook):  # type: ignore[misc]
-    """Sets the seed of each step and records its loss."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        torch.manual_seed(batch_idx)
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.losses.append(float(outputs["loss"]))
 
 
 def mmdet_batches(data: ImageSplit) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Pose: crops, flips, heatmaps, loss and head."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from workers.targets.view import View
 from workers.tasks import get_task
 from workers.tasks.keypoint_heatmaps import decode_heatmaps, heatmap_loss, render_heatmaps
 from workers.tasks.pose import DeconvolutionHead
+from workers.training.full import initialise
 
 TASK = get_task("pose")
 NUMBER = {"image_number": torch.tensor(0)}
@@ -172,6 +174,35 @@ def test_loss_of_empty_heatmaps_is_one() -> None:
     joints = torch.tensor([[[64.0, 64.0, 2.0]]])
     for sigma in (1.0, 2.0, 3.0):
         assert float(heatmap_loss(torch.zeros(1, 1, 32, 32), joints, 4, sigma)) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_mean_loss_differs_by_a_constant_factor() -> None:
+    joints, heatmaps = some_crops().joints, torch.rand(2, 14, 16, 12)
+    scaled, mean = (heatmap_loss(heatmaps, joints, 4, 2.0, mean=mean) for mean in (False, True))
+    assert float(mean) == pytest.approx(float(scaled) * math.pi * 4 / (16 * 12))
+
+
+@pytest.mark.parametrize(("x", "inside", "outside"), [(-0.4, 1, 1), (-0.6, 0, 1), (-26, 0, 1), (-27, 0, 0)])
+def test_joints_outside_count_up_to_three_sigma(x: float, inside: int, outside: int) -> None:
+    joints = torch.tensor([[[x, 30.0, 2.0]], [[63 - x, 30.0, 1.0]]])  # at the same distance from both edges
+    for flag, counts in ((False, inside), (True, outside)):
+        loss = heatmap_loss(torch.ones(2, 1, 16, 16), joints, 4, 2.0, outside=flag)
+        assert bool(loss) == bool(counts)
+
+
+@pytest.mark.parametrize("settings", [{"init": "he"}, {"outside": 1}, {"mean_loss": "yes"}])
+def test_wrong_settings_of_published_heads_are_refused_in_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"^head [^\n]+$"):
+        build(**settings)
+
+
+def test_the_start_of_mmpose_changes_the_transposed_convolutions_alone() -> None:
+    heads = [build(init=init) for init in ("torch", "mmpose")]
+    for head in heads:
+        initialise(head, 0)
+    for (name, plain), small in zip(heads[0].named_parameters(), heads[1].parameters(), strict=True):
+        assert torch.equal(plain, small) == (plain.ndim < 4 or name.startswith("classify"))
+    assert float(heads[1].deconvolutions[0][0].weight.std()) == pytest.approx(0.001, rel=0.1)
 
 
 def test_loss_is_finite_in_bfloat16_and_reaches_all_weights() -> None:

@@ -53,6 +53,7 @@ def test_wrong_settings_are_refused_in_one_line(settings: dict[str, object]) -> 
         {"dropout": 1.0},
         {"auxiliary_weight": "x"},
         {"full_size_loss": 1},
+        {"init": "he"},
     ],
 )
 def test_wrong_settings_of_published_heads_are_refused_in_one_line(settings: dict[str, object]) -> None:
