@@ -47,6 +47,7 @@ def test_all_artifacts_and_labels_of_aiop(task: str, space: str, tmp_path: Path)
     tensors, body = FILES[space]
     save_file(tensors(), tmp_path / "ofa.safetensors")
     changes = scaled(load_shared_recipe("aiop", task, space))
+    changes["head"] = {"width": 32}
     changes["supernet"] |= {"pretrained": str(tmp_path / "ofa.safetensors")}
     store = str(tmp_path / "store")
     fields = {"task": task, "space": space, "data": IMAGES, "recipe": "aiop", "num": 2, "sample": "uniform"}
