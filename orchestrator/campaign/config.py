@@ -33,7 +33,7 @@ class CampaignConfig(BaseModel):
     data: str = Field(default="shapes", description="Data set: shapes, coco:DIR, masks:DIR or imagefolder:DIR.")
     fidelity: str = Field(
         default="shared",
-        description="How a label is made: shared (a short fine-tune of shared weights), full (training from scratch) "
+        description="How a label is made: shared (a short fine-tune of shared weights), full (a whole training) "
         "or proxy (no training).",
     )
     recipe: str = Field(default="laptop", description="Recipe: a tier such as laptop, or a YAML file.")

@@ -24,7 +24,7 @@ def label(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Label sampled architectures and stream the labels into the store. Run it again to continue where it stopped."""
+    """Label sampled or given architectures and stream the labels into the store. Run it again to continue."""
     merged = (load_config(config_file) if config_file else {}) | dict(fields)
     if train_json or val_json:
         merged["data"] = _custom_files(str(merged.get("data", "shapes")), {"train": train_json, "val": val_json})
