@@ -121,7 +121,8 @@ class Segmentation(LogitTask):
 
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
         """Return the loss of the head's logits, and with an auxiliary head the weighted sum with its loss."""
-        assert isinstance(head, SemanticFPN)
+        if not isinstance(head, SemanticFPN):  # any other module that gives logits
+            return super().loss(head, pyramid, target)
         loss_of = _full_size_loss if head.full_size_loss else self.loss_from_logits
         loss = loss_of(head(pyramid).float(), target)
         if head.auxiliary is None:

@@ -105,14 +105,14 @@ CASES = [
     ),
     (
         ["--task", "seg", "--fidelity", "shared", "--space", "resnet50", "--set", "supernet.pretrained=/nowhere"],
-        "supernet.pretrained /nowhere: cannot be read",
+        "supernet.pretrained '/nowhere': no such file",
     ),
     (["--task", "seg", "--space", "mobilenetv3", "--set", "body.width=wide"], "body width wide: must be a number"),
     (["--task", "pano", "--fidelity", "proxy", "--also", "det"], "--also: an untrained network makes no predictions"),
     (["--task", "seg", "--fidelity", "proxy", "--save-images", "1"], "--save-images: an untrained network"),
     (
         ["--task", "seg", "--fidelity", "full", "--recipe", "mainframe"],
-        "unknown recipe for task seg 'mainframe': choose one of gpu, laptop",
+        "unknown recipe for task seg 'mainframe': choose one of ade20k, aiop, cityscapes, gpu, laptop, paper",
     ),
     (["--task", "seg", "--recipe", "/nowhere/r.yaml"], "No such file"),
     (["--task", "seg", "--set", "steps"], "write FIELD=VALUE"),

@@ -23,7 +23,7 @@ from workers.spaces import get_space
 from workers.spaces.weights_file import body_fingerprint
 from workers.targets.label_maps import LabelMaps
 from workers.tasks import get_task, task_names
-from workers.training.full import FullEvaluator, Network, build_network, normalise, train_network
+from workers.training.full import FullEvaluator, Network, build_network, train_network
 
 OPS = ["nor_conv_3x3", "none", "nor_conv_1x1", "skip_connect", "none", "nor_conv_1x1"]
 TINY = {"input_size": (64, 64), "steps": 30, "batch": 8, "ema": 0.8, "train_images": 64, "eval_images": 32}
@@ -215,7 +215,7 @@ class TestPretrainedBackbones:
         found = network.body.state_dict()
         statistics = {name for name in found if "running" in name or "num_batches" in name}
         assert all(torch.equal(found[name], before[name]) for name in found.keys() - statistics)
-        images = normalise(train.batch(range(16)).images)
+        images = network.normalise(train.batch(range(16)).images)
         inputs = network.body.stem[0].conv(images)
         assert torch.allclose(found["stem.0.bn1.running_mean"], inputs.mean((0, 2, 3)), atol=1e-5)
 
