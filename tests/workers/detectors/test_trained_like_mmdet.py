@@ -27,7 +27,8 @@ from workers.training.full import FullEvaluator, build_network, initialise
 
 MODEL = {"model": "resnet18"}
 SIZE = (96, 128)
-STEPS, BATCH, WARMUP, LR, WIDTH, SEEDS = 250, 8, 25, 0.01, 64, 3
+STEPS, BATCH, WARMUP, LR, WIDTH, SEEDS = 250, 8, 25, 0.005, 64, 3
+MAX_NORM = 10.0  # of gradients in both trainings: a backbone from nothing can diverge without it
 CONFIGS = {
     "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py": "det",
     "retinanet/retinanet_r50_fpn_1x_coco.py": "det",
@@ -40,7 +41,7 @@ def recipe_of(config: str, task: str, folder: Path) -> Recipe:
     """The recipe of a configuration, shortened, for a backbone from nothing."""
     fields = {"name": "t", "task": task, "from_config": f"mmdet:{config}", "keep_ratio": False}
     fields |= {"input_size": list(SIZE), "batch": BATCH, "steps": STEPS, "epochs": None, "lr": LR}
-    fields |= {"warmup_steps": WARMUP, "head": {"width": WIDTH}}
+    fields |= {"warmup_steps": WARMUP, "head": {"width": WIDTH}, "clip_norm": MAX_NORM}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(fields))
     return load_recipe(str(folder / "recipe.yaml"), task, "zoo")
 
@@ -79,6 +80,7 @@ def mmdet_ap(config: str, folder: Path, recipe: Recipe, seed: int, out: Path) ->
     milestones = [round(epoch / 12 * STEPS) for epoch in drops.milestones]
     cfg.param_scheduler = [rise, dict(drops) | {"milestones": milestones, "by_epoch": False, "end": STEPS}]
     cfg.optim_wrapper.optimizer.lr = LR
+    cfg.optim_wrapper.clip_grad = {"max_norm": MAX_NORM}
     cfg.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": STEPS, "val_interval": 2 * STEPS}
     cfg.default_hooks.checkpoint = None
     del cfg.default_hooks["visualization"]
