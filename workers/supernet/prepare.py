@@ -155,6 +155,7 @@ class Preparation:
             recipe,
             lambda step, loss: report(PreparationStep("shared head", step, recipe.steps, loss)),
             Resumption(self._artifacts.checkpoints, str(self.head_name), recipe.checkpoint_s),
+            widest_pyramid(get_space(self._space), recipe.body)[0],
         )
         _save(trained, folder)
         self._artifacts.checkpoints.remove(str(self.head_name))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
 
 from workers.loading.batches import ImageSplit
 from workers.messages.shared_recipe import HeadRecipe
@@ -43,11 +44,15 @@ def train_head(
     recipe: HeadRecipe,
     report: Callable[[int, float], None] | None = None,
     resumption: Resumption | None = None,
+    channels: Sequence[int] | None = None,
 ) -> nn.Module:
     """Train `head` for the recipe's steps on the features of `source`. Returns the head with averaged weights.
 
     report: is called with step, from 1, and loss, after each step on a CPU, after some on a GPU: reading the loss waits
     for it. resumption: saves checkpoints, and has the one to go on from.
+
+    channels: of the levels that the head takes. Channels that no backbone of a batch has are zero, which is what
+    `copy_shared_head` makes of them.
 
     Raises DivergedFailure if the loss is not finite.
     """
@@ -64,10 +69,16 @@ def train_head(
         layout = torch.preserve_format if device.type == "cpu" else memory_format(recipe, device)
         images = normalise(batch.images).to(memory_format=layout)
         with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            loss = data.task.loss(head, source.pyramid(images, noise), batch.target)
+            pyramid = source.pyramid(images, noise)
+            loss = data.task.loss(head, _widened(pyramid, channels) if channels else pyramid, batch.target)
         torch.autograd.backward(loss)
         optimization.step(step, loss)
         resumption.after_step(step + 1, recipe.steps, head, optimization)
         if report is not None and (device.type == "cpu" or (step + 1) % _REPORT_EVERY == 0 or step + 1 == recipe.steps):
             report(step + 1, float(loss.detach()))
     return optimization.averaged
+
+
+def _widened(pyramid: Sequence[Tensor], channels: Sequence[int]) -> list[Tensor]:
+    """Return (N, C_i, H, W) levels with zeros up to `channels`."""
+    return [F.pad(level, (0, 0, 0, 0, 0, c - level.shape[1])) for level, c in zip(pyramid, channels, strict=True)]

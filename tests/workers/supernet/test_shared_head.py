@@ -97,3 +97,25 @@ def test_the_precision_of_the_recipe_holds_for_backbones_and_head(precision: str
     recipe = RECIPE.model_copy(update={"precision": precision, "steps": 1, "ema": 0.0})
     train_head(head, Watched(), data, recipe)
     assert autocast == [precision == "bfloat16"] * 2
+
+
+class _Narrow:
+    """A pool without the widest backbone."""
+
+    def pyramid(self, images: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:
+        return [torch.ones(len(images), 3, 16, 16), torch.ones(len(images), 5, 8, 8)]
+
+    def skip(self, batches: int) -> None:
+        pass
+
+
+def test_channels_that_no_backbone_has_are_zero() -> None:
+    task = get_task("seg")
+    data = image_split("shapes:train=12,held_out=6", "seg", (64, 64), batch=RECIPE.batch)
+    head = task.build_head((4, 8), (4, 8), data.reader.data.vocabulary("seg"), {"width": 8})
+    recipe = RECIPE.model_copy(update={"steps": 1, "ema": 0, "weight_decay": 0.0})
+    before = [lateral.weight.detach().clone() for lateral in head.laterals]
+    train_head(head, _Narrow(), data, recipe, channels=(4, 8))
+    for lateral, old, width in zip(head.laterals, before, (3, 5), strict=True):
+        assert torch.equal(lateral.weight[:, width:], old[:, width:])  # nothing to learn from
+        assert not torch.equal(lateral.weight[:, :width], old[:, :width])
