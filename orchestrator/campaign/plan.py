@@ -21,7 +21,6 @@ from workers.spaces.weights_file import body_fingerprint, pretrained_file
 from workers.storage.spool import in_object_store
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
-from workers.training.normalisation import Normalisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,6 @@ def _load_recipe(config: CampaignConfig, space: Space, data: DataSet) -> Recipe:
 def _check_settings(recipe: Recipe, architecture: Architecture, data: DataSet) -> None:
     """Build an architecture's backbone and head. Raises RecipeError for wrong settings of either."""
     backbone, task = get_space(architecture.space).build(architecture, recipe.body), get_task(recipe.task)
-    Normalisation.of(recipe, backbone)
     task.build_head(backbone.channels, backbone.strides, data.vocabulary(task.name), recipe.head)
 
 

@@ -58,7 +58,7 @@ SIZE = 12  # (1 + 2) * 2 * 2
 
 
 def write_space(folder: Path, source: str = BUILD, parameters: dict[str, Any] = PARAMETERS, **fields: Any) -> Path:
-    """Write a module of a name of its own and FOLDER/NAME.yaml; return the latter."""
+    """Write a module with a unique name and FOLDER/NAME.yaml; return the path of the YAML file."""
     module = f"nets_{uuid.uuid4().hex[:12]}"
     (folder / f"{module}.py").write_text(textwrap.dedent(source))
     document = {"name": "mynets", "build": f"{module}:build", "parameters": parameters} | fields

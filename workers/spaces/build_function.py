@@ -78,8 +78,7 @@ def _import_module(declaration: Declaration, where: str) -> ModuleType:
     except Exception as error:  # a user's module may raise anything
         reason = one_line(error)
         missing = isinstance(error, ModuleNotFoundError) and f"{declaration.module}.".startswith(f"{error.name}.")
-        beside = f"put it into {folder}" if folder else "install its package"
-        remedy = f"{beside}, or install it on every machine" if missing and folder else beside
+        remedy = f"put it into {folder}, or install it on every machine" if folder else "install its package"
         raise SpaceError(f"{where}: cannot be imported ({reason}): {remedy if missing else 'fix the module'}") from None
 
 

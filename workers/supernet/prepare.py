@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,7 +15,6 @@ from torch import nn
 from workers.data.base import Vocabulary
 from workers.loading.batches import ImageSplit, SplitCache
 from workers.messages.label import LabelRequest
-from workers.messages.recipe import Recipe
 from workers.messages.shared_recipe import HeadRecipe, SharedRecipe, SupernetRecipe
 from workers.spaces import get_space
 from workers.spaces.once_for_all import load_published
@@ -36,7 +35,6 @@ from workers.training.resumption import Resumption
 
 _WEIGHTS = "weights.safetensors"
 
-RecipeT = TypeVar("RecipeT", bound=Recipe)
 ProgressCallback = Callable[[PreparationStep], None]
 TrainWeights = Callable[[Path, ProgressCallback], None]
 
@@ -115,7 +113,7 @@ class Preparation:
         assert recipe.data is not None  # set when the campaign was planned
         fingerprint, device = self._recipe.supernet_fingerprint, device_of(recipe)
         data, train, _ = SplitCache().open(recipe.data, task, recipe, fingerprint, device)
-        recipe = _in_steps(recipe, train)
+        recipe = recipe.in_steps(len(train))
         supernet = Supernet(get_space(self._space), task, data.vocabulary(task.name), recipe, rank)
         checkpoints = self._artifacts.checkpoints
         checkpoint = checkpoints.load(self.supernet_name)
@@ -144,7 +142,7 @@ class Preparation:
         task = get_task(self._task)
         device = device_of(recipe)
         data, train, _ = SplitCache().open(self._data, task, recipe, self._fingerprint, device)
-        recipe = _in_steps(recipe, train)
+        recipe = recipe.in_steps(len(train))
         head = self._widest_head(task, data.vocabulary(task.name))
         initialise(head, recipe.seed)
         head = head.to(device)
@@ -155,7 +153,7 @@ class Preparation:
             recipe,
             lambda step, loss: report(PreparationStep("shared head", step, recipe.steps, loss)),
             Resumption(self._artifacts.checkpoints, str(self.head_name), recipe.checkpoint_s),
-            widest_pyramid(get_space(self._space), recipe.body)[0],
+            self._widest_pyramid[0],
         )
         _save(trained, folder)
         self._artifacts.checkpoints.remove(str(self.head_name))
@@ -190,14 +188,13 @@ class Preparation:
             space, [(a, build_without_head(a, self._recipe.body)) for a in space.covering_architectures()]
         )
 
+    @cached_property
+    def _widest_pyramid(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return widest_pyramid(get_space(self._space), self._recipe.body)
+
     def _widest_head(self, task: Task, vocabulary: Vocabulary) -> nn.Module:
-        channels, strides = widest_pyramid(get_space(self._space), self._recipe.body)
+        channels, strides = self._widest_pyramid
         return task.build_head(channels, strides, vocabulary, self._recipe.head)
-
-
-def _in_steps(recipe: RecipeT, train: ImageSplit) -> RecipeT:
-    """Return the recipe with steps instead of epochs. There is one training, whatever `passes` says."""
-    return recipe.model_copy(update={"passes": None}).trainings(len(train))[1]
 
 
 def _save(module: nn.Module, folder: Path) -> None:

@@ -47,7 +47,7 @@ def with_transforms(shared: SharedWeights) -> SharedWeights:
 
 
 class Extracted:
-    """Builds each backbone with weights of its own, copied from the shared weights."""
+    """Builds each backbone with copies of the shared weights."""
 
     def __init__(self, name: str, backbones: SharedBackbones) -> None:
         self._settings, self._backbones = SETTINGS.get(name, {}), backbones

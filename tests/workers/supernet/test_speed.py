@@ -58,7 +58,7 @@ def test_a_step_of_latent_sampling(name: str) -> None:
         views._skeletons.build(space.sample(rng))
 
     def copy_weights(step: int) -> None:
-        """Build a network with weights of its own."""
+        """Build a network with copied weights."""
         views.initialise(architectures[step], build_without_head(architectures[step], {}).body)
 
     def build_to_count(step: int) -> int:
