@@ -35,11 +35,17 @@ def double_network(model: str, recipe: Recipe, data: ImageSplit) -> Network:
 
 
 def recipe_losses(
-    network: Network, data: ImageSplit, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, factor: float = 1.0
+    network: Network,
+    data: ImageSplit,
+    recipe: Recipe,
+    monkeypatch: pytest.MonkeyPatch,
+    factor: float = 1.0,
+    *,
+    double_losses: bool = True,
 ) -> list[float]:
     """Train as labels do and return the loss of each step. Each starts from a seed, for random parts of the loss.
 
-    factor: of the losses, in which another toolbox may differ.
+    factor: of the losses, in which another toolbox may differ. double_losses: compute in float64 what asks for float32.
     """
     task, loss_of, losses = get_task(recipe.task), get_task(recipe.task).loss, list[float]()
 
@@ -51,8 +57,8 @@ def recipe_losses(
 
     single = Tensor.float
     monkeypatch.setattr(task, "loss", loss)
-    # Losses are computed in float32. Its rounding errors would grow from step to step.
-    monkeypatch.setattr(Tensor, "float", lambda x: x if x.dtype == torch.float64 else single(x))
+    if double_losses:  # rounding errors of float32 would grow from step to step
+        monkeypatch.setattr(Tensor, "float", lambda x: x if x.dtype == torch.float64 else single(x))
     train_network(network, data, recipe, seed=0, split=1)
     return losses
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,22 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from mmengine.config import Config
 
-from tests.support.same_training import StepHook
+from tests.support.same_training import double_network, recipe_losses, runner_losses
 from tests.support.splits import image_split
 from workers.data.base import Vocabulary
 from workers.detectors import mmdet_loading
 from workers.detectors.config import detector_config
 from workers.loading.batches import ImageSplit
-from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
 from workers.messages.recipe_files import load_recipe
-from workers.tasks import get_task
-from workers.training.full import Network, build_network, initialise, train_network
+from workers.training.full import Network
 
 STEPS = 10
 CONFIGS = {
@@ -40,33 +34,6 @@ def recipe_of(config: str, task: str, folder: Path, **fields: Any) -> Recipe:
     path = folder / "recipe.yaml"
     path.write_text(f"name: t\ntask: {task}\nfrom_config: mmdet:configs/{config}\nkeep_ratio: false\n")
     return load_recipe(str(path), task, "zoo", {"steps": STEPS, "batch": 2, **fields})
-
-
-def build(recipe: Recipe, depth: int, data: ImageSplit) -> Network:
-    """Build the network in float64: mmdet's matching turns a rounding error of float32 into another sample."""
-    architecture = Architecture.of("zoo", {"model": f"resnet{depth}"})
-    network = build_network(architecture, recipe, data.task, data.reader.data.vocabulary(recipe.task))
-    initialise(network, 0)
-    network.body.keeps_weights = True  # as pretrained ones, so that stages and norms are frozen
-    normalise = network.normalise
-    mean, std = (torch.tensor(values).double()[:, None, None] for values in (normalise.mean, normalise.std))
-    network.normalise = lambda images: (images - mean) / std
-    return network.double()
-
-
-def own_losses(network: Network, data: ImageSplit, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Train as labels do, with a seed for each step, because mmdet samples regions at random."""
-    task, loss_of, losses = get_task(recipe.task), get_task(recipe.task).loss, list[float]()
-
-    def loss(head: nn.Module, pyramid: list[Tensor], target: Any) -> Tensor:
-        torch.manual_seed(len(losses))
-        value = loss_of(head, pyramid, target)
-        losses.append(float(value.detach()))
-        return value
-
-    monkeypatch.setattr(task, "loss", loss)
-    train_network(network, data, recipe, seed=0, split=1)
-    return losses
 
 
 def mmdet_batches(data: ImageSplit) -> Iterator[dict[str, Any]]:
@@ -93,9 +60,7 @@ def mmdet_batches(data: ImageSplit) -> Iterator[dict[str, Any]]:
         yield {"inputs": [image.flip(0) for image in batch.images], "data_samples": samples}
 
 
-def runner_losses(
-    config: str, network: Network, depth: int, data: ImageSplit, recipe: Recipe, out: Path
-) -> list[float]:
+def mmdet_losses(config: str, network: Network, depth: int, data: ImageSplit, recipe: Recipe, out: Path) -> list[float]:
     """Train mmdet's detector from the same weights by its own Runner, optimizer and schedule."""
     mmdet_loading.load()
     whole = Config.fromfile(str(mmdet_loading.shipped_configs() / config))
@@ -107,27 +72,9 @@ def runner_losses(
     model = detector_config(network.body.channels, vocabulary, recipe.head, "")
     model |= {"backbone": whole.model.backbone | {"depth": depth, "init_cfg": None}}
     model |= {"data_preprocessor": whole.model.data_preprocessor}
-    hook = StepHook()
-    runner = Runner(
-        ConfigDict(model),
-        str(out),
-        train_dataloader=DataLoader(list(mmdet_batches(data)), batch_size=1, collate_fn=lambda batches: batches[0]),
-        train_cfg={"type": "EpochBasedTrainLoop", "max_epochs": 1},
-        optim_wrapper=whole.optim_wrapper,
-        param_scheduler=whole.param_scheduler,
-        custom_hooks=[hook],
-        default_hooks={"checkpoint": None, "logger": None},
-        experiment_name=f"t{time.monotonic_ns()}",
-        default_scope="mmdet",
-    )
     weights = {f"backbone.{k.removeprefix('network.')}": v for k, v in network.body.state_dict().items()}
     weights |= dict(network.head.detector.state_dict())
-    own = {name: value.clone() for name, value in weights.items()}
-    runner.model.init_weights = lambda: None
-    runner.model.double()
-    assert not runner.model.load_state_dict(own, strict=False).unexpected_keys
-    runner.train()
-    return hook.losses
+    return runner_losses(model, weights, mmdet_batches(data), whole, "mmdet", out)
 
 
 SMALL, WHOLE = (18, 64, (96, 128)), (50, 256, (192, 256))  # depth of the ResNet, width, input size
@@ -148,9 +95,11 @@ def test_losses_equal_those_of_mmdets_runner(
     task = CONFIGS[config]
     recipe = recipe_of(config, task, tmp_path, input_size=size, head={"width": width}, warmup_start=0.05)
     data = image_split("shapes", task, size, batch=2, flip=recipe.flip)
-    network = build(recipe, depth, data)
-    theirs = runner_losses(config, network, depth, data, recipe, tmp_path)
-    ours = own_losses(network, data, recipe, monkeypatch)
+    # In float64: mmdet's matching turns a rounding error of float32 into another sample.
+    network = double_network(f"resnet{depth}", recipe, data)
+    network.body.keeps_weights = True  # as pretrained ones, so that stages and norms are frozen
+    theirs = mmdet_losses(config, network, depth, data, recipe, tmp_path)
+    ours = recipe_losses(network, data, recipe, monkeypatch, double_losses=False)  # mmdet's heads are used by both
     print(f"{config}: largest difference {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.1e}")
     assert ours == pytest.approx(theirs, abs=1e-4)
     assert len(set(theirs)) == STEPS
