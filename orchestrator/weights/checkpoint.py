@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from orchestrator.errors import WeightsError
+from predictor.errors import one_line
 
 # Entries that hold a state_dict, best first: averaged weights are the ones that were evaluated. mmengine's
 # `ema_state_dict` is left out, because its `state_dict` holds the averaged weights.
@@ -83,7 +84,7 @@ def _load_safetensors(path: Path) -> Mapping[Any, Any]:
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load_file(path, device="cpu")
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: is not a readable safetensors file ({_one_line(error)}): copy it again") from None
+        raise WeightsError(f"{path}: is not a readable safetensors file ({one_line(error)}): copy it again") from None
     return tensors
 
 
@@ -94,7 +95,7 @@ def _load_torch(path: Path) -> Mapping[Any, Any]:
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{path}: {_refusal(error)}") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path}: is not a readable checkpoint ({_one_line(error)}): copy it again") from None
+        raise WeightsError(f"{path}: is not a readable checkpoint ({one_line(error)}): copy it again") from None
     if not isinstance(loaded, Mapping):
         raise WeightsError(
             f"{path}: holds a {type(loaded).__name__}, not weights by name: save the state_dict of the model"
@@ -158,7 +159,3 @@ def _backbone(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 def _names(entries: Mapping[Any, Any]) -> str:
     shown = ", ".join(str(name) for name in list(entries)[:8])
     return f"{shown}, ..." if len(entries) > 8 else shown
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -19,6 +19,7 @@ from predictor.graph import trace
 from workers.errors import SpaceError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space
+from workers.spaces.build_function import one_line
 
 IMAGES = ((64, 96), (96, 160))  # heights and widths, multiples of 32
 _NEIGHBOURS = 5
@@ -118,7 +119,7 @@ def check_fixed_shapes(space: Space, architecture: Architecture) -> None:
     try:
         by_values.append(_shapes(backbone.to("meta"), images.to("meta")))
     except Exception as error:
-        raise ContractViolation(f"cannot run on the meta device ({_one_line(error)}): {_ON_META}") from error
+        raise ContractViolation(f"cannot run on the meta device ({one_line(error)}): {_ON_META}") from error
     if any(shapes != by_values[0] for shapes in by_values):
         raise ContractViolation(f"the shapes of its maps depend on the values of the image: {_ON_META}")
 
@@ -164,7 +165,7 @@ def check_training(space: Space, architecture: Architecture) -> None:
         torch.autograd.backward(sum((level.mean() for level in backbone(images)), torch.zeros(())))
     except (RuntimeError, ValueError) as error:
         raise ContractViolation(
-            f"cannot be trained on one image ({_one_line(error)}): use no batch norm on pooled maps, and no operation "
+            f"cannot be trained on one image ({one_line(error)}): use no batch norm on pooled maps, and no operation "
             "that autograd cannot differentiate"
         ) from error
     gradients = [parameter.grad for parameter in backbone.parameters() if parameter.grad is not None]
@@ -215,7 +216,7 @@ def _problem(check: Callable[[], None]) -> str:
     except SpaceError as error:
         return str(error)
     except Exception as error:  # a user's code may raise anything
-        return f"fails ({_one_line(error)}): fix the function that builds it"
+        return f"fails ({one_line(error)}): fix the function that builds it"
     return ""
 
 
@@ -239,7 +240,3 @@ def _parts(backbone: nn.Module) -> Iterator[tuple[str, object]]:
     yield from backbone.named_modules()
     yield from backbone.named_parameters()
     yield from backbone.named_buffers()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

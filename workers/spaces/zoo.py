@@ -15,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from predictor.errors import one_line
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
@@ -69,12 +70,8 @@ def _create(model: str, **settings: Any) -> nn.Module:
     try:
         network: nn.Module = timm.create_model(model, features_only=True, **settings)
     except (RuntimeError, AttributeError, AssertionError, NotImplementedError) as error:
-        raise GenotypeError(f"zoo model '{model}': timm cannot build its features ({_one_line(error)})") from error
+        raise GenotypeError(f"zoo model '{model}': timm cannot build its features ({one_line(error)})") from error
     return network
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def load_weights(model: str, path: Path) -> dict[str, Tensor]:
@@ -171,4 +168,4 @@ def _create_from_hub(model: str) -> nn.Module:
     try:
         return _create(model, pretrained=True)
     except OSError as error:
-        raise RecipeError(f"body pretrained hub: '{model}' cannot be downloaded ({_one_line(error)})") from error
+        raise RecipeError(f"body pretrained hub: '{model}' cannot be downloaded ({one_line(error)})") from error
