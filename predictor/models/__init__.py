@@ -1,6 +1,7 @@
 """Models that predict labels, by name. Import order is the order in reports."""
 
 from predictor.models import baselines  # isort: skip
+from predictor.models import rgpe, wl  # isort: skip
 from predictor.models import aiop, transfer
 from predictor.models.base import Model, ModelError, NothingKnownError, Prediction, get_model, model_names
 
@@ -13,5 +14,7 @@ __all__ = [
     "baselines",
     "get_model",
     "model_names",
+    "rgpe",
     "transfer",
+    "wl",
 ]
