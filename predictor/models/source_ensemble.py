@@ -200,7 +200,7 @@ class SourceEnsemble:
         return scores, variances
 
     def mean_variances(self, support: LabelSet, selection: SourceSelection, same_networks: bool = True) -> Floats:
-        """Return (columns,) the variance of each score, averaged over networks: whether a task covers them.
+        """Return (count,) the variance of each task's score, averaged over networks: whether the task covers them.
 
         What all networks have in common, such as the head of a new task, does not count: they are shifted into the
         range of each task together.
@@ -214,8 +214,8 @@ class SourceEnsemble:
         )
         if same_networks:
             variances = np.where(np.isfinite(self._known_scores(support, selection)), _LABEL_VARIANCE, variances)
-        means = variances.mean(axis=0)
-        return means if self.cost_trend is None else np.append(means, self.cost_trend.variance)
+        means: Floats = variances.mean(axis=0)
+        return means
 
     def state(self) -> State:
         """Return arrays by name, and what JSON can hold, for `restore`."""

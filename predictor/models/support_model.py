@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from predictor.label_set import PROXIES, Floats
 from predictor.models.additive_process import AdditiveProcess, Term
@@ -77,7 +78,8 @@ class SupportModel:
         held_out = [part.held_out_predictions() for part in (self._process, self._forest) if part]
         self._weights = stacking_weights(held_out, residuals, settings.stacking_prior)
         mean, variance = _mixture(self._weights, held_out)
-        self._variance_factor = variance_factor((residuals - mean) ** 2 / variance, settings.error_prior)
+        factor = variance_factor((residuals - mean) ** 2 / variance, settings.error_prior)
+        self._variance_factor = factor * _few_labels_factor(len(values))
 
     def quantiles(self, inputs: Inputs) -> Floats:
         """Return (n, quantiles) equally probable labels of each network."""
@@ -129,6 +131,14 @@ def stacking_weights(held_out: list[tuple[Floats, Floats]], values: Floats, prio
         share /= share.sum(axis=1, keepdims=True)
         weights = (share.sum(axis=0) + prior) / (len(values) + prior.sum())
     return weights
+
+
+def _few_labels_factor(labels: int) -> float:
+    """Return by how much variances grow because the labels' own deviation is estimated from few of them.
+
+    It turns the normal 90 % interval into that of Student's distribution with `labels` - 1 degrees of freedom.
+    """
+    return float(student.ppf(0.95, labels - 1) / norm.ppf(0.95)) ** 2
 
 
 def _mixture(weights: Floats, predictions: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
