@@ -136,6 +136,9 @@ def _check_out(out: Path | None) -> None:
     if out.suffix not in (".md", ".json"):
         raise ConfigError(f"--out {out}: name a file that ends in .md or .json")
     try:
+        is_new = not out.exists()
         out.touch()
+        if is_new:
+            out.unlink()  # the first partial report creates it
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror or error}: choose a writable file") from None

@@ -108,7 +108,7 @@ def test_the_sets_that_models_are_trained_on_can_be_chosen() -> None:
     target, other = (labels.name for labels in sets)
 
     def answered(known: list[str]) -> list[object]:
-        answers = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
+        answers = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, jobs=1, known=known)
         return [answer.support_size for answer in answers]
 
     assert answered([]) == answered([other]) == [0, 20]
