@@ -12,16 +12,18 @@ from predictor.features.statistics import STATISTICS
 
 Floats = NDArray[np.float64]
 PROXIES = ("depth", "fisher", "grad_norm", "jacov", "naswot", "snip", "synflow", "zico")  # training-free scores
+COSTS = frozenset(("energy", "latency"))  # tasks whose labels are costs: lower is better, in the metric's own unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelSet:
     """Labels of one space, task, data set and recipe, one per architecture.
 
-    name: unique among the sets of a store. architectures: (n,) ids. values: (n,), in the metric's unit, higher is
-    better. graphs: (n,) indices in `pool`, which many sets share; each graph is of backbone and head. proxies: (n,
-    len(PROXIES)) raw scores, NaN where one was not measured; None if none was. recipes: of the labels' training; empty
-    if unknown.
+    name: unique among the sets of a store. architectures: (n,) ids. values: (n,), any real numbers in the metric's
+    unit; see `lower_is_better`. graphs: (n,) indices in `pool`, which many sets share; each graph is of backbone and
+    head. proxies: (n, len(PROXIES)) raw scores, NaN where one was not measured; None if none was. recipes: of the
+    labels' training; empty if unknown. families: (n,) names, such as the method of a published detector; None if the
+    networks have none.
     """
 
     name: str
@@ -34,6 +36,7 @@ class LabelSet:
     pool: GraphPool
     proxies: Floats | None = None
     recipes: tuple[str, ...] = ()
+    families: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.architectures)
@@ -41,6 +44,13 @@ class LabelSet:
             raise ValueError(f"{rows} architectures, {self.values.shape} values, {self.graphs.shape} graphs")
         if self.proxies is not None and self.proxies.shape != (rows, len(PROXIES)):
             raise ValueError(f"{rows} architectures, proxies of shape {self.proxies.shape}")
+        if self.families is not None and self.families.shape != (rows,):
+            raise ValueError(f"{rows} architectures, families of shape {self.families.shape}")
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the labels are costs of the networks, such as latency. Models predict them as they are."""
+        return self.task in COSTS
 
     @property
     def statistics(self) -> Floats:
@@ -74,6 +84,7 @@ class LabelSet:
             values=self.values[rows],
             graphs=self.graphs[rows],
             proxies=None if self.proxies is None else self.proxies[rows],
+            families=None if self.families is None else self.families[rows],
         )
 
     def without(self, architectures: NDArray[np.str_]) -> LabelSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_lib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +15,7 @@ from orchestrator.cli.output import counting_display, emit_rows, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
+from predictor.atomic_write import replace_file
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.evaluation import Answer
@@ -35,21 +37,25 @@ def evaluate(
     store: Store = "labels",
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Only label sets whose name (SPACE/TASK/DATA) contains this; may be repeated."),
+        typer.Option(help="Only the label set SPACE/TASK/DATA, or those whose name contains this; may be repeated."),
     ] = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="What is held out: architecture, task or space; may be repeated.")
+        list[str] | None, typer.Option(help="What is held out: architecture, task, space or family; may be repeated.")
     ] = None,
     labels: Annotated[
         str, typer.Option(help="Numbers of known labels of the set; others: all but one.")
     ] = "0,5,20,100",
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
     known: Annotated[
-        list[str] | None, typer.Option(help="Learn only from other sets whose name contains this; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Learn only from the other set with this name, or from those that contain it."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of random choices of the known labels.", min=1)] = 5,
     out: Annotated[
-        Path | None, typer.Option(help="Write the report to FILE.md, with pictures next to it, or to FILE.json.")
+        Path | None,
+        typer.Option(
+            help="Write the report to FILE.md, with pictures next to it, or to FILE.json; also while it grows."
+        ),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Number of processes; one per core if unset.", min=1)] = None,
     json: Json = False,
@@ -59,7 +65,7 @@ def evaluate(
     _check_out(out)
     label_store = DeltaLabelStore(store)
     label_store.keys()  # an unreadable store is reported before anything heavy is loaded
-    from orchestrator.predictors.evaluation import evaluate_models
+    from orchestrator.predictors.evaluation import evaluate_models, selected_names
     from orchestrator.predictors.label_sets import read_label_sets
     from predictor.evaluation import summarise
 
@@ -67,24 +73,51 @@ def evaluate(
         sets, left_out = read_label_sets(label_store, show)
     if left_out:
         say(f"{left_out} labels have no graph and are skipped")
-    with counting_display("questions answered") as show:
-        answers = evaluate_models(sets, target or [], split or [], counts, model or [], seeds, show, jobs, known or [])
+    for option, patterns in (("--target", target or []), ("--known", known or [])):
+        for pattern in patterns:
+            names = selected_names(sets, [pattern], split or [], option)
+            if names != [pattern]:
+                say(f"{option} {pattern}: {len(names)} sets: {', '.join(names)}")
+    partial = _PartialReport(out) if out is not None else None
+    with counting_display("batches of questions answered") as show:
+        answers = evaluate_models(
+            sets, target or [], split or [], counts, model or [], seeds, show, jobs, known or [], partial
+        )
     rows = summarise(answers)
     if out is not None:
         _write(out, answers, rows)
     emit_rows(rows, json, _COLUMNS)
 
 
+class _PartialReport:
+    """Writes the report of the answers so far, as a whole or not at all, in at most a tenth of the time."""
+
+    def __init__(self, out: Path) -> None:
+        self._out, self._next = out, 0.0
+
+    def __call__(self, answers: Sequence[Answer], done: int, total: int) -> None:
+        from predictor.evaluation import summarise, to_markdown
+
+        began = time.monotonic()
+        if began < self._next or done == total:
+            return
+        rows = summarise(answers)
+        note = f"Partial report: {done} of {total} batches of questions are answered.\n\n"
+        text = json_lib.dumps(rows, indent=1) + "\n" if self._out.suffix == ".json" else note + to_markdown(rows)
+        replace_file(self._out, text)
+        self._next = time.monotonic() + 9 * (time.monotonic() - began)
+
+
 def _write(out: Path, answers: Sequence[Answer], rows: list[dict[str, Any]]) -> None:
     from predictor.evaluation import can_plot, draw_plots, to_markdown
 
     if out.suffix == ".json":
-        out.write_text(json_lib.dumps(rows, indent=1) + "\n")
+        replace_file(out, json_lib.dumps(rows, indent=1) + "\n")
         say(f"report written to {out}")
         return
     drawn = draw_plots(answers, out) if can_plot() else []
     pictures = "".join(f"\n![{path.stem}]({path.name})\n" for path in drawn)
-    out.write_text(to_markdown(rows) + pictures)
+    replace_file(out, to_markdown(rows) + pictures)
     say(f"report written to {out}, with {len(drawn)} pictures next to it")
     if not can_plot():
         say("no pictures, because matplotlib is missing: pip install 'aiop-orchestrator[plots]'")
@@ -103,6 +136,9 @@ def _check_out(out: Path | None) -> None:
     if out.suffix not in (".md", ".json"):
         raise ConfigError(f"--out {out}: name a file that ends in .md or .json")
     try:
+        is_new = not out.exists()
         out.touch()
+        if is_new:
+            out.unlink()  # the first partial report creates it
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror or error}: choose a writable file") from None

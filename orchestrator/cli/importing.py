@@ -26,7 +26,8 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
-            help="CSV file with model, task, dataset, metric, value[, input_size, recipe]; or a label store."
+            help="CSV file with model, task, dataset, metric, value[, arguments, space, input_size, recipe]; "
+            "or a label store."
         ),
     ],
     store: Store = "labels",

@@ -17,6 +17,7 @@ from orchestrator.cli.output import emit_rows, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
+from predictor.label_set import COSTS
 
 _COLUMNS = (
     Column("architecture"),
@@ -46,7 +47,7 @@ def labels(
     if opened.version() < 0:
         say(f"--store {store}: does not exist yet")
     rows = opened.labels(task=task, space=space, data=data)
-    rows = rows.take(pc.sort_indices(rows, sort_keys=[("value", "descending")]))
+    rows = _best_first(rows)
     if out is not None:
         _write(rows, out)
         say(f"{rows.num_rows} labels written to {out}")
@@ -54,6 +55,13 @@ def labels(
     emit_rows(shown, json, _COLUMNS)
     if not json and rows.num_rows > limit:
         say(f"{limit} of {rows.num_rows} labels shown: use --limit or --out for more")
+
+
+def _best_first(rows: pa.Table) -> pa.Table:
+    """The rows by value; of costs, such as latency, the lowest first."""
+    value, are_costs = rows.column("value"), pc.is_in(rows.column("task"), value_set=pa.array(sorted(COSTS)))
+    goodness = pc.if_else(are_costs, pc.negate(value), value)
+    return rows.take(pc.sort_indices(goodness, sort_keys=[("", "descending")]))
 
 
 def _write(rows: pa.Table, out: Path) -> None:

@@ -30,7 +30,8 @@ Gpus = Annotated[float, typer.Option(help="GPUs per worker; may be a fraction.",
 OldOut = Annotated[Path | None, typer.Option("--out", hidden=True, help="Deprecated: use --predictors.")]
 
 NETWORK_NAMES = (
-    "timm:NAME, mmdet:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, FILE.yaml:JSON, package.module:function ..."
+    "timm:NAME, mmdet:CONFIG, mmseg:CONFIG, mmpose:CONFIG, FILE.onnx, nasbench201:STRING, mnasnet:JSON, "
+    "FILE.yaml:JSON, package.module:function, module:function(JSON) ..."
 )
 
 

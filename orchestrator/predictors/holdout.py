@@ -33,7 +33,7 @@ def hold_out_report(predictor: Predictor, held_out: Sequence[LabelSet]) -> tuple
     for labels in held_out:
         if len(labels) < _MIN_TESTED or (labels.task, labels.data) not in known:
             continue
-        result = score_prediction(predictor.predict_set(labels), labels.values)
+        result = score_prediction(predictor.predict_set(labels), labels.values, labels.lower_is_better)
         rows.append(
             HoldOutScores(
                 set_name=labels.name,

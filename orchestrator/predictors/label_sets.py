@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.predictors.families import family_of
 from orchestrator.predictors.snapshot import GraphsReadCallback, Snapshot, graph_key
 from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
@@ -22,7 +22,8 @@ IDENTITY_COLUMNS = ("space", "task", "data", "fidelity", "recipe_name", "recipe_
 class LabelSetIdentity:
     """What the labels of one set have in common: only labels that agree in all of it can be ranked.
 
-    Published detectors are ranked within their family, so that their space is "mmdet-FAMILY".
+    Published detectors are ranked within their family, so that their space is "mmdet-FAMILY". Families of published
+    segmentors and pose networks have few members each, and are ranked together.
     """
 
     space: str
@@ -78,16 +79,17 @@ def build_label_sets(snapshot: Snapshot) -> tuple[dict[LabelSetIdentity, LabelSe
     label_rows, proxy_rows = ([r for r in all_rows if (r["fidelity"] == "proxy") is proxy] for proxy in (False, True))
     proxies, graphs = _mean_proxies(proxy_rows), snapshot.graph_indices()
     groups: dict[LabelSetIdentity, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
-    without_graph = 0
+    families, without_graph = dict[str, str](), 0
     for row in label_rows:
         graph = graphs.get(graph_key(row))
         if graph is None:
             without_graph += 1
             continue
         groups[LabelSetIdentity.of_label(row)][row["architecture"]].append((graph, row["value"]))
+        families[row["architecture"]] = family_of(row["space"], row["genotype"])
     names = _unique_names(groups)
     sets = {
-        identity: _label_set(names[identity], identity, labels, snapshot.pool, proxies)
+        identity: _label_set(names[identity], identity, labels, snapshot.pool, proxies, families)
         for identity, labels in groups.items()
     }
     return dict(sorted(sets.items(), key=lambda item: item[1].name)), without_graph
@@ -115,11 +117,9 @@ def _mean_proxies(rows: list[dict[str, Any]]) -> dict[tuple[str, str], Floats]:
 
 
 def _ranked_space(row: Mapping[str, Any]) -> str:
-    """Return the label's space; of a published detector with its family, which begins its configuration's name."""
-    if row["space"] != "mmdet":
-        return str(row["space"])
-    config: str = json.loads(row["genotype"])["config"]
-    return f"mmdet-{config.rsplit('/', 1)[-1].split('_')[0]}"
+    """Return the label's space; of a published detector with its family."""
+    space = str(row["space"])
+    return f"{space}-{family_of(space, row['genotype'])}" if space == "mmdet" else space
 
 
 def _label_set(
@@ -128,8 +128,9 @@ def _label_set(
     labels: Mapping[str, list[tuple[int, float]]],
     pool: GraphPool,
     proxies: Mapping[tuple[str, str], Floats],
+    families: Mapping[str, str],
 ) -> LabelSet:
-    """Return one set. labels: by architecture, the graph's index and the value of each seed."""
+    """Return one set. labels: by architecture, the graph's index and the value of each seed. families: likewise."""
     architectures = sorted(labels)
     missing = np.full(len(PROXIES), np.nan)
     scores = [proxies.get((architecture, identity.task), missing) for architecture in architectures]
@@ -144,4 +145,5 @@ def _label_set(
         pool=pool,
         proxies=np.array(scores).reshape(-1, len(PROXIES)),
         recipes=(identity.recipe,),
+        families=np.array([families[a] for a in architectures], np.str_) if families[architectures[0]] else None,
     )

@@ -98,7 +98,7 @@ def _pending_by_network(
     repeats = Counter[str]()
     for result in results:
         try:
-            network = open_network(result.model)
+            network = open_network(result.model, result.space)
             first = _request(result, network)
         except AIOPError as error:
             summary.rejected.append(RejectedLine(result.line, result.model, str(error)))

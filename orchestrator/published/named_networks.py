@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from orchestrator.errors import ConfigError
-from predictor.errors import AIOPError
+from orchestrator.published.network_functions import FORM, FunctionCall
 from predictor.graph.from_onnx import read_onnx, structure_hash
 from workers.messages.architecture import Architecture
 from workers.spaces import Space, get_space, open_space
-from workers.spaces.opening import is_space_file
+from workers.spaces.opening import is_space_file, reject_taken_name
 
 _CLASSES = 1000  # outputs of the classifier on a backbone, as on ImageNet
 
@@ -32,28 +31,40 @@ class NamedNetwork:
     build: Callable[[], nn.Module]
 
 
-def open_network(name: str) -> NamedNetwork:
+def open_network(name: str, space: str = "") -> NamedNetwork:
     """Return the network with this name.
 
-    Names are KIND:NAME with a kind of `OPENERS`, package.module:function, FILE.onnx, and FILE.yaml:GENOTYPE for a space
-    that the file declares.
+    Names are KIND:NAME with a kind of `OPENERS`, package.module:function, module:function(JSON), FILE.onnx, and
+    FILE.yaml:GENOTYPE for a space that the file declares. space: name of the user for the space of the network, which
+    must be one of a function or file of the user; empty: "function" or "onnx".
 
     Raises ConfigError for a name of another form, and AIOPError subclasses if there is no such network. Building it may
     raise AIOPError too.
     """
+    network = _opened(name)
+    if space in ("", network.architecture.space):
+        return network
+    if network.architecture.space not in _WITHOUT_SPACE:
+        raise ConfigError(
+            f"space '{space}': model '{name}' is of the space {network.architecture.space}: leave the space out"
+        )
+    reject_taken_name(space, "space")
+    return replace(network, architecture=replace(network.architecture, space=space))
+
+
+def _opened(name: str) -> NamedNetwork:
     kind, _, local_name = name.partition(":")
+    if kind in OPENERS and local_name:
+        return OPENERS[kind](kind, local_name)
     if is_space_file(kind):
         return _from_declared(Path(kind).absolute(), local_name)
-    if kind not in OPENERS or not local_name:
-        if name.endswith(".onnx"):
-            return _from_onnx(Path(name).absolute())
-        if "." in kind and local_name.isidentifier():
-            return _from_function(kind, local_name)
-        raise ConfigError(
-            f"model '{name}': write {', '.join(f'{k}:...' for k in OPENERS)}, FILE.onnx, FILE.yaml:GENOTYPE or "
-            "package.module:function"
-        )
-    return OPENERS[kind](kind, local_name)
+    if call := FunctionCall.parse(name):
+        return NamedNetwork(call.text, Architecture.of("function", call.genotype), call.build)
+    if name.endswith(".onnx"):
+        return _from_onnx(Path(name).absolute())
+    raise ConfigError(
+        f"model '{name}': write {', '.join(f'{k}:...' for k in OPENERS)}, FILE.onnx, FILE.yaml:GENOTYPE or {FORM}"
+    )
 
 
 class Classifier(nn.Module):
@@ -106,34 +117,31 @@ def _from_timm(kind: str, model: str) -> NamedNetwork:
     return NamedNetwork(f"{kind}:{model}", Architecture.of(kind, {"name": model}), build)
 
 
-def _from_mmdet(kind: str, config: str) -> NamedNetwork:
-    """A detector of mmdet, by the path of a configuration that mmdet includes."""
+def _from_config(kind: str, config: str) -> NamedNetwork:
+    """A network of one of OpenMMLab's toolboxes, by the path of a configuration that the toolbox includes."""
 
     def build() -> nn.Module:
-        from workers.detectors.reference_detectors import build_reference_detector  # loads mmdet, which takes seconds
-
-        return build_reference_detector(config)
+        return _CONFIG_BUILDERS[kind](config)
 
     return NamedNetwork(f"{kind}:{config}", Architecture.of(kind, {"config": config}), build)
 
 
-def _from_function(module: str, function: str) -> NamedNetwork:
-    """The network that a user's function returns. The module is imported, so its code runs."""
-    name = f"{module}:{function}"
+def _detector(config: str) -> nn.Module:
+    from workers.detectors.reference_detectors import build_reference_detector  # loads mmdet, which takes seconds
 
-    def build() -> nn.Module:
-        try:
-            network = getattr(importlib.import_module(module), function)()
-        except AIOPError:
-            raise
-        except Exception as error:  # a user's code may raise anything
-            text = " ".join(str(error).split())[:200]
-            raise ConfigError(f"model '{name}': {type(error).__name__}: {text}") from error
-        if not isinstance(network, nn.Module):
-            raise ConfigError(f"model '{name}': returns {type(network).__name__}: it must return a torch.nn.Module")
-        return network
+    return build_reference_detector(config)
 
-    return NamedNetwork(name, Architecture.of("function", {"name": name}), build)
+
+def _segmentor(config: str) -> nn.Module:
+    from workers.detectors.reference_segmentors import build_reference_segmentor
+
+    return build_reference_segmentor(config)
+
+
+def _pose_network(config: str) -> nn.Module:
+    from workers.detectors.reference_pose_networks import build_reference_pose_network
+
+    return build_reference_pose_network(config)
 
 
 def _from_onnx(path: Path) -> NamedNetwork:
@@ -141,11 +149,13 @@ def _from_onnx(path: Path) -> NamedNetwork:
     return NamedNetwork(str(path), Architecture.of("onnx", {"content": structure_hash(path)}), lambda: read_onnx(path))
 
 
+_WITHOUT_SPACE = ("function", "onnx")
+_CONFIG_BUILDERS = {"mmdet": _detector, "mmseg": _segmentor, "mmpose": _pose_network}
 _SPACES = ("nasbench201", "mnasnet", "transnas-macro", "mobilenetv3", "proxylessnas", "resnet50")
 
 # By kind: what takes the kind and the name after the colon.
 OPENERS: Mapping[str, Callable[[str, str], NamedNetwork]] = {
     "timm": _from_timm,
-    "mmdet": _from_mmdet,
+    **dict.fromkeys(_CONFIG_BUILDERS, _from_config),
     **dict.fromkeys(_SPACES, _from_space),
 }

@@ -11,15 +11,21 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigError
 from orchestrator.published.image_size import image_size
+from orchestrator.published.network_functions import with_arguments
 
 REQUIRED = ("model", "task", "dataset", "metric", "value")
+OPTIONAL = ("arguments", "space", "input_size", "recipe")
 _DEFAULT_INPUT_SIZE = "224"
 _DEFAULT_RECIPE = "published"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One result. line: its line number; the header is line 1. input_size: height and width in pixels."""
+    """One result.
+
+    line: its line number; the header is line 1. model: with its arguments. input_size: height and width in pixels.
+    space: name that the user gives the space of the network; may be empty.
+    """
 
     line: int
     model: str
@@ -29,6 +35,7 @@ class Result:
     value: float
     input_size: tuple[int, int]
     recipe: str
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
             if missing:
                 raise ConfigError(
                     f"{path}: has no column {', '.join(missing)}: needs {', '.join(REQUIRED)}, and may have "
-                    "input_size, recipe"
+                    f"{', '.join(OPTIONAL)}"
                 )
             for row in reader:
                 yield reader.line_num, row
@@ -89,11 +96,12 @@ def _result(line: int, row: Mapping[str, str | None]) -> Result:
         raise ValueError(f"input_size {error}") from None
     return Result(
         line=line,
-        model=str(row["model"]).strip(),
+        model=with_arguments(str(row["model"]).strip(), (row.get("arguments") or "").strip()),
         task=str(row["task"]).strip(),
         dataset=str(row["dataset"]).strip(),
         metric=str(row["metric"]).strip(),
         value=value,
         input_size=size,
         recipe=row.get("recipe") or _DEFAULT_RECIPE,
+        space=(row.get("space") or "").strip(),
     )

@@ -1,7 +1,9 @@
 """Evaluation of models: all of them predict the same held-out labels, from the same known ones."""
 
+from predictor.evaluation.families import join_family_answers, join_family_sets
 from predictor.evaluation.plots import can_plot, draw_plots
 from predictor.evaluation.protocol import (
+    DEFAULT_SPLITS,
     SPLITS,
     Answer,
     Question,
@@ -14,6 +16,7 @@ from predictor.evaluation.protocol import (
 from predictor.evaluation.report import summarise, to_markdown
 
 __all__ = [
+    "DEFAULT_SPLITS",
     "SPLITS",
     "Answer",
     "Question",
@@ -23,6 +26,8 @@ __all__ = [
     "batch_questions",
     "can_plot",
     "draw_plots",
+    "join_family_answers",
+    "join_family_sets",
     "make_questions",
     "summarise",
     "to_markdown",

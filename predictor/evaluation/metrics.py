@@ -18,10 +18,11 @@ _REGRET_TOP = 5  # the regret is measured on this many architectures, those that
 class Scores:
     """Metrics of one model on one set of architectures.
 
-    mae: mean absolute error, in hundredths of the metric's unit (points, if the unit is a share). spearman, kendall:
-    rank correlations; 0 if all predictions or all labels are equal. regret: difference between the best label and the
-    best among the five architectures ranked first, in hundredths. coverage: share of labels inside the predicted 90 %
-    intervals. mae and coverage are NaN for a model that only ranks.
+    mae: mean absolute error, in hundredths of the metric's unit (points, if the unit is a share); of costs, such as
+    latency, in the unit itself. spearman, kendall: rank correlations of predictions and labels as they are; 0 if all
+    predictions or all labels are equal. regret: difference between the best label and the best among the five
+    architectures ranked first, in the unit of mae; the best of costs is the lowest. coverage: share of labels inside
+    the predicted 90 % intervals. mae and coverage are NaN for a model that only ranks.
     """
 
     mae: float
@@ -31,17 +32,19 @@ class Scores:
     coverage: float
 
 
-def score_prediction(prediction: Prediction, values: Floats) -> Scores:
-    """Compare predictions with measured values, both (n,), n at least 2."""
+def score_prediction(prediction: Prediction, values: Floats, are_costs: bool = False) -> Scores:
+    """Compare predictions with measured values, both (n,), n at least 2. are_costs: see `LabelSet.lower_is_better`."""
     mean, deviation = prediction.mean, prediction.deviation
     only_ranks = not np.isfinite(deviation).all()
-    top = np.argsort(-mean, kind="stable")[:_REGRET_TOP]
+    scale, sign = (1, -1) if are_costs else (100, 1)
+    top = np.argsort(-sign * mean, kind="stable")[:_REGRET_TOP]
+    regret = (sign * values).max() - (sign * values[top]).max()
     has_ranks = bool(np.ptp(mean) > 0 and np.ptp(values) > 0)
     return Scores(
-        mae=float("nan") if only_ranks else float(np.abs(mean - values).mean() * 100),
+        mae=float("nan") if only_ranks else float(np.abs(mean - values).mean() * scale),
         spearman=float(spearmanr(mean, values)[0]) if has_ranks else 0.0,
         kendall=float(kendalltau(mean, values)[0]) if has_ranks else 0.0,
-        regret=float((values.max() - values[top].max()) * 100),
+        regret=float(regret * scale),
         coverage=float("nan") if only_ranks else float((np.abs(mean - values) <= HALF_WIDTH_90 * deviation).mean()),
     )
 

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictor.evaluation.metrics import Scores, score_prediction
 from predictor.label_set import Floats, LabelSet
 from predictor.models import Model, NothingKnownError, Prediction, get_model
 
-Split = Literal["architecture", "task", "space"]
-SPLITS: tuple[Split, ...] = ("architecture", "task", "space")
+Split = Literal["architecture", "task", "space", "family"]
+SPLITS: tuple[Split, ...] = ("architecture", "task", "space", "family")
+DEFAULT_SPLITS: tuple[Split, ...] = (
+    "architecture",
+    "task",
+    "space",
+)  # for every set; only published ones have families
 ALL_OTHERS: Final = "others"  # leave-one-out, in place of a number of labels
 SupportSize = int | Literal["others"]
 MIN_QUERY = 20  # minimum number of architectures to predict; metrics of fewer mean little
@@ -27,7 +33,8 @@ class Question:
 
     split: which source tasks are known. "architecture": all other sets, without the architectures of the query. "task":
     sets of other tasks or data, which may contain the architectures of the query. "space": sets of other spaces.
-    leave_one_out: `support` and `query` are the same, and each label is predicted from all others.
+    "family": all other sets, without the query's family; `support` has the other families of the set. leave_one_out:
+    `support` and `query` are the same, and each label is predicted from all others.
     """
 
     split: Split
@@ -40,7 +47,7 @@ class Question:
     @property
     def support_size(self) -> SupportSize:
         """Number of known labels of the set."""
-        if self.leave_one_out:
+        if self.leave_one_out or self.split == "family":
             return ALL_OTHERS
         return len(self.support)
 
@@ -50,6 +57,7 @@ class Answer:
     """The predictions of one model for one question, and their scores.
 
     target: name of the label set. query_size: number of predicted labels. prediction, measured: (query_size,).
+    families: (query_size,) of the split by family; None of others. are_costs: see `LabelSet.lower_is_better`.
     """
 
     target: str
@@ -61,6 +69,8 @@ class Answer:
     scores: Scores
     prediction: Prediction
     measured: Floats
+    families: NDArray[np.str_] | None = None
+    are_costs: bool = False
 
 
 def make_questions(
@@ -73,13 +83,17 @@ def make_questions(
     """Yield all questions that the sets allow. A question with a query smaller than MIN_QUERY is skipped.
 
     targets: names of the sets to predict. support_sizes: numbers of known labels, or ALL_OTHERS for leave-one-out,
-    which has one seed and needs a set of ten architectures or more. seeds: number of random choices of known labels.
+    which has one seed and needs a set of ten architectures or more. The split by family has one question per family,
+    whatever the sizes. seeds: number of random choices of known labels.
     """
     counts = [size for size in support_sizes if isinstance(size, int)]
     for target in sets:
         if target.name not in targets:
             continue
         for split in splits:
+            if split == "family":
+                yield from _family_questions(sets, target)
+                continue
             if ALL_OTHERS in support_sizes and len(target) >= _MIN_LEAVE_ONE_OUT:
                 yield Question(split, 0, target, target, _sources(sets, target, target, split), leave_one_out=True)
             for seed in range(seeds if counts else 0):
@@ -96,10 +110,28 @@ def make_questions(
 def _sources(sets: Sequence[LabelSet], target: LabelSet, query: LabelSet, split: Split) -> tuple[LabelSet, ...]:
     others = [s for s in sets if s.name != target.name]
     if split == "architecture":
-        return tuple(s.without(query.architectures) for s in others)
-    if split == "task":
-        return tuple(s for s in others if (s.task, s.data) != (target.task, target.data))
-    return tuple(s for s in others if s.space != target.space)
+        others = [s.without(query.architectures) for s in others]
+    elif split == "task":
+        others = [s for s in others if (s.task, s.data) != (target.task, target.data)]
+    else:
+        others = [s for s in others if s.space != target.space]
+    return tuple(s for s in others if len(s))  # an empty set would be other sources than none
+
+
+def _family_questions(sets: Sequence[LabelSet], target: LabelSet) -> Iterator[Question]:
+    """Yield a question for each family of a set that has several. No source has networks of that family."""
+    families = target.families
+    if families is None or len(target) < MIN_QUERY:
+        return
+    names = np.unique(families)
+    for name in names if len(names) > 1 else ():
+        own = families == name
+        sources = (_without_family(s, target.space, name) for s in sets if s.name != target.name)
+        yield Question("family", 0, target.take(~own), target.take(own), tuple(s for s in sources if len(s)))
+
+
+def _without_family(labels: LabelSet, space: str, family: str) -> LabelSet:
+    return labels if labels.families is None or labels.space != space else labels.take(labels.families != family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +153,25 @@ def batch_questions(questions: Iterable[Question]) -> list[QuestionBatch]:
 def answer_batch(batch: QuestionBatch, model_name: str) -> list[Answer]:
     """Train a model once, with the seed of the first question, then adapt it to each question and score it.
 
-    The answer to a question is missing if the model has no labels to predict from.
+    Questions of several splits that know and ask the same are answered once. The answer to a question is missing if the
+    model has no labels to predict from.
     """
     model = get_model(model_name)(batch.questions[0].seed)
     model.fit(batch.sources)
-    answers = []
+    answers, predictions = list[Answer](), dict[tuple[LabelSet, LabelSet], Prediction]()
     for question in batch.questions:
+        query, asked = question.query, (question.support, question.query)
         try:
-            predict = _predict_leave_one_out if question.leave_one_out else _predict_query
-            prediction = predict(model, question)
+            if asked not in predictions:
+                predict = _predict_leave_one_out if question.leave_one_out else _predict_query
+                predictions[asked] = predict(model, question)
         except NothingKnownError:
             continue
-        query = question.query
+        prediction = predictions[asked]
         cell = (query.name, question.split, question.support_size, question.seed, model_name, len(query))
-        answers.append(Answer(*cell, score_prediction(prediction, query.values), prediction, query.values))
+        scores = score_prediction(prediction, query.values, query.lower_is_better)
+        families = query.families if question.split == "family" else None
+        answers.append(Answer(*cell, scores, prediction, query.values, families, query.lower_is_better))
     return answers
 
 

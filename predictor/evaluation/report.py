@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from predictor.evaluation.families import spearman_within
 from predictor.evaluation.metrics import Scores, bootstrap_interval
 from predictor.evaluation.protocol import Answer, SupportSize
 
@@ -20,7 +21,8 @@ def summarise(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     """Return one row per cell: its names, the mean of each metric over seeds, and the interval of the rank correlation.
 
     The column "labels" is the number of known labels and "asked" the number of predicted ones. A metric that does not
-    exist (see `Scores`) is None. The last rows are means over targets.
+    exist (see `Scores`) is None. The last rows are means over targets. Rows of the split by family also have
+    "spearman_within", the mean rank correlation inside families of three or more; None if there are none.
     """
     cells: dict[tuple[str, str, SupportSize, str], list[Answer]] = defaultdict(list)
     for answer in answers:
@@ -28,8 +30,11 @@ def summarise(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     rows = []
     for (target, split, support_size, model), cell in cells.items():
         metrics = {name: np.array([asdict(answer.scores)[name] for answer in cell]) for name in _METRICS}
-        row = {"target": target, "split": split, "labels": support_size, "model": model, "seeds": len(cell)}
-        rows.append(row | {"asked": cell[0].query_size} | _means(metrics))
+        row: dict[str, Any] = {"target": target, "split": split, "labels": support_size, "model": model}
+        row |= {"seeds": len(cell), "asked": cell[0].query_size} | _means(metrics)
+        if cell[0].families is not None:
+            row["spearman_within"] = _finite_or_none(float(np.mean([spearman_within(answer) for answer in cell])))
+        rows.append(row)
     return rows + _means_over_targets(rows)
 
 

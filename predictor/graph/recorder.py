@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map_only
 
 from predictor.graph.formulas import count_flops
 from predictor.graph.structure import Node
-from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT
+from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT, ZEROS
 
 _IMAGE_NODE = 0
 # Operations that networks repeat with equal shapes. Their results never share memory with their arguments.
@@ -25,6 +25,9 @@ _CACHED_NAMES = (
     "upsample_nearest2d"
 )
 _CACHED = frozenset(_CACHED_NAMES.split())
+_TO_COPY = torch.ops.aten._to_copy.default
+_MAX_RESULTS = 20_000  # in `_results`, a kilobyte each
+_results: dict[Any, Any] = {}  # of `Recorder._run`, by operation and argument shapes; networks of one space share most
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class _Origin:
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collects `nodes` while it is active. Values that do not depend on the image, computed or not, are not nodes."""
 
-    def __init__(self, image: Tensor, weights: Iterable[Tensor]) -> None:
-        """weights: the parameters, on the meta device."""
+    def __init__(self, image: Tensor, weights: Iterable[Tensor], zeros_are_nodes: bool = False) -> None:
+        """weights: the parameters, on the meta device. zeros_are_nodes: whether zeros of a map's size depend on it."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes = [_make_node("input", (), [image], image, 0, image.shape[1])]
         self._sizes = {id(weight): weight.numel() for weight in weights}
@@ -57,8 +60,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._origins[id(image)] = _Origin(_IMAGE_NODE, frozenset(), 0, image.shape[1])
         self._last_write: dict[int, _Origin] = {}  # by storage
         self._meta_constants: dict[int, Tensor] = {}
-        self._results: dict[Any, Any] = {}  # of `_run`, by operation and argument shapes
         self._time = 0
+        self._constant = CONSTANT - ZEROS if zeros_are_nodes else CONSTANT
 
     def source_node(self, tensor: Tensor) -> int | None:
         """Return the number of the node that a tensor comes from; None if it does not depend on the image."""
@@ -69,6 +72,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         self._time += 1
         inputs = _tensors((args, kwargs))
+        if func is _TO_COPY and _is_real_integer(inputs[0]):
+            kwargs = {**kwargs, "device": inputs[0].device}  # keeps its value on meta too, such as the size of a map
         if any(t.is_meta for t in inputs) and not all(t.is_meta for t in inputs):
             args, kwargs = tree_map_only(Tensor, self._to_meta, (args, kwargs))
         result = self._run(func, args, kwargs)
@@ -91,7 +96,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kind = name.rstrip("_") if func._schema.is_mutable else name
         weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
         sources = tuple(o.node for o in origins if o.node is not None)
-        if not sources or kind in CONSTANT:
+        if not sources or kind in self._constant:
             if flops := count_flops(func, args, kwargs, result):
                 self._weight_flops[-self._time] = flops
                 weights |= {-self._time}
@@ -108,9 +113,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kwargs or not _is_cached(func) or not all(t.is_meta for t in _tensors(args)):
             return func(*args, **kwargs)  # the results of constants have values, which shapes do not determine
         key = func, *map(_cache_key, args)
-        if key not in self._results:
-            self._results[key] = func(*args)
-        cached = self._results[key]  # copied, because results may be written to
+        cached = _results.get(key)
+        if cached is None:
+            if len(_results) >= _MAX_RESULTS:
+                _results.clear()
+            cached = _results[key] = func(*args)
+        # copied, because results may be written to
         return _new_like(cached) if isinstance(cached, Tensor) else tuple(map(_new_like, cached))
 
     def _node(
@@ -134,6 +142,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             op = "linear"
         if op == "mul" and any(isinstance(arg, int | float) and arg == 0 for arg in args):
             op = "zero"  # a branch that is switched off, for any input
+        if kind in ZEROS:
+            op = "zero"
         numbers = tuple(dict.fromkeys(o.node for _, o in sources if o.node is not None))
         node = _make_node(op, numbers, [t for t, _ in sources], output, flops, sources[0][1].channels)
         params = sum(self._sizes.get(w, 0) for w in new_weights)
@@ -155,6 +165,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._keep_alive.append(tensor)
             self._meta_constants[id(tensor)] = torch.empty_like(tensor, device="meta")
         return self._meta_constants[id(tensor)]
+
+
+def _is_real_integer(tensor: Tensor) -> bool:
+    return not tensor.is_meta and not tensor.is_floating_point()
 
 
 @cache

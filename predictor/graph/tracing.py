@@ -31,28 +31,35 @@ def trace(module: nn.Module, input_size: tuple[int, int, int] = (3, 224, 224)) -
     """
     if len(input_size) != 3 or any(side < 1 for side in input_size):
         raise TraceError(f"input size {input_size}: must be channels, height and width, each at least 1")
+    nodes = _traced_nodes(module, input_size)
+    if nodes[-1].op != "output":  # a network that zeros cut in two, such as a cell without a path, is still a network
+        nodes = _traced_nodes(module, input_size, zeros_are_nodes=True)
+    if nodes[-1].op != "output":
+        name = type(module).__name__
+        raise TraceError(f"{name}: no output depends on the image: give a module that takes an image and uses it")
+    return Graph(_without_unused(nodes), input_size)
+
+
+def _traced_nodes(module: nn.Module, input_size: tuple[int, int, int], zeros_are_nodes: bool = False) -> list[Node]:
+    """Return the nodes of all operations, then a node for each output that depends on the image."""
     weights, buffers = _meta_copies(module)
     image = torch.empty(1, *input_size, device="meta")
-    recorder = Recorder(image, {id(w): w for w in weights.values()}.values())
-    name = type(module).__name__
+    recorder = Recorder(image, {id(w): w for w in weights.values()}.values(), zeros_are_nodes)
     with _evaluation_mode(module), torch.no_grad(), recorder:
         try:
             output = functional_call(module, weights | buffers, (image,))
         except AIOPError:
             raise
         except Exception as error:  # a user's module may raise anything
-            raise TraceError(_error_text(name, input_size, error)) from error
-    outputs = [leaf for leaf in tree_leaves(_as_dict(output)) if isinstance(leaf, Tensor)]
+            raise TraceError(_error_text(type(module).__name__, input_size, error)) from error
     nodes = list(recorder.nodes)
-    for tensor in outputs:
-        source = recorder.source_node(tensor)
+    for tensor in tree_leaves(_as_dict(output)):
+        source = recorder.source_node(tensor) if isinstance(tensor, Tensor) else None
         if source is not None:
             last = nodes[source]
             channels, positions = last.channels_out, last.positions_out
             nodes.append(Node("output", (source,), channels, channels, positions, positions))
-    if nodes[-1].op != "output":
-        raise TraceError(f"{name}: no output depends on the image: give a module that takes an image and uses it")
-    return Graph(_without_unused(nodes), input_size)
+    return nodes
 
 
 def _meta_copies(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

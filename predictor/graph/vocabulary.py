@@ -119,3 +119,4 @@ LAYOUT = frozenset(_LAYOUT.split())
 # These read the size of a tensor and none of its values, so their result is constant.
 CONSTANT = frozenset(f"new_{what}" for what in ("zeros", "ones", "full", "empty", "empty_strided"))
 CONSTANT |= {f"{what}_like" for what in ("zeros", "ones", "full", "empty", "rand", "randn")}
+ZEROS = frozenset(("new_zeros", "zeros_like"))  # of these, a branch that is switched off may be made

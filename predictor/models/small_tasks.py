@@ -53,4 +53,5 @@ def _merge(sets: Sequence[LabelSet]) -> LabelSet:
         graphs=np.concatenate([one.graphs for one in sets]),
         proxies=np.concatenate(proxies),
         recipes=tuple(sorted({recipe for one in sets for recipe in one.recipes})),
+        families=None,
     )

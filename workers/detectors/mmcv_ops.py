@@ -24,6 +24,7 @@ from workers.detectors.deformable import (
     modulated_deform_conv_backward,
     modulated_deform_conv_forward,
 )
+from workers.detectors.position_attention import psamask_forward
 
 _NAME = "mmcv._ext"
 
@@ -127,6 +128,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "deform_conv_backward_parameters": deform_conv_backward_parameters,
     "modulated_deform_conv_forward": modulated_deform_conv_forward,
     "modulated_deform_conv_backward": modulated_deform_conv_backward,
+    "psamask_forward": psamask_forward,
 }
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
 
-import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from workers.detectors import mmdet_loading
-from workers.errors import RecipeError
+from workers.detectors.shipped_networks import Toolbox, build_shipped_network
 
+_MMDET = Toolbox("mmdet", mmdet_loading.load, mmdet_loading.shipped_configs)
 _DENSE_HEADS = ("rpn_head", "bbox_head", "semantic_head", "mask_head")
 _REGION_HEADS = ("bbox", "mask")
 
@@ -25,33 +23,7 @@ def build_reference_detector(config: str) -> nn.Module:
     heads. The latter get fixed regions: the choice of regions depends on the values of tensors, which a graph has not.
     Raises RecipeError for a configuration that does not exist or that needs a package that is not installed.
     """
-    models = mmdet_loading.load()
-    from mmengine.config import Config
-
-    path = mmdet_loading.shipped_configs() / unquote(config).removeprefix("configs/")
-    if not path.is_file():
-        raise RecipeError(f"mmdet configuration '{config}': no such file below {mmdet_loading.shipped_configs()}")
-    try:
-        settings = Config.fromfile(str(path)).model
-        _remove_initialisation(settings)
-        detector = _build(models, settings)
-    except Exception as error:  # configurations are code
-        text = " ".join(str(error).split())[:200]
-        raise RecipeError(f"mmdet configuration '{config}': {type(error).__name__}: {text}: choose another") from error
-    return TraceableDetector(detector)
-
-
-def _build(models: Any, settings: Any) -> nn.Module:
-    """Build the detector on the meta device if its constructor allows it."""
-    detector: nn.Module
-    try:
-        with torch.device("meta"):
-            detector = models.build(copy.deepcopy(settings))
-    except RuntimeError as error:
-        if "meta tensors" not in str(error):
-            raise
-        detector = models.build(settings)  # its constructor reads values of tensors
-    return detector
+    return TraceableDetector(build_shipped_network(_MMDET, config))
 
 
 class TraceableDetector(nn.Module):
@@ -90,14 +62,3 @@ def _region_outputs(heads: Any, pyramid: list[Tensor]) -> Iterator[Any]:
             size = extractors[min(number, len(extractors) - 1)].roi_layers[0].output_size
             region = F.adaptive_avg_pool2d(pyramid[0], size)
             yield head(region if shared is None else shared(region))
-
-
-def _remove_initialisation(settings: Any) -> None:
-    """Remove settings that would load or draw weights."""
-    if isinstance(settings, Mapping):
-        for key in ("init_cfg", "pretrained", "checkpoint"):
-            settings.pop(key, None)  # type: ignore[attr-defined]
-        settings = list(settings.values())
-    if isinstance(settings, list | tuple):
-        for value in settings:
-            _remove_initialisation(value)

@@ -64,9 +64,10 @@ class LabelJob:
 class Measurement:
     """An evaluator's result for one request.
 
-    value: the task's metric in 0..1, higher is better. metrics: all metrics by name. flops, params: of the network.
-    seconds: wall seconds by phase (data, build, train, evaluate). also: results for the companion tasks, whose seconds
-    are empty because they are counted here. graph: the network's graph as JSON; empty if none was traced.
+    value: of our own tasks the metric in 0..1, higher is better; of published results any number. metrics: all metrics
+    by name. flops, params: of the network. seconds: wall seconds by phase (data, build, train, evaluate). also: results
+    for the companion tasks, whose seconds are empty because they are counted here. graph: the network's graph as JSON;
+    empty if none was traced.
     """
 
     value: float

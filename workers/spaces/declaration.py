@@ -86,10 +86,7 @@ def parse_declaration(raw: Mapping[str, Any], folder: str = "") -> Declaration:
         fields = _Fields.model_validate(raw)
     except ValidationError as error:
         raise ValueError(_first_mistake(error)) from None
-    if not _NAME.fullmatch(fields.name):
-        raise ValueError(
-            f"name '{fields.name}': use up to 40 lower-case letters, digits, - and _, beginning with a letter"
-        )
+    check_name(fields.name)
     if not _BUILD.fullmatch(fields.build):
         raise ValueError(f"build '{fields.build}': write package.module:function")
     if not 0 < len(fields.parameters) <= _MAX_PARAMETERS:
@@ -115,6 +112,12 @@ class _Fields(BaseModel):
     build: StrictStr
     version: StrictInt = Field(default=1, ge=1)
     parameters: dict[str, _ParameterFields]
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, with the rule, for a name that a space cannot have."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name '{name}': use up to 40 lower-case letters, digits, - and _, beginning with a letter")
 
 
 def _first_mistake(error: ValidationError) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from workers.errors import SpaceError
 from workers.spaces.base import Space, get_space, register_space, space_names
 from workers.spaces.build_function import code_hash, shipped_location
-from workers.spaces.declaration import Declaration, parse_declaration, read_declaration
+from workers.spaces.declaration import Declaration, check_name, parse_declaration, read_declaration
 from workers.spaces.declared import DeclaredSpace
 
 # In the column `space` of a label store, these are the sources of networks that are in no space.
-_RESERVED = frozenset({"timm", "mmdet", "onnx", "function"})
+_RESERVED = frozenset({"timm", "mmdet", "mmseg", "mmpose", "onnx", "function"})
 
 
 def is_space_file(text: str) -> bool:
@@ -32,6 +32,16 @@ def open_space(text: str) -> Space:
     space = declare(read_declaration(Path(text)), f"space {text}")
     space.load()
     return space
+
+
+def reject_taken_name(name: str, where: str) -> None:
+    """Raise SpaceError unless `name` can be the name of a new space that has no declaration."""
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise SpaceError(f"{where}: {error}") from None
+    if name in _RESERVED or name in space_names():
+        raise SpaceError(f"{where}: name '{name}' is taken: choose another name")
 
 
 def declare(declaration: Declaration, where: str) -> DeclaredSpace:

@@ -1,8 +1,9 @@
 """Label sets of a store, averaged over seeds and with unique names, and evaluations on them."""
 
 import dataclasses
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
-from orchestrator.predictors.evaluation import evaluate_models
+from orchestrator.predictors.evaluation import evaluate_models, matching_names
 from orchestrator.predictors.label_sets import LabelSetIdentity, read_label_sets
+from orchestrator.published.importing import import_results, trace_chunk
+from orchestrator.published.results_file import read_results
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.memory import MemoryLabelStore
 from predictor.evaluation import Answer, QuestionBatch, answer_batch, summarise
@@ -105,11 +108,102 @@ def test_the_sets_that_models_are_trained_on_can_be_chosen() -> None:
     target, other = (labels.name for labels in sets)
 
     def answered(known: list[str]) -> list[object]:
-        answers = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, known=known)
+        answers = evaluate_models(sets, [target], ["architecture"], [0, 20], ["trees"], 1, jobs=1, known=known)
         return [answer.support_size for answer in answers]
 
     assert answered([]) == answered([other]) == [0, 20]
-    assert answered(["elsewhere"]) == [20]  # without labels there is nothing to train on
+    assert answered([target]) == [20]  # without labels there is nothing to train on
+
+
+def test_a_whole_name_selects_one_set_and_a_part_says_what_it_takes() -> None:
+    names = ["timm/cls/imagenet-1k", "timm/cls/imagenet-1k-real", "cells/seg/x"]
+    assert matching_names(names, [names[0]], "--target") == [names[0]]
+    assert matching_names(names, ["imagenet"], "--target") == names[:2]
+    assert matching_names(names, ["cells", names[1]], "--target") == names[1:]
+    assert matching_names(names, [], "--target") == names
+    with pytest.raises(ConfigError, match="--known pose: no label set has such a name; there are: timm/cls"):
+        matching_names(names, ["cells", "pose"], "--known")
+
+
+def test_a_killed_evaluation_leaves_the_report_of_what_was_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def killed(batches: Sequence[QuestionBatch], models: Sequence[str], *_: object) -> Iterator[list[Answer]]:
+        for batch in batches:
+            if seen:
+                raise KeyboardInterrupt
+            seen.append(batch)
+            yield [answer for model in models for answer in answer_batch(batch, model)]
+
+    monkeypatch.setattr("orchestrator.predictors.evaluation._in_parallel", killed)
+    store, report_file = str(tmp_path / "store"), tmp_path / "report.md"
+    DeltaLabelStore(store).commit([labelled(n, 0.1 + 0.01 * n, steps=steps) for n in range(40) for steps in (360, 720)])
+    options = ["--target", "cells", "--split", "architecture", "--labels", "20", "--model", "flops", "--seeds", "2"]
+    monkeypatch.setattr(
+        sys, "argv", ["orchestrator", "evaluate", "--store", store, *options, "--out", str(report_file)]
+    )
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        main()
+    text = report_file.read_text()
+    assert text.startswith("Partial report: 1 of 4 batches of questions are answered.")
+    assert text.count("| flops |") == 1
+    assert "--target cells: 2 sets: cells/seg/folder:/data/full/seg.laptop/" in capsys.readouterr().err
+
+
+def published(number: int, config: str, value: float) -> AttemptReport:
+    template = labelled(number, value)
+    space, _, name = config.partition(":")
+    request = dataclasses.replace(template.job.request, architecture=Architecture.of(space, {"config": name}))
+    return dataclasses.replace(template, job=dataclasses.replace(template.job, request=request))
+
+
+def test_published_segmentors_and_pose_networks_are_one_set_with_families() -> None:
+    store, pose = MemoryLabelStore(), "configs/body_2d_keypoint/topdown_heatmap/coco/td-hm"
+    configs = {
+        "mmseg:configs/pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py": "pspnet",
+        "mmseg:configs/resnest/resnest_s101-d8_pspnet_4xb4-160k_ade20k-512x512.py": "resnest",
+        f"mmpose:{pose}_3xrsn50_8xb32-210e_coco-256x192.py": "rsn",
+        f"mmpose:{pose}_resnetv1d101_8xb64-210e_coco-256x192.py": "resnetv1d",
+        f"mmpose:{pose}_litehrnet-18_8xb64-210e_coco-256x192.py": "litehrnet",
+    }
+    store.commit([published(number, config, 0.3) for number, config in enumerate(configs)])
+    sets, _ = read_label_sets(store)
+    assert [(labels.name.split("/")[0], len(labels)) for labels in sets] == [("mmpose", 3), ("mmseg", 2)]
+    found = {family for labels in sets if labels.families is not None for family in labels.families}
+    assert found == set(configs.values())
+
+
+def test_families_are_left_out_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryLabelStore()
+    configs = [f"mmdet:configs/{name}/{name}_r{n}_1x.py" for n in range(8) for name in ("atss", "paa", "tood")]
+    store.commit([published(number, config, 0.1 + 0.01 * number) for number, config in enumerate(configs)])
+    sets, _ = read_label_sets(store)
+    assert [labels.space for labels in sets] == ["mmdet-atss", "mmdet-paa", "mmdet-tood"]
+    answers = evaluate_models(sets, ["mmdet"], ["family"], [5], ["flops", "gp"], 2, jobs=1)
+    assert [(a.target, a.split, a.support_size, a.model, a.query_size) for a in answers] == [
+        ("mmdet/seg/folder:/data", "family", "others", model, 24) for model in ("flops", "gp")
+    ]
+    with pytest.raises(ConfigError, match="--split family: no label set has several families and 20 architectures"):
+        evaluate_models(sets[:1], [], ["family"], [5], ["flops"], 2, jobs=1)
+
+
+def test_labels_may_be_any_real_numbers_of_which_the_lowest_is_best(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, store = tmp_path / "latency.csv", str(tmp_path / "store")
+    rows = [f"timm:{name},latency,phone,latency_ms,{ms},64" for name, ms in (("resnet18", 31.5), ("resnet34", 60))]
+    path.write_text("\n".join(["model,task,dataset,metric,value,input_size", *rows]) + "\n")
+    results, rejected = read_results(path)
+    assert rejected == []
+    import_results(results, DeltaLabelStore(store), lambda chunks: map(trace_chunk, chunks))
+    (labels,), _ = read_label_sets(DeltaLabelStore(store))
+    assert (labels.name, labels.lower_is_better, sorted(labels.values)) == ("timm/latency/phone", True, [31.5, 60])
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "labels", "--store", store, "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    assert [row["value"] for row in json.loads(capsys.readouterr().out)] == [31.5, 60]
 
 
 def test_models_are_compared_on_a_stores_labels() -> None:
@@ -165,7 +259,7 @@ def test_an_identity_is_stored_as_a_list() -> None:
     ("patterns", "splits", "labels", "models", "error", "message"),
     [
         (["det"], [], [5], [], ConfigError, "--target det: no label set has such a name; there are: cells/seg"),
-        ([], ["sideways"], [5], [], ConfigError, "--split sideways: choose one of architecture, task, space"),
+        ([], ["sideways"], [5], [], ConfigError, "--split sideways: choose one of architecture, task, space, family"),
         ([], [], [100], [], ConfigError, "--labels: no label set has 120 architectures"),
         ([], [], [5], ["oracle"], ModelError, "unknown model oracle"),
     ],

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from torch import nn
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
+from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.published.importing import ImportSummary, import_results, trace_chunk
 from orchestrator.published.results_file import read_results
 from orchestrator.store import MemoryLabelStore
@@ -63,6 +66,54 @@ def test_the_same_file_adds_nothing_and_builds_nothing(tmp_path: Path) -> None:
     _, store = imported(GOOD, tmp_path)
     again, _ = imported(GOOD + "timm:resnet18,cls,imagenet-real,top1,0.8,64,published:a1,,\n", tmp_path, store)
     assert (again.added, again.known, again.networks) == (1, 5, 1)
+
+
+def two_layers(width: int, depth: int = 1) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 1), *(nn.Conv2d(width, width, 1) for _ in range(depth)))
+
+
+def test_functions_with_arguments_in_a_space_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mynets", sys.modules[__name__])
+    text = """model,arguments,space,task,dataset,metric,value,input_size
+mynets:two_layers,[4],pairs,cls,d,top1,0.4,32
+mynets:two_layers,"{""width"": 4, ""depth"": 2}",pairs,cls,d,top1,0.5,32
+"mynets:two_layers({""depth"": 2, ""width"": 4})",,pairs,cls,d,top1,0.6,32
+mynets:two_layers,[5],,cls,d,top1,0.7,32
+net.onnx,[5],,cls,d,top1,0.8,32
+mynets:two_layers,5,pairs,cls,d,top1,0.9,32
+timm:resnet18,,pairs,cls,d,top1,0.9,32
+"""
+    outcome, store = imported(text, tmp_path)
+    rows = store.labels().to_pylist()
+    assert {(row["space"], row["value"], row["seed"]) for row in rows} == {
+        ("pairs", 0.4, 0),
+        ("pairs", 0.5, 0),
+        ("pairs", 0.6, 1),  # the same network again
+        ("function", 0.7, 0),
+    }
+    assert json.loads(rows[0]["genotype"])["name"] == "mynets:two_layers"
+    assert {line.line: line.reason for line in outcome.rejected} == {
+        6: "arguments: only a model of the form module:function takes them",
+        7: "model 'mynets:two_layers(5)': the arguments in parentheses must be a JSON list or object",
+        8: "space 'pairs': model 'timm:resnet18' is of the space timm: leave the space out",
+    }
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+        "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|",  # a convolution that leads nowhere
+        "|none~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|",  # a path that begins nowhere
+    ],
+)
+def test_cells_without_a_path_to_the_output_are_imported(cell: str, tmp_path: Path) -> None:
+    text = GOOD.splitlines()[0] + f"\nnasbench201:{cell},cls,cifar10,top1,0.1,32,published:200ep,,\n"
+    outcome, store = imported(text, tmp_path)
+    assert (outcome.added, outcome.rejected) == (1, [])
+    [labels], without_graph = read_label_sets(store)
+    assert (len(labels), without_graph) == (1, 0)
+    assert np.isfinite(labels.statistics).all()
 
 
 def test_onnx_files_are_imported_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

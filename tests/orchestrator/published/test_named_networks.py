@@ -121,6 +121,52 @@ def test_a_users_function(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_network("some.package:linear").build(), nn.Sequential)
 
 
+def sized(width: int, outputs: int = 2) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, width), nn.Linear(width, outputs))
+
+
+@pytest.mark.parametrize("text", ["[4, 5]", '{"outputs":5, "width": 4}', '{"width": 4, "outputs": 5}'])
+def test_a_users_function_with_arguments(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mynets", sys.modules[__name__])
+    opened = open_network(f"mynets:sized({text})")
+    assert trace(opened.build(), (3, 8, 8)).params == 193 * 4 + 5 * 5
+    assert opened.architecture.values == {"name": "mynets:sized", "arguments": json.loads(text)}
+    assert open_network(opened.name).architecture == opened.architecture
+
+
+def test_a_function_without_arguments_keeps_its_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "some.package", sys.modules[__name__])
+    plain, *same = (open_network(f"some.package:linear{end}") for end in ("", "()", "([])", "({})"))
+    assert plain.architecture.id == "e26ea03830dfe615"
+    assert {(network.name, network.architecture) for network in same} == {(plain.name, plain.architecture)}
+
+
+def test_a_user_names_the_space_of_functions_and_files(tmp_path: Path) -> None:
+    call = open_network("mynets:sized([4])", "my-space")
+    assert (call.architecture.space, open_network(call.name).architecture.space) == ("my-space", "function")
+    assert open_network(onnx_file(tmp_path), "my-space").architecture.space == "my-space"
+    assert open_network("timm:resnet18", "timm").architecture.space == "timm"
+    for name, space, message in (
+        ("timm:resnet18", "mine", "is of the space timm: leave the space out"),
+        ("mynets:sized([4])", "resnet50", "name 'resnet50' is taken"),
+        ("mynets:sized([4])", "mmseg", "name 'mmseg' is taken"),
+        ("mynets:sized([4])", "My Space", "name 'My Space': use up to 40 lower-case letters"),
+    ):
+        with pytest.raises(AIOPError, match=message):
+            open_network(name, space)
+
+
+def reads_a_value(width: int) -> nn.Module:
+    return sized(int(torch.full((1,), width)))
+
+
+def test_a_function_that_reads_values_is_called_again_off_the_meta_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mynets", sys.modules[__name__])
+    meta, real = (open_network(f"mynets:{name}([4])").build() for name in ("sized", "reads_a_value"))
+    assert [next(network.parameters()).is_meta for network in (meta, real)] == [True, False]
+    assert trace(meta, (3, 8, 8)).id == trace(real, (3, 8, 8)).id
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -136,6 +182,9 @@ def test_a_users_function(monkeypatch: pytest.MonkeyPatch) -> None:
         ("some.package:broken", "ValueError: not today"),
         ("some.package:nothing", "returns str: it must return a torch.nn.Module"),
         ("no.such.package:f", "ModuleNotFoundError"),
+        ("some.package:sized(4)", "the arguments in parentheses must be a JSON list or object"),
+        ("some.package:sized(width=4)", "the arguments in parentheses must be a JSON list or object"),
+        ('some.package:sized({"depth": 4})', "TypeError: sized() got an unexpected keyword argument 'depth'"),
         ("/nowhere/net.onnx", "/nowhere/net.onnx: No such file or directory: name an ONNX file"),
     ],
 )

@@ -1,27 +1,34 @@
 """Metrics agree with values computed by hand, and no question contains the labels that it asks for."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 
 from predictor.evaluation import (
-    SPLITS,
+    DEFAULT_SPLITS,
     Answer,
     QuestionBatch,
     answer_batch,
     batch_questions,
     draw_plots,
+    join_family_answers,
+    join_family_sets,
     make_questions,
     summarise,
     to_markdown,
 )
 from predictor.evaluation.metrics import bootstrap_interval, score_prediction
 from predictor.evaluation.plots import LEVELS, interval_coverage
+from predictor.label_set import LabelSet
 from predictor.models import Prediction
+from predictor.models.base import Model
+from predictor.networks.fitting import Checkpointer
 from tests.support.synthetic_sets import label_set
 
 SETS = [
@@ -55,7 +62,7 @@ def test_a_bootstrap_interval_contains_the_mean() -> None:
     assert all(math.isnan(bound) for bound in bootstrap_interval(np.array([])))
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", DEFAULT_SPLITS)
 def test_known_labels_exclude_the_query(split: str) -> None:
     questions = list(make_questions(SETS, ["a/det/x"], [split], [0, 20], 2))  # type: ignore[list-item]
     assert [(q.support_size, q.seed) for q in questions] == [(0, 0), (20, 0), (0, 1), (20, 1)]
@@ -125,11 +132,106 @@ def test_a_model_without_any_labels_gives_no_answer() -> None:
 
 
 def test_questions_with_the_same_sources_are_one_batch() -> None:
-    questions = list(make_questions(SETS, ["a/det/x"], SPLITS, [0, 20], 2))
+    questions = list(make_questions(SETS, ["a/det/x"], DEFAULT_SPLITS, [0, 20], 2))
     batches = batch_questions(questions)
     # By architecture, each seed excludes other architectures; by task and by space, both exclude the same sets.
     assert [(len(batch.questions), len(batch.sources)) for batch in batches] == [(2, 3), (2, 3), (4, 2), (4, 2)]
     assert [question for batch in batches for question in batch.questions] == questions
+
+
+class Counting(Model):
+    """Counts how often it is fitted and adapted."""
+
+    name = "counting"
+    fits = adaptations = 0
+
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
+        Counting.fits += 1
+
+    def adapt(self, support: LabelSet) -> None:
+        Counting.adaptations += 1
+
+    def predict(self, query: LabelSet) -> Prediction:
+        return Prediction.ranking(query.column("log_flops"))
+
+
+def test_a_model_is_fitted_once_for_equal_sources_and_adapted_once_for_equal_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("predictor.evaluation.protocol.get_model", lambda name: Counting)
+    # Three tasks of the same networks: by architecture nothing is left of them, so all three splits know the same set.
+    cells = [label_set(f"a/{task}/x", 30, [1, 0, 0, 0, 0]) for task in ("cls", "seg", "det")]
+    other = label_set("b/pose/y", 30, [1, 0, 0, 0, 0])
+    names = [labels.name for labels in cells]
+    questions = list(make_questions([*cells, other], names, ["architecture", "space"], ["others"], 3))
+    batches = batch_questions(questions)
+    assert [[source.name for source in batch.sources] for batch in batches] == [["b/pose/y"]]
+    Counting.fits = Counting.adaptations = 0
+    answers = [answer for batch in batches for answer in answer_batch(batch, "counting")]
+    assert (len(answers), Counting.fits, Counting.adaptations) == (6, 1, 3 * 30)
+
+
+def test_costs_are_measured_in_their_own_unit_and_the_lowest_is_best() -> None:
+    milliseconds = np.array([12.0, 5.0, 7.0, 30.0, 8.0, 9.0, 40.0])
+    predicted = Prediction(milliseconds + np.array([0, 30.0, 0, 0, 0, 0, 0]), np.full(7, 1.0))
+    scores = score_prediction(predicted, milliseconds, are_costs=True)
+    assert scores.mae == pytest.approx(30 / 7)
+    assert scores.regret == 2  # the fastest of the five with the lowest predictions takes 7 ms, not 5
+    assert score_prediction(Prediction.ranking(milliseconds), milliseconds, are_costs=True).spearman == 1
+    latency = label_set("a/latency/phone", 90, [1, 0, 0, 0, 0])
+    latency = replace(latency, values=latency.values * 50 - 10)  # any real numbers
+    (batch,) = batch_questions(make_questions([latency], ["a/latency/phone"], ["space"], [20], 1))
+    (answer,) = answer_batch(batch, "gp")
+    assert (answer.are_costs, latency.lower_is_better, SETS[0].lower_is_better) == (True, True, False)
+    assert answer.scores == score_prediction(answer.prediction, answer.measured, are_costs=True)
+    assert answer.scores.spearman > 0.9
+
+
+def published(name: str, families: Sequence[str], first: int = 0) -> LabelSet:
+    labels = label_set(name, len(families), [1, 0, 0, 0, 0], first=first)
+    return replace(labels, families=np.array(families), recipes=("published/1x/0",))
+
+
+def test_each_family_is_predicted_without_any_label_of_it() -> None:
+    target = published("mmseg/seg/x", [*("ann", "psp", "knet") * 7])
+    other = published("mmseg/seg/y", ["ann", "psp"] * 6)
+    sets = [target, other, SETS[0]]
+    questions = list(make_questions(sets, ["mmseg/seg/x"], ["family"], [0, 20], 3))
+    assert [question.query.families[0] for question in questions if question.query.families is not None] == [
+        "ann",
+        "knet",
+        "psp",
+    ]
+    for question in questions:
+        assert question.query.families is not None
+        family = question.query.families[0]
+        known = [labels for labels in (question.support, *question.sources) if labels.families is not None]
+        assert not any(family in labels.families for labels in known if labels.families is not None)
+        assert [source.name for source in question.sources] == ["mmseg/seg/y", "a/seg/x"]
+        assert (len(question.support), question.support_size) == (14, "others")
+    answers = [answer for batch in batch_questions(questions) for answer in answer_batch(batch, "flops")]
+    (joined,) = join_family_answers(answers)
+    assert (joined.query_size, joined.support_size) == (21, "others")
+    assert joined.scores == score_prediction(joined.prediction, joined.measured)
+    assert join_family_answers([joined]) == [joined]
+    (row,) = summarise([joined])
+    within = [
+        spearmanr(joined.prediction.mean[rows], joined.measured[rows])[0]
+        for rows in (joined.families == name for name in ("ann", "psp", "knet"))
+    ]
+    assert row["spearman_within"] == pytest.approx(np.mean(within))
+    assert list(make_questions(sets, ["a/seg/x"], ["family"], [0], 1)) == []
+
+
+def test_sets_of_single_families_are_joined_for_the_split_by_family() -> None:
+    detectors = [published(f"mmdet-{name}/det/coco", [name] * 12) for name in ("atss", "paa")]
+    segmentors = published("mmseg/seg/x", ["ann"] * 3)
+    joined, same, plain = join_family_sets([*detectors, segmentors, SETS[0]])
+    assert (joined.name, joined.space, len(joined)) == ("mmdet/det/coco", "mmdet", 24)
+    assert joined.families is not None
+    assert list(np.unique(joined.families)) == ["atss", "paa"]
+    assert (same, plain) == (segmentors, SETS[0])
+    assert joined.take(joined.families == "paa").values.tolist() == detectors[1].values.tolist()
 
 
 def test_plots_are_written_next_to_the_report(tmp_path: Path) -> None:

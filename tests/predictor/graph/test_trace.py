@@ -256,6 +256,24 @@ def test_a_product_with_zero_is_a_node_of_its_own_kind() -> None:
     assert [node.op for node in graph.nodes] == ["input", "conv", "zero", "mul", "add", "output"]
 
 
+def test_a_network_that_zeros_cut_in_two_is_still_a_graph() -> None:
+    def function(self: Any, x: Tensor) -> Tensor:
+        return self.second(torch.zeros_like(self.first(x)))
+
+    convs = {name: nn.Conv2d(3, 3, 1, bias=False) for name in ("first", "second")}
+    graph = trace(FunctionModule(function, **convs), SIZE)
+    assert ops(graph) == ["input", "conv", "zero", "conv", "output"]
+    assert graph.params == 18
+
+
+def test_sizes_of_maps_may_be_read_from_tensors() -> None:
+    def function(self: Any, x: Tensor) -> Tensor:
+        height, width = torch._shape_as_tensor(x)[2:].to(x.device)
+        return x.reshape(1, 3, height * width).relu()
+
+    assert ops(trace(FunctionModule(function), SIZE)) == ["input", "relu", "output"]
+
+
 def test_operations_with_equal_shapes_are_separate_nodes() -> None:
     def function(self: Any, x: Tensor) -> Tensor:
         first = torch.relu(self.one(x)).unsqueeze_(0).mul_(2)  # changes the shape of its own result only

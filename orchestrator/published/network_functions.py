@@ -1,0 +1,103 @@
+"""Networks that users' functions return: package.module:function, with arguments as JSON in parentheses."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from orchestrator.errors import ConfigError
+from predictor.errors import AIOPError, one_line
+
+FORM = "package.module:function or module:function(JSON)"
+_NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)(\((?P<arguments>.*)\))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """A function and its arguments.
+
+    name: module:function. arguments: JSON in canonical form, a list of positional or an object of named arguments;
+    empty if there are none.
+    """
+
+    name: str
+    arguments: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> FunctionCall | None:
+        """Return the call that a name describes; None if the name has another form.
+
+        A module without a dot needs parentheses, since KIND:NAME has the same form. Raises ConfigError for arguments
+        that are no JSON list or object.
+        """
+        match = _NAME.fullmatch(text)
+        if match is None or (match["arguments"] is None and "." not in match["module"]):
+            return None
+        return cls(f"{match['module']}:{match['function']}", _canonical(text, match["arguments"] or ""))
+
+    @property
+    def text(self) -> str:
+        """The name with its arguments, which `parse` reads."""
+        return f"{self.name}({self.arguments})" if self.arguments or "." not in self.name else self.name
+
+    @property
+    def genotype(self) -> dict[str, Any]:
+        """Name and arguments; of a call without arguments the name alone."""
+        arguments = {"arguments": json.loads(self.arguments)} if self.arguments else {}
+        return {"name": self.name} | arguments
+
+    def build(self) -> nn.Module:
+        """Import the module, so that its code runs, and call the function, on the meta device if it allows that.
+
+        Raises ConfigError if that fails or returns no module.
+        """
+        try:
+            network = self._call()
+        except AIOPError:
+            raise
+        except Exception as error:  # a user's code may raise anything
+            raise ConfigError(f"model '{self.text}': {type(error).__name__}: {one_line(error)}") from error
+        if not isinstance(network, nn.Module):
+            raise ConfigError(
+                f"model '{self.text}': returns {type(network).__name__}: it must return a torch.nn.Module"
+            )
+        return network
+
+    def _call(self) -> Any:
+        module, _, name = self.name.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        arguments = json.loads(self.arguments) if self.arguments else []
+        named = arguments if isinstance(arguments, dict) else {}
+        listed = [] if isinstance(arguments, dict) else arguments
+        try:
+            with torch.device("meta"):  # no time for initial weights
+                return function(*listed, **named)
+        except (RuntimeError, NotImplementedError):  # it reads the values of tensors
+            return function(*listed, **named)
+
+
+def with_arguments(name: str, arguments: str) -> str:
+    """Return the name of a network that a table gives in two columns. Raises ValueError if it takes no arguments."""
+    if not arguments:
+        return name
+    if name.endswith(")") or _NAME.fullmatch(name) is None:
+        raise ValueError("arguments: only a model of the form module:function takes them")
+    return f"{name}({arguments})"
+
+
+def _canonical(name: str, text: str) -> str:
+    if not text.strip():
+        return ""
+    try:
+        arguments = json.loads(text)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, list | dict):
+        raise ConfigError(f"model '{name}': the arguments in parentheses must be a JSON list or object")
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":")) if arguments else ""
