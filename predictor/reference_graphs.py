@@ -1,4 +1,4 @@
-"""How far a network's graph is from the graphs that a predictor was trained on, and how much wider that makes intervals.
+"""How far a graph is from those that a predictor was trained on, and how much wider that makes its intervals.
 
 Distances use the statistics of graphs alone, so they mean the same for every model.
 """
