@@ -68,8 +68,6 @@ def predict(
     """
     if head not in (None, "none"):
         raise ConfigError(f"--head {head}: write none, or choose a head with --recipe")
-    if head is not None and recipe is not None and Path(recipe).suffix in {".yaml", ".yml"}:
-        raise ConfigError("--head none and a file for --recipe say two different things: leave one of them out")
     image = None if size is None else parse_input_size(size)
     if old_predictor is None:
         folder = predictors / LATEST if generation is None else existing_generation(predictors, generation)

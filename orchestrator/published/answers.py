@@ -64,8 +64,8 @@ def answer_question(predictor: Predictor, question: Question) -> Answer:
         rows, prediction, distance_known = _predicted_rows(predictor, group, built)
         if not distance_known:
             notes.append(
-                f"the distance from the training graphs is unknown: this generation stores none of {group.task} on "
-                f"{group.data}: train it again"
+                f"the distance from the training graphs is unknown: this generation has too few of {group.task} on "
+                f"{group.data}; if it is of version 0.1, train it again"
             )
         notes += _disagreements(predictor, others, replace(question, options=options), built, prediction)
     failed = {model: _row(model, group) | {"error": reason} for model, reason in reasons.items()}
@@ -81,6 +81,8 @@ def _choose_group(predictor: Predictor, question: Question) -> tuple[LabelGroup,
     predictor.default_data(question.task, question.data)  # raises for what is not known
     groups, options = label_groups(predictor.metadata.sets, question.task), question.options
     named = with_recipe(groups, options.recipe) if options.recipe is not None else []
+    if options.recipe is not None and not named and not options.with_head:
+        raise ConfigError(f"--head none and --recipe {options.recipe} name two heads: leave one of them out")
     candidates = named or groups
     options = replace(options, recipe=None) if named else options
     asked = question.data or predictor.default_data(question.task)

@@ -5,6 +5,7 @@ Whole networks, such as mmdet:CONFIG or FILE.onnx, are traced as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class LabelNetworks:
     def _whole(self, name: str, labels_size: tuple[int, int] | None) -> BuiltNetwork:
         """Build a network as it is, at the given input size, its only one, or that of the labels."""
         kind, _, rest = name.partition(":")
-        network = open_network(f"timm:{rest}" if kind == "zoo" else name).build()
+        network = _built(name, open_network(f"timm:{rest}" if kind == "zoo" else name).build)
         size = self._options.input_size or _only_size(network)
         if size is None and labels_size is not None:
             size = (3, *labels_size)
@@ -113,11 +114,8 @@ class LabelNetworks:
     def _with_head(self, name: str, architecture: Architecture, recipe: Recipe) -> BuiltNetwork:
         """Build a backbone with the head of a recipe."""
         size = self._options.input_size or (3, *recipe.input_size)
-        try:
-            network = build_for_task(architecture, recipe, self._group.task, self._vocabulary_size())
-        except (NotImplementedError, RuntimeError) as error:  # a constructor that reads the values of its weights
-            text = " ".join(str(error).split())[:200]
-            raise ConfigError(f"model '{name}': cannot be built without its weights ({text}): name another") from error
+        numbers = self._vocabulary_size()
+        network = _built(name, lambda: build_for_task(architecture, recipe, self._group.task, numbers))
         graph = trace(network, size)
         return BuiltNetwork(_short_name(name), _head_name(recipe), recipe.name, size[1:], graph)
 
@@ -159,7 +157,8 @@ class LabelNetworks:
 
     def _size_of_sets(self, name: str) -> tuple[int, int] | None:
         """Return the image size of the labels, if there are any of networks of the same kind; None if not recorded."""
-        kind = name.partition(":")[0].replace("zoo", "timm")
+        kind = name.partition(":")[0]
+        kind = "timm" if kind == "zoo" else kind
         sets = [learned for learned in self._group.sets if learned.networks and learned.networks.recipe]
         own = [learned for learned in sets if learned.space == kind or learned.space.startswith(f"{kind}-")]
         if not sets:
@@ -186,6 +185,17 @@ def backbone_named(name: str) -> Architecture | None:
         get_space("zoo").check(architecture.values)
         return architecture
     return architecture_named(name) if rest and kind in space_names() else None
+
+
+def _built(name: str, build: Callable[[], nn.Module]) -> nn.Module:
+    """Return what `build` returns. Raises AIOPError, whatever a network's constructor raises."""
+    try:
+        return build()
+    except AIOPError:
+        raise
+    except Exception as error:  # such as a constructor that reads the values of its weights
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ConfigError(f"model '{name}': cannot be built without its weights ({text}): name another") from error
 
 
 def _networks_recipe(learned: LearnedSet) -> dict[str, Any]:

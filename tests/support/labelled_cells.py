@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from orchestrator.predictors.generations import next_generation, publish
-from orchestrator.predictors.labelled_networks import VocabularySize, build_for_task
+from orchestrator.predictors.labelled_networks import build_for_task, data_size
 from orchestrator.predictors.snapshot import Snapshot
 from orchestrator.predictors.training import TrainingRequest, fit_predictor, save_generation
 from orchestrator.store.delta import DeltaLabelStore
@@ -23,18 +25,17 @@ from workers.messages.recipe import Recipe
 from workers.messages.recipe_files import load_recipe
 from workers.spaces import get_space
 
-SHAPES = VocabularySize(classes=7, things=7, joints=0)
 
-
-def cell_labels(task: str, tier: str, count: int, slope: float = 1.0) -> list[AttemptReport]:
-    """Return labels of cells on `shapes`, which grow by `slope` with the FLOPs."""
-    recipe = load_recipe(tier, task, "nasbench201")
+@cache
+def cell_labels(task: str, count: int) -> tuple[AttemptReport, ...]:
+    """Return labels of cells on `shapes` by the recipe `laptop`, which grow with the FLOPs."""
+    recipe, size = load_recipe("laptop", task, "nasbench201"), data_size("shapes", task)
     reports = []
     for architecture in itertools.islice(get_space("nasbench201").sequence(0), count):
-        graph = trace(build_for_task(architecture, recipe, task, SHAPES), (3, *recipe.input_size))
+        graph = trace(build_for_task(architecture, recipe, task, size), (3, *recipe.input_size))
         request = LabelRequest(architecture, task, "shapes", "f00d", "full", recipe, 0)
-        reports.append(_report(request, graph, 0.5 + slope * (float(np.log2(graph.flops)) - 24) / 20))
-    return reports
+        reports.append(_report(request, graph, 0.5 + (float(np.log2(graph.flops)) - 24) / 20))
+    return tuple(reports)
 
 
 def published_labels(
@@ -63,7 +64,7 @@ def train_on(reports: list[AttemptReport], folder: Path) -> Path:
     return generation
 
 
-def renamed(reports: list[AttemptReport], recipe_name: str, value_sign: float = 1.0) -> list[AttemptReport]:
+def renamed(reports: Sequence[AttemptReport], recipe_name: str, value_sign: float = 1.0) -> list[AttemptReport]:
     """Return the labels as if another recipe of the same networks had given them."""
     changed = []
     for report in reports:
