@@ -18,7 +18,7 @@ import torch
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
-from predictor.graph import Graph, trace
+from predictor.graph import trace
 from predictor.metadata import GenerationMetadata, LabelledNetworks, LearnedSet
 from workers.data import Vocabulary, open_data
 from workers.messages.architecture import Architecture
@@ -125,12 +125,12 @@ def _size_of(row: Mapping[str, Any]) -> VocabularySize | None:
     try:
         space = get_space(row["space"])
         architecture = space.architecture(json.loads(row["genotype"]))
-        found = size_from_cost(
-            lambda size: trace(build_for_task(architecture, recipe, row["task"], size), (3, *recipe.input_size)),
-            row["params"],
-            row["flops"],
-        )
-        if found is not None:
+
+        def cost(size: VocabularySize) -> tuple[float, float]:
+            graph = trace(build_for_task(architecture, recipe, row["task"], size), (3, *recipe.input_size))
+            return float(graph.params), float(graph.flops)
+
+        if (found := size_from_cost(cost, (row["params"], row["flops"]))) is not None:
             return found
     except AIOPError:  # the space is declared in a file that this process does not know, or has changed since
         pass
@@ -140,16 +140,17 @@ def _size_of(row: Mapping[str, Any]) -> VocabularySize | None:
         return None
 
 
-def size_from_cost(build: Callable[[VocabularySize], Graph], params: float, flops: float) -> VocabularySize | None:
-    """Return the numbers with which a network has exactly so many parameters and FLOPs; None if there are none.
+def size_from_cost(
+    cost_of: Callable[[VocabularySize], tuple[float, float]], labelled: tuple[float, float]
+) -> VocabularySize | None:
+    """Return the numbers with which a network has exactly the parameters and FLOPs `labelled`; None if there are none.
 
-    build: returns the graph of the network with a vocabulary. Where things and stuff cost the same, all are things.
+    cost_of: returns parameters and FLOPs with a vocabulary. Where things and stuff cost the same, all are things.
     """
-    wanted = np.array([params, flops])
+    wanted = np.array(labelled)
 
     def cost(things: int, stuff: int, joints: int) -> np.ndarray:
-        graph = build(VocabularySize(things + stuff, things, joints))
-        return np.array([graph.params, graph.flops], np.float64)
+        return np.array(cost_of(VocabularySize(things + stuff, things, joints)), np.float64)
 
     base = cost(_PROBE, _PROBE, _PROBE)
     steps = np.array([cost(*(_PROBE + (axis == other) for other in range(3))) for axis in range(3)]) - base

@@ -9,27 +9,37 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from orchestrator.cli.app import main
 from predictor.generation import read_generation, write_generation
 from predictor.graph import trace
+from predictor.networks.examples import TEST_FOLD, folds
 from tests.support.in_process_training import use_few_epochs
 from tests.support.labelled_cells import cell_labels, published_labels, renamed, train_on
 from workers.messages.architecture import Architecture
+from workers.messages.label import AttemptReport
 from workers.messages.recipe_files import load_recipe
 
 Run = Callable[..., tuple[int, Any, str]]
 
 
 def cells(count: int) -> list[str]:
-    """Return the names of labelled cells."""
-    return ["nasbench201:" + label.job.request.architecture.genotype for label in cell_labels("pose", 40)[:count]]
+    """Return the names of cells that are trained on."""
+    return ["nasbench201:" + label.job.request.architecture.genotype for label in trained_on()[:count]]
+
+
+def trained_on() -> list[AttemptReport]:
+    """Return the labels of cells that are not held out."""
+    labels = cell_labels("pose", 40)
+    held_out = folds(np.array([label.job.request.architecture.id for label in labels])) == TEST_FOLD
+    return [label for label, out in zip(labels, held_out, strict=True) if not out]
 
 
 def first_cost() -> tuple[float, float]:
     """Return FLOPs and parameters of the first cell, as its label has them."""
-    measured = cell_labels("pose", 40)[0].measurement
+    measured = trained_on()[0].measurement
     assert measured is not None
     return measured.flops, measured.params
 
@@ -75,8 +85,8 @@ def test_a_cell_is_built_as_its_labels_were(run: Run) -> None:
     code, (row,), said = run(*cells(1), "--task", "pose", "--json")
     assert code == 0
     assert (row["flops"], row["params"]) == first_cost()
-    assert row["network"] == "nasbench201 + deconvolution, 96x128"
-    assert (row["head"], row["recipe"], row["input_size"]) == ("deconvolution", "pose.laptop", [96, 128])
+    assert row["network"] == "nasbench201 + deconvolution, 96x96"
+    assert (row["head"], row["recipe"], row["input_size"]) == ("deconvolution", "pose.laptop", [96, 96])
     assert (row["data"], row["labels"]["recipe"]) == ("shapes", "pose.laptop")
     assert (row["distance"], row["far"]) == (0, False)
     assert "labels: pose on shapes, full pose.laptop: " in said

@@ -18,7 +18,7 @@ from orchestrator.predictors.labelled_networks import (
     size_from_cost,
 )
 from orchestrator.store.delta import DeltaLabelStore
-from predictor.graph import Graph, trace
+from predictor.graph import trace
 from predictor.metadata import GenerationMetadata, LearnedSet
 from tests.support.labelled_cells import cell_labels, published_labels
 from tests.support.store_reports import report
@@ -28,23 +28,42 @@ from workers.spaces import get_space
 
 
 @pytest.mark.parametrize(
+    ("per_number", "size"),
+    [
+        ([[10, 200], [10, 200], [0, 0]], VocabularySize(150, 150, 0)),
+        ([[10, 200], [0, 0], [0, 0]], VocabularySize(80, 80, 0)),
+        ([[10, 200], [10, 300], [0, 0]], VocabularySize(133, 80, 0)),
+        ([[0, 0], [0, 0], [7, 9]], VocabularySize(0, 0, 17)),
+        ([[0, 0], [0, 0], [0, 0]], VocabularySize(0, 0, 0)),
+    ],
+)
+def test_numbers_are_solved_for_where_they_cost_something(per_number: list[list[int]], size: VocabularySize) -> None:
+    def cost(numbers: VocabularySize) -> tuple[float, float]:
+        counts = [numbers.things, numbers.classes - numbers.things, numbers.joints]
+        params, flops = (sum(n * row[i] for n, row in zip(counts, per_number, strict=True)) for i in range(2))
+        return 1e6 + params, 1e9 + flops
+
+    assert size_from_cost(cost, cost(size)) == size
+    params, flops = cost(size)
+    assert size_from_cost(cost, (params + 1, flops)) is None
+
+
+@pytest.mark.parametrize(
     ("task", "size"),
     [
-        ("cls", VocabularySize(10, 10, 0)),
         ("pose", VocabularySize(0, 0, 17)),
-        ("pano", VocabularySize(133, 80, 0)),
+        pytest.param("pano", VocabularySize(133, 80, 0), marks=pytest.mark.slow),
     ],
 )
 def test_classes_and_joints_follow_from_parameters_and_flops(task: str, size: VocabularySize) -> None:
     (architecture,) = itertools.islice(get_space("nasbench201").sequence(0), 1)
     recipe = load_recipe("laptop", task, "nasbench201")
 
-    def build(numbers: VocabularySize) -> Graph:
-        return trace(build_for_task(architecture, recipe, task, numbers), (3, *recipe.input_size))
+    def cost(numbers: VocabularySize) -> tuple[float, float]:
+        graph = trace(build_for_task(architecture, recipe, task, numbers), (3, *recipe.input_size))
+        return float(graph.params), float(graph.flops)
 
-    graph = build(size)
-    assert size_from_cost(build, graph.params, graph.flops) == size
-    assert size_from_cost(build, graph.params + 1, graph.flops) is None
+    assert size_from_cost(cost, cost(size)) == size
 
 
 def test_a_companion_task_has_its_part_of_the_head() -> None:
@@ -82,7 +101,7 @@ def test_recipe_and_classes_are_recorded_by_set(tmp_path: Path) -> None:
     assert GenerationMetadata.from_json(GenerationMetadata(model="default", sets=found).to_json()).sets == found
     of_cells, of_published, of_unknown = (one.networks for one in found)
     assert of_cells is not None
-    assert of_cells.recipe["input_size"] == [96, 128]
+    assert of_cells.recipe["input_size"] == [64, 64]
     assert of_cells.recipe["body"] == {"channels": [32, 32, 48, 64], "cells": 1, "reduction": "pool"}
     assert recorded_size(found[0]) == data_size("shapes", "cls")
     assert of_published is not None
