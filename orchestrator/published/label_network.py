@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup
@@ -20,6 +20,8 @@ from orchestrator.published.protocols import PROTOCOLS
 from predictor.errors import AIOPError
 from predictor.graph import Graph, trace
 from predictor.metadata import LearnedSet
+from workers.detectors.head import DetectorHead
+from workers.detectors.reference_detectors import TraceableDetector
 from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
 from workers.messages.recipe_files import load_recipe, shipped_recipes
@@ -28,9 +30,12 @@ from workers.spaces.base import space_names
 from workers.spaces.names import architecture_named
 from workers.spaces.opening import is_space_file
 from workers.tasks import get_task, task_names
+from workers.training.full import Network
 
 _HEADS = {"cls": "linear", "seg": "semantic_fpn", "pose": "deconvolution"}  # of tasks without an mmdet configuration
 _OWN = "own head"
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class LabelNetworks:
         size = self._options.input_size or (3, *recipe.input_size)
         numbers = self._vocabulary_size()
         network = _built(name, lambda: build_for_task(architecture, recipe, self._group.task, numbers))
-        graph = trace(network, size)
+        graph = trace(_AsPublished(network) if self._group.published else network, size)
         return BuiltNetwork(_short_name(name), _head_name(recipe), recipe.name, size[1:], graph)
 
     def _labels_recipe(self, space: str) -> Recipe:
@@ -171,6 +176,23 @@ class LabelNetworks:
         return ", ".join(sorted({learned.space for learned in self._group.sets}))
 
 
+class _AsPublished(nn.Module):
+    """A backbone and a head in the form in which published networks are traced, so that their graphs are alike.
+
+    Images are normalised before; a detector's second stage gets one region, see `TraceableDetector`.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.body, self.head = network.body, network.head
+        self._detector = TraceableDetector(self.head.detector) if isinstance(self.head, DetectorHead) else None
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the raw outputs of the head."""
+        pyramid = self.body(images)
+        return self.head(pyramid) if self._detector is None else self._detector.outputs(pyramid)
+
+
 def backbone_named(name: str) -> Architecture | None:
     """Return the architecture of a backbone's name; None for names of whole networks.
 
@@ -187,7 +209,7 @@ def backbone_named(name: str) -> Architecture | None:
     return architecture_named(name) if rest and kind in space_names() else None
 
 
-def _built(name: str, build: Callable[[], nn.Module]) -> nn.Module:
+def _built(name: str, build: Callable[[], AnyModule]) -> AnyModule:
     """Return what `build` returns. Raises AIOPError, whatever a network's constructor raises."""
     try:
         return build()

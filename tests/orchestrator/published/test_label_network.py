@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from orchestrator.predictors.label_groups import LabelGroup, label_groups, with_recipe
 from orchestrator.published.disagreement import disagreement
 from orchestrator.published.label_network import BuildOptions, LabelNetworks, backbone_named
+from orchestrator.published.named_networks import open_network
 from orchestrator.published.protocols import PROTOCOLS
+from predictor.graph import trace
 from predictor.metadata import LabelledNetworks, LearnedSet
 from predictor.models import Prediction
 from workers.errors import GenotypeError
@@ -79,3 +83,12 @@ def test_predictions_disagree_if_they_rank_or_measure_differently() -> None:
     )
     assert disagreement(first, Prediction(rising[::-1], width)) == "ranks 10 of 10 pairs of them the other way round"
     assert disagreement(first, Prediction.ranking(rising + 7)) is None
+
+
+def test_a_backbone_in_a_published_detector_has_the_graph_of_the_published_one() -> None:
+    networks = LabelNetworks(LabelGroup("det", "coco-2017", "published", "", ()), BuildOptions())
+    ours = networks.build("timm:resnet50").graph
+    published = open_network("mmdet:configs/faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py").build()
+    theirs = trace(published, (3, 800, 1333))
+    assert (ours.flops, ours.params) == (theirs.flops, theirs.params)
+    assert Counter(node.op for node in ours.nodes) == Counter(node.op for node in theirs.nodes if node.op != "pad")
