@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictor.features.graph_pool import GraphPool
+from predictor.features.statistics import statistics_table
 from predictor.generation import Generation, read_generation, write_generation
 from predictor.graph.structure import Graph
 from predictor.label_set import LabelSet
@@ -19,8 +20,15 @@ from predictor.metadata import GenerationMetadata
 from predictor.models import Model, ModelError, Prediction, get_model
 from predictor.models.base import MIN_SUPPORT, Arrays, strip_prefix
 from predictor.networks.fitting import Checkpointer
+from predictor.reference_graphs import (
+    ReferenceGraphs,
+    TaskData,
+    Widening,
+    reference_graphs,
+    references_from_arrays,
+    references_to_arrays,
+)
 
-_TaskData = tuple[str, str]  # task and data set
 _AdaptedTo = tuple[str, str, tuple[str, ...]]  # task, data set and recipes
 _DEFAULT_DATA = "adapted"  # data set of support labels that were given without a name
 
@@ -28,13 +36,20 @@ _DEFAULT_DATA = "adapted"  # data set of support labels that were given without 
 class Predictor:
     """A fitted model, and the support sets it was adapted to since.
 
-    metadata: of the generation it was trained or loaded as.
+    metadata: of the generation it was trained or loaded as. references: the training graphs of each task and data set,
+    from which distances are measured. widening: of the intervals of distant networks; None for generations without.
     """
 
     def __init__(
-        self, model: Model, metadata: GenerationMetadata, support: Mapping[_TaskData, LabelSet] | None = None
+        self,
+        model: Model,
+        metadata: GenerationMetadata,
+        support: Mapping[TaskData, LabelSet] | None = None,
+        references: Mapping[TaskData, ReferenceGraphs] | None = None,
+        widening: Widening | None = None,
     ) -> None:
         self._model, self.metadata, self._support = model, metadata, dict(support or {})
+        self._references, self.widening = dict(references or {}), widening
         self._adapted_to: _AdaptedTo | None = None
 
     @classmethod
@@ -50,7 +65,9 @@ class Predictor:
         support = {}
         for number, entry in enumerate(generation.support):
             support[entry["task"], entry["data"]] = _restore_support(strip_prefix(arrays, f"few.{number}."), entry)
-        return cls(model, metadata, support)
+        references = references_from_arrays(arrays, generation.references)
+        widening = Widening(**generation.widening) if generation.widening else None
+        return cls(model, metadata, support, references, widening)
 
     def save(self, folder: str | Path) -> None:
         """Write a generation, as a whole or not at all. Raises GenerationError if that is not possible."""
@@ -61,31 +78,53 @@ class Predictor:
             parts = labels.pool.to_arrays() | {"values": labels.values}
             arrays |= {f"few.{number}.{name}": value for name, value in parts.items()}
             support.append({"name": labels.name, "task": labels.task, "data": labels.data})
+        tables, references = references_to_arrays(self._references)
         metadata = replace(self.metadata, model=self._model.name)
-        write_generation(Path(folder), Generation(metadata, model_state, support, arrays))
+        widening = asdict(self.widening) if self.widening else {}
+        generation = Generation(metadata, model_state, support, arrays | tables, references, widening)
+        write_generation(Path(folder), generation)
 
     @property
-    def known(self) -> list[_TaskData]:
+    def known(self) -> list[TaskData]:
         """(task, data set) of all labels, for which predictions are in the task's metric; those with most labels first.
 
         Support sets come before the sets it was trained on.
         """
-        counts = Counter[_TaskData]()
+        counts = Counter[TaskData]()
         for learned in self.metadata.sets:
             counts[learned.task, learned.data] += learned.labels
         return list(dict.fromkeys([*self._support, *(key for key, _ in counts.most_common())]))
 
-    def predict(self, graphs: Sequence[Graph], task: str, data: str | None = None) -> Prediction:
+    def predict(
+        self, graphs: Sequence[Graph], task: str, data: str | None = None, recipes: Sequence[str] = ()
+    ) -> Prediction:
         """Return mean and deviation, (n,), in the task's metric. graphs: of whole networks, backbone and head.
 
         data: data set of the labels; by default the one last adapted to, or the one with most labels of the task.
-        Raises ModelError for a task or data set without labels.
+        recipes: of the labels, as FIDELITY/NAME/HASH; by default all. The deviation of a network that is unlike the
+        training graphs is widened, see `distances`. Raises ModelError for a task or data set without labels.
         """
         pool = GraphPool.of(graphs)
-        data = self._data_of(task, data)
-        names = np.array([f"query-{number}" for number in range(len(pool))])
-        query = LabelSet("query", "", task, data, names, np.full(len(pool), np.nan), np.arange(len(pool)), pool)
-        return self.predict_set(query)
+        data = self.default_data(task, data)
+        names, values = np.array([f"query-{number}" for number in range(len(pool))]), np.full(len(pool), np.nan)
+        query = LabelSet(
+            "query", "", task, data, names, values, np.arange(len(pool)), pool, recipes=tuple(sorted(recipes))
+        )
+        prediction, reference = self.predict_set(query), self._reference(task, data)
+        if reference is None or self.widening is None:
+            return prediction
+        factors = self.widening.factors(reference.distances(pool.statistics))
+        return Prediction(prediction.mean, prediction.deviation * factors)
+
+    def distances(self, graphs: Sequence[Graph], task: str, data: str | None = None) -> NDArray[np.float64] | None:
+        """Return (n,) how far graphs are from the training graphs; more than 1 is unlike them.
+
+        See `ReferenceGraphs.distances`. None if no training graphs of the task and data set are stored: there were too
+        few, it was adapted to them, or the generation is of version 0.1. Raises ModelError for a task or data set
+        without labels.
+        """
+        reference = self._reference(task, self.default_data(task, data))
+        return None if reference is None else reference.distances(statistics_table(graphs))
 
     def predict_set(self, query: LabelSet) -> Prediction:
         """Predict the labels of a set, whose graphs are encoded already."""
@@ -106,7 +145,8 @@ class Predictor:
         if len(graphs) < MIN_SUPPORT or not np.isfinite(measured).all():
             raise ModelError(f"adapt: needs at least {MIN_SUPPORT} labels, all of which must be finite numbers")
         labels = _support_set(f"{task}/{data}", task, data, GraphPool.of(graphs), measured)
-        return Predictor(copy.copy(self._model), self.metadata, {(task, data): labels} | self._support)
+        support = {(task, data): labels} | self._support
+        return Predictor(copy.copy(self._model), self.metadata, support, self._references, self.widening)
 
     def update(
         self,
@@ -121,9 +161,10 @@ class Predictor:
         """
         model = copy.deepcopy(self._model)
         model.update(sets, fresh, checkpointer)
-        return Predictor(model, metadata, self._support)
+        return Predictor(model, metadata, self._support, reference_graphs(sets), self.widening)
 
-    def _data_of(self, task: str, data: str | None) -> str:
+    def default_data(self, task: str, data: str | None = None) -> str:
+        """Return the data set that `predict` answers for. Raises ModelError for a task or data set without labels."""
         known = [known_data for known_task, known_data in self.known if known_task == task]
         if data is None and known:
             return known[0]
@@ -134,6 +175,10 @@ class Predictor:
                 f"{requested}: there are no labels, only of {listed}: adapt it to a few labels, or train on some"
             )
         return data
+
+    def _reference(self, task: str, data: str) -> ReferenceGraphs | None:
+        """Return the training graphs; None after `adapt`, because the support set is nearer to what is asked."""
+        return None if (task, data) in self._support else self._references.get((task, data))
 
 
 def _support_set(name: str, task: str, data: str, pool: GraphPool, values: NDArray[np.float64]) -> LabelSet:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +39,16 @@ class Generation:
     """The content of a generation's folder.
 
     model_state: what the model keeps as JSON, stored as "learnt". support: name, task and data of each support set,
-    stored as "few". arrays: of the model and the support sets, by name.
+    stored as "few". arrays: of the model, the support sets and the reference graphs, by name. references, widening: see
+    `reference_graphs`; empty in generations of version 0.1.
     """
 
     metadata: GenerationMetadata
     model_state: dict[str, Any]
     support: list[dict[str, str]]
     arrays: Arrays
+    references: list[dict[str, str]] = field(default_factory=list)
+    widening: dict[str, Any] = field(default_factory=dict)
 
 
 def write_generation(folder: Path, generation: Generation) -> None:
@@ -54,6 +57,7 @@ def write_generation(folder: Path, generation: Generation) -> None:
     description = {"format": FORMAT, "reads": input_version(), "sha256": hashlib.sha256(weights).hexdigest()}
     description |= generation.metadata.to_json()
     description |= {"learnt": generation.model_state, "few": generation.support}
+    description |= {"references": generation.references, "widening": generation.widening}
     try:
         write_folder(folder, {_WEIGHTS: weights, _DESCRIPTION: json.dumps(description, indent=1).encode()})
     except FileExistsError:
@@ -76,7 +80,8 @@ def read_generation(folder: Path) -> Generation:
         arrays = load_tensors(weights)
     except SafetensorError as error:
         raise GenerationError(f"predictor {folder}: {_WEIGHTS}: {error}: train it again") from None
-    return Generation(metadata, description["learnt"], description["few"], arrays)
+    references, widening = description.get("references", []), description.get("widening", {})
+    return Generation(metadata, description["learnt"], description["few"], arrays, references, widening)
 
 
 def read_metadata(folder: Path) -> GenerationMetadata:

@@ -11,10 +11,25 @@ from pydantic import Field, TypeAdapter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledNetworks:
+    """What the networks of a label set have in common, so that others can be built like them.
+
+    recipe: the fields of the labels' recipe that decide a network; of published labels the name and the image size.
+    classes, things, joints: numbers of the data set; None if they could not be found out, or are not needed.
+    """
+
+    recipe: dict[str, Any]
+    classes: int | None = None
+    things: int | None = None
+    joints: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedSet:
     """A label set that the model was trained on. labels: number of training labels.
 
     kind: space, task, data, fidelity and recipe, which identify the set. Empty in generations that did not record it.
+    networks: None in generations that did not record it.
     """
 
     name: str
@@ -23,6 +38,7 @@ class LearnedSet:
     space: str = ""
     labels: int
     kind: tuple[str, ...] = ()
+    networks: LabelledNetworks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +92,16 @@ class GenerationMetadata:
     hold_out: tuple[HoldOutScores, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document for generation.json. Only a refreshed generation has "refreshed" and "suspects"."""
+        """Return the document for generation.json.
+
+        What was not recorded is left out, and so are "refreshed" and "suspects" of a generation trained from scratch.
+        """
         document: dict[str, Any] = _METADATA.dump_python(self, mode="json", by_alias=True)
         if self.refreshed is None:
             del document["refreshed"], document["suspects"]
+        for learned in document["sets"]:
+            if learned["networks"] is None:
+                del learned["networks"]
         return document
 
     @classmethod

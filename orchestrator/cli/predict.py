@@ -8,19 +8,28 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import (
+    IMAGE,
     NETWORK_NAMES,
-    InputSize,
     Json,
     Predictors,
     existing_generation,
     parse_input_size,
     renamed_option,
 )
-from orchestrator.cli.output import emit_rows
+from orchestrator.cli.output import emit_rows, say
 from orchestrator.cli.tables import Column
+from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import LATEST
 
-_COLUMNS = (Column("model"), Column("mean"), Column("deviation"), Column("flops", "FLOPs"), Column("params"))
+_COLUMNS = (
+    Column("model"),
+    Column("mean"),
+    Column("deviation"),
+    Column("distance"),
+    Column("flops", "FLOPs", 1),
+    Column("params", "", 1),
+    Column("network", "", 2),
+)
 
 
 def predict(
@@ -29,7 +38,19 @@ def predict(
     data: Annotated[
         str | None, typer.Option(help="Data set of the labels; by default the one with most labels of the task.")
     ] = None,
-    size: InputSize = "224",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe of the labels, such as seg.laptop or published:1x; or a tier or YAML file whose head and "
+            "input size are built. By default the recipe with most labels."
+        ),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(help="none: build each network as it is, without the head of the labels.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--input-size", help=f"Image size in pixels: {IMAGE}. By default that of the labels.")
+    ] = None,
     predictors: Predictors = Path("predictors"),
     generation: Annotated[
         int | None, typer.Option(help="Number of the generation; by default the one in use.", min=1)
@@ -39,8 +60,15 @@ def predict(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Predict mean and standard deviation of each network's label, in the task's metric, with FLOPs and parameters."""
-    image = parse_input_size(size)
+    """Predict mean and standard deviation of each network's label, in the task's metric.
+
+    Built is what a label is of: the named backbone with the head and input size of the labels. The distance says how
+    unlike the training graphs it is; more than 1 is far, and has a wider interval. Exit code 1: a network could not be
+    built; the others are predicted.
+    """
+    if head not in (None, "none"):
+        raise ConfigError(f"--head {head}: write none, or choose a head with --recipe")
+    image = None if size is None else parse_input_size(size)
     if old_predictor is None:
         folder = predictors / LATEST if generation is None else existing_generation(predictors, generation)
     else:  # named the folder of one generation
@@ -49,21 +77,25 @@ def predict(
     from predictor.generation import read_metadata
 
     read_metadata(folder)
-    from orchestrator.published.named_networks import open_network
+    from orchestrator.published.answers import Question, answer_question
+    from orchestrator.published.label_network import BuildOptions
     from predictor import Predictor
-    from predictor.graph import trace
 
-    predictor = Predictor.load(folder)
-    graphs = [trace(open_network(model).build(), image) for model in models]
-    prediction = predictor.predict(graphs, task, data)
-    rows = [
-        {
-            "model": model,
-            "mean": float(mean),
-            "deviation": None if deviation != deviation else float(deviation),  # NaN: the mean only ranks
-            "flops": graph.flops,
-            "params": graph.params,
-        }
-        for model, graph, mean, deviation in zip(models, graphs, prediction.mean, prediction.deviation, strict=True)
-    ]
-    emit_rows(rows, json, _COLUMNS)
+    question = Question(tuple(models), task, data, BuildOptions(recipe, head is None, image))
+    answer = answer_question(Predictor.load(folder), question)
+    say(f"labels: {answer.group.title}")
+    for note in answer.notes:
+        say(f"note: {note}")
+    for row in answer.failed:
+        say(f"{row['model']}: not predicted: {row['error']}")
+    if json:
+        emit_rows([row | {"notes": list(answer.notes)} for row in answer.rows], json)
+    elif predicted := [row | {"distance": _distance(row)} for row in answer.rows if row["error"] is None]:
+        emit_rows(predicted, json, _COLUMNS)
+    raise typer.Exit(1 if answer.failed else 0)
+
+
+def _distance(row: dict[str, object]) -> str | None:
+    """The distance as text, with a mark if the network is far."""
+    distance = row["distance"]
+    return None if distance is None else f"{distance:.2f}{' far' if row['far'] else ''}"

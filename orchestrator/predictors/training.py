@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,15 +114,22 @@ def fit_predictor(
     request: TrainingRequest, snapshot: Snapshot, checkpointer: Checkpointer
 ) -> tuple[Predictor, list[LabelSet]]:
     """Return a predictor that was trained on all labels except the hold-out, and the hold-out."""
+    from orchestrator.predictors.labelled_networks import record_networks
     from predictor import Predictor
+    from predictor.reference_graphs import reference_graphs
+    from predictor.widening import fit_widening
 
     sets, without_graph = build_label_sets(snapshot)
     splits = {identity: split_hold_out(labels) for identity, labels in sets.items()}
     training_sets = {identity: training for identity, (training, _) in splits.items() if len(training)}
-    model = get_model(request.model)(request.seed)
-    model.fit(list(training_sets.values()), checkpointer)
+    new_model, learned = partial(get_model(request.model), request.seed), list(training_sets.values())
+    model = new_model()
+    model.fit(learned, checkpointer)
+    references, widening = reference_graphs(learned), fit_widening(new_model, learned, request.seed)
     metadata = describe_generation(request.model, request.store, snapshot.version, training_sets, without_graph)
-    return Predictor(model, metadata), [held_out for _, held_out in splits.values() if len(held_out)]
+    metadata = record_networks(metadata, DeltaLabelStore(request.store))
+    predictor = Predictor(model, metadata, references=references, widening=widening)
+    return predictor, [held_out for _, held_out in splits.values() if len(held_out)]
 
 
 def save_generation(generation: Path, predictor: Predictor, held_out: list[LabelSet], snapshot: Snapshot) -> None:

@@ -84,7 +84,8 @@ class Classifier(nn.Module):
 def _from_space(kind: str, genotype: str) -> NamedNetwork:
     """A backbone of a search space with a classifier, from its published string or the JSON of its genotype."""
     space: Space = get_space(kind)
-    return _classifier(kind, genotype, space, space.parse(genotype))
+    parse = space.parse_json if genotype.startswith("{") else space.parse
+    return _classifier(kind, genotype, space, parse(genotype))
 
 
 def _from_declared(path: Path, genotype: str) -> NamedNetwork:

@@ -42,7 +42,11 @@ class TraceableDetector(nn.Module):
         bottom, right = (-side % self._multiple for side in images.shape[2:])
         if bottom or right:
             images = F.pad(images, (0, right, 0, bottom))
-        pyramid = self.detector.extract_feat(images)  # type: ignore[operator]
+        return self.outputs(images)
+
+    def outputs(self, inputs: Tensor | list[Tensor]) -> list[Any]:
+        """Return the outputs of all heads. inputs: images, or the pyramid for a detector that takes one instead."""
+        pyramid = self.detector.extract_feat(inputs)  # type: ignore[operator]
         heads = [getattr(self.detector, name) for name in _DENSE_HEADS if hasattr(self.detector, name)]
         outputs = [head(pyramid) for head in heads if head is not None]
         regions = getattr(self.detector, "roi_head", None)

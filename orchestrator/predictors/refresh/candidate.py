@@ -14,6 +14,7 @@ from orchestrator.errors import StoreError
 from orchestrator.predictors.generations import snapshot_folder
 from orchestrator.predictors.holdout import describe_generation, hold_out_report, split_hold_out
 from orchestrator.predictors.label_sets import IDENTITY_COLUMNS, LabelSetIdentity, build_label_sets
+from orchestrator.predictors.labelled_networks import record_networks
 from orchestrator.predictors.promotion import CANDIDATE_GENERATION, CANDIDATE_SNAPSHOT
 from orchestrator.predictors.refresh.gate import HeldOutSet
 from orchestrator.predictors.refresh.job import COMPARISON, RefreshJob, write_comparison
@@ -58,8 +59,9 @@ def make_candidate(job: RefreshJob, folder: Path, checkpointer: Checkpointer, wr
     before = {identity: _predicted(champion, split.held_out) for identity, split in splits.items()}
     training = {identity: split for identity, split in splits.items() if len(split.training)}
     clipped, outliers = _clip(champion, training)
+    described = describe_generation(champion.metadata.model, job.store, job.version, clipped, without_graph)
     metadata = replace(
-        describe_generation(champion.metadata.model, job.store, job.version, clipped, without_graph),
+        record_networks(described, store, known_sets),
         refreshed=RefreshOrigin(
             champion=Path(job.champion).name,
             new_labels=sum(map(len, new.values())),

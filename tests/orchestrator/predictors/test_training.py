@@ -90,12 +90,13 @@ def test_a_generation_is_trained_on_ray(
     assert np.corrcoef(mean, [np.log2(graph.flops) for graph in GRAPHS])[0, 1] > 0.8
 
     monkeypatch.setattr(sys, "argv", ["orchestrator", "predict", "timm:resnet18", "timm:resnet34", "--task", "seg"])
-    sys.argv += ["--predictor", str(out / "latest"), "--json"]
+    sys.argv += ["--predictor", str(out / "latest"), "--head", "none", "--json"]
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == 0
     small, large = json.loads(capsys.readouterr().out)
     assert (small["model"], small["params"]) == ("timm:resnet18", 11689512)
+    assert (small["network"], small["far"]) == ("resnet18 + own head, 96x128", True)
     assert large["flops"] > small["flops"]
     assert large["deviation"] > 0
 
