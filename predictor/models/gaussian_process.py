@@ -12,11 +12,12 @@ import numpy as np
 from scipy.linalg import cho_solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Kernel, Matern, WhiteKernel
 from threadpoolctl import ThreadpoolController
 
 from predictor.label_set import PROXIES, Floats
 
+_TINY = 1e-6
 _MAX_TUNING_LABELS = 200  # to find hyper-parameters, which takes many factorisations; a prediction takes one
 
 
@@ -80,6 +81,12 @@ def rbf(start: int, stop: int, variance: float, length: float) -> Kernel:
     return Columns(ConstantKernel(variance, (1e-4, 10.0)) * RBF(length, bounds), start, stop)
 
 
+def matern32(start: int, stop: int, variance: float, length: float) -> Kernel:
+    """Return the kernel of a function with kinks, which generalises less far than `rbf`."""
+    bounds = (length / 8, length * 8)
+    return Columns(ConstantKernel(variance, (1e-4, 10.0)) * Matern(length, bounds, nu=1.5), start, stop)
+
+
 class Process:
     """A Gaussian process with noise; its hyper-parameters maximise the marginal likelihood of some of the labels."""
 
@@ -122,6 +129,43 @@ class Process:
         scale = regressor._y_train_std
         return mean * scale + regressor._y_train_mean, scale / np.sqrt(precision)
 
+    def log_marginal_likelihood(self) -> float:
+        """Return that of the standardised labels, so that processes on the same labels can be compared."""
+        return float(self._regressor.log_marginal_likelihood_value_)
+
+
+class ResidualProcess(Process):
+    """A prior mean proportional to one column, and a Gaussian process on the residuals."""
+
+    def __init__(
+        self, kernel: Kernel, table: Floats, values: Floats, seed: int, column: int, prior_slope: float
+    ) -> None:
+        """See `Process`. prior_slope: change of the prior mean per unit of the column, in standard deviations."""
+        self._column, self._slope = column, prior_slope * values.std()
+        residuals = values - self._prior_mean(table)
+        super().__init__(kernel, table, residuals, seed)
+        # Turns the likelihood of standardised residuals into that of standardised labels: a change of unit.
+        ratio = max(values.std(), _TINY) / max(residuals.std(), _TINY)
+        self._log_unit_change = len(values) * float(np.log(ratio))
+
+    def _prior_mean(self, table: Floats) -> Floats:
+        mean: Floats = self._slope * table[:, self._column]
+        return mean
+
+    def __call__(self, table: Floats) -> tuple[Floats, Floats]:
+        """See `Process`."""
+        mean, deviation = super().__call__(table)
+        return mean + self._prior_mean(table), deviation
+
+    def loo_predictions(self) -> tuple[Floats, Floats]:
+        """See `Process.loo_predictions`."""
+        mean, deviation = super().loo_predictions()
+        return mean + self._prior_mean(self.state()["table"]), deviation
+
+    def log_marginal_likelihood(self) -> float:
+        """Return that of the standardised labels, not of the residuals, so that it compares with other processes."""
+        return super().log_marginal_likelihood() + self._log_unit_change
+
 
 def _fit(kernel: Kernel, table: Floats, values: Floats, seed: int, theta: Floats | None) -> GaussianProcessRegressor:
     if theta is not None:
@@ -156,6 +200,11 @@ def rbf_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
     term of their own, since they are few among many statistics.
     """
     return _add_terms(lambda first, stop: rbf(first, stop, variance, float(np.sqrt(stop - first))), table, start)
+
+
+def matern32_in_graphs(table: Floats, start: int, variance: float) -> Kernel:
+    """Return the kernel of a function with kinks of a graph's statistics and proxies, see `rbf_in_graphs`."""
+    return _add_terms(lambda first, stop: matern32(first, stop, variance, float(np.sqrt(stop - first))), table, start)
 
 
 def linear_in_graphs(table: Floats, start: int, variance: float) -> Kernel:

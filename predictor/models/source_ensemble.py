@@ -8,7 +8,7 @@ range of the training data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,10 @@ class SourceSelection:
     same_unit: Mask
     related: Mask
 
+    def without_trend(self) -> SourceSelection:
+        """Return the same tasks, without the trend with cost."""
+        return SourceSelection(self.count, self.count, self.same_unit[: self.count], self.related[: self.count])
+
 
 @dataclass(slots=True, eq=False)
 class SourceEnsemble:
@@ -75,15 +79,14 @@ class SourceEnsemble:
     ) -> SourceEnsemble:
         """Train on label sets, of which there may be none."""
         merged = merge_small_tasks(sources)
-        tasks = [SourceTask.fit(source, seed, kept=~_held_out(source)) for source in merged]
+        tasks = [SourceTask.fit(source, seed) for source in merged]
         if not tasks:
             return cls(seed, [], [], None, np.zeros(0), np.ones(len(STATISTICS)), None, np.zeros(0))
         scores = [task.scores(source) for task, source in zip(tasks, merged, strict=True)]
         network, variance = fit_jointly(merged, scores, seed, checkpointer, settings)
         trend, unit, visible = CostTrend.fit(merged, scores), _statistic_unit(sources), [len(tasks)] * len(tasks)
         ensemble = cls(seed, tasks, visible, network, variance, unit, trend, np.ones(len(tasks)))
-        for number, source in enumerate(merged):
-            ensemble._finish_task(number, source)
+        ensemble.error_factor = np.array([ensemble._error_factor(n, source) for n, source in enumerate(merged)])
         return ensemble
 
     def update(
@@ -119,7 +122,7 @@ class SourceEnsemble:
         for number, (source, mask) in enumerate(sets):
             if mask.any():
                 previous = self.tasks[number]
-                task = self.tasks[number] = SourceTask.fit(source, self.seed, previous, ~_held_out(source))
+                task = self.tasks[number] = SourceTask.fit(source, self.seed, previous)
                 self.network.rescale_head(number, *_linear_map(previous.transform, task.transform))
                 self.visible[number] = len(self.tasks)
         sources, fresh = zip(*sets, strict=True)
@@ -129,35 +132,32 @@ class SourceEnsemble:
         self.cost_trend = CostTrend.fit(sources, scores)
         for number, (source, mask) in enumerate(sets):
             if mask.any():
-                self._finish_task(number, source)
+                self.error_factor[number] = self._error_factor(number, source)
 
-    def _finish_task(self, number: int, source: LabelSet) -> None:
-        """Test a task on the labels that were held out so far, then fit its process to them, too."""
-        self.error_factor[number] = self._error_factor(source)
-        self.tasks[number] = SourceTask.fit(source, self.seed, self.tasks[number])
+    def _error_factor(self, number: int, source: LabelSet) -> float:
+        """Return the mean squared error of predictions for a task's held-out labels, in predicted variances.
 
-    def _error_factor(self, source: LabelSet) -> float:
-        """Return the mean squared error of predictions for the task's held-out labels, in predicted variances.
-
-        Labels that other tasks have of these networks are not used, as those of a new network are unknown.
+        The network was not trained on these labels; for the test, the process is fitted without them. Labels that other
+        tasks have of these networks are not used, as those of a new network are unknown.
         """
-        held_out = source.take(_held_out(source))
-        selection = self.select(held_out.take(np.arange(0)))
-        (number,) = (n for n, task in enumerate(self.tasks) if task.name == source.name)
-        scores, variance = self.scores(held_out, selection, same_networks=False)
-        mean, total = combine(scores, variance, selection)
-        return variance_factor((self.tasks[number].scores(held_out) - mean) ** 2 / total, _FACTOR_PRIOR_LABELS)
+        mask = folds(source.architectures) == STOP_FOLD
+        held_out, task = source.take(mask), self.tasks[number]
+        tested = replace(self, tasks=list(self.tasks))
+        tested.tasks[number] = SourceTask.fit(source, self.seed, task, kept=~mask)
+        selection = tested.select(held_out.take(np.arange(0)))
+        mean, variance = combine(*tested.scores(held_out, selection, same_networks=False), selection)
+        return variance_factor((task.scores(held_out) - mean) ** 2 / variance, _FACTOR_PRIOR_LABELS)
 
     def _add_task(self, source: LabelSet) -> None:
         """Add a task without changing the others: the graph network gets a new head only."""
         assert self.network is not None
-        task = SourceTask.fit(source, self.seed, kept=~_held_out(source))
+        task = SourceTask.fit(source, self.seed)
         self.network, variance = self.network.with_head(source, task.scores(source))
         self.tasks.append(task)
         self.visible.append(len(self.tasks))
         self.network_variance = np.append(self.network_variance, variance)
         self.error_factor = np.append(self.error_factor, 1.0)
-        self._finish_task(len(self.tasks) - 1, source)
+        self.error_factor[-1] = self._error_factor(len(self.tasks) - 1, source)
 
     def select(self, support: LabelSet) -> SourceSelection:
         """Return the tasks to use for queries of the support set's task. Only a support set without labels uses fewer.
@@ -176,7 +176,7 @@ class SourceEnsemble:
         # If there are labels of the same recipe, those of other recipes count as other data.
         return SourceSelection(count, columns, same_unit, same_unit if same_unit.any() else of_task)
 
-    def scores(self, query: LabelSet, selection: SourceSelection, same_networks: bool = True) -> tuple[Floats, Floats]:
+    def scores(self, query: LabelSet, selection: SourceSelection, same_networks: bool) -> tuple[Floats, Floats]:
         """Return (n, columns) standard scores by each task and by the trend with cost, and their variances.
 
         same_networks: whether a task's label of the same network, if it has one, is its score.
@@ -199,23 +199,33 @@ class SourceEnsemble:
             variances = np.column_stack([variances, np.full(len(query), self.cost_trend.variance)])
         return scores, variances
 
-    def mean_variances(self, support: LabelSet, selection: SourceSelection, same_networks: bool = True) -> Floats:
+    def min_source_variance(self, support: LabelSet, selection: SourceSelection) -> float:
+        """Return the variance of the most certain task, averaged over networks: whether any task covers them.
+
+        What all networks have in common does not count, see `mean_variances`.
+        """
+        return float(self._shifted_variances(support, selection).min(axis=1).mean())
+
+    def mean_variances(self, support: LabelSet, selection: SourceSelection, same_networks: bool) -> Floats:
         """Return (count,) the variance of each task's score, averaged over networks: whether the task covers them.
 
         What all networks have in common, such as the head of a new task, does not count: they are shifted into the
-        range of each task together.
+        range of each task together. same_networks: see `scores`.
         """
-        statistics = support.statistics
-        distance = [
-            task.ood_distance(task.shift_into_range(statistics), self.statistic_unit) for task in self._used(selection)
-        ]
-        variances = _variance_of_mean(
-            *self._variances(self._process_scores(support, selection)[1], np.array(distance).T)
-        )
+        variances = self._shifted_variances(support, selection)
         if same_networks:
             variances = np.where(np.isfinite(self._known_scores(support, selection)), _LABEL_VARIANCE, variances)
         means: Floats = variances.mean(axis=0)
         return means
+
+    def _shifted_variances(self, support: LabelSet, selection: SourceSelection) -> Floats:
+        """Return (n, count) variances of the tasks' scores after the networks were shifted into the range of each."""
+        statistics = support.statistics
+        distance = [
+            task.ood_distance(task.shift_into_range(statistics), self.statistic_unit) for task in self._used(selection)
+        ]
+        variances = self._variances(self._process_scores(support, selection)[1], np.array(distance).T)
+        return _variance_of_mean(*variances)
 
     def state(self) -> State:
         """Return arrays by name, and what JSON can hold, for `restore`."""
@@ -296,12 +306,6 @@ def normalised(weights: Floats) -> Floats:
     """Return (n, tasks) weights with the sum 1 in each row."""
     rows: Floats = weights / weights.sum(axis=1, keepdims=True)
     return rows
-
-
-def _held_out(source: LabelSet) -> Mask:
-    """Return (n,) which labels the network is not trained on; they stop its training, and test predictions."""
-    held_out: Mask = folds(source.architectures) == STOP_FOLD
-    return held_out
 
 
 def _linear_map(before: PowerTransform, after: PowerTransform) -> tuple[float, float]:

@@ -5,33 +5,48 @@ It is an ensemble in the spirit of RGPE (Feurer et al. 2018) and of transfer Gau
 1. Source scores. Each source task scores a network, see `source_ensemble`. Their inverse-variance weighted mean is the
    source mean, in which related tasks count more.
 2. No support set: the prediction is the source mean, in the unit of the source tasks of the same task, data set and
-   recipe. If there are none, it only ranks.
-3. A support set: a prior mean proportional to the source mean, and two regressions on what it misses, see
-   `support_model`. The prior mean is flatter if no source task covers the query's networks.
+   recipe. If there are none, it only ranks, and networks that no source task covers are ranked by `cost_trend`.
+3. A support set: a mixture of six Gaussian processes on the power-transformed labels. Two use graph statistics (RBF and
+   Matern kernel; they share one prior weight), one uses FLOPs alone, one the source scores, one source scores and
+   statistics. The last is a residual process: its prior mean is proportional to the source mean. Each weight is a prior
+   weight times the tempered marginal likelihood, see `mixture`, because twenty labels are little evidence for one
+   process. With five labels the residual process dominates; with more, misleading source tasks lose their weight. If
+   no source task covers the query's networks, all processes on source scores have a smaller prior weight. Leave-one-out
+   errors calibrate the intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
 
+from predictor.features.statistics import STATISTICS
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import (
     MIN_SUPPORT,
     Arrays,
     Model,
-    ModelError,
     NothingKnownError,
     Prediction,
     State,
     register,
     require,
 )
+from predictor.models.gaussian_process import (
+    Process,
+    ResidualProcess,
+    linear,
+    linear_in_graphs,
+    matern32_in_graphs,
+    rbf,
+    rbf_in_graphs,
+)
+from predictor.models.mixture import Mixture
+from predictor.models.scaling import PowerTransform, Standardiser
 from predictor.models.source_ensemble import (
     SourceEnsemble,
     SourceSelection,
@@ -39,29 +54,25 @@ from predictor.models.source_ensemble import (
     normalised,
     task_weights,
 )
-from predictor.models.support_model import Inputs, SupportModel, SupportSettings
 from predictor.networks.fitting import Checkpointer, NoCheckpointer, TrainingSettings
 from predictor.networks.multi_head import FIT_SETTINGS, UPDATE_SETTINGS
 
-_UNINFORMATIVE = 1.0  # variance of a source score that says no more than the mean label
+_PRIOR_WEIGHTS = np.array([0.5, 0.5, 1.0, 1.0, 1.0, 1.0])  # of the processes
+_FIRST_ON_SOURCES = 3  # index of the first process that uses source scores
+_HALF_WEIGHT_VARIANCE = 0.2  # min_source_variance that halves the prior weight of processes on source scores
+_PRIOR_SLOPE = 0.5  # of the residual process: standard deviations of the labels per deviation of the source mean
+_RESIDUAL_LABELS = 20.0  # support labels with which the residual process has prior weight 1; with fewer it has more
 _TINY = 1e-12
-
-
-class TransferSettings(SupportSettings, frozen=True, extra="forbid"):
-    """The constants that relate a query task to the source tasks, those of its support model, and its parts."""
-
-    slope: float = Field(0.5, ge=0, lt=1, description="Prior mean of the slope on the source mean, in deviations.")
-    half_slope_variance: float = Field(0.2, gt=0, description="Variance of the best source task that halves the slope.")
-    same_networks: bool = Field(True, description="Whether labels of the same networks replace a source task's score.")
-    sources: bool = Field(True, description="Whether source tasks are used with a support set.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Posterior:
-    """columns: indices of the source scores that the model uses."""
+    """What was fitted to a support set. graph_scale, source_scale: of the two parts of the mixture's inputs."""
 
-    columns: NDArray[np.int64]
-    model: SupportModel
+    graph_scale: Standardiser
+    source_scale: Standardiser
+    transform: PowerTransform
+    mixture: Mixture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,19 +90,6 @@ class TransferModel(Model):
     name = "default"
     fit_settings: ClassVar[TrainingSettings] = FIT_SETTINGS  # of the graph network
     update_settings: ClassVar[TrainingSettings] = UPDATE_SETTINGS
-    settings: ClassVar[TransferSettings] = TransferSettings.model_validate({})
-
-    @classmethod
-    def variant(cls, settings: Mapping[str, str]) -> type[Model]:
-        """See `Model.variant`; the settings are those of `TransferSettings`."""
-        try:
-            checked = TransferSettings.model_validate(dict(settings))
-        except ValidationError as error:
-            first = error.errors()[0]
-            known = ", ".join(TransferSettings.model_fields)
-            reason = f"setting '{first['loc'][0]}': {first['msg']}: the settings are {known}"
-            raise ModelError(f"model {cls.name}: {reason}") from None
-        return type(cls.__name__, (cls,), {"settings": checked})
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
@@ -132,11 +130,16 @@ class TransferModel(Model):
         """See `Model.predict`."""
         adapted = require(self._adapted, self, "adapt")
         selection, posterior = adapted.selection, adapted.posterior
-        scores, variance = self.sources.scores(query, selection, self.settings.same_networks)
+        scores, variance = self.sources.scores(query, selection, same_networks=False)
         if posterior is None:
-            return self._predict_without_labels(scores, variance, selection)
-        inputs = _inputs(query, scores, variance, selection, posterior.columns)
-        return Prediction.from_quantiles(posterior.model.quantiles(inputs))
+            return self.predict_without_labels(scores, variance, selection)
+        table = np.hstack(
+            [
+                posterior.source_scale(_source_columns(scores, variance, selection)),
+                posterior.graph_scale(query.table),
+            ]
+        )
+        return Prediction.from_quantiles(posterior.transform.quantiles(*posterior.mixture(table)))
 
     def state(self) -> State:
         """See `Model.state`."""
@@ -150,18 +153,22 @@ class TransferModel(Model):
         return model
 
     def _fit_posterior(self, support: LabelSet, selection: SourceSelection) -> _Posterior:
-        settings, columns = self.settings, np.zeros(0, np.int64)
-        scores, variance = self.sources.scores(support, selection, settings.same_networks)
-        slope = 0.0
-        if selection.count and settings.sources:
-            variances = self.sources.mean_variances(support, selection, settings.same_networks)
-            columns = np.flatnonzero(variances < _UNINFORMATIVE)
-            half = settings.half_slope_variance
-            slope = settings.slope * half / (half + float(variances.min()))
-        inputs = _inputs(support, scores, variance, selection, columns)
-        return _Posterior(columns, SupportModel(inputs, support.values, slope, self._seed, settings))
+        graph_scale = Standardiser.of(support.table)
+        scores, variance = self.sources.scores(support, selection, same_networks=False)
+        columns = _source_columns(scores, variance, selection)
+        source_scale = Standardiser.of(columns)
+        transform = PowerTransform.of(support.values)
+        values = transform(support.values)
+        table = np.hstack([source_scale(columns), graph_scale(support.table)])
+        processes = _processes(table, values, selection.count, self._seed)
+        weights = _PRIOR_WEIGHTS[: len(processes)].copy()
+        if selection.count:
+            source_variance = self.sources.min_source_variance(support, selection)
+            weights[_FIRST_ON_SOURCES:] *= _HALF_WEIGHT_VARIANCE / (_HALF_WEIGHT_VARIANCE + source_variance)
+            weights[-1] *= (_RESIDUAL_LABELS / len(support)) ** 2
+        return _Posterior(graph_scale, source_scale, transform, Mixture(processes, weights, values))
 
-    def _predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
+    def predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
         """Predict from (n, columns) source scores and their variances alone."""
         mean, total_variance = combine(scores, variance, selection)
         if not selection.same_unit.any():
@@ -179,11 +186,35 @@ class TransferModel(Model):
         return Prediction.from_quantiles(median + widening * (average - median))
 
 
-def _inputs(
-    labels: LabelSet, scores: Floats, variance: Floats, selection: SourceSelection, columns: NDArray[np.int64]
-) -> Inputs:
-    """Return the inputs of a support model, which uses some columns of the (n, columns) scores and variances."""
-    weights = task_weights(variance, selection)[:, columns] if len(columns) else np.zeros((len(labels), 0))
-    used = scores[:, columns] if len(columns) else weights
-    total = np.maximum(weights.sum(axis=1), _TINY)
-    return Inputs(labels.table, used, (weights * used).sum(axis=1) / total)
+def _source_columns(scores: Floats, variance: Floats, selection: SourceSelection) -> Floats:
+    """Return (n, tasks + 1): all source scores and their weighted mean; no column if there are no tasks.
+
+    The trend with cost is left out: statistics contain FLOPs and parameters, and few labels show what they are worth.
+    """
+    if not selection.count:
+        return scores
+    scores, variance = scores[:, : selection.count], variance[:, : selection.count]
+    weights = task_weights(variance, selection.without_trend())
+    return np.column_stack([scores, (weights * scores).sum(axis=1)])
+
+
+def _processes(table: Floats, values: Floats, tasks: int, seed: int) -> list[Process]:
+    """Return the processes, those on source scores last.
+
+    table: (n, tasks + 1 + statistics): columns of `_source_columns` and of `LabelSet.table`, standardised. values: (n,)
+    standard scores.
+    """
+    graphs = tasks + 1 if tasks else 0  # index of the first column of `LabelSet.table`
+    flops = graphs + STATISTICS.index("log_flops")
+    kernels = [
+        linear_in_graphs(table, graphs, 1.0) + rbf_in_graphs(table, graphs, 1.0),
+        matern32_in_graphs(table, graphs, 1.0),
+        linear(flops, flops + 1, 1.0),
+    ]
+    if not tasks:
+        return [Process(kernel, table, values, seed) for kernel in kernels]
+    on_scores = linear(0, tasks, 0.5)
+    kernels += [on_scores, on_scores + rbf(0, tasks, 0.1, 2.0) + rbf_in_graphs(table, graphs, 0.3)]
+    residual = linear(tasks, graphs, 0.1) + rbf_in_graphs(table, graphs, 0.1)
+    last = ResidualProcess(residual, table, values, seed, tasks, _PRIOR_SLOPE)
+    return [*(Process(kernel, table, values, seed) for kernel in kernels), last]

@@ -67,7 +67,7 @@ class WeisfeilerLehman(Model):
         support, queries = require(self._histograms, self, "adapt"), _histograms(query)
         transform = require(self._transform, self, "adapt")
         covariance = np.tensordot(self._weights, _similarities(support, support), 1)
-        precision = np.linalg.inv(covariance + (self._noise + _JITTER) * np.eye(len(support)))
+        precision = np.linalg.inv(covariance + (self._noise + _JITTER) * np.eye(len(self._targets)))
         cross = np.tensordot(self._weights, _similarities(queries, support), 1)
         mean = cross @ precision @ self._targets
         variance = self._weights.sum() + self._noise - np.einsum("qn,nm,qm->q", cross, precision, cross)
