@@ -95,7 +95,8 @@ class AdditiveProcess:
         log_determinant = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
         likelihood = -0.5 * (whitened**2).sum(1) - log_determinant
         weights: Floats = np.exp(likelihood - likelihood.max())
-        return weights / weights.sum()
+        weights /= weights.sum()
+        return weights
 
     def _covariance(self, draws: _Draws, first: Floats, second: Floats) -> Floats:
         """Return (draws, n, m)."""

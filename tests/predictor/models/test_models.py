@@ -48,9 +48,9 @@ def test_a_model_predicts_from_few_labels(name: str) -> None:
     prediction = model.predict(QUERY)
     assert prediction.mean.shape == prediction.deviation.shape == (200,)
     assert (prediction.deviation > 0).all()
-    assert spearmanr(prediction.mean, QUERY.values)[0] > (
-        0.05 if name == "params" else 0.4 if name in AIOP_MODELS else 0.6
-    )
+    least = {"params": 0.05, "wl": 0.1}  # kernels on operations see no widths
+    expected = least.get(name, 0.4 if name in AIOP_MODELS else 0.6)
+    assert spearmanr(prediction.mean, QUERY.values)[0] > expected
     assert abs(prediction.mean.mean() - QUERY.values.mean()) < (0.1 if name in AIOP_MODELS else 0.05)
     again = get_model(name)(0)
     again.fit([KNOWN])
@@ -238,7 +238,7 @@ def test_a_name_may_have_settings() -> None:
     assert issubclass(variant, StackedModel)
     assert (variant.settings.slope, variant.settings.forest, variant.settings.process) == (0.3, False, True)
     assert StackedModel.settings.slope == 0.5
-    with pytest.raises(ModelError, match="model stacked: setting 'slop': .*: the settings are slope_deviation"):
+    with pytest.raises(ModelError, match=r"model stacked: setting 'slop': .*: the settings are slope_deviation"):
         get_model("stacked:slop=0.3")
     with pytest.raises(ModelError, match="model stacked: setting 'slope': Input should be less than 1"):
         get_model("stacked:slope=2")
