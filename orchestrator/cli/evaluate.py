@@ -19,6 +19,7 @@ from predictor.atomic_write import replace_file
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.evaluation import Answer
+    from predictor.label_set import LabelSet
 
 _COLUMNS = (
     Column("target"),
@@ -45,7 +46,15 @@ def evaluate(
     labels: Annotated[
         str, typer.Option(help="Numbers of known labels of the set; others: all but one.")
     ] = "0,5,20,100",
-    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only this model, or stacked:SETTING=VALUE,...; may be repeated.")
+    ] = None,
+    nested: Annotated[
+        bool,
+        typer.Option(
+            "--nested", help="For each space, also show whichever of our models was best on all other spaces."
+        ),
+    ] = False,
     known: Annotated[
         list[str] | None,
         typer.Option(help="Learn only from the other set with this name, or from those that contain it."),
@@ -63,6 +72,8 @@ def evaluate(
     """Compare models on labels they have not seen, given few labels of a set and all labels of other sets."""
     counts = _counts(labels)
     _check_out(out)
+    if nested and len(_variants(model or [])) < 2:
+        raise ConfigError("--nested: name two or more of our models, such as --model default --model stacked:slope=0.3")
     label_store = DeltaLabelStore(store)
     label_store.keys()  # an unreadable store is reported before anything heavy is loaded
     from orchestrator.predictors.evaluation import evaluate_models, selected_names
@@ -83,10 +94,30 @@ def evaluate(
         answers = evaluate_models(
             sets, target or [], split or [], counts, model or [], seeds, show, jobs, known or [], partial
         )
+    if nested:
+        answers += _nested_answers(answers, sets)
     rows = summarise(answers)
     if out is not None:
         _write(out, answers, rows)
     emit_rows(rows, json, _COLUMNS)
+
+
+def _variants(models: Sequence[str]) -> list[str]:
+    """Return the models among which a choice is made: ours, with any settings."""
+    return [model for model in dict.fromkeys(models) if model.split(":")[0] in ("default", "stacked")]
+
+
+def _nested_answers(answers: Sequence[Answer], sets: Sequence[LabelSet]) -> list[Answer]:
+    from predictor.evaluation import join_family_sets, select_nested
+
+    candidates = _variants([answer.model for answer in answers])
+    spaces = {labels.name: labels.space.split("-")[0] for labels in [*join_family_sets(sets), *sets]}
+    chosen, choices = select_nested(answers, candidates, spaces)
+    for choice in choices:
+        say(f"nested, {choice.split}: {choice.space}: {choice.model}, {choice.score:.3f} on other spaces")
+    if not choices:
+        say("nested: there is only one space, so no variant can be chosen on others")
+    return chosen
 
 
 class _PartialReport:

@@ -1,6 +1,7 @@
 """Evaluation of models: all of them predict the same held-out labels, from the same known ones."""
 
 from predictor.evaluation.families import join_family_answers, join_family_sets
+from predictor.evaluation.nested import Choice, select_nested
 from predictor.evaluation.plots import can_plot, draw_plots
 from predictor.evaluation.protocol import (
     DEFAULT_SPLITS,
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_SPLITS",
     "SPLITS",
     "Answer",
+    "Choice",
     "Question",
     "QuestionBatch",
     "Split",
@@ -29,6 +31,7 @@ __all__ = [
     "join_family_answers",
     "join_family_sets",
     "make_questions",
+    "select_nested",
     "summarise",
     "to_markdown",
 ]

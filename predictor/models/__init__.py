@@ -1,7 +1,9 @@
 """Models that predict labels, by name. Import order is the order in reports."""
 
 from predictor.models import baselines  # isort: skip
-from predictor.models import aiop, transfer
+from predictor.models import rgpe, wl  # isort: skip
+from predictor.models import aiop, transfer  # isort: skip
+from predictor.models import stacked
 from predictor.models.base import Model, ModelError, NothingKnownError, Prediction, get_model, model_names
 
 __all__ = [
@@ -13,5 +15,8 @@ __all__ = [
     "baselines",
     "get_model",
     "model_names",
+    "rgpe",
+    "stacked",
     "transfer",
+    "wl",
 ]

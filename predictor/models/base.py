@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -73,6 +73,11 @@ class Model(ABC):
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
+
+    @classmethod
+    def variant(cls, settings: Mapping[str, str]) -> type[Model]:
+        """Return the class with other settings, for comparisons. Raises ModelError for a setting it does not have."""
+        raise ModelError(f"model {cls.name}: has no settings, so leave out '{', '.join(settings)}'")
 
     @abstractmethod
     def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
@@ -144,8 +149,15 @@ def model_names() -> list[str]:
 
 
 def get_model(name: str) -> type[Model]:
-    """Return a model's class. Raises ModelError for an unknown name."""
+    """Return a model's class. A name may have settings: NAME:SETTING=VALUE,SETTING=VALUE.
+
+    Raises ModelError for an unknown name or setting.
+    """
     load_entry_points(MODELS)
-    if name not in _MODELS:
-        raise ModelError(f"unknown model {name}: choose one of {', '.join(_MODELS)}")
-    return _MODELS[name]
+    model, _, text = name.partition(":")
+    if model not in _MODELS:
+        raise ModelError(f"unknown model {model}: choose one of {', '.join(_MODELS)}")
+    if not text:
+        return _MODELS[model]
+    settings = dict(part.partition("=")[::2] for part in text.split(","))
+    return type(_MODELS[model].__name__, (_MODELS[model].variant(settings),), {"name": name})

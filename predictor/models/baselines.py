@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import MIN_SUPPORT, Model, NothingKnownError, Prediction, register, require
+from predictor.models.forest import Forest
 from predictor.models.gaussian_process import statistics_process
 from predictor.models.scaling import Standardiser
 from predictor.networks.fitting import Checkpointer
@@ -142,3 +144,58 @@ class TableProcess(_Table):
     def _fit_table(self, table: Floats, values: Floats) -> Regression:
         rows = np.random.default_rng(self._seed).permutation(len(values))[:_MAX_PROCESS_LABELS]
         return statistics_process(table[rows], values[rows], self._seed)
+
+
+@register
+class ExtraTrees(_Table):
+    """Extremely randomized trees, see `Forest`."""
+
+    name = "extra-trees"
+
+    def _fit_table(self, table: Floats, values: Floats) -> Regression:
+        return Forest(table, values, self._seed)
+
+
+@register
+class RandomForest(_Table):
+    """A random forest, see `Forest`."""
+
+    name = "random-forest"
+
+    def _fit_table(self, table: Floats, values: Floats) -> Regression:
+        return Forest(table, values, self._seed, "random")
+
+
+@register
+class ForestOnTasks(Model):
+    """Extremely randomized trees on statistics and on the ranks that the same networks have in other sets."""
+
+    name = "forest-tasks"
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self._ranks: list[dict[str, float]] | None = None
+        self._forest: Forest | None = None
+
+    def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
+        """Keep the rank, between 0 and 1, of each network in each set."""
+        self._ranks = [
+            dict(zip(source.architectures.tolist(), (rankdata(source.values) / len(source)).tolist(), strict=True))
+            for source in sources
+        ]
+
+    def adapt(self, support: LabelSet) -> None:
+        """Fit to the support set; without one it has no labels to predict from."""
+        require(self._ranks, self, "fit")
+        if len(support) < MIN_SUPPORT:
+            raise NothingKnownError(support.name)
+        self._forest = Forest(self._table(support), support.values, self._seed)
+
+    def predict(self, query: LabelSet) -> Prediction:
+        """See `Model.predict`."""
+        return Prediction(*require(self._forest, self, "adapt")(self._table(query)))
+
+    def _table(self, labels: LabelSet) -> Floats:
+        names = labels.architectures.tolist()
+        ranks = [[ranks.get(name, np.nan) for name in names] for ranks in self._ranks or ()]
+        return np.column_stack([labels.table, *ranks])

@@ -90,6 +90,14 @@ class PowerTransform:
         return self.inverse(mean[:, None] + deviation[:, None] * _NORMAL_QUANTILES)
 
 
+def variance_factor(squared_errors: Floats, prior_labels: float) -> float:
+    """Return the factor that calibrates variances. squared_errors: (n,) of held-out labels, divided by variance.
+
+    prior_labels: how many labels' worth of prior there is for a factor of 1.
+    """
+    return (float(squared_errors.sum()) + prior_labels) / (len(squared_errors) + prior_labels)
+
+
 def _inverse_yeojohnson(transformed: Floats, power: float) -> Floats:
     """Invert `scipy.stats.yeojohnson` within its range."""
     positive, negative = np.maximum(transformed, 0.0), np.maximum(-transformed, 0.0)

@@ -8,7 +8,7 @@ range of the training data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from predictor.features.statistics import STATISTICS
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import MIN_SUPPORT, Arrays, ModelError, State, strip_prefix
-from predictor.models.scaling import PowerTransform
+from predictor.models.cost_trend import CostTrend
+from predictor.models.scaling import PowerTransform, variance_factor
 from predictor.models.small_tasks import MERGED_PREFIX, group_indices, merge_group, merge_small_tasks
 from predictor.models.source_task import SourceTask
+from predictor.networks.examples import STOP_FOLD, folds
 from predictor.networks.fitting import Checkpointer, TrainingSettings
 from predictor.networks.multi_head import MultiHeadPredictor, fit_jointly, update_jointly
 
@@ -28,7 +30,9 @@ Mask = NDArray[np.bool_]
 # Variances are in squared standard scores.
 _PROCESS_OOD_VARIANCE = 30.0  # added to a process's variance at an out-of-distribution distance of 1
 _NETWORK_OOD_VARIANCE = 300.0  # the same for the graph network, which extrapolates worse
+_LABEL_VARIANCE = 0.05  # of a label that the source task has of the same network
 _OTHER_TASK_VARIANCE = 0.3  # added for a source task of another task or data set
+_FACTOR_PRIOR_LABELS = 10.0  # labels' worth of prior that predicted variances are right
 _SHARED_ERROR_VARIANCE = 1.0  # of the error that all other tasks have in common
 
 
@@ -36,13 +40,19 @@ _SHARED_ERROR_VARIANCE = 1.0  # of the error that all other tasks have in common
 class SourceSelection:
     """The source tasks that are used for a query, and how they relate to it.
 
-    count: the first `count` tasks are used. same_unit: (count,) whose labels have the query's unit. related: (count,)
-    the same, or if there are none, those of the same task and data set.
+    count: the first `count` tasks are used. columns: of the scores: tasks, and the trend with cost, if it is known.
+    same_unit: (columns,) whose labels have the query's unit. related: (columns,) the same, or if there are none, those
+    of the same task and data set.
     """
 
     count: int
+    columns: int
     same_unit: Mask
     related: Mask
+
+    def without_trend(self) -> SourceSelection:
+        """Return the same tasks, without the trend with cost."""
+        return SourceSelection(self.count, self.count, self.same_unit[: self.count], self.related[: self.count])
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +70,8 @@ class SourceEnsemble:
     network: MultiHeadPredictor | None
     network_variance: Floats
     statistic_unit: Floats
+    cost_trend: CostTrend | None
+    error_factor: Floats
 
     @classmethod
     def fit(
@@ -69,10 +81,13 @@ class SourceEnsemble:
         merged = merge_small_tasks(sources)
         tasks = [SourceTask.fit(source, seed) for source in merged]
         if not tasks:
-            return cls(seed, [], [], None, np.zeros(0), np.ones(len(STATISTICS)))
+            return cls(seed, [], [], None, np.zeros(0), np.ones(len(STATISTICS)), None, np.zeros(0))
         scores = [task.scores(source) for task, source in zip(tasks, merged, strict=True)]
         network, variance = fit_jointly(merged, scores, seed, checkpointer, settings)
-        return cls(seed, tasks, [len(tasks)] * len(tasks), network, variance, _statistic_unit(sources))
+        trend, unit, visible = CostTrend.fit(merged, scores), _statistic_unit(sources), [len(tasks)] * len(tasks)
+        ensemble = cls(seed, tasks, visible, network, variance, unit, trend, np.ones(len(tasks)))
+        ensemble.error_factor = np.array([ensemble._error_factor(n, source) for n, source in enumerate(merged)])
+        return ensemble
 
     def update(
         self,
@@ -94,9 +109,10 @@ class SourceEnsemble:
         if any(by_name[name][1].any() for name in names):
             self._update_tasks([by_name[name] for name in names], checkpointer, settings)
         added = [source for source, _ in merged if source.name not in names]
+        known = len(self.tasks)
         for source in added:
             self._add_task(source)
-        self.visible += [len(self.tasks)] * len(added)
+        self.visible[known:] = [len(self.tasks)] * len(added)
 
     def _update_tasks(
         self, sets: Sequence[tuple[LabelSet, Mask]], checkpointer: Checkpointer, settings: TrainingSettings
@@ -113,6 +129,24 @@ class SourceEnsemble:
         scores = [task.scores(source) for task, source in zip(self.tasks, sources, strict=True)]
         self.network_variance = update_jointly(self.network, sources, scores, fresh, self.seed, checkpointer, settings)
         self.statistic_unit = _statistic_unit(sources)
+        self.cost_trend = CostTrend.fit(sources, scores)
+        for number, (source, mask) in enumerate(sets):
+            if mask.any():
+                self.error_factor[number] = self._error_factor(number, source)
+
+    def _error_factor(self, number: int, source: LabelSet) -> float:
+        """Return the mean squared error of predictions for a task's held-out labels, in predicted variances.
+
+        The network was not trained on these labels; for the test, the process is fitted without them. Labels that other
+        tasks have of these networks are not used, as those of a new network are unknown.
+        """
+        mask = folds(source.architectures) == STOP_FOLD
+        held_out, task = source.take(mask), self.tasks[number]
+        tested = replace(self, tasks=list(self.tasks))
+        tested.tasks[number] = SourceTask.fit(source, self.seed, task, kept=~mask)
+        selection = tested.select(held_out.take(np.arange(0)))
+        mean, variance = combine(*tested.scores(held_out, selection, same_networks=False), selection)
+        return variance_factor((task.scores(held_out) - mean) ** 2 / variance, _FACTOR_PRIOR_LABELS)
 
     def _add_task(self, source: LabelSet) -> None:
         """Add a task without changing the others: the graph network gets a new head only."""
@@ -120,7 +154,10 @@ class SourceEnsemble:
         task = SourceTask.fit(source, self.seed)
         self.network, variance = self.network.with_head(source, task.scores(source))
         self.tasks.append(task)
+        self.visible.append(len(self.tasks))
         self.network_variance = np.append(self.network_variance, variance)
+        self.error_factor = np.append(self.error_factor, 1.0)
+        self.error_factor[-1] = self._error_factor(len(self.tasks) - 1, source)
 
     def select(self, support: LabelSet) -> SourceSelection:
         """Return the tasks to use for queries of the support set's task. Only a support set without labels uses fewer.
@@ -132,12 +169,18 @@ class SourceEnsemble:
         count = len(self.tasks)
         if len(support) < MIN_SUPPORT and related.any():
             count = max(n for n, same in zip(self.visible, related, strict=True) if same)
-        same_unit = np.array([task.same_unit(support) for task in self.tasks[:count]], np.bool_)
+        columns = count + (self.cost_trend is not None)
+        same_unit, of_task = np.zeros((2, columns), np.bool_)
+        same_unit[:count] = [task.same_unit(support) for task in self.tasks[:count]]
+        of_task[:count] = related[:count]
         # If there are labels of the same recipe, those of other recipes count as other data.
-        return SourceSelection(count, same_unit, same_unit if same_unit.any() else related[:count])
+        return SourceSelection(count, columns, same_unit, same_unit if same_unit.any() else of_task)
 
-    def scores(self, query: LabelSet, selection: SourceSelection) -> tuple[Floats, Floats]:
-        """Return (n, count) standard scores by each task, and their variances."""
+    def scores(self, query: LabelSet, selection: SourceSelection, same_networks: bool) -> tuple[Floats, Floats]:
+        """Return (n, columns) standard scores by each task and by the trend with cost, and their variances.
+
+        same_networks: whether a task's label of the same network, if it has one, is its score.
+        """
         if self.network is None or not selection.count:
             return np.zeros((len(query), 0)), np.zeros((len(query), 0))
         statistics = query.statistics
@@ -147,27 +190,51 @@ class SourceEnsemble:
         by_network = self.network.scores(query, selection.count)
         network_share = process_variance / (process_variance + network_variance)
         mean = by_process + network_share * (by_network - by_process)
-        return mean, _variance_of_mean(process_variance, network_variance)
+        variance = _variance_of_mean(process_variance, network_variance)
+        known = self._known_scores(query, selection)
+        is_known = np.isfinite(known) & same_networks
+        scores, variances = np.where(is_known, known, mean), np.where(is_known, _LABEL_VARIANCE, variance)
+        if self.cost_trend is not None:
+            scores = np.column_stack([scores, self.cost_trend.scores(query)])
+            variances = np.column_stack([variances, np.full(len(query), self.cost_trend.variance)])
+        return scores, variances
 
     def min_source_variance(self, support: LabelSet, selection: SourceSelection) -> float:
         """Return the variance of the most certain task, averaged over networks: whether any task covers them.
 
-        What all networks have in common, such as the head of a new task, does not count: they are shifted into the
-        range of each task together.
+        What all networks have in common does not count, see `mean_variances`.
         """
+        return float(self._shifted_variances(support, selection).min(axis=1).mean())
+
+    def mean_variances(self, support: LabelSet, selection: SourceSelection, same_networks: bool) -> Floats:
+        """Return (count,) the variance of each task's score, averaged over networks: whether the task covers them.
+
+        What all networks have in common, such as the head of a new task, does not count: they are shifted into the
+        range of each task together. same_networks: see `scores`.
+        """
+        variances = self._shifted_variances(support, selection)
+        if same_networks:
+            variances = np.where(np.isfinite(self._known_scores(support, selection)), _LABEL_VARIANCE, variances)
+        means: Floats = variances.mean(axis=0)
+        return means
+
+    def _shifted_variances(self, support: LabelSet, selection: SourceSelection) -> Floats:
+        """Return (n, count) variances of the tasks' scores after the networks were shifted into the range of each."""
         statistics = support.statistics
         distance = [
             task.ood_distance(task.shift_into_range(statistics), self.statistic_unit) for task in self._used(selection)
         ]
         variances = self._variances(self._process_scores(support, selection)[1], np.array(distance).T)
-        return float(_variance_of_mean(*variances).min(axis=1).mean())
+        return _variance_of_mean(*variances)
 
     def state(self) -> State:
         """Return arrays by name, and what JSON can hold, for `restore`."""
         arrays: Arrays = {}
         if self.network is not None:
             arrays = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
-            arrays |= {"missed": self.network_variance, "spread": self.statistic_unit}
+            arrays |= {"missed": self.network_variance, "spread": self.statistic_unit, "factor": self.error_factor}
+        if self.cost_trend is not None:
+            arrays |= {f"trend.{name}": value for name, value in self.cost_trend.state().items()}
         tasks = []
         for number, task in enumerate(self.tasks):
             parts, settings = task.state()
@@ -181,13 +248,19 @@ class SourceEnsemble:
         known = enumerate(settings["known"])
         tasks = [SourceTask.restore(strip_prefix(arrays, f"known.{number}."), task) for number, task in known]
         if not tasks:
-            return cls(settings["seed"], [], [], None, np.zeros(0), np.ones(len(STATISTICS)))
+            return cls(settings["seed"], [], [], None, np.zeros(0), np.ones(len(STATISTICS)), None, np.zeros(0))
         visible = list(settings.get("heard", [len(tasks)] * len(tasks)))  # missing in early generations
         network = MultiHeadPredictor.restore(strip_prefix(arrays, "network."), len(tasks))
-        return cls(settings["seed"], tasks, visible, network, arrays["missed"], arrays["spread"])
+        trend = CostTrend.restore(strip_prefix(arrays, "trend.")) if "trend.slopes" in arrays else None
+        factor = arrays.get("factor", np.ones(len(tasks)))  # missing in generations written by early versions
+        return cls(settings["seed"], tasks, visible, network, arrays["missed"], arrays["spread"], trend, factor)
 
     def _used(self, selection: SourceSelection) -> list[SourceTask]:
         return self.tasks[: selection.count]
+
+    def _known_scores(self, query: LabelSet, selection: SourceSelection) -> Floats:
+        """Return (n, count) labels of the same networks as standard scores; NaN where a task has none."""
+        return np.array([task.known_scores(query.architectures) for task in self._used(selection)]).T
 
     def _process_scores(self, query: LabelSet, selection: SourceSelection) -> tuple[Floats, Floats]:
         """Return (n, count) standard scores by the processes, and their standard deviations."""
@@ -206,7 +279,7 @@ class SourceEnsemble:
 
 
 def task_weights(variance: Floats, selection: SourceSelection) -> Floats:
-    """Return (n, count) weights of the tasks' scores, with sum 1: by inverse variance, less for unrelated tasks."""
+    """Return (n, columns) weights of the scores, with sum 1: by inverse variance, less for unrelated tasks."""
     related = selection.related
     precision = 1 / with_other_task_variance(variance, selection)
     if related.any() and not related.all():
@@ -216,8 +289,16 @@ def task_weights(variance: Floats, selection: SourceSelection) -> Floats:
     return normalised(precision)
 
 
+def combine(scores: Floats, variance: Floats, selection: SourceSelection) -> tuple[Floats, Floats]:
+    """Return (n,) means and variances of the weighted scores, disagreement included. scores, variance: (n, columns)."""
+    weights = task_weights(variance, selection)
+    mean: Floats = (weights * scores).sum(axis=1)
+    within = np.minimum(with_other_task_variance(variance, selection), 1.0)
+    return mean, (weights * (within + (scores - mean[:, None]) ** 2)).sum(axis=1)
+
+
 def with_other_task_variance(variance: Floats, selection: SourceSelection) -> Floats:
-    """Return (n, count) variances, those of unrelated tasks increased."""
+    """Return (n, columns) variances, those of unrelated tasks increased."""
     return variance + _OTHER_TASK_VARIANCE * ~selection.related
 
 

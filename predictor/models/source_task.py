@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ class SourceTask:
 
     labels: their number in the set. recipes: see `LabelSet`. transform: from labels to standard scores.
     low, high: (statistics,) the range. scale: of the process's inputs. fitted_labels: number of labels that the
-    hyper-parameters were fitted to.
+    hyper-parameters were fitted to. labelled, labelled_scores: all labelled networks as sorted hashes of their ids, and
+    their standard scores; empty in generations of early versions.
     """
 
     name: str
@@ -37,15 +39,23 @@ class SourceTask:
     scale: Standardiser
     process: Process
     fitted_labels: int
+    labelled: NDArray[np.uint64]
+    labelled_scores: Floats
 
     @classmethod
-    def fit(cls, source: LabelSet, seed: int, previous: SourceTask | None = None) -> SourceTask:
+    def fit(
+        cls, source: LabelSet, seed: int, previous: SourceTask | None = None, kept: NDArray[np.bool_] | None = None
+    ) -> SourceTask:
         """Fit to a set with at least one label.
 
         previous: fitted to fewer labels of the set. Its hyper-parameters are reused unless there are many more labels.
+        kept: (n,) labels that the process may be fitted to; None: all.
         """
         transform = PowerTransform.of(source.values)
-        rows = np.random.default_rng(seed).permutation(len(source))[:_MAX_TRAIN_LABELS]
+        rows = np.random.default_rng(seed).permutation(len(source))
+        if kept is not None and kept.any():
+            rows = rows[kept[rows]]
+        rows = rows[:_MAX_TRAIN_LABELS]
         table = source.table[rows]
         scale = Standardiser.of(table)
         inputs, scores, fitted_labels = scale(table), transform(source.values)[rows], len(rows)
@@ -54,6 +64,8 @@ class SourceTask:
             process, fitted_labels = Process.restore(statistics_kernel(inputs), state), previous.fitted_labels
         else:
             process = statistics_process(inputs, scores, seed)
+        hashes = _hashes(source.architectures)
+        order = np.argsort(hashes, kind="stable")
         return cls(
             name=source.name,
             task=source.task,
@@ -66,6 +78,8 @@ class SourceTask:
             scale=scale,
             process=process,
             fitted_labels=fitted_labels,
+            labelled=hashes[order],
+            labelled_scores=transform(source.values)[order],
         )
 
     def _hyperparameters_fit(self, inputs: Floats) -> bool:
@@ -96,6 +110,16 @@ class SourceTask:
         """
         return self.process(self.scale(table))
 
+    def known_scores(self, architectures: NDArray[np.str_]) -> Floats:
+        """Return (n,) standard scores of the labels that the task has of these networks; NaN where it has none."""
+        scores = np.full(len(architectures), np.nan)
+        if len(self.labelled):
+            hashes = _hashes(architectures)
+            index = np.minimum(np.searchsorted(self.labelled, hashes), len(self.labelled) - 1)
+            known = self.labelled[index] == hashes
+            scores[known] = self.labelled_scores[index[known]]
+        return scores
+
     def ood_distance(self, statistics: Floats, unit: Floats) -> Floats:
         """Return (n,) out-of-distribution distances: how far networks are outside the range of the source task.
 
@@ -115,7 +139,13 @@ class SourceTask:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays by name, and what JSON can hold, for `restore`."""
-        arrays = {"low": self.low, "high": self.high, "centre": self.scale.mean, "factor": self.scale.factor}
+        arrays: dict[str, NDArray[Any]] = {
+            "low": self.low,
+            "high": self.high,
+            "centre": self.scale.mean,
+            "factor": self.scale.factor,
+        }
+        arrays |= {"labelled": self.labelled, "labelled_scores": self.labelled_scores}
         settings = {
             "name": self.name,
             "task": self.task,
@@ -143,4 +173,12 @@ class SourceTask:
             scale=Standardiser(arrays["centre"], arrays["factor"]),
             process=Process.restore(statistics_kernel(arrays["table"]), arrays),
             fitted_labels=settings["tuned"],
+            labelled=arrays.get("labelled", np.zeros(0, np.uint64)),
+            labelled_scores=arrays.get("labelled_scores", np.zeros(0)),
         )
+
+
+def _hashes(architectures: NDArray[np.str_]) -> NDArray[np.uint64]:
+    """Return (n,) 64-bit hashes of ids, since files of arrays hold no text."""
+    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in architectures.tolist())
+    return np.frombuffer(b"".join(digests), np.dtype("<u8")).astype(np.uint64)

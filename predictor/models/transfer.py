@@ -5,7 +5,7 @@ It is an ensemble in the spirit of RGPE (Feurer et al. 2018) and of transfer Gau
 1. Source scores. Each source task scores a network, see `source_ensemble`. Their inverse-variance weighted mean is the
    source mean, in which related tasks count more.
 2. No support set: the prediction is the source mean, in the unit of the source tasks of the same task, data set and
-   recipe. If there are none, it only ranks.
+   recipe. If there are none, it only ranks, and networks that no source task covers are ranked by `cost_trend`.
 3. A support set: a mixture of six Gaussian processes on the power-transformed labels. Two use graph statistics (RBF and
    Matern kernel; they share one prior weight), one uses FLOPs alone, one the source scores, one source scores and
    statistics. The last is a residual process: its prior mean is proportional to the source mean. Each weight is a prior
@@ -50,9 +50,9 @@ from predictor.models.scaling import PowerTransform, Standardiser
 from predictor.models.source_ensemble import (
     SourceEnsemble,
     SourceSelection,
+    combine,
     normalised,
     task_weights,
-    with_other_task_variance,
 )
 from predictor.networks.fitting import Checkpointer, NoCheckpointer, TrainingSettings
 from predictor.networks.multi_head import FIT_SETTINGS, UPDATE_SETTINGS
@@ -130,9 +130,9 @@ class TransferModel(Model):
         """See `Model.predict`."""
         adapted = require(self._adapted, self, "adapt")
         selection, posterior = adapted.selection, adapted.posterior
-        scores, variance = self.sources.scores(query, selection)
+        scores, variance = self.sources.scores(query, selection, same_networks=False)
         if posterior is None:
-            return self._predict_without_labels(scores, variance, selection)
+            return self.predict_without_labels(scores, variance, selection)
         table = np.hstack(
             [
                 posterior.source_scale(_source_columns(scores, variance, selection)),
@@ -154,7 +154,7 @@ class TransferModel(Model):
 
     def _fit_posterior(self, support: LabelSet, selection: SourceSelection) -> _Posterior:
         graph_scale = Standardiser.of(support.table)
-        scores, variance = self.sources.scores(support, selection)
+        scores, variance = self.sources.scores(support, selection, same_networks=False)
         columns = _source_columns(scores, variance, selection)
         source_scale = Standardiser.of(columns)
         transform = PowerTransform.of(support.values)
@@ -168,16 +168,15 @@ class TransferModel(Model):
             weights[-1] *= (_RESIDUAL_LABELS / len(support)) ** 2
         return _Posterior(graph_scale, source_scale, transform, Mixture(processes, weights, values))
 
-    def _predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
-        """Predict from (n, tasks) source scores and their variances alone."""
-        weights = task_weights(variance, selection)
-        mean = (weights * scores).sum(axis=1)
+    def predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
+        """Predict from (n, columns) source scores and their variances alone."""
+        mean, total_variance = combine(scores, variance, selection)
         if not selection.same_unit.any():
             return Prediction.ranking(mean)
-        variance = with_other_task_variance(variance, selection)
-        total_variance = (weights * (np.minimum(variance, 1.0) + (scores - mean[:, None]) ** 2)).sum(axis=1)
         # Several tasks may have the query's unit; their transforms differ because their spaces do.
-        shares = normalised(weights * selection.same_unit)
+        weights = task_weights(variance, selection) * selection.same_unit
+        shares = normalised(weights[:, : selection.count])
+        total_variance = total_variance * (shares @ self.sources.error_factor[: selection.count])
         tasks = self.sources.tasks[: selection.count]
         quantiles = np.array([task.transform.quantiles(mean, np.sqrt(total_variance)) for task in tasks])
         average = np.einsum("ns,snq->nq", shares, quantiles)
@@ -188,10 +187,15 @@ class TransferModel(Model):
 
 
 def _source_columns(scores: Floats, variance: Floats, selection: SourceSelection) -> Floats:
-    """Return (n, tasks + 1): all source scores and their weighted mean; no column if there are no tasks."""
+    """Return (n, tasks + 1): all source scores and their weighted mean; no column if there are no tasks.
+
+    The trend with cost is left out: statistics contain FLOPs and parameters, and few labels show what they are worth.
+    """
     if not selection.count:
         return scores
-    return np.column_stack([scores, (task_weights(variance, selection) * scores).sum(axis=1)])
+    scores, variance = scores[:, : selection.count], variance[:, : selection.count]
+    weights = task_weights(variance, selection.without_trend())
+    return np.column_stack([scores, (weights * scores).sum(axis=1)])
 
 
 def _processes(table: Floats, values: Floats, tasks: int, seed: int) -> list[Process]:
