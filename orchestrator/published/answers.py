@@ -33,7 +33,7 @@ class Question:
 class Answer:
     """rows: one for each network, in the order asked; those that failed have `error` only.
 
-    group: whose labels are predicted. notes: what a user must know beside the numbers, one line each.
+    group: whose labels are predicted. notes: what a user must know in addition to the numbers, one line each.
     """
 
     rows: tuple[dict[str, Any], ...]

@@ -6,13 +6,13 @@ import importlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError, one_line
+
+if TYPE_CHECKING:  # it takes seconds to load, and names alone do not need it
+    from torch import nn
 
 FORM = "package.module:function or module:function(JSON)"
 _NAME = re.compile(r"(?P<module>[^\W\d]\w*(\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*)(\((?P<arguments>.*)\))?", re.DOTALL)
@@ -57,6 +57,8 @@ class FunctionCall:
 
         Raises ConfigError if that fails or returns no module.
         """
+        from torch import nn
+
         try:
             network = self._call()
         except AIOPError:
@@ -70,6 +72,8 @@ class FunctionCall:
         return network
 
     def _call(self) -> Any:
+        import torch
+
         module, _, name = self.name.partition(":")
         function = getattr(importlib.import_module(module), name)
         arguments = json.loads(self.arguments) if self.arguments else []

@@ -138,9 +138,11 @@ class SourceEnsemble:
         """Return the mean squared error of predictions for a task's held-out labels, in predicted variances.
 
         The network was not trained on these labels; for the test, the process is fitted without them. Labels that other
-        tasks have of these networks are not used, as those of a new network are unknown.
+        tasks have of these networks are not used, as those of a new network are unknown. 1 if there are none.
         """
         mask = folds(source.architectures) == STOP_FOLD
+        if not mask.any():
+            return 1.0
         held_out, task = source.take(mask), self.tasks[number]
         tested = replace(self, tasks=list(self.tasks))
         tested.tasks[number] = SourceTask.fit(source, self.seed, task, kept=~mask)

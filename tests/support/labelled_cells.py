@@ -45,7 +45,9 @@ def published_labels(
     recipe = PublishedRecipe(name="published:test", task=task, input_size=size)
     reports = []
     for number in range(first, first + count):
-        architecture = Architecture.of(kind, {"name": f"network-{number}"})
+        name = f"network-{number}"
+        genotype = {"config": f"configs/{name}.py"} if kind.startswith("mm") else {"name": name}
+        architecture = Architecture.of(kind, genotype)
         request = LabelRequest(architecture, task, data, data, "published", recipe, 0)
         reports.append(_report(request, network(number), float(np.log2(network(number).flops) / 40)))
     return reports

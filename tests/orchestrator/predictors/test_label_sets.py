@@ -18,9 +18,10 @@ from orchestrator.published.results_file import read_results
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.memory import MemoryLabelStore
 from predictor.evaluation import Answer, QuestionBatch, answer_batch, summarise
+from predictor.evaluation.metrics import Scores
 from predictor.graph import Graph, Node
-from predictor.label_set import PROXIES
-from predictor.models import ModelError
+from predictor.label_set import PROXIES, LabelSet
+from predictor.models import ModelError, Prediction
 from tests.support.store_reports import report
 from workers.messages.architecture import Architecture
 from workers.messages.label import AttemptReport
@@ -243,6 +244,39 @@ def test_a_report_has_pictures_next_to_it(monkeypatch: pytest.MonkeyPatch, tmp_p
     text = report_file.read_text()
     assert text.count("| gp |") == 1
     assert f"]({picture.name})" in text
+
+
+def test_nested_rows_come_from_what_was_best_on_other_spaces(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each space is best predicted by another model, so each gets the answers of the worse one."""
+    spearman = {("cells", "default"): 0.9, ("cells", "stacked"): 0.1, ("b", "default"): 0.2, ("b", "stacked"): 0.8}
+
+    def given(sets: Sequence[LabelSet], *_: object) -> list[Answer]:
+        nothing, answers = np.zeros(2), list[Answer]()
+        for labels in sets:
+            for model in ("default", "stacked"):
+                scores = Scores(1.0, spearman[labels.space, model], 0.0, 0.0, 0.9)
+                cell = (labels.name, "space", 20, 0, model, 2)
+                answers.append(Answer(*cell, scores, Prediction(nothing, nothing), nothing))
+        return answers
+
+    monkeypatch.setattr("orchestrator.predictors.evaluation.evaluate_models", given)
+    template = labelled(1, 0.3)
+    elsewhere = dataclasses.replace(template.job.request, architecture=Architecture.of("b", {"n": 1}))
+    moved = dataclasses.replace(template, job=dataclasses.replace(template.job, request=elsewhere))
+    store = str(tmp_path / "store")
+    DeltaLabelStore(store).commit([template, moved])
+    options = ["--nested", "--model", "default", "--model", "stacked", "--json"]
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "evaluate", "--store", store, *options])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 0
+    printed = capsys.readouterr()
+    rows = {row["target"].split("/")[0]: row for row in json.loads(printed.out) if row["model"] == "nested"}
+    assert (rows["cells"]["spearman"], rows["b"]["spearman"]) == (0.1, 0.2)
+    assert "nested, space: cells: stacked, 0.800 on other spaces" in printed.err
+    assert "nested, space: b: default, 0.900 on other spaces" in printed.err
 
 
 def test_an_identity_is_stored_as_a_list() -> None:

@@ -1,4 +1,4 @@
-"""Every protocol of the table names a recipe that fits it; backbones are told from whole networks by their names."""
+"""Every protocol of the table names a recipe that fits it; names distinguish backbones from whole networks."""
 
 from __future__ import annotations
 

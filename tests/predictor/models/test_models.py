@@ -14,6 +14,7 @@ from predictor.models.aiop import AIOPBase
 from predictor.models.small_tasks import merge_small_tasks
 from predictor.models.stacked import StackedModel
 from predictor.models.transfer import TransferModel
+from predictor.networks.examples import STOP_FOLD, folds
 from predictor.networks.fitting import TrainingSettings
 from tests.support.synthetic_sets import label_set, random_graph
 
@@ -80,6 +81,15 @@ def test_source_tasks_help_and_misleading_ones_do_no_harm() -> None:
     assert correlation("default", [KNOWN], support) > max(correlation("gp", [KNOWN], support), 0.9)
     misleading = label_set("b/seg/x", 300, [-0.3, 1.0, 0.8, -1.0, 0.0], first=2000)
     assert correlation("default", [misleading], SUPPORT) > correlation("gp", [misleading], SUPPORT) - 0.02
+
+
+def test_a_set_without_held_out_labels_is_predicted() -> None:
+    names = SUPPORT.architectures
+    kept = SUPPORT.take(folds(names) != STOP_FOLD)
+    model = get_model("default")(0)
+    model.fit([kept])
+    model.adapt(NO_LABELS)
+    assert (model.predict(QUERY).deviation > 0).all()
 
 
 def test_small_sets_are_merged() -> None:
