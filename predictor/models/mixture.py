@@ -8,6 +8,7 @@ import numpy as np
 
 from predictor.label_set import Floats
 from predictor.models.gaussian_process import Process
+from predictor.models.scaling import variance_factor
 
 _TEMPERATURE = 5.0  # of the likelihoods; 1 would be Bayes' rule, which is right only if one of the processes is true
 _HYPERPARAMETER_LABELS = 6.0  # how many labels' worth of uncertainty the fitted hyper-parameters add
@@ -43,5 +44,4 @@ def _variance_factor(squared_errors: Floats) -> float:
     """Return the factor that calibrates the variances. squared_errors: (n,) of leave-one-out, divided by variance."""
     # The hyper-parameters were fitted to the omitted label, too, so leave-one-out errors are too small.
     correction = 1 + _HYPERPARAMETER_LABELS / len(squared_errors)
-    total = correction * float(squared_errors.sum()) + _PRIOR_LABELS
-    return correction * total / (len(squared_errors) + _PRIOR_LABELS)
+    return correction * variance_factor(correction * squared_errors, _PRIOR_LABELS)

@@ -40,19 +40,18 @@ _SHARED_ERROR_VARIANCE = 1.0  # of the error that all other tasks have in common
 class SourceSelection:
     """The source tasks that are used for a query, and how they relate to it.
 
-    count: the first `count` tasks are used. columns: of the scores: tasks, and the trend with cost, if it is known.
+    count: the first `count` tasks are used. Columns of scores are these tasks and the trend with cost, if it is known.
     same_unit: (columns,) whose labels have the query's unit. related: (columns,) the same, or if there are none, those
     of the same task and data set.
     """
 
     count: int
-    columns: int
     same_unit: Mask
     related: Mask
 
     def without_trend(self) -> SourceSelection:
         """Return the same tasks, without the trend with cost."""
-        return SourceSelection(self.count, self.count, self.same_unit[: self.count], self.related[: self.count])
+        return SourceSelection(self.count, self.same_unit[: self.count], self.related[: self.count])
 
 
 @dataclass(slots=True, eq=False)
@@ -158,8 +157,7 @@ class SourceEnsemble:
         self.tasks.append(task)
         self.visible.append(len(self.tasks))
         self.network_variance = np.append(self.network_variance, variance)
-        self.error_factor = np.append(self.error_factor, 1.0)
-        self.error_factor[-1] = self._error_factor(len(self.tasks) - 1, source)
+        self.error_factor = np.append(self.error_factor, self._error_factor(len(self.tasks) - 1, source))
 
     def select(self, support: LabelSet) -> SourceSelection:
         """Return the tasks to use for queries of the support set's task. Only a support set without labels uses fewer.
@@ -171,12 +169,11 @@ class SourceEnsemble:
         count = len(self.tasks)
         if len(support) < MIN_SUPPORT and related.any():
             count = max(n for n, same in zip(self.visible, related, strict=True) if same)
-        columns = count + (self.cost_trend is not None)
-        same_unit, of_task = np.zeros((2, columns), np.bool_)
+        same_unit, of_task = np.zeros((2, count + (self.cost_trend is not None)), np.bool_)
         same_unit[:count] = [task.same_unit(support) for task in self.tasks[:count]]
         of_task[:count] = related[:count]
         # If there are labels of the same recipe, those of other recipes count as other data.
-        return SourceSelection(count, columns, same_unit, same_unit if same_unit.any() else of_task)
+        return SourceSelection(count, same_unit, same_unit if same_unit.any() else of_task)
 
     def scores(self, query: LabelSet, selection: SourceSelection, same_networks: bool) -> tuple[Floats, Floats]:
         """Return (n, columns) standard scores by each task and by the trend with cost, and their variances.
@@ -192,10 +189,11 @@ class SourceEnsemble:
         by_network = self.network.scores(query, selection.count)
         network_share = process_variance / (process_variance + network_variance)
         mean = by_process + network_share * (by_network - by_process)
-        variance = _variance_of_mean(process_variance, network_variance)
-        known = self._known_scores(query, selection)
-        is_known = np.isfinite(known) & same_networks
-        scores, variances = np.where(is_known, known, mean), np.where(is_known, _LABEL_VARIANCE, variance)
+        scores, variances = mean, _variance_of_mean(process_variance, network_variance)
+        if same_networks:
+            known = self._known_scores(query, selection)
+            is_known = np.isfinite(known)
+            scores, variances = np.where(is_known, known, scores), np.where(is_known, _LABEL_VARIANCE, variances)
         if self.cost_trend is not None:
             scores = np.column_stack([scores, self.cost_trend.scores(query)])
             variances = np.column_stack([variances, np.full(len(query), self.cost_trend.variance)])

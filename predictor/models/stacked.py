@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import MIN_SUPPORT, Model, ModelError, Prediction, register, require
+from predictor.models.base import MIN_SUPPORT, Model, ModelError, Prediction, register
 from predictor.models.source_ensemble import SourceSelection, task_weights
 from predictor.models.support_model import Inputs, SupportModel, SupportSettings
 from predictor.models.transfer import TransferModel
@@ -83,11 +83,10 @@ class StackedModel(TransferModel):
 
     def predict(self, query: LabelSet) -> Prediction:
         """See `Model.predict`."""
-        if self._support is not None:
-            inputs = self._inputs(query, self._support.selection, self._support.columns)
-            return Prediction.from_quantiles(self._support.model.quantiles(inputs))
-        selection = require(self._adapted, self, "adapt").selection
-        return self.predict_without_labels(*self.sources.scores(query, selection, same_networks=False), selection)
+        if self._support is None:
+            return super().predict(query)
+        inputs = self._inputs(query, self._support.selection, self._support.columns)
+        return Prediction.from_quantiles(self._support.model.quantiles(inputs))
 
     def _inputs(self, labels: LabelSet, selection: SourceSelection, columns: NDArray[np.int64]) -> Inputs:
         """Return the inputs of a support model, which uses the scores of some tasks."""

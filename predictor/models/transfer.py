@@ -132,7 +132,7 @@ class TransferModel(Model):
         selection, posterior = adapted.selection, adapted.posterior
         scores, variance = self.sources.scores(query, selection, same_networks=False)
         if posterior is None:
-            return self.predict_without_labels(scores, variance, selection)
+            return self._predict_without_labels(scores, variance, selection)
         table = np.hstack(
             [
                 posterior.source_scale(_source_columns(scores, variance, selection)),
@@ -168,7 +168,7 @@ class TransferModel(Model):
             weights[-1] *= (_RESIDUAL_LABELS / len(support)) ** 2
         return _Posterior(graph_scale, source_scale, transform, Mixture(processes, weights, values))
 
-    def predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
+    def _predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
         """Predict from (n, columns) source scores and their variances alone."""
         mean, total_variance = combine(scores, variance, selection)
         if not selection.same_unit.any():
