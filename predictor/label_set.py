@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,7 +50,7 @@ class LabelSet:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether the labels are costs of the networks, such as latency. Models predict them as they are."""
+        """Whether the labels are costs of the networks, such as latency. Models predict the costs themselves."""
         return self.task in COSTS
 
     @property
@@ -75,6 +76,21 @@ class LabelSet:
 
     def __len__(self) -> int:
         return len(self.architectures)
+
+    @classmethod
+    def join(cls, parts: Sequence[LabelSet]) -> LabelSet:
+        """Concatenate sets that share a graph pool; everything else is that of the first. Families are left out."""
+        missing = (np.full((len(part), len(PROXIES)), np.nan) for part in parts)
+        return replace(
+            parts[0],
+            architectures=np.concatenate([part.architectures for part in parts]),
+            values=np.concatenate([part.values for part in parts]),
+            graphs=np.concatenate([part.graphs for part in parts]),
+            proxies=np.concatenate(
+                [none if part.proxies is None else part.proxies for part, none in zip(parts, missing, strict=True)]
+            ),
+            families=None,
+        )
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> LabelSet:
         """Return some of the labels, by index or by mask."""

@@ -62,7 +62,7 @@ class ReferenceGraphs:
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """Multiplies deviations by distance ** exponent beyond distance 1, and leaves nearer networks as they are.
+    """Multiplies deviations by distance ** exponent beyond distance 1, and does not change those of nearer networks.
 
     tested: number of labels of left-out networks beyond distance 1 that the exponent was estimated from; 0 if there
     were too few, so that deviations grow in proportion to the distance.

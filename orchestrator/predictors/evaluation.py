@@ -85,7 +85,7 @@ def matching_names(names: Sequence[str], patterns: Sequence[str], option: str) -
 def selected_names(
     sets: Sequence[LabelSet], patterns: Sequence[str], splits: Sequence[str], option: str = "--target"
 ) -> list[str]:
-    """Return the names of the sets that patterns select, as they are named in the chosen splits."""
+    """Return the names that patterns select among the sets of the chosen splits."""
     by_family = join_family_sets(sets) if "family" in splits else []
     others = sets if set(splits) != {"family"} else []
     return matching_names(list(dict.fromkeys(s.name for s in [*others, *by_family])), patterns, option)

@@ -1,6 +1,6 @@
 """Build the network that a label of a group is of, for any name: a backbone gets the head and input size of the labels.
 
-Whole networks, such as mmdet:CONFIG or FILE.onnx, are traced as they are.
+Whole networks, such as mmdet:CONFIG or FILE.onnx, get no head.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class BuiltNetwork:
 class BuildOptions:
     """What a user asks for. recipe: a tier or file whose head and size are built instead of the labels'.
 
-    with_head: False to build networks as they are. input_size: channels, height and width instead of the labels'.
+    with_head: False to build networks without the labels' head. input_size: channels, height and width to trace at.
     """
 
     recipe: str | None = None

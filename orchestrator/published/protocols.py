@@ -1,4 +1,4 @@
-"""Which network stands behind the published results of a task and data set, for a backbone that has no such result.
+"""The protocol that a backbone without a published result is built by, for each task and data set.
 
 A published set names whole networks. A backbone is answered for as if it had been trained by the most common protocol
 of the data set, which one of our recipes has: its head and input size are built.

@@ -10,7 +10,7 @@ import numpy as np
 
 from predictor.evaluation.metrics import score_prediction
 from predictor.evaluation.protocol import Answer
-from predictor.label_set import PROXIES, LabelSet
+from predictor.label_set import LabelSet
 from predictor.models import Prediction
 
 _MIN_FAMILY = 3  # networks, for a rank correlation inside a family
@@ -58,15 +58,10 @@ def _space_of_families(labels: LabelSet) -> str:
 
 def _joined(parts: Sequence[LabelSet]) -> LabelSet:
     first, space = parts[0], _space_of_families(parts[0])
-    missing = (np.full((len(part), len(PROXIES)), np.nan) for part in parts)
     return replace(
-        first,
+        LabelSet.join(parts),
         name=space + first.name.removeprefix(first.space),
         space=space,
-        architectures=np.concatenate([part.architectures for part in parts]),
-        values=np.concatenate([part.values for part in parts]),
-        graphs=np.concatenate([part.graphs for part in parts]),
-        proxies=np.concatenate([m if p.proxies is None else p.proxies for p, m in zip(parts, missing, strict=True)]),
         families=np.concatenate([part.families for part in parts if part.families is not None]),
     )
 

@@ -19,7 +19,7 @@ class Scores:
     """Metrics of one model on one set of architectures.
 
     mae: mean absolute error, in hundredths of the metric's unit (points, if the unit is a share); of costs, such as
-    latency, in the unit itself. spearman, kendall: rank correlations of predictions and labels as they are; 0 if all
+    latency, in the unit itself. spearman, kendall: rank correlations of predictions and labels; 0 if all
     predictions or all labels are equal. regret: difference between the best label and the best among the five
     architectures ranked first, in the unit of mae; the best of costs is the lowest. coverage: share of labels inside
     the predicted 90 % intervals. mae and coverage are NaN for a model that only ranks.

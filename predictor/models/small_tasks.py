@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from predictor.label_set import PROXIES, LabelSet
+from predictor.label_set import LabelSet
 from predictor.models.base import MIN_SUPPORT
 
 MERGED_PREFIX = "small sets of"  # of the names of merged sets, which are stored in generations
@@ -41,17 +41,12 @@ def merge_group(sources: Sequence[LabelSet], group: Sequence[int]) -> LabelSet:
 
 def _merge(sets: Sequence[LabelSet]) -> LabelSet:
     """Concatenate sets. Labels are shifted to a common mean, in which recipes and families differ most."""
-    first, values = sets[0], np.concatenate([one.values for one in sets])
-    shifted = (one.values - one.values.mean() + values.mean() for one in sets)
-    proxies = [np.full((len(one), len(PROXIES)), np.nan) if one.proxies is None else one.proxies for one in sets]
+    first, joined = sets[0], LabelSet.join(sets)
+    shifted = (one.values - one.values.mean() + joined.values.mean() for one in sets)
     return replace(
-        first,
+        joined,
         name=first.name if len(sets) == 1 else f"{MERGED_PREFIX} {first.task}/{first.data}",
         space=first.space if len(sets) == 1 else "",
-        architectures=np.concatenate([one.architectures for one in sets]),
         values=np.concatenate(list(shifted)),
-        graphs=np.concatenate([one.graphs for one in sets]),
-        proxies=np.concatenate(proxies),
         recipes=tuple(sorted({recipe for one in sets for recipe in one.recipes})),
-        families=None,
     )
