@@ -47,7 +47,7 @@ def evaluate(
         str, typer.Option(help="Numbers of known labels of the set; others: all but one.")
     ] = "0,5,20,100",
     model: Annotated[
-        list[str] | None, typer.Option(help="Only this model, or stacked:SETTING=VALUE,...; may be repeated.")
+        list[str] | None, typer.Option(help="Only this model, or default:SETTING=VALUE,...; may be repeated.")
     ] = None,
     nested: Annotated[
         bool,
@@ -73,7 +73,7 @@ def evaluate(
     counts = _counts(labels)
     _check_out(out)
     if nested and len(_variants(model or [])) < 2:
-        raise ConfigError("--nested: name two or more of our models, such as --model default --model stacked:slope=0.3")
+        raise ConfigError("--nested: name two or more of our models, such as --model default --model default:slope=0.3")
     label_store = DeltaLabelStore(store)
     label_store.keys()  # an unreadable store is reported before anything heavy is loaded
     from orchestrator.predictors.evaluation import evaluate_models, selected_names
@@ -104,7 +104,7 @@ def evaluate(
 
 def _variants(models: Sequence[str]) -> list[str]:
     """Return the models among which a choice is made: ours, with any settings."""
-    return [model for model in dict.fromkeys(models) if model.split(":")[0] in ("default", "stacked")]
+    return [model for model in dict.fromkeys(models) if model.split(":")[0] == "default"]
 
 
 def _nested_answers(answers: Sequence[Answer], sets: Sequence[LabelSet]) -> list[Answer]:

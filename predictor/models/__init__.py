@@ -3,7 +3,6 @@
 from predictor.models import baselines  # isort: skip
 from predictor.models import rgpe, wl  # isort: skip
 from predictor.models import aiop, transfer  # isort: skip
-from predictor.models import stacked
 from predictor.models.base import Model, ModelError, NothingKnownError, Prediction, get_model, model_names
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "get_model",
     "model_names",
     "rgpe",
-    "stacked",
     "transfer",
     "wl",
 ]

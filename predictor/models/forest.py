@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from predictor.label_set import Floats
@@ -54,6 +55,28 @@ class Forest:
     def _columns(self, table: Floats) -> Floats:
         used = table[:, self._used]
         return np.where(np.isfinite(used), used, self._fill)
+
+
+class ResidualForest:
+    """A prior mean proportional to one column, and a forest on the residuals that uses some of the columns."""
+
+    def __init__(
+        self, table: Floats, values: Floats, seed: int, columns: NDArray[np.int64], mean_column: int, slope: float
+    ) -> None:
+        """table: (n, all columns). values: (n,). columns: indices. slope: of the prior mean; 0 for none."""
+        self._columns, self._mean_column, self._slope = columns, mean_column, slope
+        self._prior: Floats = slope * table[:, mean_column]
+        self._forest = Forest(table[:, columns], values - self._prior, seed)
+
+    def __call__(self, table: Floats) -> tuple[Floats, Floats]:
+        """See `Forest`. table: (n, all columns)."""
+        mean, deviation = self._forest(table[:, self._columns])
+        return mean + self._slope * table[:, self._mean_column], deviation
+
+    def held_out_predictions(self) -> tuple[Floats, Floats]:
+        """See `Forest`."""
+        mean, deviation = self._forest.held_out_predictions()
+        return mean + self._prior, deviation
 
 
 def _column_means(table: Floats) -> Floats:

@@ -17,7 +17,6 @@ from threadpoolctl import ThreadpoolController
 
 from predictor.label_set import PROXIES, Floats
 
-_TINY = 1e-6
 _MAX_TUNING_LABELS = 200  # to find hyper-parameters, which takes many factorisations; a prediction takes one
 
 
@@ -117,7 +116,7 @@ class Process:
             mean, deviation = self._regressor.predict(table, return_std=True)
         return mean, deviation
 
-    def loo_predictions(self) -> tuple[Floats, Floats]:
+    def held_out_predictions(self) -> tuple[Floats, Floats]:
         """Return (n,) leave-one-out means and standard deviations of the labels it was fitted to.
 
         In closed form, with hyper-parameters fitted to all labels (Rasmussen and Williams 2006, section 5.4.2).
@@ -129,10 +128,6 @@ class Process:
         scale = regressor._y_train_std
         return mean * scale + regressor._y_train_mean, scale / np.sqrt(precision)
 
-    def log_marginal_likelihood(self) -> float:
-        """Return that of the standardised labels, so that processes on the same labels can be compared."""
-        return float(self._regressor.log_marginal_likelihood_value_)
-
 
 class ResidualProcess(Process):
     """A prior mean proportional to one column, and a Gaussian process on the residuals."""
@@ -142,11 +137,7 @@ class ResidualProcess(Process):
     ) -> None:
         """See `Process`. prior_slope: change of the prior mean per unit of the column, in standard deviations."""
         self._column, self._slope = column, prior_slope * values.std()
-        residuals = values - self._prior_mean(table)
-        super().__init__(kernel, table, residuals, seed)
-        # Turns the likelihood of standardised residuals into that of standardised labels: a change of unit.
-        ratio = max(values.std(), _TINY) / max(residuals.std(), _TINY)
-        self._log_unit_change = len(values) * float(np.log(ratio))
+        super().__init__(kernel, table, values - self._prior_mean(table), seed)
 
     def _prior_mean(self, table: Floats) -> Floats:
         mean: Floats = self._slope * table[:, self._column]
@@ -157,14 +148,10 @@ class ResidualProcess(Process):
         mean, deviation = super().__call__(table)
         return mean + self._prior_mean(table), deviation
 
-    def loo_predictions(self) -> tuple[Floats, Floats]:
-        """See `Process.loo_predictions`."""
-        mean, deviation = super().loo_predictions()
+    def held_out_predictions(self) -> tuple[Floats, Floats]:
+        """See `Process.held_out_predictions`."""
+        mean, deviation = super().held_out_predictions()
         return mean + self._prior_mean(self.state()["table"]), deviation
-
-    def log_marginal_likelihood(self) -> float:
-        """Return that of the standardised labels, not of the residuals, so that it compares with other processes."""
-        return super().log_marginal_likelihood() + self._log_unit_change
 
 
 def _fit(kernel: Kernel, table: Floats, values: Floats, seed: int, theta: Floats | None) -> GaussianProcessRegressor:

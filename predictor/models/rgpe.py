@@ -67,7 +67,7 @@ class RankingWeightedEnsemble(Model):
             return
         own = _Member.of(support, self._seed)
         self._transform = own.transform
-        predictions = [member(support) for member in self._members] + [own.process.loo_predictions()]
+        predictions = [member(support) for member in self._members] + [own.process.held_out_predictions()]
         self._members.append(own)
         self._weights = _ranking_weights(predictions, support.values, self._seed)
 

@@ -30,7 +30,6 @@ Mask = NDArray[np.bool_]
 # Variances are in squared standard scores.
 _PROCESS_OOD_VARIANCE = 30.0  # added to a process's variance at an out-of-distribution distance of 1
 _NETWORK_OOD_VARIANCE = 300.0  # the same for the graph network, which extrapolates worse
-_LABEL_VARIANCE = 0.05  # of a label that the source task has of the same network
 _OTHER_TASK_VARIANCE = 0.3  # added for a source task of another task or data set
 _FACTOR_PRIOR_LABELS = 10.0  # labels' worth of prior that predicted variances are right
 _SHARED_ERROR_VARIANCE = 1.0  # of the error that all other tasks have in common
@@ -85,7 +84,7 @@ class SourceEnsemble:
         network, variance = fit_jointly(merged, scores, seed, checkpointer, settings)
         trend, unit, visible = CostTrend.fit(merged, scores), _statistic_unit(sources), [len(tasks)] * len(tasks)
         ensemble = cls(seed, tasks, visible, network, variance, unit, trend, np.ones(len(tasks)))
-        ensemble.error_factor = np.array([ensemble._error_factor(n, source) for n, source in enumerate(merged)])
+        ensemble.error_factor = ensemble._without_stop_fold(merged)._error_factors(merged)
         return ensemble
 
     def update(
@@ -129,24 +128,34 @@ class SourceEnsemble:
         self.network_variance = update_jointly(self.network, sources, scores, fresh, self.seed, checkpointer, settings)
         self.statistic_unit = _statistic_unit(sources)
         self.cost_trend = CostTrend.fit(sources, scores)
+        tested = self._without_stop_fold(sources)
         for number, (source, mask) in enumerate(sets):
             if mask.any():
-                self.error_factor[number] = self._error_factor(number, source)
+                self.error_factor[number] = tested._error_factor(source, self.tasks[number])
 
-    def _error_factor(self, number: int, source: LabelSet) -> float:
-        """Return the mean squared error of predictions for a task's held-out labels, in predicted variances.
+    def _without_stop_fold(self, sources: Sequence[LabelSet]) -> SourceEnsemble:
+        """Return the ensemble as if the networks of the stop fold were unlabelled in all tasks, as a new network is.
 
-        The network was not trained on these labels; for the test, the process is fitted without them. Labels that other
-        tasks have of these networks are not used, as those of a new network are unknown. 1 if there are none.
+        The graph network was not trained on them. sources: of all tasks.
         """
-        mask = folds(source.architectures) == STOP_FOLD
-        if not mask.any():
+        pairs = zip(sources, self.tasks, strict=True)
+        return replace(self, tasks=[self._refitted_without_stop_fold(source, task) for source, task in pairs])
+
+    def _refitted_without_stop_fold(self, source: LabelSet, task: SourceTask) -> SourceTask:
+        return SourceTask.fit(source, self.seed, task, kept=folds(source.architectures) != STOP_FOLD)
+
+    def _error_factors(self, sources: Sequence[LabelSet]) -> Floats:
+        """Return (tasks,) the error factor of each task. sources: of all tasks."""
+        pairs = zip(sources, self.tasks, strict=True)
+        return np.array([self._error_factor(source, task) for source, task in pairs], np.float64)
+
+    def _error_factor(self, source: LabelSet, task: SourceTask) -> float:
+        """Return the mean squared error for a task's stop fold, in predicted variances; 1 if the fold is empty."""
+        held_out = source.take(folds(source.architectures) == STOP_FOLD)
+        if not len(held_out):
             return 1.0
-        held_out, task = source.take(mask), self.tasks[number]
-        tested = replace(self, tasks=list(self.tasks))
-        tested.tasks[number] = SourceTask.fit(source, self.seed, task, kept=~mask)
-        selection = tested.select(held_out.take(np.arange(0)))
-        mean, variance = combine(*tested.scores(held_out, selection, same_networks=False), selection)
+        selection = self.select(held_out.take(np.arange(0)))
+        mean, variance = combine(*self.scores(held_out, selection), selection)
         return variance_factor((task.scores(held_out) - mean) ** 2 / variance, _FACTOR_PRIOR_LABELS)
 
     def _add_task(self, source: LabelSet) -> None:
@@ -157,7 +166,8 @@ class SourceEnsemble:
         self.tasks.append(task)
         self.visible.append(len(self.tasks))
         self.network_variance = np.append(self.network_variance, variance)
-        self.error_factor = np.append(self.error_factor, self._error_factor(len(self.tasks) - 1, source))
+        tested = replace(self, tasks=[*self.tasks[:-1], self._refitted_without_stop_fold(source, task)])
+        self.error_factor = np.append(self.error_factor, tested._error_factor(source, task))
 
     def select(self, support: LabelSet) -> SourceSelection:
         """Return the tasks to use for queries of the support set's task. Only a support set without labels uses fewer.
@@ -175,11 +185,8 @@ class SourceEnsemble:
         # If there are labels of the same recipe, those of other recipes count as other data.
         return SourceSelection(count, same_unit, same_unit if same_unit.any() else of_task)
 
-    def scores(self, query: LabelSet, selection: SourceSelection, same_networks: bool) -> tuple[Floats, Floats]:
-        """Return (n, columns) standard scores by each task and by the trend with cost, and their variances.
-
-        same_networks: whether a task's label of the same network, if it has one, is its score.
-        """
+    def scores(self, query: LabelSet, selection: SourceSelection) -> tuple[Floats, Floats]:
+        """Return (n, columns) standard scores by each task and by the trend with cost, and their variances."""
         if self.network is None or not selection.count:
             return np.zeros((len(query), 0)), np.zeros((len(query), 0))
         statistics = query.statistics
@@ -188,35 +195,23 @@ class SourceEnsemble:
         process_variance, network_variance = self._variances(deviation, distance)
         by_network = self.network.scores(query, selection.count)
         network_share = process_variance / (process_variance + network_variance)
-        mean = by_process + network_share * (by_network - by_process)
-        scores, variances = mean, _variance_of_mean(process_variance, network_variance)
-        if same_networks:
-            known = self._known_scores(query, selection)
-            is_known = np.isfinite(known)
-            scores, variances = np.where(is_known, known, scores), np.where(is_known, _LABEL_VARIANCE, variances)
+        scores = by_process + network_share * (by_network - by_process)
+        variances = _variance_of_mean(process_variance, network_variance)
         if self.cost_trend is not None:
             scores = np.column_stack([scores, self.cost_trend.scores(query)])
             variances = np.column_stack([variances, np.full(len(query), self.cost_trend.variance)])
         return scores, variances
 
-    def min_source_variance(self, support: LabelSet, selection: SourceSelection) -> float:
-        """Return the variance of the most certain task, averaged over networks: whether any task covers them.
+    def support_variances(self, support: LabelSet, selection: SourceSelection) -> tuple[Floats, float]:
+        """Return whether tasks cover the networks: (count,) variances of their scores, and that of the most certain.
 
-        What all networks have in common does not count, see `mean_variances`.
+        Both are means over the networks. What all networks have in common, such as the head of a new task, does not
+        count: they are shifted into the range of each task together. Infinite if there are no tasks.
         """
-        return float(self._shifted_variances(support, selection).min(axis=1).mean())
-
-    def mean_variances(self, support: LabelSet, selection: SourceSelection, same_networks: bool) -> Floats:
-        """Return (count,) the variance of each task's score, averaged over networks: whether the task covers them.
-
-        What all networks have in common, such as the head of a new task, does not count: they are shifted into the
-        range of each task together. same_networks: see `scores`.
-        """
+        if not selection.count:
+            return np.zeros(0), float("inf")
         variances = self._shifted_variances(support, selection)
-        if same_networks:
-            variances = np.where(np.isfinite(self._known_scores(support, selection)), _LABEL_VARIANCE, variances)
-        means: Floats = variances.mean(axis=0)
-        return means
+        return variances.mean(axis=0), float(variances.min(axis=1).mean())
 
     def _shifted_variances(self, support: LabelSet, selection: SourceSelection) -> Floats:
         """Return (n, count) variances of the tasks' scores after the networks were shifted into the range of each."""
@@ -257,10 +252,6 @@ class SourceEnsemble:
 
     def _used(self, selection: SourceSelection) -> list[SourceTask]:
         return self.tasks[: selection.count]
-
-    def _known_scores(self, query: LabelSet, selection: SourceSelection) -> Floats:
-        """Return (n, count) labels of the same networks as standard scores; NaN where a task has none."""
-        return np.array([task.known_scores(query.architectures) for task in self._used(selection)]).T
 
     def _process_scores(self, query: LabelSet, selection: SourceSelection) -> tuple[Floats, Floats]:
         """Return (n, count) standard scores by the processes, and their standard deviations."""

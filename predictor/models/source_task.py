@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,8 +23,7 @@ class SourceTask:
 
     labels: their number in the set. recipes: see `LabelSet`. transform: from labels to standard scores.
     low, high: (statistics,) the range. scale: of the process's inputs. fitted_labels: number of labels that the
-    hyper-parameters were fitted to. labelled, labelled_scores: all labelled networks as sorted hashes of their ids, and
-    their standard scores; empty in generations of early versions.
+    hyper-parameters were fitted to.
     """
 
     name: str
@@ -39,8 +37,6 @@ class SourceTask:
     scale: Standardiser
     process: Process
     fitted_labels: int
-    labelled: NDArray[np.uint64]
-    labelled_scores: Floats
 
     @classmethod
     def fit(
@@ -64,8 +60,6 @@ class SourceTask:
             process, fitted_labels = Process.restore(statistics_kernel(inputs), state), previous.fitted_labels
         else:
             process = statistics_process(inputs, scores, seed)
-        hashes = _hashes(source.architectures)
-        order = np.argsort(hashes, kind="stable")
         return cls(
             name=source.name,
             task=source.task,
@@ -78,8 +72,6 @@ class SourceTask:
             scale=scale,
             process=process,
             fitted_labels=fitted_labels,
-            labelled=hashes[order],
-            labelled_scores=transform(source.values)[order],
         )
 
     def _hyperparameters_fit(self, inputs: Floats) -> bool:
@@ -110,16 +102,6 @@ class SourceTask:
         """
         return self.process(self.scale(table))
 
-    def known_scores(self, architectures: NDArray[np.str_]) -> Floats:
-        """Return (n,) standard scores of the labels that the task has of these networks; NaN where it has none."""
-        scores = np.full(len(architectures), np.nan)
-        if len(self.labelled):
-            hashes = _hashes(architectures)
-            index = np.minimum(np.searchsorted(self.labelled, hashes), len(self.labelled) - 1)
-            known = self.labelled[index] == hashes
-            scores[known] = self.labelled_scores[index[known]]
-        return scores
-
     def ood_distance(self, statistics: Floats, unit: Floats) -> Floats:
         """Return (n,) out-of-distribution distances: how far networks are outside the range of the source task.
 
@@ -145,7 +127,6 @@ class SourceTask:
             "centre": self.scale.mean,
             "factor": self.scale.factor,
         }
-        arrays |= {"labelled": self.labelled, "labelled_scores": self.labelled_scores}
         settings = {
             "name": self.name,
             "task": self.task,
@@ -173,12 +154,4 @@ class SourceTask:
             scale=Standardiser(arrays["centre"], arrays["factor"]),
             process=Process.restore(statistics_kernel(arrays["table"]), arrays),
             fitted_labels=settings["tuned"],
-            labelled=arrays.get("labelled", np.zeros(0, np.uint64)),
-            labelled_scores=arrays.get("labelled_scores", np.zeros(0)),
         )
-
-
-def _hashes(architectures: NDArray[np.str_]) -> NDArray[np.uint64]:
-    """Return (n,) 64-bit hashes of ids, since files of arrays hold no text."""
-    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in architectures.tolist())
-    return np.frombuffer(b"".join(digests), np.dtype("<u8")).astype(np.uint64)

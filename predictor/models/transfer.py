@@ -6,45 +6,35 @@ It is an ensemble in the spirit of RGPE (Feurer et al. 2018) and of transfer Gau
    source mean, in which related tasks count more.
 2. No support set: the prediction is the source mean, in the unit of the source tasks of the same task, data set and
    recipe. If there are none, it only ranks, and networks that no source task covers are ranked by `cost_trend`.
-3. A support set: a mixture of six Gaussian processes on the power-transformed labels. Two use graph statistics (RBF and
-   Matern kernel; they share one prior weight), one uses FLOPs alone, one the source scores, one source scores and
-   statistics. The last is a residual process: its prior mean is proportional to the source mean. Each weight is a prior
-   weight times the tempered marginal likelihood, see `mixture`, because twenty labels are little evidence for one
-   process. With five labels the residual process dominates; with more, misleading source tasks lose their weight. If
-   no source task covers the query's networks, all processes on source scores have a smaller prior weight. Leave-one-out
-   errors calibrate the intervals.
+3. A support set: a mixture of Gaussian processes and forests on the power-transformed labels, see `experts`. Some use
+   graph statistics alone, others also the source scores; two have a prior mean proportional to the source mean. Weights
+   and intervals follow held-out predictions, see `mixture`. If no source task covers the query's networks, those that
+   use source scores have smaller prior weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from predictor.features.statistics import STATISTICS
 from predictor.label_set import Floats, LabelSet
 from predictor.models.base import (
     MIN_SUPPORT,
     Arrays,
     Model,
+    ModelError,
     NothingKnownError,
     Prediction,
     State,
     register,
     require,
 )
-from predictor.models.gaussian_process import (
-    Process,
-    ResidualProcess,
-    linear,
-    linear_in_graphs,
-    matern32_in_graphs,
-    rbf,
-    rbf_in_graphs,
-)
+from predictor.models.experts import SupportInputs, SupportSettings, fit_mixture
 from predictor.models.mixture import Mixture
 from predictor.models.scaling import PowerTransform, Standardiser
 from predictor.models.source_ensemble import (
@@ -57,11 +47,6 @@ from predictor.models.source_ensemble import (
 from predictor.networks.fitting import Checkpointer, NoCheckpointer, TrainingSettings
 from predictor.networks.multi_head import FIT_SETTINGS, UPDATE_SETTINGS
 
-_PRIOR_WEIGHTS = np.array([0.5, 0.5, 1.0, 1.0, 1.0, 1.0])  # of the processes
-_FIRST_ON_SOURCES = 3  # index of the first process that uses source scores
-_HALF_WEIGHT_VARIANCE = 0.2  # min_source_variance that halves the prior weight of processes on source scores
-_PRIOR_SLOPE = 0.5  # of the residual process: standard deviations of the labels per deviation of the source mean
-_RESIDUAL_LABELS = 20.0  # support labels with which the residual process has prior weight 1; with fewer it has more
 _TINY = 1e-12
 
 
@@ -88,6 +73,7 @@ class TransferModel(Model):
     """See the module."""
 
     name = "default"
+    settings: ClassVar[SupportSettings] = SupportSettings.model_validate({})
     fit_settings: ClassVar[TrainingSettings] = FIT_SETTINGS  # of the graph network
     update_settings: ClassVar[TrainingSettings] = UPDATE_SETTINGS
 
@@ -95,6 +81,18 @@ class TransferModel(Model):
         super().__init__(seed)
         self._fitted: SourceEnsemble | None = None
         self._adapted: _Adapted | None = None
+
+    @classmethod
+    def variant(cls, settings: Mapping[str, str]) -> type[Model]:
+        """See `Model.variant`; the settings are those of `SupportSettings`."""
+        try:
+            checked = SupportSettings.model_validate(dict(settings))
+        except ValidationError as error:
+            first = error.errors()[0]
+            known = ", ".join(SupportSettings.model_fields)
+            reason = f"setting '{first['loc'][0]}': {first['msg']}: the settings are {known}"
+            raise ModelError(f"model {cls.name}: {reason}") from None
+        return type(cls.__name__, (cls,), {"settings": checked})
 
     @property
     def sources(self) -> SourceEnsemble:
@@ -130,7 +128,7 @@ class TransferModel(Model):
         """See `Model.predict`."""
         adapted = require(self._adapted, self, "adapt")
         selection, posterior = adapted.selection, adapted.posterior
-        scores, variance = self.sources.scores(query, selection, same_networks=False)
+        scores, variance = self.sources.scores(query, selection)
         if posterior is None:
             return self._predict_without_labels(scores, variance, selection)
         table = np.hstack(
@@ -154,19 +152,15 @@ class TransferModel(Model):
 
     def _fit_posterior(self, support: LabelSet, selection: SourceSelection) -> _Posterior:
         graph_scale = Standardiser.of(support.table)
-        scores, variance = self.sources.scores(support, selection, same_networks=False)
+        scores, variance = self.sources.scores(support, selection)
         columns = _source_columns(scores, variance, selection)
         source_scale = Standardiser.of(columns)
         transform = PowerTransform.of(support.values)
-        values = transform(support.values)
         table = np.hstack([source_scale(columns), graph_scale(support.table)])
-        processes = _processes(table, values, selection.count, self._seed)
-        weights = _PRIOR_WEIGHTS[: len(processes)].copy()
-        if selection.count:
-            source_variance = self.sources.min_source_variance(support, selection)
-            weights[_FIRST_ON_SOURCES:] *= _HALF_WEIGHT_VARIANCE / (_HALF_WEIGHT_VARIANCE + source_variance)
-            weights[-1] *= (_RESIDUAL_LABELS / len(support)) ** 2
-        return _Posterior(graph_scale, source_scale, transform, Mixture(processes, weights, values))
+        variances, least = self.sources.support_variances(support, selection)
+        inputs = SupportInputs(table, variances, least)
+        mixture = fit_mixture(inputs, transform(support.values), self._seed, self.settings)
+        return _Posterior(graph_scale, source_scale, transform, mixture)
 
     def _predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
         """Predict from (n, columns) source scores and their variances alone."""
@@ -196,25 +190,3 @@ def _source_columns(scores: Floats, variance: Floats, selection: SourceSelection
     scores, variance = scores[:, : selection.count], variance[:, : selection.count]
     weights = task_weights(variance, selection.without_trend())
     return np.column_stack([scores, (weights * scores).sum(axis=1)])
-
-
-def _processes(table: Floats, values: Floats, tasks: int, seed: int) -> list[Process]:
-    """Return the processes, those on source scores last.
-
-    table: (n, tasks + 1 + statistics): columns of `_source_columns` and of `LabelSet.table`, standardised. values: (n,)
-    standard scores.
-    """
-    graphs = tasks + 1 if tasks else 0  # index of the first column of `LabelSet.table`
-    flops = graphs + STATISTICS.index("log_flops")
-    kernels = [
-        linear_in_graphs(table, graphs, 1.0) + rbf_in_graphs(table, graphs, 1.0),
-        matern32_in_graphs(table, graphs, 1.0),
-        linear(flops, flops + 1, 1.0),
-    ]
-    if not tasks:
-        return [Process(kernel, table, values, seed) for kernel in kernels]
-    on_scores = linear(0, tasks, 0.5)
-    kernels += [on_scores, on_scores + rbf(0, tasks, 0.1, 2.0) + rbf_in_graphs(table, graphs, 0.3)]
-    residual = linear(tasks, graphs, 0.1) + rbf_in_graphs(table, graphs, 0.1)
-    last = ResidualProcess(residual, table, values, seed, tasks, _PRIOR_SLOPE)
-    return [*(Process(kernel, table, values, seed) for kernel in kernels), last]

@@ -174,8 +174,8 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         (["--out", "/nowhere/report.md"], "No such file or directory: choose a writable file"),
         (["--split", "luck"], "--split luck: choose one of architecture, task, space"),
         (["--model", "oracle"], "unknown model oracle: choose one of flops, params, trees, gp, extra-trees"),
-        (["--nested"], "--nested: name two or more of our models, such as --model default --model stacked:slope=0.3"),
-        (["--nested", "--model", "stacked", "--model", "gp"], "--nested: name two or more of our models"),
+        (["--nested"], "--nested: name two or more of our models, such as --model default --model default:slope=0.3"),
+        (["--nested", "--model", "default", "--model", "gp"], "--nested: name two or more of our models"),
         ([], "--store: has no labels with graphs: make some with"),
     ],
 )

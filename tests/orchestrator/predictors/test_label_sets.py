@@ -250,12 +250,17 @@ def test_nested_rows_come_from_what_was_best_on_other_spaces(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each space is best predicted by another model, so each gets the answers of the worse one."""
-    spearman = {("cells", "default"): 0.9, ("cells", "stacked"): 0.1, ("b", "default"): 0.2, ("b", "stacked"): 0.8}
+    spearman = {
+        ("cells", "default"): 0.9,
+        ("cells", "default:slope=0"): 0.1,
+        ("b", "default"): 0.2,
+        ("b", "default:slope=0"): 0.8,
+    }
 
     def given(sets: Sequence[LabelSet], *_: object) -> list[Answer]:
         nothing, answers = np.zeros(2), list[Answer]()
         for labels in sets:
-            for model in ("default", "stacked"):
+            for model in ("default", "default:slope=0"):
                 scores = Scores(1.0, spearman[labels.space, model], 0.0, 0.0, 0.9)
                 cell = (labels.name, "space", 20, 0, model, 2)
                 answers.append(Answer(*cell, scores, Prediction(nothing, nothing), nothing))
@@ -267,7 +272,7 @@ def test_nested_rows_come_from_what_was_best_on_other_spaces(
     moved = dataclasses.replace(template, job=dataclasses.replace(template.job, request=elsewhere))
     store = str(tmp_path / "store")
     DeltaLabelStore(store).commit([template, moved])
-    options = ["--nested", "--model", "default", "--model", "stacked", "--json"]
+    options = ["--nested", "--model", "default", "--model", "default:slope=0", "--json"]
     monkeypatch.setattr(sys, "argv", ["orchestrator", "evaluate", "--store", store, *options])
     with pytest.raises(SystemExit) as exit_:
         main()
@@ -275,7 +280,7 @@ def test_nested_rows_come_from_what_was_best_on_other_spaces(
     printed = capsys.readouterr()
     rows = {row["target"].split("/")[0]: row for row in json.loads(printed.out) if row["model"] == "nested"}
     assert (rows["cells"]["spearman"], rows["b"]["spearman"]) == (0.1, 0.2)
-    assert "nested, space: cells: stacked, 0.800 on other spaces" in printed.err
+    assert "nested, space: cells: default:slope=0, 0.800 on other spaces" in printed.err
     assert "nested, space: b: default, 0.900 on other spaces" in printed.err
 
 

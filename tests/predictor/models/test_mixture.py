@@ -1,11 +1,15 @@
-"""Leave-one-out errors calibrate the intervals."""
+"""Held-out predictions weight the experts and calibrate the intervals."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from predictor.label_set import Floats
+from predictor.models.experts import posterior_slope
+from predictor.models.forest import Forest, ResidualForest
 from predictor.models.gaussian_process import Process, ResidualProcess, linear, rbf
-from predictor.models.mixture import Mixture
+from predictor.models.mixture import Mixture, stacking_weights
 
 DRAW = np.random.default_rng(0)
 TABLE, QUERY = DRAW.normal(size=(20, 3)), DRAW.normal(size=(2000, 3))
@@ -27,7 +31,7 @@ def test_closed_form_equals_leaving_labels_out() -> None:
     values -= values.mean()
     values /= values.std()
     process = Process(KERNEL, TABLE, values, 0)
-    mean, deviation = process.loo_predictions()
+    mean, deviation = process.held_out_predictions()
     for number in range(0, 20, 5):
         kept = np.arange(20) != number
         fitted = without(process, kept, values)._regressor
@@ -42,7 +46,7 @@ def test_closed_form_equals_leaving_labels_out() -> None:
 def test_the_prior_mean_is_part_of_leave_one_out_predictions() -> None:
     values = 3 * TABLE[:, 2] + 0.1 * DRAW.normal(size=20)
     process = ResidualProcess(rbf(0, 2, 0.1, 2.0), TABLE, values, 0, column=2, prior_slope=1.0)
-    assert np.corrcoef(process.loo_predictions()[0], values)[0, 1] > 0.95
+    assert np.corrcoef(process.held_out_predictions()[0], values)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("surprise", [0.25, 4.0])
@@ -50,13 +54,55 @@ def test_intervals_are_scaled_by_leave_one_out_errors(surprise: float) -> None:
     """A process with wrong deviations is corrected by its errors."""
 
     class Wrong(Process):
-        def loo_predictions(self) -> tuple[Floats, Floats]:
-            mean, deviation = super().loo_predictions()
+        def held_out_predictions(self) -> tuple[Floats, Floats]:
+            mean, deviation = super().held_out_predictions()
             return mean, deviation / surprise
 
     values = function(TABLE) + 0.3 * DRAW.normal(size=20)
-    right, wrong = (Mixture([kind(KERNEL, TABLE, values, 0)], ONE_WEIGHT, values)(QUERY) for kind in (Process, Wrong))
+    right, wrong = (
+        Mixture([kind(KERNEL, TABLE, values, 0)], ONE_WEIGHT, values, 8.0)(QUERY) for kind in (Process, Wrong)
+    )
     assert np.array_equal(right[0], wrong[0])
     ratio = float((wrong[1] / right[1]).mean())
     # Only in part: twenty labels are few.
     assert 1.5 < ratio < surprise if surprise > 1 else surprise < ratio < 0.9
+
+
+def steps(table: Floats) -> Floats:
+    return np.where(table[:, 0] > 0, np.where(table[:, 1] > 0.5, 3.0, 1.0), 0.0)
+
+
+@pytest.mark.parametrize(("of", "columns", "better"), [(function, 4, 0), (steps, 40, 1)])
+def test_smooth_functions_are_for_the_process_and_steps_for_the_forest(
+    of: Callable[[Floats], Floats], columns: int, better: int
+) -> None:
+    draw = np.random.default_rng(1)
+    table, query = draw.normal(size=(60, columns)), draw.normal(size=(500, columns))
+    values = of(table)
+    process, forest = Process(rbf(0, columns, 1.0, columns**0.5), table, values, 0), Forest(table, values, 0)
+    errors = [float(np.abs(expert(query)[0] - of(query)).mean()) for expert in (process, forest)]
+    assert errors[better] < errors[1 - better] < np.abs(of(query) - values.mean()).mean()
+    weights = Mixture([process, forest], np.ones(2), values, 16.0).weights
+    assert weights.sum() == pytest.approx(1)
+    assert weights[better] > 0.5
+
+
+def test_prior_weights_count_as_much_as_their_labels() -> None:
+    values = function(TABLE)
+    right, wrong = (values, np.full(20, 0.1)), (values + 5, np.full(20, 0.1))
+    weights = [stacking_weights([right, wrong], values, np.array([1.0, 3.0]), labels)[1] for labels in (0.1, 20.0, 1e6)]
+    assert weights == pytest.approx([0.1 * 0.75 / 20.1, 0.375, 0.75], abs=1e-3)
+
+
+def test_the_slope_is_between_the_prior_and_the_labels() -> None:
+    mean = TABLE[:, 0]
+    slopes = [posterior_slope(mean[:count], 2 * mean[:count], 0.5, 0.3) for count in (1, 5, 20)]
+    assert 0.5 < slopes[0] < slopes[1] < slopes[2] < 2
+
+
+def test_a_forest_with_a_prior_mean_extrapolates_along_it() -> None:
+    values = 2 * TABLE[:, 2]
+    flat, sloped = (ResidualForest(TABLE, values, 0, np.array([0, 1]), 2, slope) for slope in (0.0, 2.0))
+    assert np.abs(sloped(QUERY)[0] - 2 * QUERY[:, 2]).max() < 1e-9
+    assert np.abs(flat(QUERY)[0] - 2 * QUERY[:, 2]).mean() > 1
+    assert np.allclose(sloped.held_out_predictions()[0], values)

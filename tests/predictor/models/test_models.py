@@ -12,7 +12,6 @@ from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, NothingKnownError, get_model, model_names
 from predictor.models.aiop import AIOPBase
 from predictor.models.small_tasks import merge_small_tasks
-from predictor.models.stacked import StackedModel
 from predictor.models.transfer import TransferModel
 from predictor.networks.examples import STOP_FOLD, folds
 from predictor.networks.fitting import TrainingSettings
@@ -68,7 +67,7 @@ def test_values_of_the_query_are_not_read(name: str) -> None:
     assert np.array_equal(model.predict(hidden).mean, model.predict(QUERY).mean)
 
 
-@pytest.mark.parametrize("name", ["trees", "gp", "wl", "rgpe", "forest-tasks", *AIOP_MODELS, "default", "stacked"])
+@pytest.mark.parametrize("name", ["trees", "gp", "wl", "rgpe", "forest-tasks", *AIOP_MODELS, "default"])
 def test_a_model_without_any_labels_raises_an_error(name: str) -> None:
     model = get_model(name)(0)
     model.fit([])
@@ -209,7 +208,7 @@ def test_an_offset_of_all_networks_does_not_lower_the_weight_of_source_tasks() -
 
 def test_intervals_have_the_promised_coverage() -> None:
     support, query = label_set("a/det/x", 100, WEIGHTS, noise=0.5), label_set("a/det/x", 500, WEIGHTS, 2, 0.5, 500)
-    for name in ("gp", "trees", "extra-trees", "default", "stacked"):
+    for name in ("gp", "trees", "extra-trees", "default"):
         model = get_model(name)(0)
         model.fit([KNOWN])
         model.adapt(support)
@@ -243,15 +242,15 @@ def test_an_unknown_model_is_reported_in_one_line() -> None:
 
 
 def test_a_name_may_have_settings() -> None:
-    variant = get_model("stacked:slope=0.3,forest=false")
-    assert variant.name == "stacked:slope=0.3,forest=false"
-    assert issubclass(variant, StackedModel)
-    assert (variant.settings.slope, variant.settings.forest, variant.settings.process) == (0.3, False, True)
-    assert StackedModel.settings.slope == 0.5
-    with pytest.raises(ModelError, match=r"model stacked: setting 'slop': .*: the settings are slope_deviation"):
-        get_model("stacked:slop=0.3")
-    with pytest.raises(ModelError, match="model stacked: setting 'slope': Input should be less than 1"):
-        get_model("stacked:slope=2")
+    variant = get_model("default:slope=0.3,forests=false")
+    assert variant.name == "default:slope=0.3,forests=false"
+    assert issubclass(variant, TransferModel)
+    assert (variant.settings.slope, variant.settings.forests) == (0.3, False)
+    assert (TransferModel.settings.slope, TransferModel.settings.forests) == (0.5, True)
+    with pytest.raises(ModelError, match=r"model default: setting 'slop': .*: the settings are slope, "):
+        get_model("default:slop=0.3")
+    with pytest.raises(ModelError, match="model default: setting 'slope': Input should be less than 1"):
+        get_model("default:slope=2")
     with pytest.raises(ModelError, match="model gp: has no settings, so leave out 'slope'"):
         get_model("gp:slope=0.3")
 
@@ -259,11 +258,11 @@ def test_a_name_may_have_settings() -> None:
 def test_labels_of_the_same_networks_in_other_sets_help() -> None:
     same = label_set("a/cls/x", 700, WEIGHTS, noise=0.1)  # of all networks of support and query
     few = SUPPORT.take(np.arange(5))
-    assert correlation("stacked", [same], few) > 0.97
+    assert correlation("default", [same], few) > 0.9
     assert correlation("forest-tasks", [same], SUPPORT) > correlation("extra-trees", [same], SUPPORT)
 
 
-@pytest.mark.parametrize("name", ["trees", "gp", *AIOP_MODELS, "default", "stacked"])
+@pytest.mark.parametrize("name", ["trees", "gp", *AIOP_MODELS, "default"])
 def test_a_model_that_is_not_ready_raises_an_error(name: str) -> None:
     model = get_model(name)(0)
     with pytest.raises(ModelError, match=f"model {name}: not ready: call fit first"):
