@@ -132,10 +132,6 @@ def _padded(support_size: SupportSize) -> str:
 def _in_parallel(batches: Sequence[QuestionBatch], models: Sequence[str], processes: int) -> Iterator[list[Answer]]:
     """Yield the answers of all models to each batch of questions, as batches are finished."""
     joblib: Any = importlib.import_module("joblib")
-    calls = (joblib.delayed(_answers_of_models)(batch, models) for batch in batches)
+    calls = (joblib.delayed(answer_batch)(batch, models) for batch in batches)
     results: Iterator[list[Answer]] = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(calls)
     return results
-
-
-def _answers_of_models(batch: QuestionBatch, models: Sequence[str]) -> list[Answer]:
-    return [answer for model in models for answer in answer_batch(batch, model)]

@@ -150,14 +150,23 @@ def batch_questions(questions: Iterable[Question]) -> list[QuestionBatch]:
     return [QuestionBatch(sources, tuple(group)) for sources, group in groups.items()]
 
 
-def answer_batch(batch: QuestionBatch, model_name: str) -> list[Answer]:
-    """Train a model once, with the seed of the first question, then adapt it to each question and score it.
+def answer_batch(batch: QuestionBatch, model_names: Sequence[str]) -> list[Answer]:
+    """Train each model once, with the seed of the first question, then adapt it to each question and score it.
 
-    Questions of several splits that know and ask the same are answered once. The answer to a question is missing if the
-    model has no labels to predict from.
+    Models that would be fitted to the same share one training. Questions of several splits that know and ask the same
+    are answered once. The answer to a question is missing if the model has no labels to predict from.
     """
-    model = get_model(model_name)(batch.questions[0].seed)
-    model.fit(batch.sources)
+    fitted, answers = list[Model](), list[Answer]()
+    for name in model_names:
+        model = get_model(name)(batch.questions[0].seed)
+        if not any(model.take_fit(other) for other in fitted):
+            model.fit(batch.sources)
+        fitted.append(model)
+        answers += _answers(batch, name, model)
+    return answers
+
+
+def _answers(batch: QuestionBatch, model_name: str, model: Model) -> list[Answer]:
     answers, predictions = list[Answer](), dict[tuple[LabelSet, LabelSet], Prediction]()
     for question in batch.questions:
         query, asked = question.query, (question.support, question.query)

@@ -129,6 +129,17 @@ class AIOPBase(Model):
             self._train(task, self.adapter_training, networks, task, sets, checkpointer)
         self._fitted = _Fitted(networks, units)
 
+    def take_fit(self, other: Model) -> bool:
+        """See `Model.take_fit`. The published models differ in what they are fitted to, or in `adapt` alone."""
+        if not isinstance(other, AIOPBase):
+            return False
+        mine, others = (
+            (m._seed, m.flops_scaling, m.uses_adapters, m.pretraining, m.adapter_training) for m in (self, other)
+        )
+        if mine == others:
+            self._fitted, self._adapted = require(other._fitted, other, "fit"), None
+        return mine == others
+
     def adapt(self, support: LabelSet) -> None:
         """See `Model.adapt`."""
         fitted = require(self._fitted, self, "fit")

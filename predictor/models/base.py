@@ -83,6 +83,10 @@ class Model(ABC):
     def fit(self, sources: Sequence[LabelSet], checkpointer: Checkpointer | None = None) -> None:
         """Train on the source tasks, of which there may be none. checkpointer: to resume from."""
 
+    def take_fit(self, other: Model) -> bool:
+        """Use what another model was fitted to, if `fit` on the same sources would give the same. Return whether so."""
+        return False
+
     def update(
         self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], checkpointer: Checkpointer | None = None
     ) -> None:

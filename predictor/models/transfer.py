@@ -104,6 +104,15 @@ class TransferModel(Model):
         self._fitted = SourceEnsemble.fit(sources, self._seed, checkpointer or NoCheckpointer(), self.fit_settings)
         self._adapted = None
 
+    def take_fit(self, other: Model) -> bool:
+        """See `Model.take_fit`. Settings are used by `adapt` alone."""
+        if not isinstance(other, TransferModel):
+            return False
+        same = (self._seed, self.fit_settings) == (other._seed, other.fit_settings)
+        if same:
+            self._fitted, self._adapted = other.sources, None
+        return same
+
     def update(
         self, sources: Sequence[LabelSet], fresh: Sequence[NDArray[np.bool_]], checkpointer: Checkpointer | None = None
     ) -> None:

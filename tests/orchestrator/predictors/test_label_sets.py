@@ -136,7 +136,7 @@ def test_a_killed_evaluation_leaves_the_report_of_what_was_done(
             if seen:
                 raise KeyboardInterrupt
             seen.append(batch)
-            yield [answer for model in models for answer in answer_batch(batch, model)]
+            yield answer_batch(batch, models)
 
     monkeypatch.setattr("orchestrator.predictors.evaluation._in_parallel", killed)
     store, report_file = str(tmp_path / "store"), tmp_path / "report.md"
@@ -227,7 +227,7 @@ def test_models_are_compared_on_a_stores_labels() -> None:
 
 def test_a_report_has_pictures_next_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def in_this_process(batches: Sequence[QuestionBatch], models: Sequence[str], *_: object) -> list[list[Answer]]:
-        return [[answer for model in models for answer in answer_batch(batch, model)] for batch in batches]
+        return [answer_batch(batch, models) for batch in batches]
 
     monkeypatch.setattr("orchestrator.predictors.evaluation._in_parallel", in_this_process)
     store, report_file = str(tmp_path / "store"), tmp_path / "report.md"

@@ -28,6 +28,7 @@ from predictor.evaluation.plots import LEVELS, interval_coverage
 from predictor.label_set import LabelSet
 from predictor.models import Prediction
 from predictor.models.base import Model
+from predictor.models.transfer import TransferModel
 from predictor.networks.fitting import Checkpointer
 from tests.support.synthetic_sets import label_set
 
@@ -86,11 +87,11 @@ def test_leave_one_out_does_not_know_the_predicted_label() -> None:
     assert len(question.support) == len(question.query) == 25
     assert len(list(make_questions(SETS, ["b/det/y"], ["space"], ["others", 0], 2))) > 1  # numbers may be added
     (batch,) = batch_questions([question])
-    (answer,) = answer_batch(batch, "gp")
+    (answer,) = answer_batch(batch, ["gp"])
     assert (answer.support_size, answer.query_size) == ("others", 25)
     assert answer.scores.spearman > 0.8  # and not the -1 of a mean of all others
     uninformed = replace(question, support=replace(question.support, values=np.zeros(25)))
-    (answer,) = answer_batch(QuestionBatch(batch.sources, (uninformed,)), "gp")
+    (answer,) = answer_batch(QuestionBatch(batch.sources, (uninformed,)), ["gp"])
     assert answer.scores.spearman == 0
 
 
@@ -100,7 +101,7 @@ def test_a_small_set_is_skipped() -> None:
 
 def test_a_summary_has_every_cell_and_marks_the_best() -> None:
     (batch,) = batch_questions(make_questions(SETS, ["a/det/x"], ["task"], [20], 3))
-    rows = summarise([answer for model in ("flops", "gp") for answer in answer_batch(batch, model)])
+    rows = summarise(answer_batch(batch, ["flops", "gp"]))
     assert [(row["model"], row["seeds"], row["labels"], row["asked"]) for row in rows] == [
         ("flops", 3, 20, 70),
         ("gp", 3, 20, 70),
@@ -115,19 +116,19 @@ def test_a_summary_has_every_cell_and_marks_the_best() -> None:
 
 def test_means_over_targets_need_a_model_on_every_target() -> None:
     batches = batch_questions(make_questions(SETS, ["a/seg/x", "a/det/x"], ["task"], [20], 1))
-    rows = summarise([answer for batch in batches for answer in answer_batch(batch, "flops")])
+    rows = summarise([answer for batch in batches for answer in answer_batch(batch, ["flops"])])
     assert [row["target"] for row in rows] == ["a/seg/x", "a/det/x", "mean of 2"]
     assert rows[2]["spearman"] == pytest.approx((rows[0]["spearman"] + rows[1]["spearman"]) / 2)
     assert rows[2]["asked"] == 140
-    one_model_each = answer_batch(batches[0], "gp") + answer_batch(batches[1], "flops")
+    one_model_each = answer_batch(batches[0], ["gp"]) + answer_batch(batches[1], ["flops"])
     assert sum(row["target"] == "mean of 2" for row in summarise(one_model_each)) == 0
 
 
 def test_a_model_without_any_labels_gives_no_answer() -> None:
     single = [label_set("a/seg/x", 90, [1, 0, 0, 0, 0])]
     (batch,) = batch_questions(make_questions(single, ["a/seg/x"], ["space"], [0], 1))
-    assert answer_batch(batch, "default") == []
-    (answer,) = answer_batch(batch, "flops")
+    assert answer_batch(batch, ["default"]) == []
+    (answer,) = answer_batch(batch, ["flops"])
     assert answer.scores.spearman > 0.9
 
 
@@ -167,8 +168,22 @@ def test_a_model_is_fitted_once_for_equal_sources_and_adapted_once_for_equal_que
     batches = batch_questions(questions)
     assert [[source.name for source in batch.sources] for batch in batches] == [["b/pose/y"]]
     Counting.fits = Counting.adaptations = 0
-    answers = [answer for batch in batches for answer in answer_batch(batch, "counting")]
+    answers = [answer for batch in batches for answer in answer_batch(batch, ["counting"])]
     assert (len(answers), Counting.fits, Counting.adaptations) == (6, 1, 3 * 30)
+
+
+def test_variants_share_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = list[str]()
+    fit = TransferModel.fit
+    monkeypatch.setattr(TransferModel, "fit", lambda model, sources: (fits.append(model.name), fit(model, sources)))
+    (batch,) = batch_questions(
+        make_questions([label_set("a/cls/x", 90, [1, 0, 0, 0, 0])], ["a/cls/x"], ["space"], [20], 1)
+    )
+    names = ["default", "gp", "default:stacking_labels=100", "default:forests=false"]
+    answers = answer_batch(batch, names)
+    assert fits == ["default"]
+    assert [answer.model for answer in answers] == names
+    assert len({answer.prediction.mean.tobytes() for answer in answers}) == 4
 
 
 def test_costs_are_measured_in_their_own_unit_and_the_lowest_is_best() -> None:
@@ -181,7 +196,7 @@ def test_costs_are_measured_in_their_own_unit_and_the_lowest_is_best() -> None:
     latency = label_set("a/latency/phone", 90, [1, 0, 0, 0, 0])
     latency = replace(latency, values=latency.values * 50 - 10)  # any real numbers
     (batch,) = batch_questions(make_questions([latency], ["a/latency/phone"], ["space"], [20], 1))
-    (answer,) = answer_batch(batch, "gp")
+    (answer,) = answer_batch(batch, ["gp"])
     assert (answer.are_costs, latency.lower_is_better, SETS[0].lower_is_better) == (True, True, False)
     assert answer.scores == score_prediction(answer.prediction, answer.measured, are_costs=True)
     assert answer.scores.spearman > 0.9
@@ -209,7 +224,7 @@ def test_each_family_is_predicted_without_any_label_of_it() -> None:
         assert not any(family in labels.families for labels in known if labels.families is not None)
         assert [source.name for source in question.sources] == ["mmseg/seg/y", "a/seg/x"]
         assert (len(question.support), question.support_size) == (14, "others")
-    answers = [answer for batch in batch_questions(questions) for answer in answer_batch(batch, "flops")]
+    answers = [answer for batch in batch_questions(questions) for answer in answer_batch(batch, ["flops"])]
     (joined,) = join_family_answers(answers)
     assert (joined.query_size, joined.support_size) == (21, "others")
     assert joined.scores == score_prediction(joined.prediction, joined.measured)
@@ -236,7 +251,7 @@ def test_sets_of_single_families_are_joined_for_the_split_by_family() -> None:
 
 def test_plots_are_written_next_to_the_report(tmp_path: Path) -> None:
     (batch,) = batch_questions(make_questions(SETS, ["a/det/x"], ["task"], [0, 20], 2))
-    answers = [answer for model in ("flops", "gp", "trees") for answer in answer_batch(batch, model)]
+    answers = answer_batch(batch, ["flops", "gp", "trees"])
     (plot,) = draw_plots(answers, tmp_path / "report.md")
     assert plot.name == "report-a-det-x-task.png"
     assert Image.open(plot).size[0] > 1000

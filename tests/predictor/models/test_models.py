@@ -255,6 +255,16 @@ def test_a_name_may_have_settings() -> None:
         get_model("gp:slope=0.3")
 
 
+def test_models_take_the_fit_of_those_that_differ_in_adapt_alone() -> None:
+    fitted = get_model("aiop")(0)
+    fitted.fit([])
+    taken = {
+        name: get_model(name)(0).take_fit(fitted) for name in ("aiop", "aiop-tuned", "aiop-flops", "gnn", "default")
+    }
+    assert taken == {"aiop": True, "aiop-tuned": True, "aiop-flops": False, "gnn": False, "default": False}
+    assert not get_model("aiop")(1).take_fit(fitted)
+
+
 def test_labels_of_the_same_networks_in_other_sets_help() -> None:
     same = label_set("a/cls/x", 700, WEIGHTS, noise=0.1)  # of all networks of support and query
     few = SUPPORT.take(np.arange(5))
