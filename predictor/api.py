@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from predictor import shipped
 from predictor.features.graph_pool import GraphPool
 from predictor.features.statistics import statistics_table
 from predictor.generation import Generation, read_generation, write_generation
@@ -29,7 +30,7 @@ from predictor.reference_graphs import (
     references_to_arrays,
 )
 
-_AdaptedTo = tuple[str, str, tuple[str, ...]]  # task, data set and recipes
+_AdaptedTo = tuple[str, str, tuple[str, ...], str]  # task, data set, recipes and name of the label set
 _DEFAULT_DATA = "adapted"  # data set of support labels that were given without a name
 
 
@@ -53,8 +54,8 @@ class Predictor:
         self._adapted_to: _AdaptedTo | None = None
 
     @classmethod
-    def load(cls, folder: str | Path) -> Predictor:
-        """Load a generation from its folder.
+    def load(cls, folder: str | Path = shipped.FOLDER) -> Predictor:
+        """Load a generation from its folder; by default the one that comes with the package.
 
         Raises GenerationError, in one line, for a folder that has no generation, has one of another version, or was
         changed after it was written.
@@ -96,19 +97,25 @@ class Predictor:
         return list(dict.fromkeys([*self._support, *(key for key, _ in counts.most_common())]))
 
     def predict(
-        self, graphs: Sequence[Graph], task: str, data: str | None = None, recipes: Sequence[str] = ()
+        self,
+        graphs: Sequence[Graph],
+        task: str,
+        data: str | None = None,
+        recipes: Sequence[str] = (),
+        set_name: str = "query",
     ) -> Prediction:
         """Return mean and deviation, (n,), in the task's metric. graphs: of whole networks, backbone and head.
 
         data: data set of the labels; by default the one last adapted to, or the one with most labels of the task.
-        recipes: of the labels, as FIDELITY/NAME/HASH; by default all. The deviation of a network that is unlike the
-        training graphs is widened, see `distances`. Raises ModelError for a task or data set without labels.
+        recipes: of the labels, as FIDELITY/NAME/HASH; by default all. set_name: of the label set that is meant, if sets
+        of equal recipes have other units, such as detectors of different methods. The deviation of a network that is
+        unlike the training graphs is widened, see `distances`. Raises ModelError for a task or data set without labels.
         """
         pool = GraphPool.of(graphs)
         data = self.default_data(task, data)
         names, values = np.array([f"query-{number}" for number in range(len(pool))]), np.full(len(pool), np.nan)
         query = LabelSet(
-            "query", "", task, data, names, values, np.arange(len(pool)), pool, recipes=tuple(sorted(recipes))
+            set_name, "", task, data, names, values, np.arange(len(pool)), pool, recipes=tuple(sorted(recipes))
         )
         prediction, reference = self.predict_set(query), self._reference(task, data)
         if reference is None or self.widening is None:
@@ -128,7 +135,7 @@ class Predictor:
 
     def predict_set(self, query: LabelSet) -> Prediction:
         """Predict the labels of a set, whose graphs are encoded already."""
-        key = query.task, query.data, query.recipes
+        key = query.task, query.data, query.recipes, query.name
         if self._adapted_to != key:
             self._model.adapt(self._support.get(key[:2], query.take(np.arange(0))))
             self._adapted_to = key
@@ -161,7 +168,24 @@ class Predictor:
         """
         model = copy.deepcopy(self._model)
         model.update(sets, fresh, checkpointer)
-        return Predictor(model, metadata, self._support, reference_graphs(sets), self.widening)
+        base = tuple(known for known in self.metadata.sets if known.base)
+        references = {key: self._references[key] for key in {(s.task, s.data) for s in base} & set(self._references)}
+        metadata = replace(metadata, sets=(*base, *metadata.sets))
+        return Predictor(model, metadata, self._support, references | reference_graphs(sets), self.widening)
+
+    def extend(self, sets: Sequence[LabelSet], metadata: GenerationMetadata) -> Predictor:
+        """Return another predictor that has more label sets, without the labels of the sets of this one.
+
+        It takes seconds. Predictions for the known sets change only where new sets are related. metadata: of the added
+        sets; those known are marked as the base, unless an added set is of the same kind. Raises ModelError.
+        """
+        model = copy.deepcopy(self._model)
+        model.extend(sets)
+        kinds = {learned.kind for learned in metadata.sets}
+        base = (replace(known, base=True) for known in self.metadata.sets if known.kind not in kinds)
+        metadata = replace(metadata, model=model.name, sets=(*base, *metadata.sets))
+        references = self._references | reference_graphs(sets)
+        return Predictor(model, metadata, self._support, references, self.widening)
 
     def default_data(self, task: str, data: str | None = None) -> str:
         """Return the data set that `predict` answers for. Raises ModelError for a task or data set without labels."""

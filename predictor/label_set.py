@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class LabelSet:
     unit; see `lower_is_better`. graphs: (n,) indices in `pool`, which many sets share; each graph is of backbone and
     head. proxies: (n, len(PROXIES)) raw scores, NaN where one was not measured; None if none was. recipes: of the
     labels' training; empty if unknown. families: (n,) names, such as the method of a published detector; None if the
-    networks have none.
+    networks have none. offsets: of sets that were merged into this one, by name: how much higher their labels were.
     """
 
     name: str
@@ -38,6 +38,7 @@ class LabelSet:
     proxies: Floats | None = None
     recipes: tuple[str, ...] = ()
     families: NDArray[np.str_] | None = None
+    offsets: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rows = len(self.architectures)

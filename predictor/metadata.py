@@ -29,7 +29,7 @@ class LearnedSet:
     """A label set that the model was trained on. labels: number of training labels.
 
     kind: space, task, data, fidelity and recipe, which identify the set. Empty in generations that did not record it.
-    networks: None in generations that did not record it.
+    networks: None in generations that did not record it. base: whether it came with the generation that was extended.
     """
 
     name: str
@@ -39,6 +39,7 @@ class LearnedSet:
     labels: int
     kind: tuple[str, ...] = ()
     networks: LabelledNetworks | None = None
+    base: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ class GenerationMetadata:
         for learned in document["sets"]:
             if learned["networks"] is None:
                 del learned["networks"]
+            if not learned["base"]:
+                del learned["base"]
         return document
 
     @classmethod

@@ -1,4 +1,4 @@
-"""`orchestrator generations`: list generations and refused candidates, compare, pin and roll back."""
+"""`orchestrator generations`: list generations and refused candidates, compare, pin, roll back and export."""
 
 from __future__ import annotations
 
@@ -98,6 +98,22 @@ def rollback(ctx: typer.Context, folder: Folder = None, old_out: OldOut = None, 
     number = previous_champion(root)
     pin(existing_generation(root, number))
     emit({"champion": number, "pinned": number}, as_json)
+
+
+@app.command("export")
+def export_(
+    ctx: typer.Context,
+    number: Number,
+    out: Annotated[Path, typer.Argument(help="Folder to write, which must not exist.")],
+    folder: Folder = None,
+    json: Json = False,
+) -> None:
+    """Write a generation to a folder of its own, to be shared; the location of the labels is left out."""
+    from orchestrator.predictors.export import export_generation  # loads numpy
+
+    root, as_json = _given(ctx, folder, None, json)
+    export_generation(existing_generation(root, number), out)
+    emit({"generation": number, "exported": str(out)}, as_json)
 
 
 def _given(ctx: typer.Context, folder: Path | None, old_out: Path | None, json: bool) -> tuple[Path, bool]:

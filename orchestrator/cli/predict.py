@@ -15,11 +15,13 @@ from orchestrator.cli.options import (
     existing_generation,
     parse_input_size,
     renamed_option,
+    was_given,
 )
 from orchestrator.cli.output import emit_rows, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import LATEST
+from predictor import shipped
 
 _COLUMNS = (
     Column("model"),
@@ -33,6 +35,7 @@ _COLUMNS = (
 
 
 def predict(
+    ctx: typer.Context,
     models: Annotated[list[str], typer.Argument(help=f"Networks: {NETWORK_NAMES}")],
     task: Annotated[str, typer.Option(help="Task; the predictor must have seen labels of it.")],
     data: Annotated[
@@ -62,6 +65,7 @@ def predict(
 ) -> None:
     """Predict mean and standard deviation of each network's label, in the task's metric.
 
+    Without a predictor of your own, the one that comes with the package answers; it was trained on published results.
     Built is what a label is of: the named backbone with the head and input size of the labels. The distance says how
     unlike the training graphs it is; more than 1 is far, and has a wider interval. Exit code 1: a network could not be
     built; the others are predicted.
@@ -69,10 +73,12 @@ def predict(
     if head not in (None, "none"):
         raise ConfigError(f"--head {head}: write none, or choose a head with --recipe")
     image = None if size is None else parse_input_size(size)
-    if old_predictor is None:
-        folder = predictors / LATEST if generation is None else existing_generation(predictors, generation)
-    else:  # named the folder of one generation
+    if old_predictor is not None:  # named the folder of one generation
         folder = renamed_option("--predictor", old_predictor, "--predictors and --generation", predictors)
+    elif generation is not None:
+        folder = existing_generation(predictors, generation)
+    else:
+        folder = _champion(predictors, was_given(ctx, "predictors"))
     # Torch takes seconds to load; a missing predictor is reported without it.
     from predictor.generation import read_metadata
 
@@ -83,6 +89,8 @@ def predict(
 
     question = Question(tuple(models), task, data, BuildOptions(recipe, head is None, image))
     answer = answer_question(Predictor.load(folder), question)
+    if folder == shipped.FOLDER:
+        say("predictor: comes with the package; `orchestrator train` makes one from your own labels")
     say(f"labels: {answer.group.title}")
     for note in answer.notes:
         say(f"note: {note}")
@@ -93,6 +101,12 @@ def predict(
     elif predicted := [row | {"distance": _distance(row)} for row in answer.rows if row["error"] is None]:
         emit_rows(predicted, json, _COLUMNS)
     raise typer.Exit(1 if answer.failed else 0)
+
+
+def _champion(predictors: Path, given: bool) -> Path:
+    """The generation in use: of the folder, or if there is none and none was asked for, the shipped one."""
+    latest = predictors / LATEST
+    return latest if given or latest.exists() else shipped.FOLDER
 
 
 def _distance(row: dict[str, object]) -> str | None:

@@ -15,6 +15,7 @@ from predictor.atomic_write import replace_symlink
 from predictor.metadata import HoldOutScores
 
 LATEST, PINNED = "latest", "pinned"  # links to generations
+SHIPPED = "shipped"  # the generation of the package, which each node has in its own place
 # Folders next to the generations. Snapshots are stored in "_replay".
 TRAINING, SNAPSHOTS, DECISIONS = "_training", "_replay", "_decisions"
 

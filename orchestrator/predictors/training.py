@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import (
+    SHIPPED,
     TRAINING,
     drop_other_checkpoints,
     drop_other_snapshots,
@@ -44,6 +45,7 @@ class TrainingRequest:
     """What to train a generation on and with.
 
     version: of the store's labels. workers: processes that share each batch. gpus, cpus: per worker; 0 CPUs: all cores.
+    base: `SHIPPED` or the folder of a generation to extend instead of training from nothing; empty for none.
     """
 
     store: str
@@ -53,11 +55,13 @@ class TrainingRequest:
     workers: int
     gpus: float
     cpus: float = 0.0
+    base: str = ""
 
     @property
     def name(self) -> str:
         """Name of the checkpoint folder, equal for equal requests, so that a killed training is resumed."""
-        fields = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items())
+        values = {name: value for name, value in asdict(self).items() if name != "base" or value}  # as without it
+        fields = ", ".join(f"{name}={value!r}" for name, value in values.items())
         return hashlib.sha256(f"Training({fields})".encode()).hexdigest()[:12]
 
 
@@ -113,7 +117,7 @@ def _train(config: dict[str, Any]) -> None:
 def fit_predictor(
     request: TrainingRequest, snapshot: Snapshot, checkpointer: Checkpointer
 ) -> tuple[Predictor, list[LabelSet]]:
-    """Return a predictor that was trained on all labels except the hold-out, and the hold-out."""
+    """Return a predictor that was trained on, or extended by, all labels except the hold-out, and the hold-out."""
     from orchestrator.predictors.labelled_networks import record_networks
     from predictor import Predictor
     from predictor.reference_graphs import reference_graphs
@@ -122,14 +126,17 @@ def fit_predictor(
     sets, without_graph = build_label_sets(snapshot)
     splits = {identity: split_hold_out(labels) for identity, labels in sets.items()}
     training_sets = {identity: training for identity, (training, _) in splits.items() if len(training)}
-    new_model, learned = partial(get_model(request.model), request.seed), list(training_sets.values())
+    held_out, learned = [held_out for _, held_out in splits.values() if len(held_out)], list(training_sets.values())
+    metadata = describe_generation(request.model, request.store, snapshot.version, training_sets, without_graph)
+    metadata = record_networks(metadata, DeltaLabelStore(request.store))
+    if request.base:
+        base = Predictor.load() if request.base == SHIPPED else Predictor.load(request.base)
+        return base.extend(learned, metadata), held_out
+    new_model = partial(get_model(request.model), request.seed)
     model = new_model()
     model.fit(learned, checkpointer)
     references, widening = reference_graphs(learned), fit_widening(new_model, learned, request.seed)
-    metadata = describe_generation(request.model, request.store, snapshot.version, training_sets, without_graph)
-    metadata = record_networks(metadata, DeltaLabelStore(request.store))
-    predictor = Predictor(model, metadata, references=references, widening=widening)
-    return predictor, [held_out for _, held_out in splits.values() if len(held_out)]
+    return Predictor(model, metadata, references=references, widening=widening), held_out
 
 
 def save_generation(generation: Path, predictor: Predictor, held_out: list[LabelSet], snapshot: Snapshot) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup, label_groups, with_recipe
 from orchestrator.published.disagreement import disagreement
 from orchestrator.published.label_network import BuildOptions, BuiltNetwork, LabelNetworks
-from predictor import Predictor
+from orchestrator.published.protocols import PROTOCOLS
+from predictor import Graph, Predictor
 from predictor.errors import AIOPError
 from predictor.models import Prediction
 
@@ -68,6 +71,8 @@ def answer_question(predictor: Predictor, question: Question) -> Answer:
                 f"{group.data}; if it is of version 0.1, train it again"
             )
         notes += _disagreements(predictor, others, replace(question, options=options), built, prediction)
+        if all(network.recipe is not None for network in built.values()):
+            group = by_protocol(group)
     failed = {model: _row(model, group) | {"error": reason} for model, reason in reasons.items()}
     return Answer(tuple((rows | failed)[model] for model in question.models), group, tuple(notes))
 
@@ -85,7 +90,7 @@ def _choose_group(predictor: Predictor, question: Question) -> tuple[LabelGroup,
         raise ConfigError(f"--head none and --recipe {options.recipe} name two heads: leave one of them out")
     candidates = named or groups
     options = replace(options, recipe=None) if named else options
-    asked = question.data or predictor.default_data(question.task)
+    asked = question.data or _default_data(predictor, question.task, groups)
     here = [group for group in candidates if group.data == asked]
     if question.data is None and named and not here:
         here = named
@@ -99,6 +104,20 @@ def _choose_group(predictor: Predictor, question: Question) -> tuple[LabelGroup,
         return LabelGroup(question.task, asked, "", "", ()), options, []
     others = [group for group in candidates if group != here[0] and (question.data is None or group.data == asked)]
     return here[0], options, others
+
+
+def _default_data(predictor: Predictor, task: str, groups: Sequence[LabelGroup]) -> str:
+    """Return the data set with most labels; if these are published, the first one of the task that has a protocol.
+
+    Labels that were added to another generation come before those of that generation.
+    """
+    added = [group.data for group in groups if any(not learned.base for learned in group.sets)]
+    if added and len(added) < len(groups):
+        return added[0]
+    largest, published = predictor.default_data(task), {group.data for group in groups if group.published}
+    if largest not in published or any(group.data == largest and not group.published for group in groups):
+        return largest
+    return next((data for of_task, data in PROTOCOLS if of_task == task and data in published), largest)
 
 
 def _build_all(models: Sequence[str], networks: LabelNetworks) -> tuple[dict[str, BuiltNetwork], dict[str, str]]:
@@ -117,13 +136,14 @@ def _predicted_rows(
 ) -> tuple[dict[str, dict[str, Any]], Prediction, bool]:
     """Return a row for each network, the prediction, and whether distances are known."""
     graphs = [network.graph for network in built.values()]
-    prediction = predictor.predict(graphs, group.task, group.data, group.recipes)
+    groups = [by_protocol(group) if network.recipe is not None else group for network in built.values()]
+    prediction = _predict(predictor, graphs, groups)
     distances = predictor.distances(graphs, group.task, group.data)
     rows = {}
     for number, (model, network) in enumerate(built.items()):
         deviation = float(prediction.deviation[number])
         distance = None if distances is None else float(distances[number])
-        rows[model] = _row(model, group) | {
+        rows[model] = _row(model, groups[number]) | {
             "mean": float(prediction.mean[number]),
             "deviation": None if deviation != deviation else deviation,  # NaN: the mean only ranks
             "distance": distance,
@@ -136,6 +156,28 @@ def _predicted_rows(
             "input_size": list(network.input_size),
         }
     return rows, prediction, distances is not None
+
+
+def _predict(predictor: Predictor, graphs: Sequence[Graph], groups: Sequence[LabelGroup]) -> Prediction:
+    """Predict each network's label of its own group."""
+    mean, deviation = np.empty(len(graphs)), np.empty(len(graphs))
+    for group in [one for row, one in enumerate(groups) if one not in groups[:row]]:
+        rows = [row for row, own in enumerate(groups) if own == group]
+        of_group = [graphs[row] for row in rows]
+        name = {"set_name": group.sets[0].name} if len(group.sets) == 1 else {}
+        found = predictor.predict(of_group, group.task, group.data, group.recipes, **name)
+        mean[rows], deviation[rows] = found
+    return Prediction(mean, deviation)
+
+
+def by_protocol(group: LabelGroup) -> LabelGroup:
+    """Return the published labels that were made by the protocol of the data set; the group if none are known."""
+    protocol = PROTOCOLS.get((group.task, group.data)) if group.published else None
+    if protocol is None or not protocol.space:
+        return group
+    of_recipe = next(iter(with_recipe([group], protocol.labels)), None) if protocol.labels else group
+    sets = tuple(learned for learned in of_recipe.sets if learned.space == protocol.space) if of_recipe else ()
+    return replace(group, sets=sets) if sets else group
 
 
 def _row(model: str, group: LabelGroup) -> dict[str, Any]:
@@ -161,7 +203,7 @@ def _disagreements(
         if reasons:  # labels of networks that these cannot be made into
             continue
         graphs = [network.graph for network in other.values()]
-        second = predictor.predict(graphs, group.task, group.data, group.recipes)
+        second = _predict(predictor, graphs, [group] * len(graphs))
         if (difference := disagreement(first, second)) is not None:
             lines.append(f"another set {difference}: {group.title}: choose with {_option(group)}")
     return lines

@@ -99,6 +99,13 @@ class Model(ABC):
         """
         raise ModelError(f"model {self.name} cannot be refreshed: train it again, or train default")
 
+    def extend(self, sources: Sequence[LabelSet]) -> None:
+        """Add label sets to what the model was fitted to, whose labels are not at hand and stay as they are.
+
+        Later updates get the added sets only, and replace them. Raises ModelError if the model does not support it.
+        """
+        raise ModelError(f"model {self.name} cannot be extended: train it, or extend default")
+
     @abstractmethod
     def adapt(self, support: LabelSet) -> None:
         """Condition on labels of the query's set, of which there may be none. Replaces any earlier adaptation.

@@ -42,11 +42,13 @@ def merge_group(sources: Sequence[LabelSet], group: Sequence[int]) -> LabelSet:
 def _merge(sets: Sequence[LabelSet]) -> LabelSet:
     """Concatenate sets. Labels are shifted to a common mean, in which recipes and families differ most."""
     first, joined = sets[0], LabelSet.join(sets)
-    shifted = (one.values - one.values.mean() + joined.values.mean() for one in sets)
+    offsets = {one.name: float(one.values.mean() - joined.values.mean()) for one in sets}
+    shifted = (one.values - offsets[one.name] for one in sets)
     return replace(
         joined,
         name=first.name if len(sets) == 1 else f"{MERGED_PREFIX} {first.task}/{first.data}",
         space=first.space if len(sets) == 1 else "",
         values=np.concatenate(list(shifted)),
         recipes=tuple(sorted({recipe for one in sets for recipe in one.recipes})),
+        offsets=offsets,
     )

@@ -59,7 +59,8 @@ class SourceEnsemble:
 
     visible: for each task, how many of the first tasks its own queries use; stored as "heard". network: with a head
     for each task; None if there are no tasks. network_variance: (tasks,) of the network's held-out errors, stored as
-    "missed". statistic_unit: (statistics,) the unit of out-of-distribution distances, stored as "spread".
+    "missed". statistic_unit: (statistics,) the unit of out-of-distribution distances, stored as "spread". base_tasks:
+    number of first tasks that came with another generation, without their labels; stored as "base".
     """
 
     seed: int
@@ -70,6 +71,7 @@ class SourceEnsemble:
     statistic_unit: Floats
     cost_trend: CostTrend | None
     error_factor: Floats
+    base_tasks: int = 0
 
     @classmethod
     def fit(
@@ -95,6 +97,9 @@ class SourceEnsemble:
         settings: TrainingSettings,
     ) -> None:
         """Continue training, see `Model.update`. There must be source tasks already."""
+        if self.base_tasks:
+            self.extend(sources)
+            return
         groups = group_indices(sources)
         merged = [(merge_group(sources, group), np.concatenate([fresh[n] for n in group])) for group in groups]
         by_name = {source.name: (source, mask) for source, mask in [*zip(sources, fresh, strict=True), *merged]}
@@ -111,6 +116,21 @@ class SourceEnsemble:
         for source in added:
             self._add_task(source)
         self.visible[known:] = [len(self.tasks)] * len(added)
+
+    def extend(self, sources: Sequence[LabelSet]) -> None:
+        """Add label sets to the tasks there are, whose labels are not at hand and which do not change.
+
+        Those that were added before are replaced.
+        """
+        assert self.network is not None
+        kept = self.base_tasks = self.base_tasks or len(self.tasks)
+        self.tasks, self.visible = self.tasks[:kept], self.visible[:kept]
+        self.network = self.network.first_heads(kept)
+        self.network_variance, self.error_factor = self.network_variance[:kept], self.error_factor[:kept]
+        added = merge_small_tasks(sources)
+        for source in added:
+            self._add_task(source)
+        self.visible[kept:] = [len(self.tasks)] * len(added)
 
     def _update_tasks(
         self, sets: Sequence[tuple[LabelSet, Mask]], checkpointer: Checkpointer, settings: TrainingSettings
@@ -182,6 +202,10 @@ class SourceEnsemble:
         same_unit, of_task = np.zeros((2, count + (self.cost_trend is not None)), np.bool_)
         same_unit[:count] = [task.same_unit(support) for task in self.tasks[:count]]
         of_task[:count] = related[:count]
+        # Sets of equal recipes may have other units, such as detectors of different methods.
+        is_set = np.array([support.name in (task.name, *task.offsets) for task in self.tasks[:count]], np.bool_)
+        if (same_unit[:count] & is_set).any():
+            same_unit[:count] &= is_set
         # If there are labels of the same recipe, those of other recipes count as other data.
         return SourceSelection(count, same_unit, same_unit if same_unit.any() else of_task)
 
@@ -235,7 +259,8 @@ class SourceEnsemble:
             parts, settings = task.state()
             arrays |= {f"known.{number}.{name}": value for name, value in parts.items()}
             tasks.append(settings)
-        return arrays, {"seed": self.seed, "known": tasks, "heard": self.visible if tasks else []}
+        base = {"base": self.base_tasks} if self.base_tasks else {}
+        return arrays, {"seed": self.seed, "known": tasks, "heard": self.visible if tasks else []} | base
 
     @classmethod
     def restore(cls, arrays: Arrays, settings: dict[str, Any]) -> SourceEnsemble:
@@ -248,7 +273,8 @@ class SourceEnsemble:
         network = MultiHeadPredictor.restore(strip_prefix(arrays, "network."), len(tasks))
         trend = CostTrend.restore(strip_prefix(arrays, "trend.")) if "trend.slopes" in arrays else None
         factor = arrays.get("factor", np.ones(len(tasks)))  # missing in generations written by early versions
-        return cls(settings["seed"], tasks, visible, network, arrays["missed"], arrays["spread"], trend, factor)
+        parts = network, arrays["missed"], arrays["spread"], trend, factor
+        return cls(settings["seed"], tasks, visible, *parts, settings.get("base", 0))
 
     def _used(self, selection: SourceSelection) -> list[SourceTask]:
         return self.tasks[: selection.count]

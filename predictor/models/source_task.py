@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class SourceTask:
 
     labels: their number in the set. recipes: see `LabelSet`. transform: from labels to standard scores.
     low, high: (statistics,) the range. scale: of the process's inputs. fitted_labels: number of labels that the
-    hyper-parameters were fitted to.
+    hyper-parameters were fitted to. offsets: see `LabelSet`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SourceTask:
     scale: Standardiser
     process: Process
     fitted_labels: int
+    offsets: Mapping[str, float]
 
     @classmethod
     def fit(
@@ -72,6 +74,7 @@ class SourceTask:
             scale=scale,
             process=process,
             fitted_labels=fitted_labels,
+            offsets=source.offsets,
         )
 
     def _hyperparameters_fit(self, inputs: Floats) -> bool:
@@ -136,6 +139,8 @@ class SourceTask:
             "recipes": list(self.recipes),
             "warp": asdict(self.transform),
         }
+        if self.offsets:
+            settings["offsets"] = dict(self.offsets)
         return arrays | self.process.state(), settings
 
     @classmethod
@@ -154,4 +159,5 @@ class SourceTask:
             scale=Standardiser(arrays["centre"], arrays["factor"]),
             process=Process.restore(statistics_kernel(arrays["table"]), arrays),
             fitted_labels=settings["tuned"],
+            offsets=settings.get("offsets", {}),
         )

@@ -123,6 +123,11 @@ class TransferModel(Model):
         self.sources.update(sources, fresh, checkpointer or NoCheckpointer(), self.update_settings)
         self._adapted = None
 
+    def extend(self, sources: Sequence[LabelSet]) -> None:
+        """See `Model.extend`. Each set becomes a source task: a process, and a head of the graph network."""
+        self.sources.extend(sources)
+        self._adapted = None
+
     def adapt(self, support: LabelSet) -> None:
         """See `Model.adapt`."""
         selection = self.sources.select(support)
@@ -139,7 +144,7 @@ class TransferModel(Model):
         selection, posterior = adapted.selection, adapted.posterior
         scores, variance = self.sources.scores(query, selection)
         if posterior is None:
-            return self._predict_without_labels(scores, variance, selection)
+            return self._predict_without_labels(scores, variance, selection, query.name)
         table = np.hstack(
             [
                 posterior.source_scale(_source_columns(scores, variance, selection)),
@@ -171,8 +176,10 @@ class TransferModel(Model):
         mixture = fit_mixture(inputs, transform(support.values), self._seed, self.settings)
         return _Posterior(graph_scale, source_scale, transform, mixture)
 
-    def _predict_without_labels(self, scores: Floats, variance: Floats, selection: SourceSelection) -> Prediction:
-        """Predict from (n, columns) source scores and their variances alone."""
+    def _predict_without_labels(
+        self, scores: Floats, variance: Floats, selection: SourceSelection, set_name: str
+    ) -> Prediction:
+        """Predict from (n, columns) source scores and their variances alone. set_name: of the query."""
         mean, total_variance = combine(scores, variance, selection)
         if not selection.same_unit.any():
             return Prediction.ranking(mean)
@@ -182,6 +189,7 @@ class TransferModel(Model):
         total_variance = total_variance * (shares @ self.sources.error_factor[: selection.count])
         tasks = self.sources.tasks[: selection.count]
         quantiles = np.array([task.transform.quantiles(mean, np.sqrt(total_variance)) for task in tasks])
+        quantiles += np.array([task.offsets.get(set_name, 0.0) for task in tasks])[:, None, None]
         average = np.einsum("ns,snq->nq", shares, quantiles)
         between = np.einsum("ns,sn->n", shares, (quantiles.mean(axis=2) - average.mean(axis=1)) ** 2)
         widening = np.sqrt(1 + between / np.maximum(average.var(axis=1), _TINY))[:, None]

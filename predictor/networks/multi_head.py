@@ -82,6 +82,13 @@ class MultiHeadPredictor(nn.Module):
         error_variance = float((errors**2).mean()) if len(errors) >= _MIN_HELD_OUT else 1.0
         return extended.to(self.heads.weight.device).eval(), error_variance
 
+    def first_heads(self, count: int) -> MultiHeadPredictor:
+        """Return a copy with the first heads only."""
+        state = {name: v[:count] if name.startswith("heads.") else v for name, v in self.state_dict().items()}
+        kept = MultiHeadPredictor(count)
+        kept.load_state_dict(state)
+        return kept.to(self.heads.weight.device).eval()
+
     @torch.no_grad()
     def rescale_head(self, head: int, slope: float, offset: float) -> None:
         """Replace a head's scores by slope * score + offset."""

@@ -1,4 +1,4 @@
-"""Generations are listed, compared, pinned and rolled back; mistakes are one line."""
+"""Generations are listed, compared, pinned, rolled back and exported; mistakes are one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.predictors.generations import publish
 from orchestrator.predictors.refresh.changes import NothingToDo
 from orchestrator.predictors.verdict import GateFigures, ScorePair, Verdict
 from orchestrator.store.delta import DeltaLabelStore
-from predictor.generation import Generation, write_generation
+from predictor.generation import Generation, read_generation, write_generation
 from predictor.metadata import GenerationMetadata, HoldOutScores
 
 Program = Callable[..., tuple[int, Any, str]]
@@ -50,7 +50,12 @@ def folder(tmp_path: Path) -> Path:
     for number, score in ((1, 0.8), (2, 0.9)):
         hold_out = HoldOutScores(set_name="s/seg/d", task="seg", tested=10 * number, spearman=score)
         metadata = GenerationMetadata(
-            model="default", made="2026-01-01T00:00:00+00:00", version=3, labels=100, hold_out=(hold_out,)
+            model="default",
+            made="2026-01-01T00:00:00+00:00",
+            store="/home/me/labels",
+            version=3,
+            labels=100,
+            hold_out=(hold_out,),
         )
         write_generation(out / f"{number:06d}", Generation(metadata, {}, [], {"a": np.zeros(1)}))
     publish(out / "000002")
@@ -123,6 +128,18 @@ def test_rollback_uses_the_previous_champion(program: Program, folder: Path) -> 
     assert code == 2
     assert "there is no generation before this one: pin another, or train one" in said
     assert said.count("\n") == 1
+
+
+def test_an_export_has_no_path_of_this_machine(program: Program, folder: Path) -> None:
+    code, document, _ = program("export", "2", "shared", "--json")
+    assert (code, document) == (0, {"generation": 2, "exported": "shared"})
+    exported, original = (read_generation(one) for one in (folder.parent / "shared", folder / "000002"))
+    assert (exported.metadata.store, exported.metadata.version) == ("", -1)
+    assert exported.metadata.hold_out == original.metadata.hold_out
+    assert np.array_equal(exported.arrays["a"], original.arrays["a"])
+    code, _, said = program("export", "2", "shared")
+    assert code == 2
+    assert "shared: exists: choose another name" in said
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,21 @@ def test_a_backbone_gets_the_head_of_the_most_common_protocol(run: Run) -> None:
     assert "note: built by --recipe laptop; the predictions are for seg on ade20k" in said
 
 
+def test_without_a_predictor_the_one_of_the_package_answers(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, (row,), said = run("timm:resnet50", "--task", "seg", "--json")
+    assert code == 0
+    assert "predictor: comes with the package" in said
+    assert (row["network"], row["data"]) == ("resnet50 + semantic_fpn, 512x512", "ade20k")
+    assert 0.25 < row["mean"] < 0.5  # mIoU
+    assert row["deviation"] < 0.1
+    code, printed, said = run("timm:resnet50", "--task", "seg", "--predictors", "none")
+    assert (code, printed) == (2, "")
+    assert "predictor none/latest: does not exist" in said
+
+
 def test_one_wrong_name_loses_no_answer(run: Run) -> None:
     names = ["timm:resnet18", "timm:vit_tiny_patch16_224", "timm:resnet_18", *cells(1)]
     code, rows, said = run(*names, "--task", "pose", "--json")

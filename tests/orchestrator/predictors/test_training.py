@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
+from orchestrator.predictors.decisions import RefreshRecord
 from orchestrator.predictors.generations import next_generation, publish
 from orchestrator.predictors.snapshot import Snapshot
 from orchestrator.predictors.snapshot_file import read_snapshot
@@ -18,15 +19,18 @@ from orchestrator.predictors.training import (
     TrainingRequest,
     fit_predictor,
     hold_out_report,
+    save_generation,
     train_generation,
     train_predictor,
 )
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
+from predictor.generation import read_metadata
 from predictor.graph import Graph
 from predictor.models import ModelError
 from predictor.models.transfer import TransferModel
 from predictor.networks.fitting import NoCheckpointer, TrainingSettings
+from tests.support.in_process_training import refresh_in, train_first, use_few_epochs
 from tests.support.store_reports import report
 from tests.support.synthetic_sets import random_graph
 from workers.messages.architecture import Architecture
@@ -99,6 +103,29 @@ def test_a_generation_is_trained_on_ray(
     assert (small["network"], small["far"]) == ("resnet18 + own head, 96x128", True)
     assert large["flops"] > small["flops"]
     assert large["deviation"] > 0
+
+
+def test_labels_are_added_to_a_base_and_refreshed_there(
+    store: DeltaLabelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_few_epochs()
+    other = DeltaLabelStore(tmp_path / "other")
+    other.commit([labelled(number + 500, random_graph(number + 500)) for number in range(60)])
+    base = train_first(str(tmp_path / "other"), 1, tmp_path / "bases", lambda *_: None)[0]
+    request = dataclasses.replace(training_request(tmp_path, version=1), base=str(base))
+    snapshot = Snapshot.empty().updated_to(store, 1)
+    predictor, held_out = fit_predictor(request, snapshot, NoCheckpointer())
+    generation = next_generation(tmp_path / "predictors")
+    save_generation(generation, predictor, held_out, snapshot)
+    publish(generation)
+    first = read_metadata(generation)
+    assert [(learned.base, learned.labels > 0) for learned in first.sets] == [
+        (False, True)
+    ]  # of the same kind as the base
+    assert first.hold_out[0].spearman > 0.7
+    outcome = refresh_in(str(tmp_path))
+    assert isinstance(outcome, RefreshRecord)
+    assert outcome.new_labels == 20
 
 
 def test_equal_requests_share_a_checkpoint_folder_also_across_versions() -> None:

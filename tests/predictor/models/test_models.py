@@ -255,6 +255,17 @@ def test_a_name_may_have_settings() -> None:
         get_model("gp:slope=0.3")
 
 
+def test_sets_that_were_merged_keep_their_own_unit() -> None:
+    low = replace(label_set("low/seg/x", 25, WEIGHTS), recipes=("full/a/1",))
+    high = replace(low, name="high/seg/x", values=low.values + 3, recipes=("full/b/2",))
+    model = get_model("default")(0)
+    model.fit([low, high])
+    restored = type(model).restore(*model.state())
+    for known in (low, high):
+        restored.adapt(known.take(np.arange(0)))
+        assert np.abs(restored.predict(known).mean - known.values).mean() < 0.5
+
+
 def test_models_take_the_fit_of_those_that_differ_in_adapt_alone() -> None:
     fitted = get_model("aiop")(0)
     fitted.fit([])

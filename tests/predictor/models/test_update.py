@@ -15,7 +15,7 @@ from predictor.label_set import LabelSet
 from predictor.metadata import GenerationMetadata, LearnedSet
 from predictor.models import Model, ModelError, get_model
 from predictor.models.transfer import TransferModel
-from predictor.networks.fitting import TrainingSettings
+from predictor.networks.fitting import NoCheckpointer, TrainingSettings
 from tests.support.synthetic_sets import label_set
 
 WEIGHTS = {"seg": [1.0, 0.3, -0.5, 0.2, 0.4], "cls": [0.3, 0.8, 0.1, -0.4, 0.0], "det": [-0.6, 0.5, 0.4, 0.0, 0.7]}
@@ -85,6 +85,43 @@ def test_new_labels_improve_their_task_and_others_are_not_forgotten(champion: Pa
     }
     assert errors["a/seg/x"][1] < errors["a/seg/x"][0]
     assert errors["a/cls/x"][1] < errors["a/cls/x"][0] * 1.1
+
+
+def described(sets: list[LabelSet]) -> GenerationMetadata:
+    kinds = [(one.space, one.task, one.data, "full", "r") for one in sets]
+    learned = (
+        LearnedSet(name=one.name, task=one.task, data=one.data, labels=len(one), kind=kind)
+        for one, kind in zip(sets, kinds, strict=True)
+    )
+    return GenerationMetadata(model="default", sets=tuple(learned))
+
+
+def test_sets_are_added_without_the_labels_of_the_others(champion: Path, tmp_path: Path) -> None:
+    old, few, all_of_det = Predictor.load(champion), [DET.take(np.arange(60))], [DET]
+    old.extend(few, described(few)).save(tmp_path / "000002")
+    now = Predictor.load(tmp_path / "000002")
+    for name in ("a/seg/x", "a/cls/x"):
+        before, after = old.predict_set(QUERIES[name]), now.predict_set(QUERIES[name])
+        assert np.array_equal(before.mean, after.mean), name
+    assert [(one.name, one.base) for one in now.metadata.sets] == [
+        ("a/seg/x", True),
+        ("a/cls/x", True),
+        ("a/det/x", False),
+    ]
+    query = QUERIES["a/det/x"]
+    errors = [float(np.abs(now.predict_set(query).mean - query.values).mean())]
+    # An update gets the added sets alone, and is the same as adding them with all labels.
+    refreshed = now.update(all_of_det, [new(DET, 60)], described(all_of_det), NoCheckpointer())
+    errors.append(float(np.abs(refreshed.predict_set(query).mean - query.values).mean()))
+    assert errors[1] < errors[0] < query.values.std()
+    at_once = old.extend(all_of_det, described(all_of_det)).predict_set(query)
+    assert np.array_equal(refreshed.predict_set(query).mean, at_once.mean)
+    assert [one.base for one in refreshed.metadata.sets] == [True, True, False]
+
+
+def test_other_models_cannot_be_extended() -> None:
+    with pytest.raises(ModelError, match="model gp cannot be extended: train it, or extend default"):
+        get_model("gp")(0).extend([DET])
 
 
 def test_a_head_is_rescaled_to_another_unit(champion: Path) -> None:
