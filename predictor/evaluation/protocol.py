@@ -31,7 +31,7 @@ _MAX_QUERY = 1500
 class Question:
     """One cell of a report for one seed: predict the labels of `query`, with the labels of `support` known.
 
-    split: which source tasks are known. "architecture": all other sets, without the architectures of the query. "task":
+    split: which source tasks are known. "architecture": all other sets, without the query's networks. "task":
     sets of other tasks or data, which may contain the architectures of the query. "space": sets of other spaces.
     "family": all other sets, without the query's family; `support` has the other families of the set. leave_one_out:
     `support` and `query` are the same, and each label is predicted from all others.
@@ -99,7 +99,8 @@ def make_questions(
             for seed in range(seeds if counts else 0):
                 order = np.random.default_rng(seed).permutation(len(target))
                 # The query is the same for every number of known labels.
-                query = target.take(order[max(counts) :][:_MAX_QUERY])
+                query = _without_graphs_of(target.take(order[max(counts) :]), target.take(order[: max(counts)]))
+                query = query.take(np.arange(min(len(query), _MAX_QUERY)))
                 if len(query) < MIN_QUERY:
                     continue
                 sources = _sources(sets, target, query, split)
@@ -110,12 +111,20 @@ def make_questions(
 def _sources(sets: Sequence[LabelSet], target: LabelSet, query: LabelSet, split: Split) -> tuple[LabelSet, ...]:
     others = [s for s in sets if s.name != target.name]
     if split == "architecture":
-        others = [s.without(query.architectures) for s in others]
+        others = [_without_graphs_of(s.without(query.architectures), query) for s in others]
     elif split == "task":
         others = [s for s in others if (s.task, s.data) != (target.task, target.data)]
     else:
         others = [s for s in others if s.space != target.space]
     return tuple(s for s in others if len(s))  # an empty set would be other sources than none
+
+
+def _without_graphs_of(labels: LabelSet, known: LabelSet) -> LabelSet:
+    """Return the labels of networks whose graphs differ from all known ones.
+
+    Several architectures may compute the same, such as cells of NAS-Bench-201: one that is known would answer another.
+    """
+    return labels.take(~np.isin(labels.graphs, known.graphs)) if labels.pool is known.pool else labels
 
 
 def _family_questions(sets: Sequence[LabelSet], target: LabelSet) -> Iterator[Question]:

@@ -140,6 +140,19 @@ def test_questions_with_the_same_sources_are_one_batch() -> None:
     assert [question for batch in batches for question in batch.questions] == questions
 
 
+def test_networks_that_compute_the_same_do_not_answer_for_each_other() -> None:
+    once = label_set("a/seg/x", 60, [1, 0, 0, 0, 0])
+    twice = LabelSet.join([once, replace(once, architectures=np.array([f"{n}-again" for n in once.architectures]))])
+    other_task = replace(
+        twice, name="a/det/x", task="det", architectures=np.array([f"{n}-det" for n in twice.architectures])
+    )
+    for question in make_questions([twice, other_task], ["a/seg/x"], ["architecture"], [0, 30], 3):
+        assert 30 < len(question.query) < 90
+        assert not set(question.query.graphs) & set(question.support.graphs)
+        (source,) = question.sources
+        assert not set(question.query.graphs) & set(source.graphs)
+
+
 class Counting(Model):
     """Counts how often it is fitted and adapted."""
 
@@ -162,7 +175,7 @@ def test_a_model_is_fitted_once_for_equal_sources_and_adapted_once_for_equal_que
     monkeypatch.setattr("predictor.evaluation.protocol.get_model", lambda name: Counting)
     # Three tasks of the same networks: by architecture nothing is left of them, so all three splits know the same set.
     cells = [label_set(f"a/{task}/x", 30, [1, 0, 0, 0, 0]) for task in ("cls", "seg", "det")]
-    other = label_set("b/pose/y", 30, [1, 0, 0, 0, 0])
+    other = label_set("b/pose/y", 30, [1, 0, 0, 0, 0], first=500)
     names = [labels.name for labels in cells]
     questions = list(make_questions([*cells, other], names, ["architecture", "space"], ["others"], 3))
     batches = batch_questions(questions)
