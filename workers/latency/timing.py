@@ -1,0 +1,99 @@
+"""Time repeated runs so that other processes of the machine disturb the result little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from workers import pulse
+
+Clock = Callable[[], float]  # returns seconds
+
+_LEAST_RUNS = 5
+_FASTEST = 0.2  # share of the runs whose median counts
+_WINDOW = 5  # runs of the warm-up that are compared with the next ones
+_STABLE = 0.05  # relative difference of two windows, of their fastest runs
+_LONGEST_WARM_UP = 10  # windows after those that are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """warm_up: runs at least before the first that counts. repeats: runs that count. seconds: after which none starts.
+
+    The seconds are for the warm-up and for the runs that count, each.
+    """
+
+    warm_up: int
+    repeats: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The time of a run.
+
+    median_ms: median of the fastest fifth of the runs, which other processes disturb least. spread: interquartile range
+    of all runs by their median. wall_ms: median of all runs on the wall clock. runs, warm_up: numbers of runs.
+    """
+
+    median_ms: float
+    spread: float
+    wall_ms: float
+    runs: int
+    warm_up: int
+
+
+def time_runs(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock = time.perf_counter) -> Timing:
+    """Return the time of `run`, which has ended when it returns.
+
+    cost: the clock that counts, such as the CPU time of this thread. wall: the clock of `RunPlan.seconds`.
+    """
+    warm_up = _warm_up(run, plan, cost, wall)
+    costs, walls, began = list[float](), list[float](), wall()
+    while len(costs) < plan.repeats and (len(costs) < _LEAST_RUNS or wall() - began < plan.seconds):
+        cost_before, wall_before = cost(), wall()
+        run()
+        costs.append(cost() - cost_before)
+        walls.append(wall() - wall_before)
+        pulse.beat()
+    return Timing(1e3 * fastest_median(costs), spread(costs), 1e3 * median(walls), len(costs), warm_up)
+
+
+def fastest_median(seconds: Sequence[float]) -> float:
+    """Return the median of the fastest fifth of times, at least one.
+
+    Other processes take caches and memory bandwidth, and only ever make a run slower.
+    """
+    return median(sorted(seconds)[: max(1, round(_FASTEST * len(seconds)))])
+
+
+def spread(seconds: Sequence[float]) -> float:
+    """Return the interquartile range of at least two times by their median; 0 if all are 0."""
+    low, middle, high = quantiles(seconds, n=4, method="inclusive")
+    return (high - low) / middle if middle else 0.0
+
+
+def _warm_up(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock) -> int:
+    """Run until the fastest runs of two windows agree, but not for ever. Returns the number of runs.
+
+    The first runs compile, choose kernels and fill caches. On a busy machine times may never be stable.
+    """
+    costs, began = list[float](), wall()
+    most = plan.warm_up + _LONGEST_WARM_UP * _WINDOW
+    while len(costs) < most and (len(costs) < plan.warm_up or not _is_stable(costs)):
+        if costs and wall() - began >= plan.seconds:
+            break
+        before = cost()
+        run()
+        costs.append(cost() - before)
+        pulse.beat()
+    return len(costs)
+
+
+def _is_stable(costs: Sequence[float]) -> bool:
+    if len(costs) < 2 * _WINDOW:
+        return False
+    before, last = min(costs[-2 * _WINDOW : -_WINDOW]), min(costs[-_WINDOW:])
+    return abs(last - before) <= _STABLE * before
