@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +10,10 @@ import typer
 from orchestrator.cli.options import IMAGE, NETWORK_NAMES, Json, parse_input_size
 from orchestrator.cli.output import counting_display, emit_rows, say
 from orchestrator.cli.tables import Column
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store.delta import DeltaLabelStore
 from workers.latency.settings import MODES, PRECISIONS, REPEATS, SECONDS, WARM_UP, LatencySettings
+from workers.storage.spool import in_object_store
 
 _COLUMNS = (
     Column("model"),
@@ -52,7 +54,7 @@ def latency(
     again: Annotated[bool, typer.Option("--again", help="Also measure networks that the store has.")] = False,
     json: Json = False,
 ) -> None:
-    """Measure the milliseconds of networks with random weights on this machine, one after another.
+    """Measure the milliseconds of networks with random weights on this machine, in turn.
 
     With --store the results become labels of the task latency, which `train` learns: each device with its settings is a
     data set of its own. Exit code 1: a network could not be measured; the others were.
@@ -64,9 +66,7 @@ def latency(
         raise ConfigError(f"--{name}: is of a task's head: add --task, or leave it out to measure networks as they are")
     if again and store is None:
         raise ConfigError("--again: measures what a store has: add --store, or leave it out")
-    labels = None if store is None else DeltaLabelStore(store)
-    if labels is not None:
-        labels.keys()  # an unreadable store is an error before anything is built
+    labels = None if store is None else _open_store(store)
     # Torch takes seconds to load; wrong options do without.
     from orchestrator.published.latency_labels import LatencyQuestion, MeasuredHead, failed_rows, measure_networks
 
@@ -79,9 +79,27 @@ def latency(
         if row["error"] is not None:
             say(f"{row['model']}: not measured: {row['error']}")
         elif row["busy"]:
-            say(f"note: {row['model']}: the times spread by {row['spread']:.0%}: the machine is busy, measure again")
+            say(
+                f"note: {row['model']}: the machine is busy (times spread by {row['spread']:.0%}): measure again when "
+                "it is idle, or with --threads 1"
+            )
     if json:
         emit_rows(rows, json)
     elif measured := [row for row in rows if row["error"] is None]:
         emit_rows(measured, json, _COLUMNS)
     raise typer.Exit(1 if failed_rows(rows) else 0)
+
+
+def _open_store(store: str) -> DeltaLabelStore:
+    """Return the store. One that cannot be read or created is an error before anything is built."""
+    if not store:
+        raise ConfigError("--store is empty: name a folder or an object-store URI")
+    labels = DeltaLabelStore(store)
+    labels.keys()
+    if not in_object_store(store):
+        try:
+            Path(store.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = error.strerror or error
+            raise StoreError(f"label store {store}: cannot be created ({what}): choose a writable location") from None
+    return labels

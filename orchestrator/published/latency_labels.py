@@ -1,10 +1,11 @@
-"""Measure the latency of named networks, one after another, and commit the results as labels."""
+"""Measure the latency of named networks and commit the results as labels."""
 
 from __future__ import annotations
 
 import platform
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,21 +13,30 @@ from typing import Any
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup
 from orchestrator.predictors.labelled_networks import data_size, network_recipe
-from orchestrator.published.label_network import AssembledNetwork, BuildOptions, LabelNetworks, backbone_named
+from orchestrator.published.label_network import (
+    AssembledNetwork,
+    BuildOptions,
+    BuiltNetwork,
+    LabelNetworks,
+    backbone_named,
+)
 from orchestrator.published.named_networks import open_network
 from orchestrator.published.protocols import PROTOCOLS
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
-from workers.latency.measurement import BUSY_SPREAD, METRIC, Latency, device_name, measure_latency
+from workers.latency.measurement import METRIC, LatencyProbe, device_name, is_busy
 from workers.latency.settings import LatencySettings
 from workers.messages.architecture import Architecture
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 from workers.messages.measured_recipe import FIDELITY, WHOLE, MeasuredRecipe
+from workers.tasks import get_task
 
 TASK = "latency"
 _AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks have that are measured as they are
-_MEASURED = ("ms", "spread", "wall_ms", "repeats", "warm_up", "load", "busy", "device_name")
+_MEASURED = ("ms", "spread", "wall_ms", "repeats", "rounds", "warm_up", "load", "busy", "device_name")
 _BUILT = ("flops", "params", "network", "head", "recipe", "input_size", "source", "error")
+_ROUNDS = 3  # in which the networks of a group are measured
+_GROUP_WEIGHTS = 250_000_000  # weights of the networks that are in memory at once
 _RECIPE, _DATA = "laptop", "shapes"  # of the heads, by default
 
 
@@ -60,27 +70,111 @@ def measure_networks(
 ) -> list[dict[str, Any]]:
     """Return a row for each network, in the order asked; those that failed have `error` only.
 
-    store: gets each label as soon as it is measured; a label that it has is read from it instead. on_progress: called
-    with the number of networks done and the total.
+    store: gets the labels of a group of networks as soon as they are measured; a label that it has is read from it
+    instead. on_progress: called with the number of networks done and the total.
 
     Raises LatencyError if this machine lacks the device, ConfigError if no network could be measured for one and the
     same reason, and AIOPError for a head that does not exist.
     """
     data = question.settings.data_name(device_name(question.settings))
-    networks = _label_networks(question)
-    stored = {} if store is None else _stored_labels(store, data)
-    campaign, rows, models = uuid.uuid4().hex[:12], dict[str, dict[str, Any]](), list(dict.fromkeys(question.models))
+    measuring = _Measuring(question, _label_networks(question), data, store)
+    models, group = list(dict.fromkeys(question.models)), list[_Measured]()
     for number, model in enumerate(models):
         on_progress(number, len(models))
-        try:
-            rows[model] = _measured_row(model, networks, question, data, stored, store, campaign)
-        except AIOPError as error:
-            text = " ".join(str(error).split())
-            rows[model] = _row(model, data) | {"error": text if model in text else f"model '{model}': {text}"}
+        if (prepared := measuring.prepare(model)) is not None:
+            group.append(prepared)
+        if number + 1 == len(models) or measuring.is_full(group):
+            measuring.measure(group)
+            group = []
+    rows = measuring.rows
     reasons = {row["error"] for row in rows.values()}
     if len(reasons) == 1 and None not in reasons:
         raise ConfigError(reasons.pop())
     return [rows[model] for model in question.models]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A network on its way to a label."""
+
+    model: str
+    request: LabelRequest
+    built: BuiltNetwork
+    probe: LatencyProbe
+
+
+class _Measuring:
+    """Measures groups of networks in rounds, in turn, so that a busy minute does not disturb one network only.
+
+    rows: by model, the results so far.
+    """
+
+    def __init__(self, question: LatencyQuestion, networks: LabelNetworks, data: str, store: LabelStore | None) -> None:
+        self.rows = dict[str, dict[str, Any]]()
+        self._question, self._networks, self._data, self._store = question, networks, data, store
+        self._stored = {} if store is None else _stored_labels(store, data)
+        self._claimed = set[str]()
+        self._campaign = uuid.uuid4().hex[:12]
+
+    def prepare(self, model: str) -> _Measured | None:
+        """Build a network that is to be measured; None if its row is known: a stored label or an error."""
+        try:
+            assembled = self._networks.assemble(model)
+            request = _request(_architecture(model, self._question.head), assembled, self._data)
+            while request.key in self._claimed or (self._question.again and request.key in self._stored):
+                request = replace(request, seed=request.seed + 1)
+            built = assembled.traced()
+            if (known := self._stored.get(request.key)) is not None:
+                row = self._row(model, built, request) | _numbers(known["value"], dict(known["metrics"]))
+                self.rows[model] = row | {"source": "store"}
+                return None
+            self._claimed.add(request.key)  # the same network under another name is a further seed
+            probe = LatencyProbe(assembled.network, assembled.input_size, self._question.settings)
+            return _Measured(model, request, built, probe)
+        except AIOPError as error:
+            self._fail(model, error)
+            return None
+
+    def is_full(self, group: Sequence[_Measured]) -> bool:
+        """Whether a group has as many networks as fit into memory; a compiler keeps one."""
+        weights = sum(measured.built.graph.params for measured in group)
+        return weights > _GROUP_WEIGHTS or self._question.settings.mode == "compiled"
+
+    def measure(self, group: Sequence[_Measured]) -> None:
+        """Measure networks in turn, and commit their labels."""
+        seconds = defaultdict[str, float](float)
+        for _ in range(_ROUNDS):
+            for measured in group:
+                began = time.perf_counter()
+                try:
+                    if measured.model not in self.rows:
+                        measured.probe.measure_round(_ROUNDS)
+                except AIOPError as error:
+                    self._fail(measured.model, error)
+                seconds[measured.model] += time.perf_counter() - began
+        done = [measured for measured in group if measured.model not in self.rows]
+        if self._store is not None:
+            self._store.commit([_report(m, self._campaign, seconds[m.model]) for m in done])
+        for measured in done:
+            latency = measured.probe.latency()
+            row = self._row(measured.model, measured.built, measured.request)
+            row |= _numbers(latency.timing.median_ms, latency.metrics)
+            self.rows[measured.model] = row | {"device_name": latency.device_name, "source": "measured"}
+
+    def _row(self, model: str, built: BuiltNetwork, request: LabelRequest) -> dict[str, Any]:
+        """Return a row without numbers."""
+        return _row(model, self._data) | {
+            "flops": built.graph.flops,
+            "params": built.graph.params,
+            "network": built.title,
+            "head": built.head,
+            "recipe": request.recipe.name,
+            "input_size": list(built.input_size),
+        }
+
+    def _fail(self, model: str, error: AIOPError) -> None:
+        text = " ".join(str(error).split())
+        self.rows[model] = _row(model, self._data) | {"error": text if model in text else f"model '{model}': {text}"}
 
 
 def _label_networks(question: LatencyQuestion) -> LabelNetworks:
@@ -93,47 +187,11 @@ def _label_networks(question: LatencyQuestion) -> LabelNetworks:
         data for (task, data), protocol in PROTOCOLS.items() if (task, protocol.recipe) == (head.task, head.recipe)
     )
     data = head.data or next(protocols, _DATA)
+    get_task(head.task)  # a wrong task or data set is an error before anything is built
     if (head.task, data) not in PROTOCOLS:
-        data_size(data, head.task)  # a wrong task or data set is an error before anything is built
+        data_size(data, head.task)
     options = BuildOptions(recipe=head.recipe, input_size=question.input_size, device="cpu")
     return LabelNetworks(LabelGroup(head.task, data, "", "", ()), options)
-
-
-def _measured_row(
-    model: str,
-    networks: LabelNetworks,
-    question: LatencyQuestion,
-    data: str,
-    stored: dict[str, dict[str, Any]],
-    store: LabelStore | None,
-    campaign: str,
-) -> dict[str, Any]:
-    """Measure a network, or read its label, and return its row. Raises AIOPError."""
-    assembled = networks.assemble(model)
-    request = _request(_architecture(model, question.head), assembled, data)
-    while question.again and request.key in stored:
-        request = replace(request, seed=request.seed + 1)
-    built = assembled.traced()
-    row = _row(model, data) | {
-        "flops": built.graph.flops,
-        "params": built.graph.params,
-        "network": built.title,
-        "head": built.head,
-        "recipe": request.recipe.name,
-        "input_size": list(built.input_size),
-    }
-    if request.key in stored:
-        known = stored[request.key]
-        return row | _numbers(known["value"], dict(known["metrics"])) | {"source": "store"}
-    began, started = time.perf_counter(), time.time()
-    latency = measure_latency(assembled.network, assembled.input_size, question.settings)
-    seconds = time.perf_counter() - began
-    if store is not None:
-        report = _report(request, latency, built.graph.to_json(), built.graph.flops, built.graph.params, campaign)
-        store.commit([replace(report, started=started, seconds=seconds)])
-        stored[request.key] = {"value": latency.timing.median_ms, "metrics": latency.metrics}
-    device = {"device_name": latency.device_name, "source": "measured"}
-    return row | _numbers(latency.timing.median_ms, latency.metrics) | device
 
 
 def _architecture(model: str, head: MeasuredHead | None) -> Architecture:
@@ -158,11 +216,12 @@ def _request(architecture: Architecture, assembled: AssembledNetwork, data: str)
     return LabelRequest(architecture, TASK, data, data, FIDELITY, recipe, seed=0)
 
 
-def _report(
-    request: LabelRequest, latency: Latency, graph: str, flops: float, params: float, campaign: str
-) -> AttemptReport:
-    measured = Measurement(latency.timing.median_ms, METRIC, latency.metrics, flops, params, {}, graph=graph)
-    return AttemptReport(LabelJob(request, campaign), Outcome.OK, "", platform.node(), 0.0, 0.0, measured)
+def _report(measured: _Measured, campaign: str, seconds: float) -> AttemptReport:
+    latency, graph = measured.probe.latency(), measured.built.graph
+    value, costs = latency.timing.median_ms, (float(graph.flops), float(graph.params))
+    measurement = Measurement(value, METRIC, latency.metrics, *costs, {"measure": seconds}, graph=graph.to_json())
+    job, started = LabelJob(measured.request, campaign), time.time() - seconds
+    return AttemptReport(job, Outcome.OK, "", platform.node(), started, seconds, measurement)
 
 
 def _stored_labels(store: LabelStore, data: str) -> dict[str, dict[str, Any]]:
@@ -184,9 +243,10 @@ def _numbers(value: float, metrics: dict[str, float]) -> dict[str, Any]:
         "spread": metrics["spread"],
         "wall_ms": metrics["wall_ms"],
         "repeats": int(metrics["repeats"]),
+        "rounds": int(metrics["rounds"]),
         "warm_up": int(metrics["warm_up"]),
         "load": None if load != load else load,
-        "busy": metrics["spread"] > BUSY_SPREAD,
+        "busy": is_busy(metrics),
     }
 
 

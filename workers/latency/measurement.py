@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from predictor.errors import AIOPError, one_line
 from workers.errors import LatencyError
-from workers.latency.machine import cpu_name, gpu_name, load_average
-from workers.latency.modes import build_run
+from workers.latency.machine import available_cpus, cpu_name, gpu_name, load_average
+from workers.latency.modes import Run, build_run
 from workers.latency.settings import LatencySettings
-from workers.latency.timing import Clock, RunPlan, Timing, time_runs
+from workers.latency.timing import Clock, RunPlan, RunTimes, Timing, time_runs
 
 METRIC = "latency_ms"
-BUSY_SPREAD = 0.2  # a spread beyond which the machine was busy, or its clock rate changed
+_BUSY_SPREAD = 0.2  # beyond, other processes or a changing clock rate disturbed the runs
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _SEED = 0  # of the images
@@ -51,11 +51,21 @@ class Latency:
             "spread": timing.spread,
             "wall_ms": timing.wall_ms,
             "repeats": float(timing.runs),
+            "rounds": float(timing.rounds),
             "warm_up": float(timing.warm_up),
             "batch": float(settings.batch),
             "load": self.load,
             **threads,
         }
+
+
+def is_busy(metrics: Mapping[str, float]) -> bool:
+    """Whether other processes may have changed the result. metrics: of a measured latency.
+
+    Several threads wait for the one that is interrupted, so that they need an idle machine.
+    """
+    waiting = metrics.get("threads", 1) > 1 and metrics["load"] > available_cpus() + 0.5
+    return waiting or metrics["spread"] > _BUSY_SPREAD
 
 
 def device_name(settings: LatencySettings) -> str:
@@ -76,21 +86,42 @@ def device_name(settings: LatencySettings) -> str:
     return gpu_name(settings.device)
 
 
-def measure_latency(network: nn.Module, input_size: tuple[int, int, int], settings: LatencySettings) -> Latency:
-    """Return the latency of a network with real weights, which is moved to the device and cast.
+class LatencyProbe:
+    """Measures a network with real weights in one or several rounds, between which other networks may be measured.
 
-    input_size: channels, height and width; images are random. At one thread of a CPU, the time that counts is the CPU
-    time of that thread, which does not pass while the system runs other processes; otherwise it is wall time. On a GPU
-    a run lasts until all its kernels have ended.
-
-    Raises LatencyError if the device is missing, or whatever the network raises.
+    At one thread of a CPU, the time that counts is the CPU time of that thread, which does not pass while the system
+    runs other processes; otherwise it is wall time. On a GPU a run lasts until all its kernels have ended.
     """
-    name, load = device_name(settings), load_average()
-    plan = RunPlan(settings.warm_up, settings.repeats, settings.seconds)
-    with _as_latency_error(settings), _torch_settings(settings), torch.inference_mode():
-        network, images = _prepared(network, input_size, settings)
-        timing = time_runs(build_run(network, images, settings), plan, _cost_clock(settings))
-    return Latency(timing, settings, name, load)
+
+    def __init__(self, network: nn.Module, input_size: tuple[int, int, int], settings: LatencySettings) -> None:
+        """input_size: channels, height and width; images are random. Raises LatencyError if the device is missing."""
+        self._network, self._input_size, self._settings = network, input_size, settings
+        self._device_name, self._load = device_name(settings), load_average()
+        self._run: Run | None = None
+        self._rounds: list[RunTimes] = []
+
+    def measure_round(self, rounds: int = 1) -> None:
+        """Measure the share of one of `rounds`. The first moves the network to the device and casts it.
+
+        Raises LatencyError for whatever the network raises.
+        """
+        settings = self._settings
+        plan = RunPlan(settings.warm_up, settings.repeats, settings.seconds).share(rounds)
+        with _as_latency_error(settings), _torch_settings(settings), torch.inference_mode():
+            if self._run is None:
+                self._run = build_run(*_prepared(self._network, self._input_size, settings), settings)
+            self._rounds.append(time_runs(self._run, plan, _cost_clock(settings)))
+
+    def latency(self) -> Latency:
+        """Return the latency over all rounds, of which there must be one."""
+        return Latency(Timing.of(self._rounds), self._settings, self._device_name, self._load)
+
+
+def measure_latency(network: nn.Module, input_size: tuple[int, int, int], settings: LatencySettings) -> Latency:
+    """Return the latency of a network, measured in one round. See `LatencyProbe`."""
+    probe = LatencyProbe(network, input_size, settings)
+    probe.measure_round()
+    return probe.latency()
 
 
 def _prepared(

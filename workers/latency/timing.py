@@ -29,13 +29,27 @@ class RunPlan:
     repeats: int
     seconds: float
 
+    def share(self, rounds: int) -> RunPlan:
+        """Return the plan of each of several rounds. The warm-up is repeated: other networks have run meanwhile."""
+        return RunPlan(self.warm_up, -(-self.repeats // rounds), self.seconds / rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class RunTimes:
+    """Seconds of each run that counts, on the clock that counts and on the wall clock. warm_up: runs before them."""
+
+    costs: tuple[float, ...]
+    walls: tuple[float, ...]
+    warm_up: int
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The time of a run.
 
     median_ms: median of the fastest fifth of the runs, which other processes disturb least. spread: interquartile range
-    of all runs by their median. wall_ms: median of all runs on the wall clock. runs, warm_up: numbers of runs.
+    of all runs by their median. wall_ms: median of all runs on the wall clock. runs, warm_up: numbers of runs. rounds:
+    how many times the runs were interrupted by those of other networks, plus one.
     """
 
     median_ms: float
@@ -43,10 +57,25 @@ class Timing:
     wall_ms: float
     runs: int
     warm_up: int
+    rounds: int = 1
+
+    @classmethod
+    def of(cls, rounds: Sequence[RunTimes]) -> Timing:
+        """Return the time of a run over all rounds."""
+        costs = [seconds for times in rounds for seconds in times.costs]
+        walls = [seconds for times in rounds for seconds in times.walls]
+        return cls(
+            median_ms=1e3 * fastest_median(costs),
+            spread=spread(costs),
+            wall_ms=1e3 * median(walls),
+            runs=len(costs),
+            warm_up=sum(times.warm_up for times in rounds),
+            rounds=len(rounds),
+        )
 
 
-def time_runs(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock = time.perf_counter) -> Timing:
-    """Return the time of `run`, which has ended when it returns.
+def time_runs(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock = time.perf_counter) -> RunTimes:
+    """Time `run`, which has ended when it returns.
 
     cost: the clock that counts, such as the CPU time of this thread. wall: the clock of `RunPlan.seconds`.
     """
@@ -58,7 +87,7 @@ def time_runs(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock
         costs.append(cost() - cost_before)
         walls.append(wall() - wall_before)
         pulse.beat()
-    return Timing(1e3 * fastest_median(costs), spread(costs), 1e3 * median(walls), len(costs), warm_up)
+    return RunTimes(tuple(costs), tuple(walls), warm_up)
 
 
 def fastest_median(seconds: Sequence[float]) -> float:
