@@ -75,14 +75,11 @@ def latency(
     with counting_display("networks measured") as show:
         rows = measure_networks(question, labels, show)
     say(f"data set: {rows[0]['data']}")
-    for row in rows:
-        if row["error"] is not None:
-            say(f"{row['model']}: not measured: {row['error']}")
-        elif row["busy"]:
-            say(
-                f"note: {row['model']}: the machine is busy (times spread by {row['spread']:.0%}): measure again when "
-                "it is idle, or with --threads 1"
-            )
+    for row in failed_rows(rows):
+        say(f"{row['model']}: not measured: {row['error']}")
+    if busy := [row for row in rows if row["busy"]]:
+        remedy = "" if settings.threads == 1 or not settings.on_cpu else ", or with --threads 1"
+        say(f"note: the machine was busy during {len(busy)} of {len(rows)}: measure again when it is idle{remedy}")
     if json:
         emit_rows(rows, json)
     elif measured := [row for row in rows if row["error"] is None]:

@@ -26,13 +26,11 @@ from workers.messages.architecture import Architecture
 from workers.messages.measured_recipe import FIDELITY as MEASURED
 from workers.messages.measured_recipe import MeasuredRecipe
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
-from workers.messages.recipe import Recipe
+from workers.messages.recipe import NETWORK_FIELDS, Recipe
 from workers.spaces import get_space
 from workers.tasks import get_task
 from workers.training.full import Network, build_network
 
-# Of a recipe, for a network as it is at the start of a training.
-_FIELDS = ("name", "task", "input_size", "head", "body", "pixel_mean", "pixel_std", "backbone_pixels")
 _PROBE = 2  # things, stuff and joints of the first network that is compared with a label
 
 
@@ -94,15 +92,9 @@ def record_networks(
     return replace(metadata, sets=tuple(sets))
 
 
-def network_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the fields of a recipe that decide a network, without a path of pretrained weights."""
-    fields = recipe.model_dump(mode="json", include=set(_FIELDS))
-    return fields | {"body": {name: value for name, value in recipe.body.items() if name != "pretrained"}}
-
-
 def _network_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     fields = json.loads(row["recipe"])
-    return {name: fields[name] for name in _FIELDS if name in fields}
+    return {name: fields[name] for name in NETWORK_FIELDS if name in fields}
 
 
 def _measured_networks(row: Mapping[str, Any]) -> LabelledNetworks:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup
-from orchestrator.predictors.labelled_networks import data_size, network_recipe
+from orchestrator.predictors.labelled_networks import data_size
 from orchestrator.published.label_network import (
     AssembledNetwork,
     BuildOptions,
@@ -24,18 +24,18 @@ from orchestrator.published.named_networks import open_network
 from orchestrator.published.protocols import PROTOCOLS
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
-from workers.latency.measurement import METRIC, LatencyProbe, device_name, is_busy
+from workers.latency.labels import TASK, headed_request, latency_report, whole_request
+from workers.latency.measurement import LatencyProbe, device_name, is_busy
 from workers.latency.settings import LatencySettings
 from workers.messages.architecture import Architecture
-from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
-from workers.messages.measured_recipe import FIDELITY, WHOLE, MeasuredRecipe
+from workers.messages.label import LabelRequest
+from workers.messages.measured_recipe import FIDELITY
 from workers.tasks import get_task
 
-TASK = "latency"
 _AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks have that are measured as they are
 _MEASURED = ("ms", "spread", "wall_ms", "repeats", "rounds", "warm_up", "load", "busy", "device_name")
 _BUILT = ("flops", "params", "network", "head", "recipe", "input_size", "source", "error")
-_ROUNDS = 3  # in which the networks of a group are measured
+_ROUNDS = 5  # in which the networks of a group are measured, if it has several
 _GROUP_WEIGHTS = 250_000_000  # weights of the networks that are in memory at once
 _RECIPE, _DATA = "laptop", "shapes"  # of the heads, by default
 
@@ -71,26 +71,30 @@ def measure_networks(
     """Return a row for each network, in the order asked; those that failed have `error` only.
 
     store: gets the labels of a group of networks as soon as they are measured; a label that it has is read from it
-    instead. on_progress: called with the number of networks done and the total.
+    instead. on_progress: called with the number of networks done and the total, after each round of each network.
 
     Raises LatencyError if this machine lacks the device, ConfigError if no network could be measured for one and the
     same reason, and AIOPError for a head that does not exist.
     """
     data = question.settings.data_name(device_name(question.settings))
-    measuring = _Measuring(question, _label_networks(question), data, store)
     models, group = list(dict.fromkeys(question.models)), list[_Measured]()
+    measuring = _Measuring(question, _label_networks(question), data, store)
     for number, model in enumerate(models):
-        on_progress(number, len(models))
         if (prepared := measuring.prepare(model)) is not None:
             group.append(prepared)
         if number + 1 == len(models) or measuring.is_full(group):
-            measuring.measure(group)
+            before = number + 1 - len(group)
+            measuring.measure(group, partial(_show_sum, on_progress, before, len(models)))
             group = []
     rows = measuring.rows
     reasons = {row["error"] for row in rows.values()}
     if len(reasons) == 1 and None not in reasons:
         raise ConfigError(reasons.pop())
     return [rows[model] for model in question.models]
+
+
+def _show_sum(show: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    show(before + done, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +144,28 @@ class _Measuring:
         weights = sum(measured.built.graph.params for measured in group)
         return weights > _GROUP_WEIGHTS or self._question.settings.mode == "compiled"
 
-    def measure(self, group: Sequence[_Measured]) -> None:
-        """Measure networks in turn, and commit their labels."""
+    def measure(self, group: Sequence[_Measured], show: Callable[[int], None]) -> None:
+        """Measure networks in turn, and commit their labels. show: gets how many networks' worth of rounds is done."""
         seconds = defaultdict[str, float](float)
-        for _ in range(_ROUNDS):
-            for measured in group:
+        rounds = _ROUNDS if len(group) > 1 else 1
+        for turn in range(rounds):
+            for number, measured in enumerate(group):
+                show((turn * len(group) + number) // rounds)
                 began = time.perf_counter()
                 try:
                     if measured.model not in self.rows:
-                        measured.probe.measure_round(_ROUNDS)
+                        measured.probe.measure_round(rounds)
                 except AIOPError as error:
                     self._fail(measured.model, error)
                 seconds[measured.model] += time.perf_counter() - began
         done = [measured for measured in group if measured.model not in self.rows]
         if self._store is not None:
-            self._store.commit([_report(m, self._campaign, seconds[m.model]) for m in done])
+            self._store.commit(
+                [
+                    latency_report(m.request, self._campaign, m.probe.latency(), m.built.graph, seconds[m.model])
+                    for m in done
+                ]
+            )
         for measured in done:
             latency = measured.probe.latency()
             row = self._row(measured.model, measured.built, measured.request)
@@ -202,26 +213,11 @@ def _architecture(model: str, head: MeasuredHead | None) -> Architecture:
 
 
 def _request(architecture: Architecture, assembled: AssembledNetwork, data: str) -> LabelRequest:
-    """Return the request of a label. Its recipe decides the network, its data set the device and the settings."""
-    channels, height, width = assembled.input_size
-    size = f"{height}x{width}" if channels == 3 else f"{channels}x{height}x{width}"
-    fields: dict[str, Any] = {"task": TASK, "name": WHOLE + size}
-    if assembled.recipe is not None:
-        given, numbers = assembled.recipe, assembled.vocabulary
-        assert numbers is not None
-        name = given.name if given.input_size == (height, width) else f"{given.name}.{size}"
-        fields = network_recipe(given) | {"name": name}
-        fields |= {"classes": numbers.classes, "things": numbers.things, "joints": numbers.joints}
-    recipe = MeasuredRecipe.model_validate(fields | {"input_size": (height, width)})
-    return LabelRequest(architecture, TASK, data, data, FIDELITY, recipe, seed=0)
-
-
-def _report(measured: _Measured, campaign: str, seconds: float) -> AttemptReport:
-    latency, graph = measured.probe.latency(), measured.built.graph
-    value, costs = latency.timing.median_ms, (float(graph.flops), float(graph.params))
-    measurement = Measurement(value, METRIC, latency.metrics, *costs, {"measure": seconds}, graph=graph.to_json())
-    job, started = LabelJob(measured.request, campaign), time.time() - seconds
-    return AttemptReport(job, Outcome.OK, "", platform.node(), started, seconds, measurement)
+    recipe, size = assembled.recipe, assembled.vocabulary
+    if recipe is None or size is None:
+        return whole_request(architecture, assembled.input_size, data)
+    numbers = (size.classes, size.things, size.joints)
+    return headed_request(architecture, recipe, numbers, assembled.input_size, data)
 
 
 def _stored_labels(store: LabelStore, data: str) -> dict[str, dict[str, Any]]:

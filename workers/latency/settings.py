@@ -96,3 +96,11 @@ def _slug(text: str) -> str:
     """Return the words of a device's name in lower case, without trade marks and clock rates, joined by hyphens."""
     plain = re.sub(r"\((r|tm|c)\)|\bcpu\b|\bprocessor\b|@.*", " ", text.lower())
     return "-".join(re.findall(r"[a-z0-9.]+", plain)) or "unknown"
+
+
+def campaign_settings(device: str) -> LatencySettings:
+    """Return the settings with which workers measure what they label: one image in fp32, on a CPU at one thread.
+
+    The other cores of the machine are busy with labels. Raises LatencyError for an unknown device.
+    """
+    return LatencySettings(device, threads=1 if device == "cpu" else None)

@@ -11,7 +11,6 @@ from workers import pulse
 
 Clock = Callable[[], float]  # returns seconds
 
-_LEAST_RUNS = 5
 _FASTEST = 0.2  # share of the runs whose median counts
 _WINDOW = 5  # runs of the warm-up that are compared with the next ones
 _STABLE = 0.05  # relative difference of two windows, of their fastest runs
@@ -22,16 +21,17 @@ _LONGEST_WARM_UP = 10  # windows after those that are asked for
 class RunPlan:
     """warm_up: runs at least before the first that counts. repeats: runs that count. seconds: after which none starts.
 
-    The seconds are for the warm-up and for the runs that count, each.
+    The seconds are for the warm-up and for the runs that count, each; `least` runs count in any case.
     """
 
     warm_up: int
     repeats: int
     seconds: float
+    least: int = 5
 
     def share(self, rounds: int) -> RunPlan:
         """Return the plan of each of several rounds. The warm-up is repeated: other networks have run meanwhile."""
-        return RunPlan(self.warm_up, -(-self.repeats // rounds), self.seconds / rounds)
+        return RunPlan(self.warm_up, -(-self.repeats // rounds), self.seconds / rounds, -(-self.least // rounds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def time_runs(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock
     """
     warm_up = _warm_up(run, plan, cost, wall)
     costs, walls, began = list[float](), list[float](), wall()
-    while len(costs) < plan.repeats and (len(costs) < _LEAST_RUNS or wall() - began < plan.seconds):
+    while len(costs) < plan.repeats and (len(costs) < plan.least or wall() - began < plan.seconds):
         cost_before, wall_before = cost(), wall()
         run()
         costs.append(cost() - cost_before)

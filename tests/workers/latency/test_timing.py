@@ -90,7 +90,7 @@ def test_spread_is_relative() -> None:
 
 def test_several_rounds_share_the_runs_and_each_warms_up() -> None:
     share = RunPlan(warm_up=4, repeats=10, seconds=30).share(3)
-    assert share == RunPlan(warm_up=4, repeats=4, seconds=10)
+    assert share == RunPlan(warm_up=4, repeats=4, seconds=10, least=2)
     quiet, busy = RunTimes((0.01,) * 4, (0.01,) * 4, 5), RunTimes((0.02,) * 4, (0.03,) * 4, 6)
     timing = Timing.of([busy, quiet, busy])
     assert timing.median_ms == pytest.approx(10)  # a busy round does not count
