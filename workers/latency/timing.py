@@ -107,12 +107,15 @@ def spread(seconds: Sequence[float]) -> float:
 def _warm_up(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock) -> int:
     """Run until the fastest runs of two windows agree, but not for ever. Returns the number of runs.
 
-    The first runs compile, choose kernels and fill caches. On a busy machine times may never be stable.
+    The first runs compile, choose kernels and fill caches. On a busy machine times may never be stable. The first run,
+    which may compile for minutes, does not count towards the time limit.
     """
     costs, began = list[float](), wall()
     most = plan.warm_up + _LONGEST_WARM_UP * _WINDOW
     while len(costs) < most and (len(costs) < plan.warm_up or not _is_stable(costs)):
-        if costs and wall() - began >= plan.seconds:
+        if len(costs) == 1:
+            began = wall()
+        elif costs and wall() - began >= plan.seconds:
             break
         before = cost()
         run()
