@@ -34,6 +34,10 @@ class ArtifactError(AIOPError):
     """An artifact, which is prepared once for many labels, is missing or damaged."""
 
 
+class LatencyError(AIOPError):
+    """A latency cannot be measured: its settings do not fit together or the machine, or the network does not run."""
+
+
 class NodeError(AIOPError):
     """A machine of the cluster lacks what labels need. The message names the machine, the problem and the remedy."""
 

@@ -55,6 +55,10 @@ class CampaignConfig(BaseModel):
         ge=0,
         description="Number of architectures to label at fidelity full as well, to measure how well the labels rank.",
     )
+    latency: str = Field(
+        default="",
+        description="Also measure the latency of each network that is labelled, on cpu or cuda: a label of its own.",
+    )
     save_images: int = Field(
         default=0, ge=0, description="Number of pictures of predictions to save per label, in STORE/_images."
     )
@@ -78,6 +82,8 @@ class CampaignConfig(BaseModel):
             raise ValueError(
                 f"--save-images: {self.store} is not a local folder, and pictures need one: name a folder with --store"
             )
+        if self.latency not in ("", "cpu", "cuda"):
+            raise ValueError(f"--latency '{self.latency}': write cpu or cuda")
         if self.audit and self.fidelity == "full":
             raise ValueError("--audit compares a cheaper fidelity with full: add --fidelity shared or proxy")
         return self

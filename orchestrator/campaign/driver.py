@@ -171,4 +171,5 @@ def evaluator_options(config: CampaignConfig, requests: Iterable[LabelRequest]) 
         images_folder=str(Path(config.store, "_images").resolve()) if config.save_images else None,
         save_images=config.save_images,
         space=space_message(config.space),
+        latency=config.latency,
     )

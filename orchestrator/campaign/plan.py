@@ -90,6 +90,8 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     require_buildable(given, {name: recipe.body for name, recipe in recipes.items()}, config.architectures)
     for name, first in spaces.items():
         _check_settings(recipes[name], first, data)
+        if config.latency == "cuda" and not recipes[name].gpus:
+            raise ConfigError("--latency cuda: workers of this recipe have no GPU: add --set gpus=1")
     architectures = dict.fromkeys([*given, *(_sampled(config, recipes[config.space]) if samples(config) else ())])
     fingerprint = data.fingerprint()
     requests = tuple(

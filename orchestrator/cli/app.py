@@ -14,6 +14,7 @@ from orchestrator.cli import (
     importing,
     label,
     labels,
+    latency,
     predict,
     prepare,
     refresh,
@@ -41,6 +42,7 @@ app.command("train")(train.train)
 app.command("refresh")(refresh.refresh)
 app.add_typer(generations.app, name="generations")
 app.command("predict")(predict.predict)
+app.command("latency")(latency.latency)
 app.command("evaluate")(evaluate.evaluate)
 
 

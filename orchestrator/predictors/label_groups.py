@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from predictor.metadata import LearnedSet
+from workers.messages.measured_recipe import WHOLE
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
 _SHOWN = 3  # names of sets in a line
@@ -42,6 +43,11 @@ class LabelGroup:
     def published(self) -> bool:
         """Whether the labels were imported."""
         return self.fidelity == PUBLISHED
+
+    @property
+    def whole(self) -> bool:
+        """Whether the labels are costs of networks as they are, without a head of ours."""
+        return self.recipe.startswith(WHOLE)
 
     @property
     def title(self) -> str:

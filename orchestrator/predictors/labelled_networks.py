@@ -19,17 +19,18 @@ from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
 from predictor.graph import trace
+from predictor.label_set import COSTS
 from predictor.metadata import GenerationMetadata, LabelledNetworks, LearnedSet
 from workers.data import Vocabulary, open_data
 from workers.messages.architecture import Architecture
+from workers.messages.measured_recipe import FIDELITY as MEASURED
+from workers.messages.measured_recipe import MeasuredRecipe
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
-from workers.messages.recipe import Recipe
+from workers.messages.recipe import NETWORK_FIELDS, Recipe
 from workers.spaces import get_space
 from workers.tasks import get_task
 from workers.training.full import Network, build_network
 
-# Of a recipe, for a network as it is at the start of a training.
-_FIELDS = ("name", "task", "input_size", "head", "body", "pixel_mean", "pixel_std", "backbone_pixels")
 _PROBE = 2  # things, stuff and joints of the first network that is compared with a label
 
 
@@ -47,17 +48,20 @@ class VocabularySize:
         return Vocabulary(names, self.things, tuple(f"joint {number}" for number in range(self.joints)))
 
 
-def build_for_task(architecture: Architecture, recipe: Recipe, task: str, size: VocabularySize) -> Network:
-    """Build the network of a label on the meta device, without pretrained weights.
+def build_for_task(
+    architecture: Architecture, recipe: Recipe, task: str, size: VocabularySize, device: str = "meta"
+) -> Network:
+    """Build the network of a label, by default on the meta device, without pretrained weights.
 
-    task: of the label; another one than the recipe's for a companion task. Raises AIOPError.
+    task: of the label; another one than the recipe's for a companion task, and for a cost of the network such as its
+    latency. Raises AIOPError.
     """
     body = {name: value for name, value in recipe.body.items() if name != "pretrained"}
     recipe = recipe.model_copy(update={"body": body, "body_fingerprint": ""})
     owner = get_task(recipe.task)
-    with torch.device("meta"):
+    with torch.device(device):
         network = build_network(architecture, recipe, owner, size.vocabulary())
-        if recipe.task == task:
+        if task in COSTS or recipe.task == task:
             return network
         return Network(network.body, owner.companion_head(network.head, task), network.normalise)
 
@@ -77,14 +81,28 @@ def record_networks(
         if row is None:
             sets.append(learned)
             continue
+        if row["fidelity"] == MEASURED:
+            sets.append(replace(learned, networks=_measured_networks(row)))
+            continue
         if key not in sizes and (found := _size_of(row)) is not None:
             sizes[key] = found
-        fields = json.loads(row["recipe"])
-        recipe = {name: fields[name] for name in _FIELDS if name in fields}
-        size = sizes.get(key)
+        recipe, size = _network_fields(row), sizes.get(key)
         numbers = {} if size is None else {"classes": size.classes, "things": size.things, "joints": size.joints}
         sets.append(replace(learned, networks=LabelledNetworks(recipe=recipe, **numbers)))
     return replace(metadata, sets=tuple(sets))
+
+
+def _network_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    fields = json.loads(row["recipe"])
+    return {name: fields[name] for name in NETWORK_FIELDS if name in fields}
+
+
+def _measured_networks(row: Mapping[str, Any]) -> LabelledNetworks:
+    """Return how the network of a measured cost is built: its recipe has the numbers, whatever is measured with it."""
+    recipe = MeasuredRecipe.model_validate_json(row["recipe"])
+    return LabelledNetworks(
+        recipe=_network_fields(row), classes=recipe.classes, things=recipe.things, joints=recipe.joints
+    )
 
 
 def recorded_size(learned: LearnedSet) -> VocabularySize | None:
@@ -121,7 +139,7 @@ def _size_of(row: Mapping[str, Any]) -> VocabularySize | None:
     """Return the numbers of the data set of a label; None if it is published or they cannot be found out."""
     if row["fidelity"] == PUBLISHED:
         return None
-    recipe = Recipe.model_validate({k: v for k, v in json.loads(row["recipe"]).items() if k in _FIELDS})
+    recipe = Recipe.model_validate(_network_fields(row))
     try:
         space = get_space(row["space"])
         architecture = space.architecture(json.loads(row["genotype"]))

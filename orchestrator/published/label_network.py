@@ -55,15 +55,38 @@ class BuiltNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class AssembledNetwork:
+    """A network that is not traced yet.
+
+    head, recipe, vocabulary: None for a network as it is. input_size: channels, height and width.
+    """
+
+    backbone: str
+    head: str | None
+    recipe: Recipe | None
+    vocabulary: VocabularySize | None
+    input_size: tuple[int, int, int]
+    network: nn.Module
+
+    def traced(self) -> BuiltNetwork:
+        """Trace the network. Raises AIOPError if that is not possible."""
+        graph = trace(self.network, self.input_size)
+        recipe = None if self.recipe is None else self.recipe.name
+        return BuiltNetwork(self.backbone, self.head, recipe, self.input_size[1:], graph)
+
+
+@dataclass(frozen=True, slots=True)
 class BuildOptions:
     """What a user asks for. recipe: a tier or file whose head and size are built instead of the labels'.
 
     with_head: False to build networks without the labels' head. input_size: channels, height and width to trace at.
+    device: another one than meta for networks that are run, with weights as their constructors draw them.
     """
 
     recipe: str | None = None
     with_head: bool = True
     input_size: tuple[int, int, int] | None = None
+    device: str = "meta"
 
 
 class LabelNetworks:
@@ -77,8 +100,12 @@ class LabelNetworks:
 
     def build(self, name: str) -> BuiltNetwork:
         """Build and trace the network of a name. Raises AIOPError, in one line, if that is not possible."""
+        return self.assemble(name).traced()
+
+    def assemble(self, name: str) -> AssembledNetwork:
+        """Build the network of a name. Raises AIOPError, in one line, if that is not possible."""
         architecture = backbone_named(name) if self._options.with_head else None
-        if architecture is None:
+        if architecture is None or (self._group.whole and self._options.recipe is None):
             return self._whole(name, self._size_of_sets(name))
         if self._options.recipe is not None:
             recipe = self._load_recipe(self._options.recipe, architecture.space)
@@ -87,7 +114,7 @@ class LabelNetworks:
             return self._published(name, architecture)
         return self._with_head(name, architecture, self._labels_recipe(architecture.space))
 
-    def _published(self, name: str, architecture: Architecture) -> BuiltNetwork:
+    def _published(self, name: str, architecture: Architecture) -> AssembledNetwork:
         """Build what a published label of a network is of."""
         kind = "timm" if architecture.space == "zoo" else architecture.space
         if any(learned.space == kind for learned in self._group.sets):
@@ -102,10 +129,11 @@ class LabelNetworks:
             return self._whole(name, protocol.input_size)
         return self._with_head(name, architecture, self._load_recipe(protocol.recipe, architecture.space))
 
-    def _whole(self, name: str, labels_size: tuple[int, int] | None) -> BuiltNetwork:
+    def _whole(self, name: str, labels_size: tuple[int, int] | None) -> AssembledNetwork:
         """Build a network as it is, at the given input size, its only one, or that of the labels."""
         kind, _, rest = name.partition(":")
-        network = _built(name, open_network(f"timm:{rest}" if kind == "zoo" else name).build)
+        named = open_network(f"timm:{rest}" if kind == "zoo" else name)
+        network = _built(name, lambda: named.build(self._options.device))
         size = self._options.input_size or _only_size(network)
         if size is None and labels_size is not None:
             size = (3, *labels_size)
@@ -114,15 +142,17 @@ class LabelNetworks:
                 f"model '{name}': this generation does not record the image size of its labels of {self._group.task} "
                 f"on {self._group.data}: give --input-size, or train it again"
             )
-        return BuiltNetwork(_short_name(name), None, None, size[1:], trace(network, size))
+        return AssembledNetwork(_short_name(name), None, None, None, size, network)
 
-    def _with_head(self, name: str, architecture: Architecture, recipe: Recipe) -> BuiltNetwork:
+    def _with_head(self, name: str, architecture: Architecture, recipe: Recipe) -> AssembledNetwork:
         """Build a backbone with the head of a recipe."""
         size = self._options.input_size or (3, *recipe.input_size)
         numbers = self._vocabulary_size()
-        network = _built(name, lambda: build_for_task(architecture, recipe, self._group.task, numbers))
-        graph = trace(_AsPublished(network) if self._group.published else network, size)
-        return BuiltNetwork(_short_name(name), _head_name(recipe), recipe.name, size[1:], graph)
+        network = _built(
+            name, lambda: build_for_task(architecture, recipe, self._group.task, numbers, self._options.device)
+        )
+        form = _AsPublished(network) if self._group.published else network
+        return AssembledNetwork(_short_name(name), _head_name(recipe), recipe, numbers, size, form)
 
     def _labels_recipe(self, space: str) -> Recipe:
         """Return the recipe of the group's labels, with the settings of the backbone for a space."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +20,22 @@ from workers.spaces.opening import is_space_file, reject_taken_name
 _CLASSES = 1000  # outputs of the classifier on a backbone, as on ImageNet
 
 
+class BuildNetwork(Protocol):
+    """Builds a network on the meta device where possible, or with real weights on another device."""
+
+    def __call__(self, device: str = "meta") -> nn.Module: ...
+
+
 @dataclass(frozen=True, slots=True)
 class NamedNetwork:
-    """An architecture, and how to build its network, on the meta device where possible.
+    """An architecture, and how to build its network.
 
     name: what `open_network` accepts in any process of this machine.
     """
 
     name: str
     architecture: Architecture
-    build: Callable[[], nn.Module]
+    build: BuildNetwork
 
 
 def open_network(name: str, space: str = "") -> NamedNetwork:
@@ -95,8 +102,8 @@ def _from_declared(path: Path, genotype: str) -> NamedNetwork:
 
 
 def _classifier(kind: str, genotype: str, space: Space, architecture: Architecture) -> NamedNetwork:
-    def build() -> nn.Module:
-        with torch.device("meta"):
+    def build(device: str = "meta") -> nn.Module:
+        with torch.device(device):
             backbone = space.build(architecture, space.published_backbone)
             return Classifier(backbone, backbone.channels[-1])
 
@@ -106,12 +113,12 @@ def _classifier(kind: str, genotype: str, space: Space, architecture: Architectu
 def _from_timm(kind: str, model: str) -> NamedNetwork:
     """A network of timm with its classifier. A tag of pretrained weights after a dot does not change the network."""
 
-    def build() -> nn.Module:
+    def build(device: str = "meta") -> nn.Module:
         import timm
 
         if not timm.is_model(model.split(".")[0]):
             raise ConfigError(f"model 'timm:{model}': timm has no model of that name: see timm.list_models()")
-        with torch.device("meta"):
+        with torch.device(device):
             network: nn.Module = timm.create_model(model, pretrained=False)
         return network
 
@@ -121,33 +128,39 @@ def _from_timm(kind: str, model: str) -> NamedNetwork:
 def _from_config(kind: str, config: str) -> NamedNetwork:
     """A network of one of OpenMMLab's toolboxes, by the path of a configuration that the toolbox includes."""
 
-    def build() -> nn.Module:
-        return _CONFIG_BUILDERS[kind](config)
+    def build(device: str = "meta") -> nn.Module:
+        return _CONFIG_BUILDERS[kind](config, device)
 
     return NamedNetwork(f"{kind}:{config}", Architecture.of(kind, {"config": config}), build)
 
 
-def _detector(config: str) -> nn.Module:
+def _detector(config: str, device: str) -> nn.Module:
     from workers.detectors.reference_detectors import build_reference_detector  # loads mmdet, which takes seconds
 
-    return build_reference_detector(config)
+    return build_reference_detector(config, device)
 
 
-def _segmentor(config: str) -> nn.Module:
+def _segmentor(config: str, device: str) -> nn.Module:
     from workers.detectors.reference_segmentors import build_reference_segmentor
 
-    return build_reference_segmentor(config)
+    return build_reference_segmentor(config, device)
 
 
-def _pose_network(config: str) -> nn.Module:
+def _pose_network(config: str, device: str) -> nn.Module:
     from workers.detectors.reference_pose_networks import build_reference_pose_network
 
-    return build_reference_pose_network(config)
+    return build_reference_pose_network(config, device)
 
 
 def _from_onnx(path: Path) -> NamedNetwork:
     """The network in an ONNX file. The architecture depends on the graph in it, not on its path or weights."""
-    return NamedNetwork(str(path), Architecture.of("onnx", {"content": structure_hash(path)}), lambda: read_onnx(path))
+
+    def build(device: str = "meta") -> nn.Module:
+        if device != "meta":
+            raise ConfigError(f"model '{path}': only the graph of a file is read: name the module it was exported from")
+        return read_onnx(path)
+
+    return NamedNetwork(str(path), Architecture.of("onnx", {"content": structure_hash(path)}), build)
 
 
 _WITHOUT_SPACE = ("function", "onnx")

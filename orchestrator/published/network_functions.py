@@ -52,15 +52,15 @@ class FunctionCall:
         arguments = {"arguments": json.loads(self.arguments)} if self.arguments else {}
         return {"name": self.name} | arguments
 
-    def build(self) -> nn.Module:
+    def build(self, device: str = "meta") -> nn.Module:
         """Import the module, so that its code runs, and call the function, on the meta device if it allows that.
 
-        Raises ConfigError if that fails or returns no module.
+        device: another one for a network that is run. Raises ConfigError if that fails or returns no module.
         """
         from torch import nn
 
         try:
-            network = self._call()
+            network = self._call(device)
         except AIOPError:
             raise
         except Exception as error:  # a user's code may raise anything
@@ -71,7 +71,7 @@ class FunctionCall:
             )
         return network
 
-    def _call(self) -> Any:
+    def _call(self, device: str) -> Any:
         import torch
 
         module, _, name = self.name.partition(":")
@@ -80,7 +80,7 @@ class FunctionCall:
         named = arguments if isinstance(arguments, dict) else {}
         listed = [] if isinstance(arguments, dict) else arguments
         try:
-            with torch.device("meta"):  # no time for initial weights
+            with torch.device(device):  # meta: no time for initial weights
                 return function(*listed, **named)
         except (RuntimeError, NotImplementedError):  # it reads the values of tensors
             return function(*listed, **named)

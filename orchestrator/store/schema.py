@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from predictor.graph.structure import Graph
 from workers.messages.label import AttemptReport, LabelRequest, Measurement, Outcome
-from workers.messages.published_recipe import FIDELITY
+from workers.messages.measured_recipe import FIDELITY as MEASURED
+from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
 SCHEMA_VERSION = 1  # raised whenever an older program could no longer read or safely append
 
@@ -66,7 +67,7 @@ _ATTEMPTS_COLUMNS: list[tuple[str, pa.DataType]] = [
 ]
 
 # A graph belongs to all labels of the same architecture, task, fingerprint and recipe_hash. That of a published network
-# has no fingerprint, because the network is the same for every data set.
+# has no fingerprint, because the network is the same for every data set, and that of a measured one for every device.
 _GRAPHS_COLUMNS: list[tuple[str, pa.DataType]] = [
     ("key", pa.string()),
     ("architecture", pa.string()),
@@ -142,8 +143,8 @@ def _graph_rows(report: AttemptReport) -> list[dict[str, Any]]:
 
 
 def graph_fingerprint(fidelity: str, fingerprint: str) -> str:
-    """Return the data fingerprint under which `graphs` stores a network: empty for published results."""
-    return "" if fidelity == FIDELITY else fingerprint
+    """Return the data fingerprint under which `graphs` stores a network: empty for published results and costs."""
+    return "" if fidelity in (PUBLISHED, MEASURED) else fingerprint
 
 
 def _graph_row(request: LabelRequest, text: str) -> dict[str, Any]:

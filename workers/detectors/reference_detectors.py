@@ -16,14 +16,14 @@ _DENSE_HEADS = ("rpn_head", "bbox_head", "semantic_head", "mask_head")
 _REGION_HEADS = ("bbox", "mask")
 
 
-def build_reference_detector(config: str) -> nn.Module:
+def build_reference_detector(config: str, device: str = "meta") -> nn.Module:
     """Build the detector of one of mmdet's configurations, such as configs/atss/atss_r50_fpn_1x_coco.py.
 
     It has no trained weights. It takes (N, 3, H, W) images and returns the outputs of its dense heads and of its region
     heads. The latter get fixed regions: the choice of regions depends on the values of tensors, which a graph has not.
     Raises RecipeError for a configuration that does not exist or that needs a package that is not installed.
     """
-    return TraceableDetector(build_shipped_network(_MMDET, config))
+    return TraceableDetector(build_shipped_network(_MMDET, config, device))
 
 
 class TraceableDetector(nn.Module):

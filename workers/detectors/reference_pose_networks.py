@@ -14,13 +14,13 @@ from workers.detectors.shipped_networks import Toolbox, build_shipped_network
 from workers.errors import RecipeError
 
 
-def build_reference_pose_network(config: str) -> nn.Module:
+def build_reference_pose_network(config: str, device: str = "meta") -> nn.Module:
     """Build the network of one of mmpose's configurations, such as configs/body_2d_keypoint/topdown_heatmap/....py.
 
     It has no trained weights. It maps (N, 3, H, W) images of one person to the raw outputs of its head, such as
     heatmaps. Raises RecipeError for a configuration that does not exist or that needs a package that is not installed.
     """
-    return TraceablePoseNetwork(build_shipped_network(_MMPOSE, config))
+    return TraceablePoseNetwork(build_shipped_network(_MMPOSE, config, device))
 
 
 class TraceablePoseNetwork(nn.Module):

@@ -14,14 +14,14 @@ from workers.detectors.shipped_networks import Toolbox, build_shipped_network
 from workers.errors import RecipeError
 
 
-def build_reference_segmentor(config: str) -> nn.Module:
+def build_reference_segmentor(config: str, device: str = "meta") -> nn.Module:
     """Build the segmentor of one of mmseg's configurations, such as configs/ann/ann_r50-d8_4xb2-40k_cityscapes-....py.
 
     It has no trained weights and no heads that are used in training only. It maps (N, 3, H, W) images to logits at the
     size of the images, as at inference on a whole image. Raises RecipeError for a configuration that does not exist or
     that needs a package that is not installed.
     """
-    return TraceableSegmentor(build_shipped_network(_MMSEG, config))
+    return TraceableSegmentor(build_shipped_network(_MMSEG, config, device))
 
 
 class TraceableSegmentor(nn.Module):

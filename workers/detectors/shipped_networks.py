@@ -29,11 +29,13 @@ class Toolbox:
     configs: Callable[[], Path]
 
 
-def build_shipped_network(toolbox: Toolbox, config: str) -> nn.Module:
+def build_shipped_network(toolbox: Toolbox, config: str, device: str = "meta") -> nn.Module:
     """Build the network of a shipped configuration, on the meta device if its constructor allows it.
 
-    config: path below the toolbox's folder of configurations, with or without a leading configs/. Raises RecipeError
-    for a configuration that does not exist or that needs a package that is not installed.
+    config: path below the toolbox's folder of configurations, with or without a leading configs/. device: another one
+    for a network that is run.
+
+    Raises RecipeError for a configuration that does not exist or that needs a package that is not installed.
     """
     models = toolbox.load()
     from mmengine.config import Config
@@ -46,16 +48,16 @@ def build_shipped_network(toolbox: Toolbox, config: str) -> nn.Module:
         settings = Config.fromfile(str(path)).model
         _remove_initialisation(settings)
         with DefaultScope.overwrite_default_scope(toolbox.name):
-            return _build(models, settings)
+            return _build(models, settings, device)
     except Exception as error:  # configurations are code
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise RecipeError(f"{toolbox.name} configuration '{config}': {reason}: choose another") from error
 
 
-def _build(models: Any, settings: Any) -> nn.Module:
+def _build(models: Any, settings: Any, device: str) -> nn.Module:
     network: nn.Module
     try:
-        with torch.device("meta"):
+        with torch.device(device):
             network = models.build(copy.deepcopy(settings))
     except RuntimeError as error:
         if "meta tensors" not in str(error):

@@ -13,8 +13,10 @@ from workers.errors import NodeError
 from workers.execution.attempt import run_attempt
 from workers.execution.attempt_log import log_attempt, log_outcome, set_up_logging
 from workers.execution.evaluators import build_evaluator
+from workers.execution.latency_follow_up import LatencyFollowUp
 from workers.execution.node_check import NodeNeeds, check_node
 from workers.execution.threads import use_cores
+from workers.latency.settings import campaign_settings
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import AttemptReport, LabelJob
 from workers.pulse import Pulse
@@ -63,8 +65,10 @@ class LabelActor:
             check_node(needs)
         except NodeError as error:
             return NodeRejected(platform.node(), _node_id(), str(error))
-        self._evaluator = build_evaluator(evaluator, options)
         self._spool = open_spool(spool)
+        self._evaluator = build_evaluator(evaluator, options)
+        if options.latency:
+            self._evaluator = LatencyFollowUp(self._evaluator, campaign_settings(options.latency), self._spool)
         self._checkpoints = _open_checkpoints(options)
         use_cores(cpus)
         return WorkerLocation(platform.node(), os.getpid(), _card())

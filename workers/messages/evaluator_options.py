@@ -12,6 +12,7 @@ class EvaluatorOptions:
     fidelities: of the labels to make. artifacts_uri: location of shared weights and heads, for `open_artifacts`.
     checkpoints_uri: location of checkpoints of unfinished labels, for `open_checkpoints`; none are kept if None.
     save_images: number of pictures of predictions per label, saved in `images_folder` as TASK-KEY/NUMBER.png.
+    latency: device on which the latency of each labelled network is measured too, cpu or cuda; empty: none is measured.
     space: from `space_message`, if a user declared the campaign's space; else empty.
     """
 
@@ -21,3 +22,4 @@ class EvaluatorOptions:
     images_folder: str | None = None
     save_images: int = 0
     space: str = ""
+    latency: str = ""

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# Fields that decide a network as it is at the start of a training.
+NETWORK_FIELDS = ("name", "task", "input_size", "head", "body", "pixel_mean", "pixel_std", "backbone_pixels")
 _MAX_TRAININGS = 4  # with a few images there would be dozens
 
 

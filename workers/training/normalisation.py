@@ -31,7 +31,7 @@ class Normalisation:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return float images of about zero mean and unit standard deviation."""
-        pixels = images.float()
+        pixels = images if images.is_floating_point() else images.float()  # half precision stays
         if len({*self.mean}) == len({*self.std}) == 1:
             return (pixels - self.mean[0]) / self.std[0]
         mean, std = (pixels.new_tensor(values)[:, None, None] for values in (self.mean, self.std))

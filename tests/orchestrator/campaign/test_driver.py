@@ -35,13 +35,14 @@ def test_workers_follow_a_cluster_unless_their_number_is_given(
 def test_evaluators_get_the_locations_in_the_store(tmp_path: Path) -> None:
     full = request(0)
     requests, store = [full, replace(full, fidelity="shared"), request(1)], str(tmp_path / "store")
-    config = CampaignConfig.checked(task="seg", store=store, save_images=2)
+    config = CampaignConfig.checked(task="seg", store=store, save_images=2, latency="cpu")
     assert evaluator_options(config, requests) == EvaluatorOptions(
         fidelities=("full", "shared"),
         artifacts_uri=f"{store}/_artifacts",
         checkpoints_uri=f"{store}/_checkpoints",
         images_folder=f"{store}/_images",
         save_images=2,
+        latency="cpu",
     )
     without_images = CampaignConfig.checked(task="seg", store=store)
     assert evaluator_options(without_images, requests).images_folder is None

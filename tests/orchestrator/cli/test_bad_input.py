@@ -66,12 +66,17 @@ CASES = [
     (["--task", "seg", "--save-images", "-1"], "--save-images:"),
     (["--task", "seg", "--save-images", "1", "--store", "s3://b/l"], "--save-images: s3://b/l is not a local folder"),
     (["--task", "seg", "--data", "masks:/nowhere,ignore=-1"], "ignore=-1 is not a class id"),
+    (["--task", "seg", "--latency", "tpu"], "--latency 'tpu': write cpu or cuda"),
+    (
+        ["--task", "seg", "--fidelity", "full", "--latency", "cuda"],
+        "--latency cuda: workers of this recipe have no GPU",
+    ),
     (["--task", "seg", "--seed", "-1"], "--seed:"),
     (["--task", "seg", "--workers", "0"], "--workers:"),
     (["--task", "seg", "--sample", "best"], "--sample: Input should be 'stratified' or 'uniform'"),
     (
         ["--task", "seg", "--fidelity", "rumour"],
-        "unknown fidelity 'rumour': choose one of full, proxy, published",
+        "unknown fidelity 'rumour': choose one of full, measured, proxy, published",
     ),
     (
         ["--task", "seg", "--fidelity", "published"],

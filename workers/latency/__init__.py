@@ -1,0 +1,1 @@
+"""Milliseconds that a network takes for a batch of images on this machine."""
