@@ -18,7 +18,7 @@ from orchestrator.predictors.labelled_networks import VocabularySize, build_for_
 from orchestrator.published.named_networks import open_network
 from orchestrator.published.protocols import PROTOCOLS
 from predictor.errors import AIOPError
-from predictor.graph import Graph, trace
+from predictor.graph import Graph, TraceError, trace
 from predictor.metadata import LearnedSet
 from workers.detectors.head import DetectorHead
 from workers.detectors.reference_detectors import TraceableDetector
@@ -70,7 +70,10 @@ class AssembledNetwork:
 
     def traced(self) -> BuiltNetwork:
         """Trace the network. Raises AIOPError if that is not possible."""
-        graph = trace(self.network, self.input_size)
+        try:
+            graph = trace(self.network, self.input_size)
+        except TraceError as error:  # begins with the name of a class, which users do not know
+            raise ConfigError(f"{self.backbone}: {str(error).partition(': ')[2]}") from error
         recipe = None if self.recipe is None else self.recipe.name
         return BuiltNetwork(self.backbone, self.head, recipe, self.input_size[1:], graph)
 

@@ -181,6 +181,10 @@ def test_one_wrong_name_loses_no_answer(run: Run) -> None:
         (["timm:resnet18", "--task", "cls", "--data", "cifar10"], "are of whole networks of nasbench201: name one"),
         (["timm:vit_tiny_patch16_224", "--task", "pose"], "choose a hierarchical one"),
         (["resnet18", "--task", "seg"], "model 'resnet18': write timm:..."),
+        (
+            ["timm:vit_tiny_patch16_224", "--task", "cls", "--input-size", "100"],
+            "vit_tiny_patch16_224: cannot run on an image of 3x100x100",
+        ),
     ],
 )
 def test_user_errors_are_one_line(run: Run, arguments: list[str], says: str) -> None:
