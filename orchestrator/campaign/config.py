@@ -57,7 +57,7 @@ class CampaignConfig(BaseModel):
     )
     latency: str = Field(
         default="",
-        description="Also measure the latency of each network that is labelled, on cpu or cuda: a label of its own.",
+        description="Also measure the latency of each network that is labelled, on cpu or cuda, as a separate label.",
     )
     save_images: int = Field(
         default=0, ge=0, description="Number of pictures of predictions to save per label, in STORE/_images."

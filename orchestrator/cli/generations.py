@@ -108,7 +108,7 @@ def export_(
     folder: Folder = None,
     json: Json = False,
 ) -> None:
-    """Write a generation to a folder of its own, to be shared; the location of the labels is left out."""
+    """Write a generation to a new folder, to share it; the location of the labels is left out."""
     from orchestrator.predictors.export import export_generation  # loads numpy
 
     root, as_json = _given(ctx, folder, None, json)

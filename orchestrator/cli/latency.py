@@ -56,14 +56,14 @@ def latency(
 ) -> None:
     """Measure the milliseconds of networks with random weights on this machine, in turn.
 
-    With --store the results become labels of the task latency, which `train` learns: each device with its settings is a
-    data set of its own. Exit code 1: a network could not be measured; the others were.
+    With --store the results become labels of the task latency, which `train` learns: each device with its settings is
+    another data set. Exit code 1: a network could not be measured; the others were.
     """
     settings = LatencySettings(device, batch, precision, threads, mode, warm_up, repeats, seconds)
     image = None if size is None else parse_input_size(size)
     if task is None and (recipe is not None or data is not None):
         name = "recipe" if recipe is not None else "data"
-        raise ConfigError(f"--{name}: is of a task's head: add --task, or leave it out to measure networks as they are")
+        raise ConfigError(f"--{name}: is of a task's head: add --task, or leave it out to measure whole networks")
     if again and store is None:
         raise ConfigError("--again: measures what a store has: add --store, or leave it out")
     labels = None if store is None else _open_store(store)

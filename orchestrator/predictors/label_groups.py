@@ -46,7 +46,7 @@ class LabelGroup:
 
     @property
     def whole(self) -> bool:
-        """Whether the labels are costs of networks as they are, without a head of ours."""
+        """Whether the labels are costs of whole networks, without a head of ours."""
         return self.recipe.startswith(WHOLE)
 
     @property

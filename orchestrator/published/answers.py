@@ -159,7 +159,7 @@ def _predicted_rows(
 
 
 def _predict(predictor: Predictor, graphs: Sequence[Graph], groups: Sequence[LabelGroup]) -> Prediction:
-    """Predict each network's label of its own group."""
+    """Predict the label of each network, as one of its group."""
     mean, deviation = np.empty(len(graphs)), np.empty(len(graphs))
     for group in [one for row, one in enumerate(groups) if one not in groups[:row]]:
         rows = [row for row, own in enumerate(groups) if own == group]

@@ -32,7 +32,7 @@ from workers.messages.label import LabelRequest
 from workers.messages.measured_recipe import FIDELITY
 from workers.tasks import get_task
 
-_AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks have that are measured as they are
+_AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks without a head of ours have
 _MEASURED = ("ms", "spread", "wall_ms", "repeats", "rounds", "warm_up", "load", "busy", "device_name")
 _BUILT = ("flops", "params", "network", "head", "recipe", "input_size", "source", "error")
 _ROUNDS = 5  # in which the networks of a group are measured, if it has several
@@ -51,7 +51,7 @@ class MeasuredHead:
 
 @dataclass(frozen=True, slots=True)
 class LatencyQuestion:
-    """What a user asks. head: None to measure networks as they are. input_size: channels, height and width, if given.
+    """What a user asks. head: None to measure whole networks. input_size: channels, height and width, if given.
 
     again: measure networks whose label the store has once more, as a further seed.
     """

@@ -100,7 +100,7 @@ class Model(ABC):
         raise ModelError(f"model {self.name} cannot be refreshed: train it again, or train default")
 
     def extend(self, sources: Sequence[LabelSet]) -> None:
-        """Add label sets to what the model was fitted to, whose labels are not at hand and stay as they are.
+        """Add label sets to what the model was fitted to, whose labels are not at hand and do not change.
 
         Later updates get the added sets only, and replace them. Raises ModelError if the model does not support it.
         """

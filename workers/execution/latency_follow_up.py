@@ -28,7 +28,7 @@ class LatencyFollowUp:
     """An evaluator that makes labels with another one, and a label of the task latency after each.
 
     The latency is in the spool before the label is returned: after a kill both are made again, and the store skips a
-    key that it has. A latency that cannot be measured is a failed attempt of its own and loses no label.
+    key that it has. A latency that cannot be measured is a separate failed attempt and loses no label.
     """
 
     def __init__(self, evaluator: Evaluator, settings: LatencySettings, spool: ReportSink) -> None:

@@ -33,5 +33,5 @@ class MeasuredRecipe(Recipe):
 
 
 def reject_measured(which: str, task: str, space: str, overrides: Mapping[str, Any] | None = None) -> MeasuredRecipe:
-    """Raise RecipeError, because costs are measured by a command of their own."""
+    """Raise RecipeError, because costs are measured by another command."""
     raise RecipeError("--fidelity measured: such labels are made by `orchestrator latency MODEL --store STORE`")

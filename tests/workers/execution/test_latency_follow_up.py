@@ -1,4 +1,4 @@
-"""A worker measures the latency of what it labels: a label of its own, before the one that was asked for."""
+"""A worker measures the latency of what it labels: a separate label, before the one that was asked for."""
 
 from __future__ import annotations
 
