@@ -14,6 +14,7 @@ Kind = Literal["extra", "random"]
 _TREES = 300
 _FEATURE_SHARE = 0.5  # of the columns that a split chooses from
 _TINY = 1e-6
+_DECIMALS = 3  # of standard scores; other processors and numbers of threads differ by some millionths
 
 
 class Forest:
@@ -65,18 +66,26 @@ class ResidualForest:
     ) -> None:
         """table: (n, all columns). values: (n,). columns: indices. slope: of the prior mean; 0 for none."""
         self._columns, self._mean_column, self._slope = columns, mean_column, slope
-        self._prior: Floats = slope * table[:, mean_column]
-        self._forest = Forest(table[:, columns], values - self._prior, seed)
+        self._prior = self._prior_mean(table)
+        self._forest = Forest(_rounded(table[:, columns]), values - self._prior, seed)
 
     def __call__(self, table: Floats) -> tuple[Floats, Floats]:
         """See `Forest`. table: (n, all columns)."""
-        mean, deviation = self._forest(table[:, self._columns])
-        return mean + self._slope * table[:, self._mean_column], deviation
+        mean, deviation = self._forest(_rounded(table[:, self._columns]))
+        return mean + self._prior_mean(table), deviation
 
     def held_out_predictions(self) -> tuple[Floats, Floats]:
         """See `Forest`."""
         mean, deviation = self._forest.held_out_predictions()
         return mean + self._prior, deviation
+
+    def _prior_mean(self, table: Floats) -> Floats:
+        return _rounded(self._slope * table[:, self._mean_column])
+
+
+def _rounded(table: Floats) -> Floats:
+    """Round standard scores. With few labels many splits are equally good, and rounding errors would choose."""
+    return np.round(table, _DECIMALS)
 
 
 def _column_means(table: Floats) -> Floats:

@@ -103,6 +103,6 @@ def test_the_slope_is_between_the_prior_and_the_labels() -> None:
 def test_a_forest_with_a_prior_mean_extrapolates_along_it() -> None:
     values = 2 * TABLE[:, 2]
     flat, sloped = (ResidualForest(TABLE, values, 0, np.array([0, 1]), 2, slope) for slope in (0.0, 2.0))
-    assert np.abs(sloped(QUERY)[0] - 2 * QUERY[:, 2]).max() < 1e-9
+    assert np.abs(sloped(QUERY)[0] - 2 * QUERY[:, 2]).max() < 1e-3
     assert np.abs(flat(QUERY)[0] - 2 * QUERY[:, 2]).mean() > 1
-    assert np.allclose(sloped.held_out_predictions()[0], values)
+    assert np.allclose(sloped.held_out_predictions()[0], values, atol=1e-3)
