@@ -23,6 +23,7 @@ DIVERSE, BEST, BOTH = "diverse", "best", "both"
 MODES = (DIVERSE, BEST, BOTH)
 _PROMISING = 0.25  # share of the candidates, by their upper quantile, among which `best` also selects diverse ones
 _UPPER = 1.0  # deviations above the mean at which the upper quantile lies
+_NEAR = 0.8  # share of the largest expected improvement that a cheaper candidate must have
 _TINY = 1e-12
 
 
@@ -117,21 +118,24 @@ class _Batch:
         return self.most_distant(promising, "diverse among the promising")
 
     def most_improving(self) -> Pick | None:
-        """Return the candidate with the largest expected improvement, per predicted second where these are known.
+        """Return the candidate with the largest expected improvement (Jones et al. 1998).
 
-        Expected improvement (Jones et al. 1998) per second (Snoek et al. 2012). Candidates that are like an earlier one
-        of the batch have a smaller score (local penalisation, Gonzalez et al. 2016, with distances between graphs).
+        Candidates that are like an earlier one of the batch, or like a pending one, have a smaller score (local
+        penalisation, Gonzalez et al. 2016, with distances between graphs). Where seconds are known, it is the cheapest
+        of those with nearly the largest score.
         """
         if not self._free.any():
             return None
         mean, deviation = self._predicted()
         improvement = expected_improvement(mean, deviation, self._situation.best)
-        seconds = self._situation.seconds
-        score = improvement * self._penalty if seconds is None else improvement * self._penalty / seconds
-        row = int(np.where(self._free, score, -np.inf).argmax())
+        score = np.where(self._free, improvement * self._penalty, -np.inf)
+        row, seconds, cost = int(score.argmax()), self._situation.seconds, ""
+        if seconds is not None:
+            near = score >= _NEAR * score[row]
+            row = int(np.lexsort((-score, np.where(near, seconds, np.inf)))[0])
+            cost = f", {seconds[row]:.3g} s"
         expected = f"best: {mean[row]:.3f} ± {deviation[row]:.3f} predicted"
-        per = "" if seconds is None else f", {seconds[row]:.3g} s"
-        return self._take(row, expected + per, float(score[row]))
+        return self._take(row, expected + cost, float(score[row]))
 
     def _take(self, row: int, reason: str, score: float) -> Pick:
         """Remove a candidate and all that are equal to it; those that are like it lose score."""

@@ -24,7 +24,7 @@ from workers.messages.architecture import Architecture
 class Choice:
     """An architecture to label.
 
-    score: of its reason: a distance, or the expected improvement, per second where seconds can be predicted. mean,
+    score: of its reason: a distance, or the expected improvement, lowered for likeness to other choices. mean,
     deviation: the predicted label; None without a prediction. flops, params: of the network with its head.
     """
 
