@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.driver import label_requests
-from orchestrator.campaign.plan import plan_template, with_space_name
+from orchestrator.campaign.plan import CampaignPlan, plan_template, with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
 from orchestrator.campaign.stored_networks import check_function_unchanged
@@ -46,6 +46,8 @@ def run_in_rounds(config: CampaignConfig) -> dict[str, Any]:
     remove_settled(open_checkpoints(checkpoints_uri(config.store)), labels.keys() | failed)
     there = len(labelled_architectures(labels, template))
     say(f"{config.num} architectures requested: {min(there, config.num)} already labelled")
+    if there < config.num and (warning := CampaignPlan((template,), ()).warning):
+        say(warning)
     try:
         result, dashboard = _rounds_on_ray(config, template, labels, committer, spool)
     finally:
