@@ -67,6 +67,7 @@ def _rounds_on_ray(
     config: CampaignConfig, template: LabelRequest, labels: DeltaLabelStore, committer: CommitterProcess, spool: Spool
 ) -> tuple[RoundsResult, str | None]:
     """Run the rounds; return their result and the dashboard's address. Ray starts if there is something to label."""
+    chooser = open_chooser_for(config, template, labels)
     with ExitStack() as stack:
         addresses: list[str | None] = []
 
@@ -83,7 +84,6 @@ def _rounds_on_ray(
             start_ray()  # the number of workers decides how many are chosen at once
             fitting = actors_that_fit(most_resources([template.recipe]), node_resources().values())
             batch = max(MIN_BATCH, config.workers or fitting)
-        chooser = open_chooser_for(config, template, labels)
         result = run_rounds(config, template, labels, chooser, batch, make_labels, say)
     return result, addresses[0] if addresses else None
 

@@ -52,15 +52,18 @@ class AdaptedGeneration:
 def surrogate_for(predictors: Path, identity: LabelSetIdentity) -> tuple[Surrogate, str]:
     """Return the predictor for labels of a set, and what it is.
 
-    It is the generation in use, or the one that comes with the package. A generation that was trained on labels of the
-    set itself is passed over: to it the support set looks predictable, so that its intervals would be too narrow.
+    It is the generation in use, or the one that comes with the package. A generation of another model is passed over,
+    and one that was trained on labels of the set itself: to it the support set looks predictable, so that its intervals
+    would be too narrow.
     Raises GenerationError for a generation that cannot be read.
     """
     for folder, name in ((predictors / LATEST, "the generation in use"), (shipped.FOLDER, "the shipped generation")):
-        if folder.exists() and not _was_trained_on(read_metadata(folder), identity):
+        if folder.exists() and _is_suitable(read_metadata(folder), identity):
             return AdaptedGeneration(Predictor.load(folder)), name
     return AdaptedModel(), "no generation"
 
 
-def _was_trained_on(metadata: GenerationMetadata, identity: LabelSetIdentity) -> bool:
-    return metadata.model != "default" or any(learned.kind == identity.to_kind() for learned in metadata.sets)
+def _is_suitable(metadata: GenerationMetadata, identity: LabelSetIdentity) -> bool:
+    """Return whether a generation is of the model `default` and was not trained on labels of the set."""
+    kinds = {learned.kind for learned in metadata.sets}
+    return metadata.model == "default" and identity.to_kind() not in kinds
