@@ -151,9 +151,16 @@ class Predictor:
             raise ModelError(f"adapt: {len(graphs)} graphs and values of shape {measured.shape}: give one per graph")
         if len(graphs) < MIN_SUPPORT or not np.isfinite(measured).all():
             raise ModelError(f"adapt: needs at least {MIN_SUPPORT} labels, all of which must be finite numbers")
-        labels = _support_set(f"{task}/{data}", task, data, GraphPool.of(graphs), measured)
-        support = {(task, data): labels} | self._support
-        return Predictor(copy.copy(self._model), self.metadata, support, self._references, self.widening)
+        return self.adapt_to_set(_support_set(f"{task}/{data}", task, data, GraphPool.of(graphs), measured))
+
+    def adapt_to_set(self, support: LabelSet) -> Predictor:
+        """Return another predictor for the set's task and data set, like `adapt`, from graphs that are encoded already.
+
+        support: at least 3 finite labels. `predict_set` answers for queries of the same set.
+        """
+        sets = {(support.task, support.data): support}
+        sets |= {key: labels for key, labels in self._support.items() if key not in sets}
+        return Predictor(copy.copy(self._model), self.metadata, sets, self._references, self.widening)
 
     def update(
         self,

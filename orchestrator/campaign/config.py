@@ -11,6 +11,8 @@ from orchestrator.errors import ConfigError
 from workers.storage.spool import in_object_store
 from workers.yaml_file import read_mapping
 
+IN_ROUNDS = ("diverse", "best", "both")
+
 
 class CampaignConfig(BaseModel):
     """What `orchestrator label` is asked for. The command's options, their defaults and their help come from here."""
@@ -44,6 +46,14 @@ class CampaignConfig(BaseModel):
     repeat: int = Field(default=1, ge=1, description="Number of seeds per architecture, to measure reliability.")
     sample: Literal["stratified", "uniform"] = Field(
         default="stratified", description="How architectures are sampled: stratified (by FLOPs) or uniform."
+    )
+    choose: Literal["stratified", "random", "diverse", "best", "both"] = Field(
+        default="stratified",
+        description="What is labelled: a sample (stratified or random), or what is chosen in rounds from the labels so "
+        "far: diverse (for the predictor), best (for the best network) or both.",
+    )
+    pool: int = Field(
+        default=500, ge=1, description="With --choose diverse, best or both: architectures to choose from."
     )
     store: str = Field(default="labels", description="Label store: a folder or an object-store URI.")
     workers: int | None = Field(
@@ -86,7 +96,26 @@ class CampaignConfig(BaseModel):
             raise ValueError(f"--latency '{self.latency}': write cpu or cuda")
         if self.audit and self.fidelity == "full":
             raise ValueError("--audit compares a cheaper fidelity with full: add --fidelity shared or proxy")
+        self._check_choice()
         return self
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether architectures are chosen in rounds, from the labels so far."""
+        return self.choose in IN_ROUNDS
+
+    def _check_choice(self) -> None:
+        """Raise ValueError if an option contradicts --choose."""
+        if self.choose == "random" and "sample" in self.model_fields_set and self.sample != "uniform":
+            raise ValueError(f"--choose random samples uniformly: leave out --sample {self.sample}")
+        if not self.in_rounds:
+            if "pool" in self.model_fields_set:
+                raise ValueError("--pool is of --choose diverse, best and both: add one of them, or leave it out")
+            return
+        for option in ("architectures", "audit", "refresh_every", "sample"):
+            if option in self.model_fields_set and getattr(self, option):
+                name = option.replace("_", "-")
+                raise ValueError(f"--{name}: not available with --choose {self.choose}: leave it out")
 
     @classmethod
     def checked(cls, **fields: object) -> CampaignConfig:

@@ -67,6 +67,7 @@ class CampaignController:
         self._infrastructure: Counter[str] = Counter()  # architecture -> failures since a success
         self._failed_starts = 0
         self._problem: str | None = None
+        self._interrupted = False
         self._done = 0
         self._failed = 0
         self._outcomes: Counter[Outcome] = Counter()
@@ -97,6 +98,7 @@ class CampaignController:
             outcomes=dict(self._outcomes),
             utilisation=utilisation(self._times, self._now),
             problem=self._problem,
+            interrupted=self._interrupted,
         )
 
     def handle(self, event: Event) -> list[Action]:
@@ -120,6 +122,7 @@ class CampaignController:
             case CapacityChanged(workers):
                 self._capacity = workers
             case Drain():
+                self._interrupted = True
                 if self._state is CampaignState.RUNNING:
                     self._state = CampaignState.DRAINING
             case Stop():
@@ -263,7 +266,7 @@ class CampaignController:
     def _stop(self) -> None:
         if self._state is CampaignState.STOPPING:
             return
-        self._state = CampaignState.STOPPING
+        self._state, self._interrupted = CampaignState.STOPPING, True
         for worker, attempt in list(self._running.items()):
             self._remove(worker)
             self._actions.append(Kill(worker))

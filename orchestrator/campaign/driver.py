@@ -49,62 +49,78 @@ def run_on_ray(
 ) -> tuple[CampaignProgress, str | None]:
     """Make the labels of `todo`; return the final progress and the dashboard's address.
 
-    notify: called with a line of text after every refresh of the predictor.
-
-    Raises ConfigError if Ray or its resources are insufficient, PreparationError if the pre-training failed.
+    See `label_requests`.
     """
     with ray_session(shipped_modules(config.space)) as address:
-        # Importing Ray takes seconds, so it is imported only if there are labels to make.
-        from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
-        from orchestrator.campaign.telemetry import CampaignMetrics
-        from orchestrator.ray_runtime.check import check_cluster, node_needs
+        return label_requests(config, todo, committer, spool, display, preparation_display, notify), address
 
-        recipes, nodes = {request.recipe.hash: request.recipe for request in todo}, node_resources().values()
-        for recipe in recipes.values():
-            check_recipe_fits(recipe, nodes)
-        reserved = most_resources(recipes.values())
-        spaces = "+".join(sorted({request.architecture.space for request in todo}))
-        weights = {r.body["pretrained"]: r.body_fingerprint for r in recipes.values() if r.body_fingerprint}
-        locations = shared_locations(config.store, todo, spool)
-        needs = node_needs(locations, config.data, config.task, space_message(config.space), weights)
-        check_cluster(needs)
-        prepare_missing(config.store, todo, preparation_display)
-        scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
-        refreshes = background_refresher(config, reserved, notify) if config.refresh_every else None
-        if refreshes is not None:
-            scaling = ReservingPolicy(scaling, lambda: refreshes.reserved)
-        controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
-        spec = ActorSpec(
-            config.task,
-            spaces,
-            "workers.execution.evaluators:FidelityEvaluator",
-            spool.location,
-            reserved,
-            evaluator_options(config, todo),
-            needs,
-        )
-        metrics = CampaignMetrics(config.task, spaces)
-        with display(len(todo)) as show:
 
-            def observe(progress: CampaignProgress) -> None:
-                show(progress)
-                metrics.observe(progress)
-                if refreshes is not None:
-                    refreshes.tick()
+def label_requests(
+    config: CampaignConfig,
+    todo: Sequence[LabelRequest],
+    committer: CommitterProcess,
+    spool: Spool,
+    display: Display,
+    preparation_display: PreparationDisplay,
+    notify: Callable[[str], None],
+) -> CampaignProgress:
+    """Make the labels of `todo` on Ray, which must be initialised; return the final progress.
 
-            def commit() -> None:
-                drained = committer.drain()
-                metrics.committed(drained)
-                if refreshes is not None:
-                    refreshes.committed(drained.labels)
+    notify: called with a line of text after every refresh of the predictor.
 
-            ended = None
-            try:
-                ended = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
-            finally:
-                if refreshes is not None:
-                    refreshes.close(complete=ended is not None and not ended.todo)
-    return ended, address
+    Raises ConfigError if Ray's resources are insufficient, PreparationError if the pre-training failed.
+    """
+    # Importing Ray takes seconds, so it is imported only if there are labels to make.
+    from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
+    from orchestrator.campaign.telemetry import CampaignMetrics
+    from orchestrator.ray_runtime.check import check_cluster, node_needs
+
+    recipes, nodes = {request.recipe.hash: request.recipe for request in todo}, node_resources().values()
+    for recipe in recipes.values():
+        check_recipe_fits(recipe, nodes)
+    reserved = most_resources(recipes.values())
+    spaces = "+".join(sorted({request.architecture.space for request in todo}))
+    weights = {r.body["pretrained"]: r.body_fingerprint for r in recipes.values() if r.body_fingerprint}
+    locations = shared_locations(config.store, todo, spool)
+    needs = node_needs(locations, config.data, config.task, space_message(config.space), weights)
+    check_cluster(needs)
+    prepare_missing(config.store, todo, preparation_display)
+    scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
+    refreshes = background_refresher(config, reserved, notify) if config.refresh_every else None
+    if refreshes is not None:
+        scaling = ReservingPolicy(scaling, lambda: refreshes.reserved)
+    controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
+    spec = ActorSpec(
+        config.task,
+        spaces,
+        "workers.execution.evaluators:FidelityEvaluator",
+        spool.location,
+        reserved,
+        evaluator_options(config, todo),
+        needs,
+    )
+    metrics = CampaignMetrics(config.task, spaces)
+    with display(len(todo)) as show:
+
+        def observe(progress: CampaignProgress) -> None:
+            show(progress)
+            metrics.observe(progress)
+            if refreshes is not None:
+                refreshes.tick()
+
+        def commit() -> None:
+            drained = committer.drain()
+            metrics.committed(drained)
+            if refreshes is not None:
+                refreshes.committed(drained.labels)
+
+        ended = None
+        try:
+            ended = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
+        finally:
+            if refreshes is not None:
+                refreshes.close(complete=ended is not None and not ended.todo)
+    return ended
 
 
 def background_refresher(

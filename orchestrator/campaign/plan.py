@@ -104,6 +104,15 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
     return CampaignPlan(requests, _audit(config, requests))
 
 
+def plan_template(config: CampaignConfig) -> LabelRequest:
+    """Check every name, file and field; return a request of any architecture of the space. Raises AIOPError subclasses.
+
+    For campaigns that choose in rounds: all their requests differ from it in architecture, seed and reason only.
+    """
+    one = {"num": 1, "repeat": 1, "choose": "random"}
+    return plan_campaign(config.model_copy(update=one)).requests[0]
+
+
 def samples(config: CampaignConfig) -> bool:
     """Return whether a campaign samples architectures: unless a file gives them and --num does not ask for more."""
     return not config.architectures or "num" in config.model_fields_set
@@ -125,7 +134,7 @@ def _check_settings(recipe: Recipe, architecture: Architecture, data: DataSet) -
 def _sampled(config: CampaignConfig, recipe: Recipe) -> list[Architecture]:
     """Return the sampled architectures. Raises ConfigError if the space has too few."""
     space = get_space(config.space)
-    stratified = config.sample == "stratified"
+    stratified = config.sample == "stratified" and config.choose != "random"
     draws = space.stratified(config.seed, recipe.input_size, recipe.body) if stratified else space.sequence(config.seed)
     architectures = list(itertools.islice(draws, config.num))
     if len(architectures) < config.num:

@@ -29,7 +29,10 @@ class WorkerTime:
 
 @dataclass(frozen=True, slots=True)
 class CampaignProgress:
-    """Counts at one moment. problem: why the campaign stopped itself, if it did."""
+    """Counts at one moment.
+
+    problem: why the campaign stopped itself, if it did. interrupted: whether it was drained or stopped early.
+    """
 
     state: CampaignState
     todo: int
@@ -41,6 +44,7 @@ class CampaignProgress:
     outcomes: Mapping[Outcome, int]  # of all attempts, including retried ones
     utilisation: float  # share of the ready workers' time spent on labels
     problem: str | None = None
+    interrupted: bool = False
 
 
 def utilisation(times: Mapping[int, WorkerTime], now: float) -> float:

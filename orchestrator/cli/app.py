@@ -20,6 +20,7 @@ from orchestrator.cli import (
     refresh,
     space,
     status,
+    suggest,
     train,
 )
 from predictor.errors import AIOPError
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="Label vision architectures on many tasks, and predict the labels of architectures that were never trained.",
 )
 app.command("label")(label.label)
+app.command("suggest")(suggest.suggest)
 app.command("prepare")(prepare.prepare)
 app.add_typer(space.app, name="space")
 app.command("fetch-weights")(fetch_weights.fetch_weights)

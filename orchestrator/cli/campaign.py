@@ -25,7 +25,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     labels = DeltaLabelStore(config.store)
     labels.keys()  # an unreadable store is an error before anything is written next to it
     check_function_unchanged(labels, plan.requests[0])
-    spool = _spool(config.store)
+    spool = open_spool_of(config.store)
     committer = CommitterProcess(config.store, spool.location)
     if spool.pending():  # reports that an earlier run finished but did not commit
         committer.drain()
@@ -48,7 +48,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
 
 
 def print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    """Print what `run_to_the_end` returned; nested results are separate tables, the best architecture comes last."""
+    """Print the summary of a campaign; nested results are separate tables, the best architecture comes last."""
     if as_json:
         emit(summary, as_json)
         return
@@ -56,7 +56,8 @@ def print_summary(summary: dict[str, Any], as_json: bool) -> None:
     emit(shown | {"best architecture": summary["best"] or {}}, as_json)
 
 
-def _spool(store: str) -> Spool:
+def open_spool_of(store: str) -> Spool:
+    """Return the spool of a store. Raises StoreError if it cannot be created."""
     try:
         return open_spool(spool_uri(store))
     except OSError as error:

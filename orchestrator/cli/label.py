@@ -24,7 +24,7 @@ def label(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Label sampled or given architectures and stream the labels into the store. Run it again to continue."""
+    """Label sampled, given or chosen architectures and stream the labels into the store. Run it again to continue."""
     merged = (load_config(config_file) if config_file else {}) | dict(fields)
     if train_json or val_json:
         merged["data"] = _custom_files(str(merged.get("data", "shapes")), {"train": train_json, "val": val_json})
@@ -32,7 +32,12 @@ def label(
     # Torch and mmdet take seconds to load; --help and wrong options do without.
     from orchestrator.cli.campaign import print_summary, run_to_the_end
 
-    summary = run_to_the_end(config)
+    if config.in_rounds:
+        from orchestrator.cli.rounds import run_in_rounds
+
+        summary = run_in_rounds(config)
+    else:
+        summary = run_to_the_end(config)
     print_summary(summary, json)
     raise typer.Exit(0 if summary["missing"] == 0 else 1)
 

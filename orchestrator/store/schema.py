@@ -200,7 +200,7 @@ def _label_row(report: AttemptReport, request: LabelRequest, measured: Measureme
 
 
 def _attempt_row(report: AttemptReport) -> dict[str, Any]:
-    """The row of `attempts` for a report."""
+    """The row of `attempts` for a report. The message of a success is why the architecture was chosen, if recorded."""
     job, architecture = report.job, report.job.request.architecture
     return {
         "attempt_id": job.attempt_id,
@@ -212,7 +212,7 @@ def _attempt_row(report: AttemptReport) -> dict[str, Any]:
         "architecture": architecture.id,
         "task": job.request.task,
         "outcome": report.outcome.value,
-        "message": report.message,
+        "message": report.message or job.request.reason,
         "node": report.node,
         "started": datetime.fromtimestamp(report.started, UTC),
         "seconds": report.seconds,

@@ -57,6 +57,12 @@ def test_a_loaded_predictor_predicts_the_same(predictor: Predictor, tmp_path: Pa
         loaded.save(tmp_path / "saved")
 
 
+def test_adapting_again_replaces_the_labels(predictor: Predictor) -> None:
+    again = predictor.adapt(GRAPHS[:8], VALUES[:8] + 3, "depth").adapt(GRAPHS[:8], VALUES[:8], "depth")
+    once = predictor.adapt(GRAPHS[:8], VALUES[:8], "depth")
+    assert np.allclose(again.predict(GRAPHS[8:12], "depth").mean, once.predict(GRAPHS[8:12], "depth").mean)
+
+
 def test_adapting_does_not_change_the_first_predictor(predictor: Predictor) -> None:
     before = predictor.predict(GRAPHS, "seg").mean
     adapted = predictor.adapt(GRAPHS[:20], 10 * VALUES[:20] + 3, "depth")

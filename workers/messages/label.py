@@ -24,6 +24,7 @@ class LabelRequest:
     recipe: Recipe
     seed: int
     also: tuple[str, ...] = ()  # companion tasks, labelled by the same training; not part of the key
+    reason: str = ""  # why it was chosen, stored with a successful attempt; not part of the key
 
     @property
     def key(self) -> str:

@@ -35,6 +35,7 @@ def report_to_json(report: AttemptReport) -> str:
             "recipe": request.recipe.model_dump(mode="json"),
             "seed": request.seed,
             "also": list(request.also),
+            **({"reason": request.reason} if request.reason else {}),
         },
         "campaign": report.job.campaign,
         "attempt": report.job.attempt,
@@ -71,6 +72,7 @@ class _RequestDocument(BaseModel):
     recipe: dict[str, Any]
     seed: int
     also: tuple[str, ...] = ()
+    reason: str = ""
 
     def to_request(self) -> LabelRequest:
         return LabelRequest(
@@ -82,6 +84,7 @@ class _RequestDocument(BaseModel):
             recipe=get_fidelity(self.fidelity).recipe.model_validate(self.recipe),
             seed=self.seed,
             also=self.also,
+            reason=self.reason,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.plan import plan_campaign
+from orchestrator.campaign.plan import plan_campaign, plan_template
 from orchestrator.errors import ConfigError
 from tests.support.once_for_all_files import FILES
 from workers.errors import RecipeError
@@ -126,3 +127,16 @@ def test_a_campaign_on_a_gpu_is_planned(task: str, options: dict[str, Any], tmp_
     assert recipe.shared_head.precision == full.precision
     assert recipe.shared_head.gpus > 0
     assert (recipe.supernet.gpus > 0) == ("recipe" in options)
+
+
+def test_choose_random_is_a_uniform_sample() -> None:
+    fields = {"task": "seg", "fidelity": "full", "num": 5}
+    chosen = plan_campaign(CampaignConfig.checked(**fields, choose="random"))
+    assert chosen == plan_campaign(CampaignConfig.checked(**fields, sample="uniform"))
+    assert chosen != plan_campaign(CampaignConfig.checked(**fields))
+
+
+def test_the_template_of_rounds_differs_in_architecture_only() -> None:
+    rounds = plan_template(CampaignConfig.checked(task="seg", fidelity="full", choose="both", num=5, seed=3))
+    sampled = plan_campaign(CampaignConfig.checked(task="seg", fidelity="full", num=5, seed=3)).requests
+    assert [replace(request, architecture=rounds.architecture) for request in sampled] == [rounds] * 5

@@ -55,6 +55,14 @@ def test_the_declaration_of_a_users_space_is_kept() -> None:
     assert report_from_json(report_to_json(written)).job.request.key == declared.key
 
 
+def test_the_reason_of_a_choice_is_kept_and_changes_no_key() -> None:
+    chosen = replace(report().job.request, reason="diverse: 1.8 from the nearest")
+    written = replace(report(), job=LabelJob(chosen, "c"))
+    assert report_from_json(report_to_json(written)).job.request == chosen
+    assert chosen.key == report().job.request.key
+    assert "reason" not in report_to_json(report())
+
+
 def test_files_without_the_fields_of_companions_and_graphs_are_read() -> None:
     document = json.loads(report_to_json(report()))
     del document["request"]["also"], document["measurement"]["also"], document["measurement"]["graph"]

@@ -1,0 +1,110 @@
+"""Run a campaign that chooses in rounds, from its configuration to the summary of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from orchestrator.campaign.config import CampaignConfig
+from orchestrator.campaign.driver import label_requests
+from orchestrator.campaign.plan import CampaignPlan, plan_template, with_space_name
+from orchestrator.campaign.progress import CampaignProgress
+from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
+from orchestrator.campaign.stored_networks import check_function_unchanged
+from orchestrator.campaign.summary import summarise
+from orchestrator.cli.campaign import open_spool_of
+from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources, ray_session
+from orchestrator.search.chooser import Chooser
+from orchestrator.search.history import failed_before, labelled_architectures
+from orchestrator.search.opening import chooser_for_request
+from orchestrator.store.committer_process import CommitterProcess
+from orchestrator.store.delta import DeltaLabelStore
+from orchestrator.store.layout import checkpoints_uri
+from workers.messages.label import LabelRequest
+from workers.spaces.opening import shipped_modules
+from workers.storage.checkpoints import open_checkpoints, remove_settled
+from workers.storage.spool import Spool
+
+_EVERY = 100  # traced candidates from one line to the next; half a minute on a laptop
+
+
+def run_in_rounds(config: CampaignConfig) -> dict[str, Any]:
+    """Label until the store has enough, and summarise. Raises AIOPError for user errors, before any worker starts."""
+    config = with_space_name(config)
+    template = plan_template(config)
+    labels = DeltaLabelStore(config.store)
+    labels.keys()  # an unreadable store is an error before anything is written next to it
+    check_function_unchanged(labels, template)
+    spool = open_spool_of(config.store)
+    committer = CommitterProcess(config.store, spool.location)
+    if spool.pending():  # reports that an earlier run finished but did not commit
+        committer.drain()
+    failed = labels.finally_failed()
+    remove_settled(open_checkpoints(checkpoints_uri(config.store)), labels.keys() | failed)
+    there = len(labelled_architectures(labels, template))
+    say(f"{config.num} architectures requested: {min(there, config.num)} already labelled")
+    if there < config.num and (warning := CampaignPlan((template,), ()).warning):
+        say(warning)
+    try:
+        result, dashboard = _rounds_on_ray(config, template, labels, committer, spool)
+    finally:
+        committer.close()
+    if result.problem:
+        say(f"stopped: {result.problem}")
+    summary = summarise(config, result.plan(template), labels, result.progress, dashboard)
+    missing = max(summary["missing"], config.num * config.repeat - summary["labels"])
+    chosen = [
+        {"architecture": c.architecture.id, "genotype": c.architecture.genotype, "reason": c.reason, "score": c.score}
+        for c in result.choices
+    ]
+    return summary | {"missing": missing, "chosen": chosen}
+
+
+def _rounds_on_ray(
+    config: CampaignConfig, template: LabelRequest, labels: DeltaLabelStore, committer: CommitterProcess, spool: Spool
+) -> tuple[RoundsResult, str | None]:
+    """Run the rounds; return their result and the dashboard's address. Ray starts if there is something to label."""
+    chooser = open_chooser_for(config, template, labels)
+    with ExitStack() as stack:
+        addresses: list[str | None] = []
+
+        def start_ray() -> None:
+            if not addresses:
+                addresses.append(stack.enter_context(ray_session(shipped_modules(config.space))))
+
+        def make_labels(todo: Sequence[LabelRequest]) -> CampaignProgress:
+            start_ray()
+            return label_requests(config, todo, committer, spool, progress_display, preparation_display, say)
+
+        batch = MIN_BATCH
+        if len(labelled_architectures(labels, template)) < config.num:
+            start_ray()  # the number of workers decides how many are chosen at once
+            fitting = actors_that_fit(most_resources([template.recipe]), node_resources().values())
+            batch = max(MIN_BATCH, config.workers or fitting)
+        result = run_rounds(config, template, labels, chooser, batch, make_labels, say)
+    return result, addresses[0] if addresses else None
+
+
+def open_chooser_for(config: CampaignConfig, template: LabelRequest, labels: DeltaLabelStore) -> Chooser:
+    """Return the chooser of a campaign. It leaves out what failed permanently, and says which predictor it uses."""
+    failed = set[str]() if config.retry_failed else labels.finally_failed()
+    chooser, generation = chooser_for_request(
+        template,
+        config.choose,
+        pool=config.pool,
+        seed=config.seed,
+        predictors=Path(config.predictors),
+        excluded=failed_before(template, failed),
+        show=_say_some,
+    )
+    say(f"choosing {config.choose} among {config.pool} architectures; source tasks: {generation}")
+    return chooser
+
+
+def _say_some(done: int, total: int) -> None:
+    """Say how many candidates are traced, every hundred."""
+    if done % _EVERY == 0:
+        say(f"{done} of {total} candidates traced")

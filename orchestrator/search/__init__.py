@@ -1,0 +1,25 @@
+"""Choosing what to label next: selection by predictions and by diversity, and the candidates to select from."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.search.chooser import Choice, Chooser
+    from orchestrator.search.opening import open_chooser
+
+__all__ = ["Choice", "Chooser", "open_chooser"]
+
+_MODULES = {
+    "Choice": "orchestrator.search.chooser",
+    "Chooser": "orchestrator.search.chooser",
+    "open_chooser": "orchestrator.search.opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use (PEP 562): commands that choose nothing do not wait for torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'orchestrator.search' has no attribute '{name}'")
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -1,0 +1,166 @@
+"""Which candidates to label next: pure functions on arrays, free of stores and models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.search.distances import (
+    SAME,
+    Floats,
+    distances_to,
+    nearest_distances,
+    standardised,
+    typical_distance,
+)
+
+DIVERSE, BEST, BOTH = "diverse", "best", "both"
+MODES = (DIVERSE, BEST, BOTH)
+_PROMISING = 0.25  # share of the candidates, by their upper quantile, among which `best` also selects diverse ones
+_UPPER = 1.0  # deviations above the mean at which the upper quantile lies
+_NEAR = 0.8  # share of the largest expected improvement that a cheaper candidate must have
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A selected candidate: its row, why it was selected, and the score by which it was the first."""
+
+    row: int
+    reason: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Situation:
+    """What a selection depends on.
+
+    candidates: (n, columns) statistics of the candidates' graphs. taken: (m, columns) of networks that are labelled or
+    pending. mean, deviation: (n,) predicted labels, higher is better; None without a predictor. best: the best label so
+    far. seconds: (n,) predicted seconds of labelling each candidate; None if they are not known. pending: (p, columns)
+    those of `taken` whose labels are not known yet; None if there are none.
+    """
+
+    candidates: Floats
+    taken: Floats
+    mean: Floats | None = None
+    deviation: Floats | None = None
+    best: float = math.nan
+    seconds: Floats | None = None
+    pending: Floats | None = None
+
+
+def select(situation: Situation, mode: str, count: int) -> list[Pick]:
+    """Return up to `count` candidates. Graphs that are equal to a selected, labelled or pending one are left out.
+
+    diverse: the greedy k-centre. best: alternates the largest expected improvement and the k-centre among the
+    candidates that the predictor finds promising. both: alternates expected improvement and the k-centre among all.
+    Without predictions every mode is diverse.
+    """
+    batch = _Batch(situation)
+    by_value = situation.mean is not None and mode != DIVERSE
+    turns: tuple[Callable[[], Pick | None], ...] = (batch.most_distant,)
+    if by_value:
+        turns = (batch.most_improving, batch.most_distant_promising if mode == BEST else batch.most_distant)
+    picks = []
+    for turn in islice(cycle(turns), count):
+        pick = turn()
+        if pick is None:
+            break
+        picks.append(pick)
+    return picks
+
+
+class _Batch:
+    """The candidates that are left while a batch grows."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        waiting = situation.taken[:0] if situation.pending is None else situation.pending
+        sizes = np.cumsum([len(situation.candidates), len(situation.taken)])
+        points = standardised(np.vstack([situation.candidates, situation.taken, waiting]))
+        self._points, taken, pending = np.split(points, sizes)
+        self._length = typical_distance(self._points)
+        self._nearest = nearest_distances(self._points, taken)
+        self._free = self._nearest > SAME
+        self._first = not len(taken)
+        self._penalty = np.ones(len(self._points))
+        for row in pending:
+            self._penalise(distances_to(self._points, row))
+
+    def most_distant(self, among: NDArray[np.bool_] | None = None, what: str = DIVERSE) -> Pick | None:
+        """Return the candidate whose nearest network is the most distant (greedy k-centre, Gonzalez 1985).
+
+        The first of all is the one nearest to the mean of the candidates. A tie goes to the first row.
+        """
+        free = self._free if among is None else self._free & among
+        if not free.any():
+            return None
+        if self._first:
+            centre = distances_to(self._points, self._points.mean(axis=0))
+            row = int(np.where(free, centre, np.inf).argmin())
+            return self._take(row, f"{what}: the most central of the candidates", 0.0)
+        row = int(np.where(free, self._nearest, -np.inf).argmax())
+        distance = float(self._nearest[row])
+        return self._take(row, f"{what}: {distance:.2g} from the nearest labelled or chosen network", distance)
+
+    def most_distant_promising(self) -> Pick | None:
+        """Return the most distant of the quarter of the candidates with the highest upper quantile."""
+        mean, deviation = self._predicted()
+        upper = np.where(self._free, mean + _UPPER * deviation, -np.inf)
+        free = int(self._free.sum())
+        promising = upper >= np.sort(upper)[::-1][max(1, math.ceil(_PROMISING * free)) - 1]
+        return self.most_distant(promising, "diverse among the promising")
+
+    def most_improving(self) -> Pick | None:
+        """Return the candidate with the largest expected improvement (Jones et al. 1998).
+
+        Candidates that are like an earlier one of the batch, or like a pending one, have a smaller score (local
+        penalisation, Gonzalez et al. 2016, with distances between graphs). Where seconds are known, it is the cheapest
+        of those with nearly the largest score.
+        """
+        if not self._free.any():
+            return None
+        mean, deviation = self._predicted()
+        improvement = expected_improvement(mean, deviation, self._situation.best)
+        score = np.where(self._free, improvement * self._penalty, -np.inf)
+        row, seconds, cost = int(score.argmax()), self._situation.seconds, ""
+        if seconds is not None:
+            near = score >= _NEAR * score[row]
+            row = int(np.lexsort((-score, np.where(near, seconds, np.inf)))[0])
+            cost = f", {seconds[row]:.3g} s"
+        expected = f"best: {mean[row]:.3f} ± {deviation[row]:.3f} predicted"
+        return self._take(row, expected + cost, float(score[row]))
+
+    def _take(self, row: int, reason: str, score: float) -> Pick:
+        """Remove a candidate and all that are equal to it; those that are like it lose score."""
+        distances = distances_to(self._points, self._points[row])
+        self._penalise(distances)
+        self._nearest = np.minimum(self._nearest, distances)
+        self._free &= distances > SAME
+        self._first = False
+        return Pick(row, reason, score)
+
+    def _penalise(self, distances: Floats) -> None:
+        """Lower the score of candidates by their (n,) distances to a network whose label is not known yet."""
+        self._penalty = self._penalty * -np.expm1(-0.5 * (distances / self._length) ** 2)
+
+    def _predicted(self) -> tuple[Floats, Floats]:
+        mean, deviation = self._situation.mean, self._situation.deviation
+        if mean is None or deviation is None:
+            raise ValueError("a selection by value needs mean and deviation")
+        return mean, np.nan_to_num(deviation)
+
+
+def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
+    """Return (n,) how much each normal variable exceeds `best` on average, at least 0 (Jones et al. 1998, eq. 15)."""
+    gain, spread = mean - best, np.maximum(deviation, _TINY)
+    z = gain / spread
+    cumulative = 0.5 * (1 + np.array([math.erf(value / math.sqrt(2)) for value in z]))
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    return np.asarray(np.maximum(gain * cumulative + spread * density, 0.0), np.float64)
