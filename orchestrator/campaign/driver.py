@@ -23,36 +23,18 @@ from orchestrator.ray_runtime.session import (
     check_recipe_fits,
     most_resources,
     node_resources,
-    ray_session,
 )
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.layout import artifacts_uri, checkpoints_uri
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
-from workers.spaces.opening import shipped_modules, space_message
+from workers.spaces.opening import space_message
 from workers.storage.spool import Spool
 from workers.supernet.preparation_step import PreparationStep
 
 Display = Callable[[int], AbstractContextManager[Observer]]
 PreparationDisplay = Callable[[], AbstractContextManager[Callable[[PreparationStep], None]]]
-
-
-def run_on_ray(
-    config: CampaignConfig,
-    todo: Sequence[LabelRequest],
-    committer: CommitterProcess,
-    spool: Spool,
-    display: Display,
-    preparation_display: PreparationDisplay,
-    notify: Callable[[str], None],
-) -> tuple[CampaignProgress, str | None]:
-    """Make the labels of `todo`; return the final progress and the dashboard's address.
-
-    See `label_requests`.
-    """
-    with ray_session(shipped_modules(config.space)) as address:
-        return label_requests(config, todo, committer, spool, display, preparation_display, notify), address
 
 
 def label_requests(

@@ -50,7 +50,7 @@ def run_rounds(
 ) -> RoundsResult:
     """Label until the store has `config.num` architectures of the template's set, each with all seeds.
 
-    Labels that are in the store already count, whoever chose them, and their missing seeds are made first. batch:
+    Labels that the store already has count too, and their missing seeds are made first. batch:
     architectures of a round. make_labels: makes labels and commits them to the store. notify: gets a line per choice.
     """
     rounds = _Rounds(config, template, store, chooser, batch)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.driver import run_on_ray
+from orchestrator.campaign.driver import label_requests
 from orchestrator.campaign.plan import plan_campaign, with_space_name
 from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.output import emit, preparation_display, progress_display, say
 from orchestrator.errors import StoreError
+from orchestrator.ray_runtime.session import ray_session
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.layout import checkpoints_uri, spool_uri
+from workers.messages.label import LabelRequest
+from workers.spaces.opening import shipped_modules
 from workers.storage.checkpoints import open_checkpoints, remove_settled
 from workers.storage.spool import Spool, open_spool
 
@@ -22,29 +28,55 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     """Label what is missing and summarise. Raises AIOPError subclasses for user errors, before any worker starts."""
     config = with_space_name(config)
     plan = plan_campaign(config)
-    labels = DeltaLabelStore(config.store)
-    labels.keys()  # an unreadable store is an error before anything is written next to it
-    check_function_unchanged(labels, plan.requests[0])
-    spool = open_spool_of(config.store)
-    committer = CommitterProcess(config.store, spool.location)
-    if spool.pending():  # reports that an earlier run finished but did not commit
-        committer.drain()
-    every = [*plan.requests, *plan.audit]
-    stored, failed = labels.keys(), labels.finally_failed()
-    remove_settled(open_checkpoints(checkpoints_uri(config.store)), stored | failed)
-    todo = [r for r in every if not stored.issuperset(r.keys) and (config.retry_failed or r.key not in failed)]
-    say(f"{len(every)} labels requested: {len(every) - len(todo)} already there or failed, {len(todo)} to make")
-    if todo and plan.warning:
-        say(plan.warning)
-    try:
-        progress, dashboard = None, None
+    progress, dashboard = None, None
+    with open_store(config, plan.requests[0]) as store:
+        every = [*plan.requests, *plan.audit]
+        todo = [r for r in every if not store.stored.issuperset(r.keys)]
+        todo = [r for r in todo if config.retry_failed or r.key not in store.failed]
+        say(f"{len(every)} labels requested: {len(every) - len(todo)} already there or failed, {len(todo)} to make")
+        if todo and plan.warning:
+            say(plan.warning)
         if todo:
-            progress, dashboard = run_on_ray(config, todo, committer, spool, progress_display, preparation_display, say)
-    finally:
-        committer.close()
+            with ray_session(shipped_modules(config.space)) as dashboard:
+                progress = label_requests(
+                    config, todo, store.committer, store.spool, progress_display, preparation_display, say
+                )
     if progress is not None and progress.problem:
         say(f"stopped: {progress.problem}")
-    return summarise(config, plan, labels, progress, dashboard)
+    return summarise(config, plan, store.labels, progress, dashboard)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """A store that a campaign writes to. stored: keys of all labels. failed: keys of labels that failed for good."""
+
+    labels: DeltaLabelStore
+    spool: Spool
+    committer: CommitterProcess
+    stored: frozenset[str]
+    failed: frozenset[str]
+
+
+@contextmanager
+def open_store(config: CampaignConfig, request: LabelRequest) -> Iterator[OpenStore]:
+    """Open the store of a campaign, and end the process that commits to it afterwards.
+
+    What an earlier run finished is committed, and checkpoints that no label needs are removed. request: any of the
+    campaign. Raises AIOPError for a store that cannot be read or written, or if the space's function has changed.
+    """
+    labels = DeltaLabelStore(config.store)
+    labels.keys()  # an unreadable store is an error before anything is written next to it
+    check_function_unchanged(labels, request)
+    spool = open_spool_of(config.store)
+    committer = CommitterProcess(config.store, spool.location)
+    try:
+        if spool.pending():  # reports that an earlier run finished but did not commit
+            committer.drain()
+        stored, failed = frozenset(labels.keys()), frozenset(labels.finally_failed())
+        remove_settled(open_checkpoints(checkpoints_uri(config.store)), stored | failed)
+        yield OpenStore(labels, spool, committer, stored, failed)
+    finally:
+        committer.close()
 
 
 def print_summary(summary: dict[str, Any], as_json: bool) -> None:

@@ -12,9 +12,8 @@ from orchestrator.campaign.driver import label_requests
 from orchestrator.campaign.plan import CampaignPlan, plan_template, with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
-from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
-from orchestrator.cli.campaign import open_spool_of
+from orchestrator.cli.campaign import open_store
 from orchestrator.cli.output import preparation_display, progress_display, say
 from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources, ray_session
 from orchestrator.search.chooser import Chooser
@@ -22,10 +21,8 @@ from orchestrator.search.history import failed_before, labelled_architectures
 from orchestrator.search.opening import chooser_for_request
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
-from orchestrator.store.layout import checkpoints_uri
 from workers.messages.label import LabelRequest
 from workers.spaces.opening import shipped_modules
-from workers.storage.checkpoints import open_checkpoints, remove_settled
 from workers.storage.spool import Spool
 
 _EVERY = 100  # traced candidates from one line to the next; half a minute on a laptop
@@ -35,26 +32,15 @@ def run_in_rounds(config: CampaignConfig) -> dict[str, Any]:
     """Label until the store has enough, and summarise. Raises AIOPError for user errors, before any worker starts."""
     config = with_space_name(config)
     template = plan_template(config)
-    labels = DeltaLabelStore(config.store)
-    labels.keys()  # an unreadable store is an error before anything is written next to it
-    check_function_unchanged(labels, template)
-    spool = open_spool_of(config.store)
-    committer = CommitterProcess(config.store, spool.location)
-    if spool.pending():  # reports that an earlier run finished but did not commit
-        committer.drain()
-    failed = labels.finally_failed()
-    remove_settled(open_checkpoints(checkpoints_uri(config.store)), labels.keys() | failed)
-    there = len(labelled_architectures(labels, template))
-    say(f"{config.num} architectures requested: {min(there, config.num)} already labelled")
-    if there < config.num and (warning := CampaignPlan((template,), ()).warning):
-        say(warning)
-    try:
-        result, dashboard = _rounds_on_ray(config, template, labels, committer, spool)
-    finally:
-        committer.close()
+    with open_store(config, template) as store:
+        there = len(labelled_architectures(store.labels, template))
+        say(f"{config.num} architectures requested: {min(there, config.num)} already labelled")
+        if there < config.num and (warning := CampaignPlan((template,), ()).warning):
+            say(warning)
+        result, dashboard = _rounds_on_ray(config, template, store.labels, store.committer, store.spool)
     if result.problem:
         say(f"stopped: {result.problem}")
-    summary = summarise(config, result.plan(template), labels, result.progress, dashboard)
+    summary = summarise(config, result.plan(template), store.labels, result.progress, dashboard)
     missing = max(summary["missing"], config.num * config.repeat - summary["labels"])
     chosen = [
         {"architecture": c.architecture.id, "genotype": c.architecture.genotype, "reason": c.reason, "score": c.score}

@@ -70,8 +70,9 @@ def measure_networks(
 ) -> list[dict[str, Any]]:
     """Return a row for each network, in the order asked; those that failed have `error` only.
 
-    store: gets the labels of a group of networks as soon as they are measured; a label that it has is read from it
-    instead. on_progress: called with the number of networks done and the total, after each round of each network.
+    store: receives the labels of each measured group of networks; a network that it has a label of is not measured, and
+    gets the stored numbers. on_progress: called with the number of networks done and the total, after each round of
+    each network.
 
     Raises LatencyError if this machine lacks the device, ConfigError if no network could be measured for one and the
     same reason, and AIOPError for a head that does not exist.

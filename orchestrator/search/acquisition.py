@@ -22,7 +22,7 @@ from orchestrator.search.distances import (
 DIVERSE, BEST, BOTH = "diverse", "best", "both"
 MODES = (DIVERSE, BEST, BOTH)
 _PROMISING = 0.25  # share of the candidates, by their upper quantile, among which `best` also selects diverse ones
-_UPPER = 1.0  # deviations above the mean at which the upper quantile lies
+_UPPER = 1.0  # the upper quantile is this many deviations above the mean
 _NEAR = 0.8  # share of the largest expected improvement that a cheaper candidate must have
 _TINY = 1e-12
 

@@ -54,7 +54,7 @@ class SetName:
 class Chooser:
     """Chooses what to label next. Equal labels, pending ones, candidates and mode give equal choices.
 
-    What was asked is pending until its label is told: it is not asked again, and others are chosen at a distance.
+    An architecture that `ask` returned is pending until `tell`: `ask` does not repeat it, and avoids similar ones.
     """
 
     def __init__(

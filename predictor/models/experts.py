@@ -71,7 +71,7 @@ class SupportInputs:
 
 def fit_mixture(inputs: SupportInputs, values: Floats, seed: int, settings: SupportSettings) -> Mixture:
     """Fit all experts to (n,) standard scores of the support labels."""
-    experts = [*_on_graphs(inputs, values, seed, settings)]
+    experts = _on_graphs(inputs, values, seed, settings)
     if inputs.tasks:
         experts += _on_sources(inputs, values, seed, settings)
     fitted, weights = zip(*experts, strict=True)

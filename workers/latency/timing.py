@@ -105,7 +105,7 @@ def spread(seconds: Sequence[float]) -> float:
 
 
 def _warm_up(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock) -> int:
-    """Run until the fastest runs of two windows agree, but not for ever. Returns the number of runs.
+    """Run until the fastest runs of two windows agree, or a limit is reached. Returns the number of runs.
 
     The first runs compile, choose kernels and fill caches. On a busy machine times may never be stable. The first run,
     which may compile for minutes, does not count towards the time limit.
