@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle, islice
 
 import numpy as np
@@ -18,13 +19,14 @@ from orchestrator.search.distances import (
     standardised,
     typical_distance,
 )
+from orchestrator.search.front import Front
+from orchestrator.search.improvement import expected_improvement
 
 DIVERSE, BEST, BOTH = "diverse", "best", "both"
 MODES = (DIVERSE, BEST, BOTH)
 _PROMISING = 0.25  # share of the candidates, by their upper quantile, among which `best` also selects diverse ones
 _UPPER = 1.0  # the upper quantile is this many deviations above the mean
 _NEAR = 0.8  # share of the largest expected improvement that a cheaper candidate must have
-_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Situation:
     candidates: (n, columns) statistics of the candidates' graphs. taken: (m, columns) of networks that are labelled or
     pending. mean, deviation: (n,) predicted labels, higher is better; None without a predictor. best: the best label so
     far. seconds: (n,) predicted seconds of labelling each candidate; None if they are not known. pending: (p, columns)
-    those of `taken` whose labels are not known yet; None if there are none.
+    those of `taken` whose labels are not known yet; None if there are none. front: of the labelled networks, if the
+    best value at every cost is wanted and not the best value alone; costs: (n,) of the candidates then.
     """
 
     candidates: Floats
@@ -53,6 +56,8 @@ class Situation:
     best: float = math.nan
     seconds: Floats | None = None
     pending: Floats | None = None
+    front: Front | None = None
+    costs: Floats | None = None
 
 
 def select(situation: Situation, mode: str, count: int) -> list[Pick]:
@@ -110,15 +115,19 @@ class _Batch:
         return self._take(row, f"{what}: {distance:.2g} from the nearest labelled or chosen network", distance)
 
     def most_distant_promising(self) -> Pick | None:
-        """Return the most distant of the quarter of the candidates with the highest upper quantile."""
+        """Return the most distant of the most promising quarter of the candidates.
+
+        They are promising by their upper quantile, or with a front by how much they are expected to add to it.
+        """
         mean, deviation = self._predicted()
-        upper = np.where(self._free, mean + _UPPER * deviation, -np.inf)
+        hope = mean + _UPPER * deviation if self._situation.front is None else self._improvement
+        hope = np.where(self._free, hope, -np.inf)
         free = int(self._free.sum())
-        promising = upper >= np.sort(upper)[::-1][max(1, math.ceil(_PROMISING * free)) - 1]
+        promising = hope >= np.sort(hope)[::-1][max(1, math.ceil(_PROMISING * free)) - 1]
         return self.most_distant(promising, "diverse among the promising")
 
     def most_improving(self) -> Pick | None:
-        """Return the candidate with the largest expected improvement (Jones et al. 1998).
+        """Return the candidate with the largest expected improvement, of the best label or of the front.
 
         Candidates that are like an earlier one of the batch, or like a pending one, have a smaller score (local
         penalisation, Gonzalez et al. 2016, with distances between graphs). Where seconds are known, it is the cheapest
@@ -127,8 +136,7 @@ class _Batch:
         if not self._free.any():
             return None
         mean, deviation = self._predicted()
-        improvement = expected_improvement(mean, deviation, self._situation.best)
-        score = np.where(self._free, improvement * self._penalty, -np.inf)
+        score = np.where(self._free, self._improvement * self._penalty, -np.inf)
         row, seconds, cost = int(score.argmax()), self._situation.seconds, ""
         if seconds is not None:
             near = score >= _NEAR * score[row]
@@ -150,17 +158,17 @@ class _Batch:
         """Lower the score of candidates by their (n,) distances to a network whose label is not known yet."""
         self._penalty = self._penalty * -np.expm1(-0.5 * (distances / self._length) ** 2)
 
+    @cached_property
+    def _improvement(self) -> Floats:
+        """(n,) the expected improvement of each candidate, without penalties."""
+        mean, deviation = self._predicted()
+        front, costs = self._situation.front, self._situation.costs
+        if front is None or costs is None:
+            return expected_improvement(mean, deviation, self._situation.best)
+        return front.expected_improvement(mean, deviation, costs)
+
     def _predicted(self) -> tuple[Floats, Floats]:
         mean, deviation = self._situation.mean, self._situation.deviation
         if mean is None or deviation is None:
             raise ValueError("a selection by value needs mean and deviation")
         return mean, np.nan_to_num(deviation)
-
-
-def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """Return (n,) how much each normal variable exceeds `best` on average, at least 0 (Jones et al. 1998, eq. 15)."""
-    gain, spread = mean - best, np.maximum(deviation, _TINY)
-    z = gain / spread
-    cumulative = 0.5 * (1 + np.array([math.erf(value / math.sqrt(2)) for value in z]))
-    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    return np.asarray(np.maximum(gain * cumulative + spread * density, 0.0), np.float64)

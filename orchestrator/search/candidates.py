@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import nn
 
-from orchestrator.predictors.labelled_networks import build_for_task, data_size
+from orchestrator.predictors.labelled_networks import data_size
 from orchestrator.search.distances import Floats, Rows
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
 from predictor.graph import Graph, trace
 from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
-from workers.spaces import Space
+from workers.spaces import Space, get_space
+from workers.tasks import get_task
+from workers.training.full import Network
+from workers.training.normalisation import Normalisation
 
 POOL = 500  # sampled candidates
 _PARENTS = 5  # best labelled architectures that are mutated
@@ -30,10 +35,23 @@ ShowTraced = Callable[[int, int], None]
 def network_tracer(recipe: Recipe, task: str, data: str) -> TraceNetwork:
     """Return a function that traces the network of a label: backbone and head at the recipe's size.
 
-    Raises DataError and UnknownNameError; the function raises AIOPError for a network that cannot be built.
+    task: the recipe's, or a companion of it. Backbones with equal pyramids share a head, which takes as long to build as
+    the rest. Raises DataError and UnknownNameError; the function raises AIOPError for a network that cannot be built.
     """
-    size = data_size(data, task)
-    return lambda architecture: trace(build_for_task(architecture, recipe, task, size), (3, *recipe.input_size))
+    owner, vocabulary = get_task(recipe.task), data_size(data, task).vocabulary()
+    heads: dict[tuple[tuple[int, ...], ...], nn.Module] = {}
+
+    def trace_network(architecture: Architecture) -> Graph:
+        backbone = get_space(architecture.space).skeleton(architecture, recipe.body)
+        pyramid = tuple(backbone.channels), tuple(backbone.strides)
+        if pyramid not in heads:
+            with torch.device("meta"):
+                head = owner.build_head(*pyramid, vocabulary, recipe.head)
+                heads[pyramid] = head if task == owner.name else owner.companion_head(head, task)
+        network = Network(backbone, heads[pyramid], Normalisation.of(recipe, backbone))
+        return trace(network, (3, *recipe.input_size))
+
+    return trace_network
 
 
 @dataclass(frozen=True, slots=True)

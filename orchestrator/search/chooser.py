@@ -136,7 +136,7 @@ class Chooser:
             self._surrogate = AdaptedModel()
         values = np.array([fmean(self._values[a]) for a in labelled])
         unknown = np.full(len(free), np.nan)
-        return self._surrogate.predict(self._label_set(labelled, values), self._label_set(free, unknown))
+        return self._surrogate.adapted(self._label_set(labelled, values))(self._label_set(free, unknown))
 
     def _label_set(self, architectures: Sequence[Architecture], values: Floats) -> LabelSet:
         networks, name = self._candidates.networks, self._name

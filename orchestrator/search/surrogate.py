@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +18,14 @@ from predictor.models.base import MIN_SUPPORT
 __all__ = ["MIN_SUPPORT", "AdaptedGeneration", "AdaptedModel", "Surrogate", "surrogate_for"]
 
 
+PredictLabels = Callable[[LabelSet], Prediction]
+
+
 class Surrogate(Protocol):
     """Predicts labels from other labels of the same set."""
 
-    def predict(self, support: LabelSet, query: LabelSet) -> Prediction:
-        """Return mean and deviation, (n,), for the query. support: at least 3 labels."""
+    def adapted(self, support: LabelSet) -> PredictLabels:
+        """Return a function that gives mean and deviation, (n,), for a query. support: at least 3 labels."""
         ...
 
 
@@ -32,10 +36,10 @@ class AdaptedModel:
         self._model = get_model(model)(seed)
         self._model.fit([])
 
-    def predict(self, support: LabelSet, query: LabelSet) -> Prediction:
-        """See `Surrogate.predict`."""
+    def adapted(self, support: LabelSet) -> PredictLabels:
+        """See `Surrogate.adapted`. The function holds until the next call."""
         self._model.adapt(support)
-        return self._model.predict(query)
+        return self._model.predict
 
 
 class AdaptedGeneration:
@@ -44,9 +48,9 @@ class AdaptedGeneration:
     def __init__(self, generation: Predictor) -> None:
         self._generation = generation
 
-    def predict(self, support: LabelSet, query: LabelSet) -> Prediction:
-        """See `Surrogate.predict`."""
-        return self._generation.adapt_to_set(support).predict_set(query)
+    def adapted(self, support: LabelSet) -> PredictLabels:
+        """See `Surrogate.adapted`."""
+        return self._generation.adapt_to_set(support).predict_set
 
 
 def surrogate_for(predictors: Path, identity: LabelSetIdentity) -> tuple[Surrogate, str]:

@@ -21,12 +21,15 @@ _IMAGE_NODE = 0
 # Operations that networks repeat with equal shapes. Their results never share memory with their arguments.
 _CACHED_NAMES = (
     "convolution _native_batch_norm_legit_no_training native_batch_norm native_layer_norm relu silu gelu sigmoid "
-    "hardswish add mul avg_pool2d max_pool2d_with_indices mm addmm bmm _softmax native_group_norm upsample_bilinear2d "
-    "upsample_nearest2d"
+    "hardswish hardsigmoid hardtanh add mul mean avg_pool2d max_pool2d_with_indices mm addmm bmm _softmax "
+    "native_group_norm upsample_bilinear2d upsample_nearest2d"
 )
 _CACHED = frozenset(_CACHED_NAMES.split())
+# Operations of one tensor that write into it: on meta tensors they change nothing, and torch takes milliseconds for it.
+_WRITING = frozenset(("relu_", "silu_", "sigmoid_", "hardswish_", "hardsigmoid_", "hardtanh_", "leaky_relu_"))
 _TO_COPY = torch.ops.aten._to_copy.default
 _MAX_RESULTS = 20_000  # in `_results`, a kilobyte each
+_flops: dict[Any, int] = {}  # of `_count_flops`, with the same keys
 _results: dict[Any, Any] = {}  # of `Recorder._run`, by operation and argument shapes; networks of one space share most
 
 
@@ -97,7 +100,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weights = frozenset[int]().union(*(o.weights for o in origins if o.node is None))
         sources = tuple(o.node for o in origins if o.node is not None)
         if not sources or kind in self._constant:
-            if flops := count_flops(func, args, kwargs, result):
+            if flops := _count_flops(func, args, kwargs, result):
                 self._weight_flops[-self._time] = flops
                 weights |= {-self._time}
             return _Origin(None, weights, self._time, 0)
@@ -110,6 +113,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run an operation. Networks repeat themselves and torch infers shapes slowly, so results are cached."""
+        if func._schema.name.split("::")[-1] in _WRITING and args[0].is_meta:
+            return args[0]
         if kwargs or not _is_cached(func) or not all(t.is_meta for t in _tensors(args)):
             return func(*args, **kwargs)  # the results of constants have values, which shapes do not determine
         key = func, *map(_cache_key, args)
@@ -135,7 +140,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sources = [(t, o) for t, o in zip(inputs, origins, strict=True) if o.node is not None]
         new_weights = weights - self._counted
         self._counted |= new_weights
-        flops = count_flops(func, args, kwargs, result) + sum(self._weight_flops.get(w, 0) for w in new_weights)
+        flops = _count_flops(func, args, kwargs, result) + sum(self._weight_flops.get(w, 0) for w in new_weights)
         output = _tensors(result)[0]
         op = ATEN.get(kind, "other")
         if op == "matmul" and weights:
@@ -174,6 +179,18 @@ def _is_real_integer(tensor: Tensor) -> bool:
 @cache
 def _is_cached(func: Any) -> bool:
     return not func._schema.is_mutable and func._schema.name.split("::")[-1] in _CACHED
+
+
+def _count_flops(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> int:
+    """Return the FLOPs of an operation, from the cache if it was counted for arguments of equal shapes."""
+    if kwargs or not _is_cached(func):
+        return count_flops(func, args, kwargs, result)
+    key = func, *map(_cache_key, args)
+    if key not in _flops:
+        if len(_flops) >= _MAX_RESULTS:
+            _flops.clear()
+        _flops[key] = count_flops(func, args, kwargs, result)
+    return _flops[key]
 
 
 def _tensors(value: Any) -> list[Tensor]:

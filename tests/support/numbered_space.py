@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.search.candidates import Candidates, TracedNetworks
+from orchestrator.search.surrogate import PredictLabels
 from predictor.graph import Graph
 from predictor.label_set import LabelSet
 from predictor.models.base import Prediction
@@ -85,8 +86,12 @@ def evaluate(job: LabelJob) -> Measurement:
 class FlopsSurrogate:
     """Predicts labels from FLOPs alone, with a line through those of the support set."""
 
-    def predict(self, support: LabelSet, query: LabelSet) -> Prediction:
-        """Return the line's values and one deviation for all."""
+    def adapted(self, support: LabelSet) -> PredictLabels:
+        """Return a function that gives the line's values, and one deviation for all."""
         slope, offset = np.polyfit(support.column("log_flops"), support.values, 1)
-        mean = slope * query.column("log_flops") + offset
-        return Prediction(mean, np.full(len(query), 0.01))
+
+        def predict(query: LabelSet) -> Prediction:
+            mean = slope * query.column("log_flops") + offset
+            return Prediction(mean, np.full(len(query), 0.01))
+
+        return predict

@@ -136,6 +136,14 @@ class Space(ABC):
         """Return a neighbour, which differs in one choice."""
         return self.architecture(self.mutate_genotype(self._checked_genotype(architecture), rng))
 
+    def cross(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
+        """Return an architecture with each choice of one of two (uniform crossover); the first if that is not one."""
+        pairs = zip(self.encode(first), self.encode(second), strict=True)
+        try:
+            return self.decode([rng.choice(pair) for pair in pairs])
+        except GenotypeError:  # choices that depend on each other
+            return first
+
     def build(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
         """Build the backbone of an architecture. settings: a recipe's section `body`, which overrides the defaults.
 

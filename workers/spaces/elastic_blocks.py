@@ -104,6 +104,14 @@ class ElasticSpace(Space):
             self._fit_depth(code, stage, rng)
         return self.decode(code).values
 
+    def cross(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
+        """See `Space.cross`. A block that one of the two lacks is that of the other."""
+        pairs = zip(self.encode(first), self.encode(second), strict=True)
+        code = [rng.choice([c for c in pair if c >= 0] or pair) for pair in pairs]
+        for stage in range(len(self.base_depths)):
+            self._fit_depth(code, stage, rng)
+        return self.decode(code)
+
     def covering_architectures(self) -> list[Architecture]:
         """Return the largest network; all others are made of slices of its weights."""
         return [self._extreme(max)]

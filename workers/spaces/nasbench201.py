@@ -145,6 +145,11 @@ class NasBench201(Space):
         ops[edge] = rng.choice([op for op in OPS if op != ops[edge]])
         return {"ops": ops} if _connected(ops) else self.mutate_genotype(genotype, rng)
 
+    def cross(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
+        """See `Space.cross`; the first if no path remains."""
+        child = super().cross(first, second, rng)
+        return child if _connected(child.values["ops"]) else first
+
     def covering_architectures(self) -> list[Architecture]:
         """Return two cells with the same convolution on all edges."""
         return [Architecture.of(self.name, {"ops": [op] * len(EDGES)}) for op in ("nor_conv_1x1", "nor_conv_3x3")]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from orchestrator.search.acquisition import BEST, BOTH, DIVERSE, MODES, Situation, expected_improvement, select
+from orchestrator.search.acquisition import BEST, BOTH, DIVERSE, MODES, Situation, select
+from orchestrator.search.improvement import expected_improvement
 
 DRAW = np.random.default_rng(0)
 POINTS = DRAW.normal(size=(80, 6))

@@ -43,7 +43,7 @@ def test_the_generation_in_use_predicts(tmp_path: Path) -> None:
     assert isinstance(found, AdaptedGeneration)
     assert name == "the generation in use"
     support, query = LABELS.take(np.arange(8)), LABELS.take(np.arange(8, 12))
-    assert found.predict(support, query).mean == pytest.approx(AdaptedModel().predict(support, query).mean)
+    assert found.adapted(support)(query).mean == pytest.approx(AdaptedModel().adapted(support)(query).mean)
 
 
 def test_one_that_was_trained_on_the_set_is_passed_over(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_values_of_the_query_are_not_read() -> None:
     support, query = LABELS.take(np.arange(8)), LABELS.take(np.arange(8, 12))
     unknown: LabelSet = dataclasses.replace(query, values=np.full(4, np.nan))
     model = AdaptedModel()
-    assert model.predict(support, query).mean.tolist() == model.predict(support, unknown).mean.tolist()
+    assert model.adapted(support)(query).mean.tolist() == model.adapted(support)(unknown).mean.tolist()

@@ -48,6 +48,17 @@ class TestSpaceContract:
         for architecture in itertools.islice(space.sequence(0), 10):
             contract.check_mutation(space, architecture)
 
+    def test_a_crossing_takes_each_choice_of_one_of_two(self, space: Space) -> None:
+        rng, drawn = random.Random(0), list(itertools.islice(space.sequence(0), 12))
+        changed = 0
+        for first, second in itertools.pairwise(drawn):
+            child = space.cross(first, second, rng)
+            space.check(child.values)
+            codes = zip(*(space.encode(a) for a in (first, second, child)), strict=True)
+            assert all(c in (a, b) for a, b, c in codes if min(a, b) >= 0)
+            changed += child not in (first, second)
+        assert changed > 0 or len(space.encode(drawn[0])) == 1
+
     def test_pyramid_has_the_promised_shapes(self, space: Space) -> None:
         for architecture in itertools.islice(space.sequence(1), 3):
             backbone = space.build(architecture).to("meta")
