@@ -118,7 +118,7 @@ class CampaignConfig(BaseModel):
                 raise ValueError(f"--{name}: not available with --choose {self.choose}: leave it out")
 
     @classmethod
-    def checked(cls, **fields: object) -> CampaignConfig:
+    def checked(cls, **fields: object) -> Self:
         """The validated configuration. Raises ConfigError, in one line, for the first field that is wrong."""
         try:
             return cls.model_validate(fields)

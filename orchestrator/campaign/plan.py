@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.campaign.architectures_file import read_architectures, require_buildable
 from orchestrator.campaign.config import CampaignConfig
@@ -21,6 +22,8 @@ from workers.spaces.weights_file import body_fingerprint, pretrained_file
 from workers.storage.spool import in_object_store
 from workers.tasks import get_task
 from workers.tasks.base import LogitTask
+
+Config = TypeVar("Config", bound=CampaignConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class CampaignPlan:
         )
 
 
-def with_space_name(config: CampaignConfig) -> CampaignConfig:
+def with_space_name(config: Config) -> Config:
     """Return the configuration with the name of its space. If it names a YAML file, that space is declared.
 
     Raises UnknownNameError or SpaceError.

@@ -18,6 +18,7 @@ from orchestrator.cli import (
     predict,
     prepare,
     refresh,
+    search,
     space,
     status,
     suggest,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("label")(label.label)
 app.command("suggest")(suggest.suggest)
+app.command("search")(search.search)
 app.command("prepare")(prepare.prepare)
 app.add_typer(space.app, name="space")
 app.command("fetch-weights")(fetch_weights.fetch_weights)

@@ -127,7 +127,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     origin = get_origin(field.annotation)
     if origin is dict:
         kind: Any = list[str] | None
-        option = typer.Option(f"--{name}", metavar="FIELD=VALUE", help=field.description)
+        option = typer.Option(f"--{name.replace('_', '-')}", metavar="FIELD=VALUE", help=field.description)
         return _parameter(name, Annotated[kind, option], None)
     if origin is tuple:
         return _parameter(name, Annotated[str, typer.Option(help=field.description)], "")

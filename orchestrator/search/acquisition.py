@@ -65,13 +65,16 @@ def select(situation: Situation, mode: str, count: int) -> list[Pick]:
 
     diverse: the greedy k-centre. best: alternates the largest expected improvement and the k-centre among the
     candidates that the predictor finds promising. both: alternates expected improvement and the k-centre among all.
-    Without predictions every mode is diverse.
+    Without predictions every mode is diverse. With a front, `best` takes three turns: the largest expected improvement
+    of the front, that of the best label, and the k-centre among the promising.
     """
     batch = _Batch(situation)
     by_value = situation.mean is not None and mode != DIVERSE
     turns: tuple[Callable[[], Pick | None], ...] = (batch.most_distant,)
     if by_value:
         turns = (batch.most_improving, batch.most_distant_promising if mode == BEST else batch.most_distant)
+        if situation.front is not None:
+            turns = (batch.most_widening, *turns)
     picks = []
     for turn in islice(cycle(turns), count):
         pick = turn()
@@ -120,29 +123,36 @@ class _Batch:
         They are promising by their upper quantile, or with a front by how much they are expected to add to it.
         """
         mean, deviation = self._predicted()
-        hope = mean + _UPPER * deviation if self._situation.front is None else self._improvement
+        hope = mean + _UPPER * deviation if self._situation.front is None else self._added_area
         hope = np.where(self._free, hope, -np.inf)
         free = int(self._free.sum())
         promising = hope >= np.sort(hope)[::-1][max(1, math.ceil(_PROMISING * free)) - 1]
         return self.most_distant(promising, "diverse among the promising")
 
+    def most_widening(self) -> Pick | None:
+        """Return the candidate that is expected to add most to the front. See `most_improving`."""
+        return self._most(self._added_area, "front")
+
     def most_improving(self) -> Pick | None:
-        """Return the candidate with the largest expected improvement, of the best label or of the front.
+        """Return the candidate with the largest expected improvement of the best label.
 
         Candidates that are like an earlier one of the batch, or like a pending one, have a smaller score (local
         penalisation, Gonzalez et al. 2016, with distances between graphs). Where seconds are known, it is the cheapest
         of those with nearly the largest score.
         """
+        return self._most(self._improvement, "best")
+
+    def _most(self, gain: Floats, what: str) -> Pick | None:
         if not self._free.any():
             return None
         mean, deviation = self._predicted()
-        score = np.where(self._free, self._improvement * self._penalty, -np.inf)
+        score = np.where(self._free, gain * self._penalty, -np.inf)
         row, seconds, cost = int(score.argmax()), self._situation.seconds, ""
         if seconds is not None:
             near = score >= _NEAR * score[row]
             row = int(np.lexsort((-score, np.where(near, seconds, np.inf)))[0])
             cost = f", {seconds[row]:.3g} s"
-        expected = f"best: {mean[row]:.3f} ± {deviation[row]:.3f} predicted"
+        expected = f"{what}: {mean[row]:.3f} ± {deviation[row]:.3f} predicted"
         return self._take(row, expected + cost, float(score[row]))
 
     def _take(self, row: int, reason: str, score: float) -> Pick:
@@ -160,12 +170,16 @@ class _Batch:
 
     @cached_property
     def _improvement(self) -> Floats:
-        """(n,) the expected improvement of each candidate, without penalties."""
-        mean, deviation = self._predicted()
+        """(n,) the expected improvement of the best label by each candidate, without penalties."""
+        return expected_improvement(*self._predicted(), self._situation.best)
+
+    @cached_property
+    def _added_area(self) -> Floats:
+        """(n,) what each candidate is expected to add to the front, without penalties."""
         front, costs = self._situation.front, self._situation.costs
         if front is None or costs is None:
-            return expected_improvement(mean, deviation, self._situation.best)
-        return front.expected_improvement(mean, deviation, costs)
+            raise ValueError("a front needs the candidates' costs")
+        return front.expected_improvement(*self._predicted(), costs)
 
     def _predicted(self) -> tuple[Floats, Floats]:
         mean, deviation = self._situation.mean, self._situation.deviation

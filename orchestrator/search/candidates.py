@@ -35,8 +35,8 @@ ShowTraced = Callable[[int, int], None]
 def network_tracer(recipe: Recipe, task: str, data: str) -> TraceNetwork:
     """Return a function that traces the network of a label: backbone and head at the recipe's size.
 
-    task: the recipe's, or a companion of it. Backbones with equal pyramids share a head, which takes as long to build as
-    the rest. Raises DataError and UnknownNameError; the function raises AIOPError for a network that cannot be built.
+    task: the recipe's, or a companion of it. Backbones with equal pyramids share a head, which takes long to build.
+    Raises DataError and UnknownNameError; the function raises AIOPError for a network that cannot be built.
     """
     owner, vocabulary = get_task(recipe.task), data_size(data, task).vocabulary()
     heads: dict[tuple[tuple[int, ...], ...], nn.Module] = {}
@@ -71,6 +71,11 @@ class TracedNetworks:
         self._rows: dict[str, int | None] = {}
         self._costs: dict[str, NetworkCost] = {}
         self.pool = GraphPool.of([])
+
+    @property
+    def traced(self) -> int:
+        """Number of architectures that were traced, also those that could not be."""
+        return len(self._rows)
 
     def add(self, architectures: Iterable[Architecture]) -> list[Architecture]:
         """Trace what is new; return the architectures that have a graph, in their order."""

@@ -41,6 +41,11 @@ class Front:
     limit: float
 
     @property
+    def best(self) -> float:
+        """The best value at any cost up to the limit."""
+        return self._steps()[1][-1]
+
+    @property
     def area(self) -> float:
         """The area below the front: value above `worst` times the logarithm of cost."""
         edges, levels = self._steps()

@@ -38,9 +38,9 @@ def labelled_architectures(store: LabelStore, request: LabelRequest) -> list[Lab
             by_id.setdefault(row["architecture"], []).append(row)
     found = []
     for identifier, rows in by_id.items():
-        architecture = _architecture(space, rows[0]["genotype"])
+        architecture = architecture_of(space, rows[0]["genotype"])
         if architecture is not None and architecture.id == identifier:
-            value, seconds = fmean(row["value"] for row in rows), fmean(_seconds(row) for row in rows)
+            value, seconds = fmean(row["value"] for row in rows), fmean(seconds_of(row) for row in rows)
             found.append(LabelledArchitecture(architecture, value, seconds))
     return found
 
@@ -53,7 +53,8 @@ def failed_before(request: LabelRequest, failed: Collection[str]) -> Callable[[A
     return lambda architecture: bool(failed) and replace(request, architecture=architecture).key in failed
 
 
-def _architecture(space: Space, genotype: str) -> Architecture | None:
+def architecture_of(space: Space, genotype: str) -> Architecture | None:
+    """Return the architecture of a stored genotype; None if the space does not have it any more."""
     try:
         values = json.loads(genotype)
         space.check(values)
@@ -62,5 +63,6 @@ def _architecture(space: Space, genotype: str) -> Architecture | None:
         return None
 
 
-def _seconds(row: dict[str, Any]) -> float:
+def seconds_of(row: dict[str, Any]) -> float:
+    """Return the seconds of a stored label, over all phases."""
     return sum(float(seconds) for _, seconds in row["seconds"])

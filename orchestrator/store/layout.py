@@ -1,4 +1,4 @@
-"""The locations of a store's spool and artifacts: inside the store, so that all machines can reach them."""
+"""Locations inside a store, which all machines can reach: spool, artifacts, checkpoints, searches, weights."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ def artifacts_uri(store: str) -> str:
 def checkpoints_uri(store: str) -> str:
     """Return the location of checkpoints of unfinished labels."""
     return _part(store, "_checkpoints")
+
+
+def searches_uri(store: str) -> str:
+    """Return the location of the records of searches."""
+    return _part(store, "_searches")
+
+
+def weights_uri(store: str) -> str:
+    """Return the location of the weights of verified networks."""
+    return _part(store, "_weights")
 
 
 def _part(store: str, name: str) -> str:

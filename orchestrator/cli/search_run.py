@@ -1,0 +1,110 @@
+"""Run a search from its configuration to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.campaign.driver import label_requests
+from orchestrator.campaign.plan import with_space_name
+from orchestrator.campaign.progress import CampaignProgress
+from orchestrator.campaign.search import SearchRun, run_search
+from orchestrator.campaign.search_config import SearchConfig
+from orchestrator.campaign.search_labels import SearchLabels
+from orchestrator.campaign.search_plan import SearchPlan, named_reference, plan_search, question_of
+from orchestrator.campaign.search_summary import summarise_search
+from orchestrator.cli.campaign import OpenStore, open_store
+from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.ray_runtime.session import ray_session
+from orchestrator.search.holding import Held
+from orchestrator.search.limits import FLOPS
+from orchestrator.search.record import SearchRecord, SearchRecords, open_records, question_id
+from orchestrator.search.study import StudySettings
+from orchestrator.search.study_opening import OpenStudy, open_study
+from orchestrator.store.layout import searches_uri
+from workers.messages.label import LabelRequest
+from workers.spaces import get_space
+from workers.spaces.opening import shipped_modules
+
+_MIN_BATCH = 4  # architectures of a round; each round starts workers, which takes seconds
+_EVERY = 100  # traced networks from one line to the next
+
+
+def search_to_the_end(config: SearchConfig) -> dict[str, Any]:
+    """Search until the budget is spent, verify and summarise. Raises AIOPError for user errors."""
+    config = with_space_name(config)
+    plan, reference = plan_search(config), named_reference(config)
+    axis = config.limits[0].cost if config.limits else FLOPS
+    settings = StudySettings(axis=axis, strategy=config.strategy, pool=config.pool, seed=config.seed)
+    first = plan.search[config.tasks[0]]
+    with open_store(config, first) as store:
+        opened = open_study(
+            plan.search,
+            Held(get_space(config.space), config.held),
+            config.limits,
+            settings,
+            reference=reference,
+            weights=config.weights,
+            predictors=Path(config.predictors),
+            show=_say_some,
+            notify=say,
+        )
+        labels = SearchLabels(config, plan, store.labels)
+        records = open_records(searches_uri(config.store))
+        record = _record(config, plan, opened, labels, records)
+        with _workers(config, plan, store) as make_labels:
+            run = SearchRun(make_labels, say, workers=record.batch)
+            end = run_search(config, plan, opened.study, opened.reference, labels, records, record, run)
+    return summarise_search(config, opened.study, opened.reference, labels, opened.profile, end)
+
+
+def _record(
+    config: SearchConfig, plan: SearchPlan, opened: OpenStudy, labels: SearchLabels, records: SearchRecords
+) -> SearchRecord:
+    """Return the record of this search, or a new one if it was not asked before."""
+    question = question_of(config, plan, opened.reference)
+    found = records.load(question_id(question))
+    if found is not None:
+        say(f"search {found.id}: goes on after {found.chosen} architectures in {len(found.rounds)} rounds")
+        return found
+    known = tuple(architecture.id for architecture in labels.architectures())
+    batch = max(_MIN_BATCH, config.workers or 0)
+    record = SearchRecord(question, known, batch)
+    say(f"search {record.id}: {len(known)} architectures are labelled already; source tasks: {opened.generation}")
+    return record
+
+
+MakeLabels = Callable[[Sequence[LabelRequest]], CampaignProgress | None]
+
+
+@contextmanager
+def _workers(config: SearchConfig, plan: SearchPlan, store: OpenStore) -> Iterator[MakeLabels]:
+    """Yield the function that makes labels on Ray, which starts with the first ones. One campaign per task."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        started: list[str | None] = []
+
+        def make(requests: Sequence[LabelRequest]) -> CampaignProgress | None:
+            if not started:
+                started.append(stack.enter_context(ray_session(shipped_modules(config.space))))
+            progress = None
+            for task in dict.fromkeys(request.task for request in requests):
+                todo = [request for request in requests if request.task == task]
+                campaign = config.campaign(task)
+                progress = label_requests(
+                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, say
+                )
+                if progress.interrupted:
+                    break
+            return progress
+
+        yield make
+
+
+def _say_some(done: int, total: int) -> None:
+    """Say how many networks are traced, every hundred."""
+    if done % _EVERY == 0:
+        say(f"{done} of {total} networks traced")
