@@ -112,7 +112,12 @@ class Study:
         return sorted((row for row, keep in zip(rows, kept, strict=True) if keep), key=lambda row: row.costs[axis])
 
     def predict(self, architectures: Sequence[Architecture]) -> tuple[Floats, Floats]:
-        """Return (n,) predicted values of the search and deviations, from all labels; NaN with fewer than ten."""
+        """Return (n,) predicted values of the search and deviations, from all labels; NaN with fewer than ten.
+
+        Raises ConfigError for a network that cannot be traced.
+        """
+        if self.networks.add(architectures) != list(architectures):
+            raise ConfigError("predict: a network cannot be traced, so it has no graph: leave it out")
         return self._predictor.predict(self._labels, architectures)
 
     def smoothed(self, architectures: Sequence[Architecture]) -> Floats:
