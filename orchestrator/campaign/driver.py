@@ -25,7 +25,7 @@ from orchestrator.ray_runtime.session import (
     node_resources,
 )
 from orchestrator.store.committer_process import CommitterProcess
-from orchestrator.store.layout import artifacts_uri, checkpoints_uri
+from orchestrator.store.layout import artifacts_uri, checkpoints_uri, weights_uri
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
@@ -166,6 +166,7 @@ def evaluator_options(config: CampaignConfig, requests: Iterable[LabelRequest]) 
         fidelities=tuple(sorted({request.fidelity for request in requests})),
         artifacts_uri=artifacts_uri(config.store),
         checkpoints_uri=checkpoints_uri(config.store),
+        weights_uri=weights_uri(config.store),
         images_folder=str(Path(config.store, "_images").resolve()) if config.save_images else None,
         save_images=config.save_images,
         space=space_message(config.space),

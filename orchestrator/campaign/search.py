@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
@@ -216,18 +218,21 @@ class _Search:
 def best_of_front(study: Study, count: int, reference: Architecture) -> list[Architecture]:
     """Return up to `count` labelled architectures within the limits to verify, the best first.
 
-    They are ranked by the predictor that has learned all labels, which averages out the noise of single labels;
-    networks on the front by these values come first.
+    They are ranked by the predictor that has learned all labels, which averages out the noise of single labels. Half of
+    them have the highest values; the others are on the front by these values. Of those that compute the same, only the
+    cheapest counts.
     """
-    rows = [row for row in study.found() if row.within and row.architecture != reference]
-    if not rows:
+    found = [row.architecture for row in study.found() if row.within and row.architecture != reference]
+    found.sort(key=lambda a: (study.networks.cost(a).flops, a.id))
+    found = list({study.networks.function(a): a for a in reversed(found)}.values())
+    if not found:
         return []
-    values = study.smoothed([row.architecture for row in rows])
-    front = set(study.front_of([row.architecture for row in rows], values))
-    order = sorted(
-        range(len(rows)), key=lambda i: (rows[i].architecture not in front, -values[i], rows[i].architecture.id)
-    )
-    return [rows[i].architecture for i in order[:count]]
+    values = dict(zip(found, study.smoothed(found), strict=True))
+    best = sorted(found, key=lambda a: (-values[a], a.id))
+    front = set(study.front_of(found, np.array([values[a] for a in found])))
+    first = best[: (count + 1) // 2]
+    others = [a for a in best if a not in first]
+    return [*first, *sorted(others, key=lambda a: a not in front)][:count]
 
 
 def _chosen(choice: Choice) -> Chosen:

@@ -40,10 +40,10 @@ class SearchPlan:
         ]
 
     def verifications(self, config: SearchConfig, architecture: Architecture) -> list[LabelRequest]:
-        """Return the labels that verify an architecture: each task with each seed."""
+        """Return the labels that verify an architecture: each task with each seed. The first seed keeps its weights."""
         seeds = range(config.seed, config.seed + config.verify_seeds)
         return [
-            replace(template, architecture=architecture, seed=seed, reason="verified")
+            replace(template, architecture=architecture, seed=seed, reason="verified", keep_weights=seed == config.seed)
             for template in (self.verification or {}).values()
             for seed in seeds
         ]

@@ -15,6 +15,7 @@ from orchestrator.predictors.labelled_networks import data_size
 from orchestrator.search.distances import Floats, Rows
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
+from predictor.features.statistics import STATISTICS
 from predictor.graph import Graph, trace
 from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
@@ -26,6 +27,9 @@ from workers.training.normalisation import Normalisation
 POOL = 500  # sampled candidates
 _PARENTS = 5  # best labelled architectures that are mutated
 _MUTATIONS = 8  # of each; tracing one takes a tenth of a second
+_WHOLE = ["log_flops", "log_params", "nodes", "depth", "joins", "widest", "mean_width", "last_width"]  # of all nodes
+_EFFECTIVE = [i for i, name in enumerate(STATISTICS) if name not in _WHOLE and not name.startswith("work_")]
+_DIGITS = 6
 _CHUNK = 50  # networks that are traced before they are added to the pool
 
 TraceNetwork = Callable[[Architecture], Graph]
@@ -99,6 +103,14 @@ class TracedNetworks:
     def statistics(self, architectures: Sequence[Architecture]) -> Floats:
         """Return (n, len(STATISTICS)) statistics of their graphs."""
         return self.pool.statistics[self.rows(architectures)]
+
+    def function(self, architecture: Architecture) -> bytes:
+        """Return what is equal for networks that compute the same, though some have further parts without an effect.
+
+        These are the statistics that leave out nodes that are on no path from the image to an output, such as what
+        follows an edge without an operation in a cell.
+        """
+        return self.pool.statistics[self._rows[architecture.id], _EFFECTIVE].round(_DIGITS).tobytes()
 
     def cost(self, architecture: Architecture) -> NetworkCost:
         """Return the cost of an architecture that has a graph."""

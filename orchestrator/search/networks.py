@@ -34,6 +34,10 @@ class StudyNetworks:
         costs = [networks.cost(architecture) for networks in self.by_task.values()]
         return NetworkCost(sum(c.flops for c in costs), sum(c.params for c in costs))
 
+    def function(self, architecture: Architecture) -> bytes:
+        """Return what is equal for architectures whose networks compute the same, see `TracedNetworks.function`."""
+        return b"".join(networks.function(architecture) for networks in self.by_task.values())
+
     def statistics(self, architectures: Sequence[Architecture]) -> Floats:
         """Return (n, columns) statistics of their graphs, those of all tasks side by side."""
         return np.hstack([networks.statistics(architectures) for networks in self.by_task.values()])

@@ -159,9 +159,20 @@ class Study:
         return self._select(everyone, scores, self._usable(everyone, scores), count)
 
     def _usable(self, everyone: Sequence[Architecture], scores: Scores) -> NDArray[np.int64]:
-        """Return the rows of architectures that are within the limits and not labelled, pending or failed."""
-        free = np.array([self._is_free(architecture) for architecture in everyone], np.bool_)
-        return np.flatnonzero(free & (scores.excess <= 0))
+        """Return the rows of architectures that are within the limits, and not labelled, pending or failed.
+
+        Of networks that compute the same, the cheapest is taken, and none if one of them was taken before.
+        """
+        function = self.networks.function
+        taken = {function(a) for a in [*self._labels.architectures(), *self._pending]}
+        cheapest: dict[bytes, int] = {}
+        for row in np.flatnonzero(scores.excess <= 0).tolist():
+            computed = function(everyone[row])
+            if computed in taken or not self._is_free(everyone[row]):
+                continue
+            if computed not in cheapest or scores.cost[row] < scores.cost[cheapest[computed]]:
+                cheapest[computed] = row
+        return np.array(sorted(cheapest.values()), np.int64)
 
     def _select(
         self, everyone: Sequence[Architecture], scores: Scores, rows: NDArray[np.int64], count: int

@@ -56,9 +56,12 @@ class DetectorHead(nn.Module):
         The second stage gets as many regions as the test configuration allows. All of them are the whole image: the
         positions of regions depend on the values of tensors, but the cost of a region does not.
         """
-        whole = DetectorPart(self, ("rpn_head", "bbox_head", "semantic_head", "roi_head"), masks=True)
-        outputs: list[Tensor] = whole(pyramid)
+        outputs: list[Tensor] = self.whole()(pyramid)
         return outputs
+
+    def whole(self) -> DetectorPart:
+        """Return the module with the neck and all heads whose outputs `forward` returns."""
+        return DetectorPart(self, ("rpn_head", "bbox_head", "semantic_head", "roi_head"), masks=True)
 
     def loss(self, pyramid: list[Tensor], target: ObjectTargets) -> Tensor:
         """Return the sum of the detector's losses, a scalar."""

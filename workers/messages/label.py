@@ -25,6 +25,9 @@ class LabelRequest:
     seed: int
     also: tuple[str, ...] = ()  # companion tasks, labelled by the same training; not part of the key
     reason: str = ""  # why it was chosen, stored with a successful attempt; not part of the key
+    keep_weights: bool = (
+        False  # whether the trained weights are kept, see `EvaluatorOptions.weights_uri`; not in the key
+    )
 
     @property
     def key(self) -> str:

@@ -27,7 +27,7 @@ from workers.metrics.base import Metric
 from workers.seeding import seed_from_text
 from workers.spaces import get_space
 from workers.spaces.weights_file import body_fingerprint
-from workers.storage.checkpoints import open_checkpoints
+from workers.storage.checkpoints import Checkpoint, open_checkpoints
 from workers.tasks import Task, get_task
 from workers.training.calibration import calibrate
 from workers.training.depthwise import use_fast_depthwise_backward
@@ -98,6 +98,8 @@ class FullEvaluator:
             timer.end("build")
             averaged = train_network(network, train, recipe, seeded.seed, job.split, resumption)
             timer.end("train")
+            if request.keep_weights and not number:
+                self._keep_weights(averaged, request)
             metrics = {task.name: task.build_metric(vocabulary)} | {
                 t: task.build_companion_metric(t, vocabulary) for t in request.also
             }
@@ -115,6 +117,12 @@ class FullEvaluator:
         initialise(network, request.seed)
         if getattr(network.body, "stale_statistics", False):
             _calibrate_backbone(network, train, request.recipe)
+
+    def _keep_weights(self, network: Network, request: LabelRequest) -> None:
+        """Keep the trained weights, if there is a place. One that cannot be written is logged, and loses no label."""
+        if (location := self._options.weights_uri) is not None:
+            weights = {name: value.cpu() for name, value in network.state_dict().items()}
+            open_checkpoints(location).save(request.key, Checkpoint(weights))
 
     def _visualizer(self, request: LabelRequest, task: Task, vocabulary: Vocabulary) -> PredictionVisualizer | None:
         folder, count = self._options.images_folder, self._options.save_images

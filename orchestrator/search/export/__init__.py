@@ -1,0 +1,1 @@
+"""Write a network for use without this project: a Python file that needs torch only, ONNX, and weights."""
