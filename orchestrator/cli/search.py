@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +12,7 @@ from orchestrator.campaign.search_config import OPTIONS, SearchConfig
 from orchestrator.cli.options import Json, options_from
 from orchestrator.cli.output import emit, emit_rows, say
 from orchestrator.cli.tables import Column
+from orchestrator.errors import ConfigError
 
 _COST_COLUMNS = (Column("flops", "FLOPs"), Column("params", "", 1), Column("latency", "ms", 1))
 _FRONT = (Column("genotype", "architecture"), Column("value"), *_COST_COLUMNS)
@@ -30,6 +32,10 @@ _VERIFIED = (
 @options_from(SearchConfig, OPTIONS)
 def search(
     fields: Mapping[str, Any],
+    export: Annotated[
+        Path | None,
+        typer.Option(help="New folder for the winner: a Python file that needs torch only, ONNX and trained weights."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Search for the best networks within limits, and verify them against a reference. Run it again to go on.
@@ -39,10 +45,12 @@ def search(
     Exit code 1: it ended early, or no network was verified.
     """
     config = SearchConfig.checked(**fields)
+    if export is not None and not config.verify:
+        raise ConfigError("--export: writes a verified network: leave out --verify 0")
     # Torch and mmdet take seconds to load; --help and wrong options do without.
     from orchestrator.cli.search_run import search_to_the_end
 
-    document = search_to_the_end(config)
+    document = search_to_the_end(config, export)
     if json:
         emit(document, json)
     else:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.campaign.driver import label_requests
+from orchestrator.campaign.driver import evaluator_options, label_requests
 from orchestrator.campaign.plan import with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.search import SearchRun, run_search
@@ -18,6 +18,7 @@ from orchestrator.campaign.search_summary import summarise_search
 from orchestrator.cli.campaign import OpenStore, open_store
 from orchestrator.cli.output import preparation_display, progress_display, say
 from orchestrator.ray_runtime.session import ray_session
+from orchestrator.search.export.folder import check_new_folder, export_network
 from orchestrator.search.holding import Held
 from orchestrator.search.limits import FLOPS
 from orchestrator.search.record import SearchRecord, SearchRecords, open_records, question_id
@@ -32,8 +33,13 @@ _MIN_BATCH = 4  # architectures of a round; each round starts workers, which tak
 _EVERY = 100  # traced networks from one line to the next
 
 
-def search_to_the_end(config: SearchConfig) -> dict[str, Any]:
-    """Search until the budget is spent, verify and summarise. Raises AIOPError for user errors."""
+def search_to_the_end(config: SearchConfig, export: Path | None = None) -> dict[str, Any]:
+    """Search until the budget is spent, verify and summarise. Raises AIOPError for user errors.
+
+    export: new folder for the winner.
+    """
+    if export is not None:
+        check_new_folder(export)
     config = with_space_name(config)
     plan, reference = plan_search(config), named_reference(config)
     axis = config.limits[0].cost if config.limits else FLOPS
@@ -57,7 +63,20 @@ def search_to_the_end(config: SearchConfig) -> dict[str, Any]:
         with _workers(config, plan, store) as make_labels:
             run = SearchRun(make_labels, say, workers=record.batch)
             end = run_search(config, plan, opened.study, opened.reference, labels, records, record, run)
-    return summarise_search(config, opened.study, opened.reference, labels, opened.profile, end)
+    document = summarise_search(config, opened.study, opened.reference, labels, opened.profile, end)
+    if export is not None and document["winner"] is not None:
+        _export(export, config, plan, document)
+    return document
+
+
+def _export(folder: Path, config: SearchConfig, plan: SearchPlan, document: dict[str, Any]) -> None:
+    """Write the winner's network of the first task, with the weights of the first seed."""
+    winner = document["winner"]
+    architecture = get_space(config.space).parse_json(winner["genotype"])
+    request = plan.verifications(config, architecture)[0]
+    facts = {"verified": winner["verified"], "reference": document["reference"], "search": document["search"]}
+    options = evaluator_options(config.verification(config.tasks[0]), [request])
+    export_network(folder, request, options, facts, say)
 
 
 def _record(
