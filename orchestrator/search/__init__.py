@@ -1,4 +1,4 @@
-"""Choosing what to label next: selection by predictions and by diversity, and the candidates to select from."""
+"""Choosing what to label next, and searching for the best networks within limits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.search.chooser import Choice, Chooser
     from orchestrator.search.opening import open_chooser
+    from orchestrator.search.study import Study
+    from orchestrator.search.study_opening import create_study
 
-__all__ = ["Choice", "Chooser", "open_chooser"]
+__all__ = ["Choice", "Chooser", "Study", "create_study", "open_chooser"]
 
 _MODULES = {
     "Choice": "orchestrator.search.chooser",
     "Chooser": "orchestrator.search.chooser",
+    "Study": "orchestrator.search.study",
+    "create_study": "orchestrator.search.study_opening",
     "open_chooser": "orchestrator.search.opening",
 }
 

@@ -6,20 +6,23 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.search.candidates import ShowTraced, TracedNetworks, network_tracer
 from orchestrator.search.chooser import SetName
 from orchestrator.search.holding import Held
-from orchestrator.search.limits import LATENCY, Limit, format_cost
+from orchestrator.search.limits import FLOPS, LATENCY, Limit, format_cost, parse_limits
 from orchestrator.search.networks import StudyNetworks
 from orchestrator.search.profile import SpaceProfile, check_satisfiable, profile_space
-from orchestrator.search.study import Study, StudySettings
+from orchestrator.search.study import Strategy, Study, StudySettings
 from orchestrator.search.study_predictor import Objective
 from orchestrator.search.surrogate import surrogate_for
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelRequest
+from workers.messages.recipe_files import load_recipe
+from workers.spaces import open_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,47 @@ class OpenStudy:
     reference: Architecture
     profile: SpaceProfile
     generation: str  # which predictor has the source tasks
+
+
+def create_study(
+    task: str,
+    space: str = "nasbench201",
+    *,
+    data: str = "shapes",
+    recipe: str = "laptop",
+    max_flops: str = "",
+    max_params: str = "",
+    max_latency: str = "",
+    reference: Architecture | None = None,
+    hold: Mapping[str, Any] | None = None,
+    weights: Sequence[float] = (),
+    strategy: Strategy = "predictor",
+    pool: int = 200,
+    seed: int = 0,
+    predictors: Path = Path("predictors"),
+) -> OpenStudy:
+    """Return a study for labels that are made elsewhere: `study.ask`, `study.tell`, `study.front`.
+
+    task: one, or several with commas between them. space: a name, or the YAML file of a declared space. data, recipe:
+    whose head, image size and classes the networks have. max_flops, max_params, max_latency: such as 60%, 1.2G or 8ms;
+    a share of the reference's latency is set by `Study.limit`. hold: values by place, such as {"depth.0": 2}. Raises
+    AIOPError subclasses for names, limits and places that do not exist.
+    """
+    opened = open_space(space)
+    limits = parse_limits({"flops": max_flops, "params": max_params, "latency": max_latency})
+    first = next(opened.sequence(seed))
+    requests = {
+        name: LabelRequest(first, name, data, "", "full", load_recipe(recipe, name, opened.name), seed)
+        for name in (part.strip() for part in task.split(","))
+    }
+    settings = StudySettings(axis=limits[0].cost if limits else FLOPS, strategy=strategy, pool=pool, seed=seed)
+    found = open_study(
+        requests, Held(opened, hold), limits, settings, reference=reference, weights=weights, predictors=predictors
+    )
+    for limit in limits:
+        if limit.cost == LATENCY and not limit.relative:
+            found.study.limit(LATENCY, limit.amount)
+    return found
 
 
 def open_study(
