@@ -15,6 +15,10 @@ from workers.errors import DataError, UnknownNameError
 VOID = 255  # class id of pixels that are ignored in training and evaluation
 
 
+class DataWarning(UserWarning):
+    """A data set that can be used, but some of its files or annotations are left out or read in a special way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One annotated object.
@@ -74,7 +78,10 @@ class DataSet(ABC):
 
     @abstractmethod
     def check(self, task: str) -> None:
-        """Raise DataError with file and remedy if anything that `task` needs is missing or invalid."""
+        """Raise DataError with file and remedy if anything that `task` needs is missing or invalid.
+
+        What is left out is counted in a DataWarning.
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:

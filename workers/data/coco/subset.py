@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.data.array_files import ArrayFiles, index_folder, join_texts, read_arrays, split_texts, write_arrays
+from workers.data.coco.image_places import find_images
 from workers.data.coco.json import read_json
-from workers.data.coco.layout import ANNOTATION_KINDS, SUBSETS, find_annotations, find_images, find_panoptic_companions
+from workers.data.coco.layout import ANNOTATION_KINDS, SUBSETS, find_annotations, find_panoptic_companions
 from workers.data.coco.masks import Segmentations
 from workers.data.coco.objects import Category, Dropped, Images, Objects, read_categories, read_images, read_objects
 from workers.data.coco.panoptic import MAX_CLASSES, Segments, read_segments
@@ -47,7 +48,8 @@ def read_subset(folder: Path, files: Mapping[str, Path], task: str, split: str) 
     pngs, instances = find_panoptic_companions(path) if task in ("pano", "seg") else (None, None)
     sources = [path, instances] if task == "pano" and instances is not None else [path]
     subset = _read_indexed(sources, pngs, task, split)
-    return replace(subset, root=find_images(folder, name, subset.images.names, name in files))
+    used = [subset.images.names[image] for image in subset.used]
+    return replace(subset, root=find_images(folder, path, name, used, name in files))
 
 
 def _read_indexed(sources: Sequence[Path], pngs: Path | None, task: str, split: str) -> Subset:
