@@ -46,7 +46,7 @@ def has_transparency(paths: Iterable[Path]) -> bool:
 
 
 def with_reading(content: str, paths: Sequence[Path], bits: int) -> str:
-    """Return the fingerprint of a data set: that of its content, or another one if its images are read in a special way.
+    """Return the fingerprint of a data set: that of its content, or another one if images are read in a special way.
 
     bits: from `bits_in_use`.
     """

@@ -128,7 +128,7 @@ def _load(content: bytes) -> None:
 
 def _header(image: Image.Image) -> ImageHeader:
     """Return the header of an opened image that is not loaded yet."""
-    orientation = _orientation(image)
+    orientation = exif_orientation(image)
     width, height = image.size
     turned = _turned_by_pillow(image) and orientation in SWAPPED
     return ImageHeader((height, width) if turned else (width, height), orientation)
@@ -139,7 +139,7 @@ def _turned_by_pillow(image: Image.Image) -> bool:
     return image.format == "TIFF"
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """Return the EXIF number of an image that is not loaded yet."""
     if _turned_by_pillow(image):
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -195,7 +195,7 @@ def decode_image(path: Path, *, upright: bool = True, bits: int = FULL_DEPTH) ->
 
 def _decode_by_pillow(content: bytes, upright: bool, bits: int) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(content)) as image:
-        orientation, turned = _orientation(image), _turned_by_pillow(image)
+        orientation, turned = exif_orientation(image), _turned_by_pillow(image)
         decoded = _to_rgb(image, bits)
     if turned:
         return decoded if upright else turn_back(decoded, orientation)

@@ -12,9 +12,7 @@ from PIL import Image
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 
 IMAGE_SUFFIXES = frozenset(
-    suffix
-    for suffix, kind in Image.registered_extensions().items()
-    if kind in Image.OPEN and kind not in _NOT_DECODED
+    suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in _NOT_DECODED
 )
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})  # eight bits, no transparency
 

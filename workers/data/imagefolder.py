@@ -121,7 +121,7 @@ class ImageFolder(DataSet):
             raise DataError(f"{fault}: hold out some images of every class")
         require_folder(found.get("train", self._folder / "train"), "a folder of images for every class")
         lists = {subset: list_images(folder, verify=self._verify) for subset, folder in found.items()}
-        for subset, images in lists.items():
+        for images in lists.values():
             if not len(images):
                 raise DataError(f"{images.folder} is empty: put a folder of images for every class there")
         return lists

@@ -72,7 +72,8 @@ def _parse(sources: Sequence[Path], pngs: Path | None, task: str, split: str) ->
     content, digest = read_json(path)
     images = read_images(path, content)
     categories = read_categories(path, content, task)
-    objects, segments, dropped, digests = None, None, None, [digest]
+    objects, segments, digests = None, None, [digest]
+    dropped: tuple[Dropped, ...] = ()
     if pngs is not None:
         if len(categories) > MAX_CLASSES:
             raise DataError(f"{path} has {len(categories)} categories: at most {MAX_CLASSES} are supported, merge some")
@@ -86,8 +87,7 @@ def _parse(sources: Sequence[Path], pngs: Path | None, task: str, split: str) ->
         classes = {category.id: position for position, category in enumerate(categories)}
         objects, dropped = read_objects(path, content, images, classes, task, len(categories[0].joints))
     used = _choose_images(task, split, path, images, objects, segments)
-    all_dropped = () if dropped is None else (dropped,)
-    return Subset(path, categories, images, Path(), objects, segments, used, all_dropped, tuple(digests))
+    return Subset(path, categories, images, Path(), objects, segments, used, dropped, tuple(digests))
 
 
 def _match_things(
@@ -117,6 +117,8 @@ def _choose_images(
     else:
         assert objects is not None
         rows = objects.people() if task == "pose" else np.flatnonzero(~objects.crowds)
+        if rows.size and bool(objects.blank[rows].all()):
+            raise DataError(f"{path} has no object whose mask has a pixel: check the coordinates of its polygons")
         usable = np.unique(objects.images_of(rows))
     if not usable.size:
         kind = "person with a labelled joint" if task == "pose" else "object or segment"
