@@ -57,12 +57,12 @@ def write_coco(folder: Path) -> str:
             write_png(folder / "images" / part / f"{i}.png", _images(i))
             write_png(folder / f"annotations/panoptic_{part}" / f"{i}.png", red_box((4, 3), (0, 0, 4, 3)) // 200 * 7)
         joints = {"keypoints": [2, 2, 2, 3, 3, 1]}
-        for kind, annotations, more in (
+        for kind, entries, more in (
             ("instances", objects, {}),
             ("person_keypoints", [entry | joints for entry in objects], {"keypoints": ["head", "hand"]}),
             ("panoptic", segments, {"isthing": 1}),
         ):
-            content = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "cat"} | more]}
+            content = {"images": images, "annotations": entries, "categories": [{"id": 3, "name": "cat"} | more]}
             (folder / f"annotations/{kind}_{part}.json").write_text(json.dumps(content))
     return f"coco:{folder}"
 
