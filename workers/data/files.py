@@ -20,7 +20,7 @@ from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as torchvision_decode
 
 from workers.data.image_formats import IMAGE_SUFFIXES
-from workers.data.jpeg_stream import breaks_off, find_end, may_break_off
+from workers.data.jpeg_stream import breaks_off, find_end
 from workers.data.orientation import SWAPPED, turn_back, turn_pixels
 from workers.errors import DataError
 
@@ -106,24 +106,14 @@ def verify_image(path: Path) -> ImageHeader:
         with Image.open(io.BytesIO(content)) as image:
             header, kind = _header(image), image.format
             image.verify()  # the checksums of a PNG
-        if kind in ("JPEG", "MPO"):
-            broken = breaks_off(content)
-            if find_end(content) is None:  # Pillow knows whether all pixels are there
-                _load(content)
-        else:
-            broken = False
-            if kind != "PNG":
-                _load(content)
+        # Of JPEGs and PNGs, it is known without decoding that pixels can be decoded, except of a JPEG without an end.
+        if kind not in ("JPEG", "MPO", "PNG") or (kind != "PNG" and find_end(content) is None):
+            _decode_by_pillow(content, False, FULL_DEPTH)
+        elif kind != "PNG" and breaks_off(content):
+            raise unreadable(path)
     except DECODE_ERRORS as error:
         raise unreadable(path) from error
-    if broken:
-        raise unreadable(path)
     return header
-
-
-def _load(content: bytes) -> None:
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
 
 
 def _header(image: Image.Image) -> ImageHeader:
@@ -186,7 +176,7 @@ def decode_image(path: Path, *, upright: bool = True, bits: int = FULL_DEPTH) ->
     try:
         if pixels is None:
             pixels = _decode_by_pillow(content, upright, bits)
-        if content.startswith(b"\xff\xd8") and may_break_off(pixels) and breaks_off(content):
+        if content.startswith(b"\xff\xd8") and breaks_off(content, pixels):
             raise unreadable(path)
     except DECODE_ERRORS as error:
         raise unreadable(path) from error

@@ -58,7 +58,7 @@ class Segmentations:
     def find_blank(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which objects have a segmentation without a pixel. sizes: (n, 2) width and height of their images.
 
-        Only polygons that are small or outside their image are drawn.
+        Only polygons that are thin or outside their image are drawn.
         """
         suspects = set(self._small_polygons(sizes).tolist())
         blank = np.zeros(len(self.starts) - 1, dtype=np.bool_)
@@ -71,7 +71,7 @@ class Segmentations:
         return blank
 
     def _small_polygons(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the objects whose polygons all have an area below two pixels, or are outside the image."""
+        """Return the objects whose polygons are all outside the image, tiny, or on average thinner than a pixel."""
         counts = np.diff(self.starts)
         rows = np.flatnonzero(counts)
         if not rows.size:
@@ -84,7 +84,8 @@ class Segmentations:
         areas = np.abs(np.add.reduceat(crosses, starts)) / 2
         lowest, highest = np.minimum.reduceat(corners, starts), np.maximum.reduceat(corners, starts)
         outside = ((highest <= 0.5) | (lowest >= sizes[polygons] - 0.5)).any(1)
-        visible = np.add.reduceat((areas >= 2) & ~outside, self.starts[rows])
+        thick = areas >= np.maximum(2, (highest - lowest).max(1))
+        visible = np.add.reduceat(thick & ~outside, self.starts[rows])
         small: NDArray[np.int64] = rows[visible == 0]
         return small
 
