@@ -19,7 +19,7 @@ _YEARS = ("", "2017", "2014")
 def find_images(folder: Path, file: Path, subset: str, names: Sequence[str], named_by_user: bool) -> Path:
     """Return the folder that holds the images `names` of an annotation file.
 
-    Looks beside the file, in folders named after its subset, in those of all images, and, if the user named the file,
+    Looks next to the file, in folders named after its subset, in those of all images, and, if the user named the file,
     in any other folder. The first of these steps with an image decides. named_by_user: such files may divide the
     images of one folder in their own way. Raises DataError if no folder has an image, or if several have all and
     differ.
