@@ -40,7 +40,7 @@ def turn_pixels(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def turn_back(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn (H, W, ...) upright pixels as they are stored."""
+    """Turn (H, W, ...) upright pixels to how they are stored."""
     return turn_pixels(pixels, {6: 8, 8: 6}.get(orientation, orientation))
 
 

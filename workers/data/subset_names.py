@@ -10,7 +10,7 @@ from workers.errors import DataError
 SUBSET_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
+    "test": ("test",),
 }
 
 

@@ -1,4 +1,4 @@
-"""Images are read as they are meant: deep, transparent and cut ones, in every format that Pillow reads."""
+"""Deep, transparent and cut images, and every format that Pillow reads, are read rightly or refused."""
 
 from __future__ import annotations
 
