@@ -85,6 +85,7 @@ def plan_campaign(config: CampaignConfig) -> CampaignPlan:
             )
     data: DataSet = open_data(config.data, config.task)
     data.check(config.task)
+    task.check_data(data)
     given = read_architectures(Path(config.architectures)) if config.architectures else ()
     spaces = {architecture.space: architecture for architecture in given}
     if samples(config):
@@ -185,6 +186,7 @@ def _with_shared_weights(recipe: SharedRecipe, space: Space, label_data: str, st
     default = label_data if weights.task == recipe.task else "shapes"
     data = open_data(weights.data or default, weights.task)
     data.check(weights.task)
+    get_task(weights.task).check_data(data)
     supernet = weights.model_copy(update={"data": data.spec})
     return recipe.model_copy(update={"supernet": supernet, "supernet_fingerprint": data.fingerprint()})
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.config import CampaignConfig
+from orchestrator.campaign.missing import group_failures
 from orchestrator.campaign.plan import CampaignPlan
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.reliability import label_statistics, pivot, reliability
@@ -28,6 +29,7 @@ def summarise(
     own_fidelity = [r for r in stored if r["fidelity"] == config.fidelity]
     rows = [r for r in own_fidelity if r["task"] == config.task]
     values = [row["value"] for row in rows]
+    failures = _failures(plan, store, {row["key"] for row in stored}, progress, config.task)
     statistics = label_statistics(rows)
     best = max(rows, key=lambda r: float(r["value"]), default=None)
     return {
@@ -36,6 +38,7 @@ def summarise(
         "data": config.data,
         "labels": len(rows),
         "missing": len(wanted) - len(stored),
+        "failures": failures,
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
         "lowest": statistics["lowest"],
@@ -51,6 +54,22 @@ def summarise(
         "version": store.version(),
         "dashboard": dashboard,
     }
+
+
+def _failures(
+    plan: CampaignPlan, store: DeltaLabelStore, stored: set[str], progress: CampaignProgress | None, task: str
+) -> list[dict[str, Any]]:
+    """Return why labels are missing, see `group_failures`."""
+    missing: dict[str, int] = {}
+    for request in (*plan.requests, *plan.audit):
+        if count := len(set(request.keys) - stored):
+            missing[request.key] = count
+    if not missing:
+        return []
+    columns = ["key", "attempt", "outcome", "message", "started", "final"]
+    attempts = [r for space in plan.spaces for r in store.attempts(task, space).select(columns).to_pylist()]
+    ended = progress.problem if progress is not None else None
+    return group_failures(attempts, missing, ended or "the campaign ended before it was their turn")
 
 
 def audit_summary(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:

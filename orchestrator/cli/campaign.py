@@ -9,9 +9,11 @@ from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.driver import label_requests
+from orchestrator.campaign.missing import RETRY, describe_failures
 from orchestrator.campaign.plan import plan_campaign, with_space_name
 from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
+from orchestrator.cli.data_notes import data_notes
 from orchestrator.cli.output import emit, preparation_display, progress_display, say
 from orchestrator.errors import StoreError
 from orchestrator.ray_runtime.session import ray_session
@@ -27,13 +29,18 @@ from workers.storage.spool import Spool, open_spool
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
     """Label what is missing and summarise. Raises AIOPError subclasses for user errors, before any worker starts."""
     config = with_space_name(config)
-    plan = plan_campaign(config)
+    with data_notes() as notes:
+        plan = plan_campaign(config)
     progress, dashboard = None, None
     with open_store(config, plan.requests[0]) as store:
         every = [*plan.requests, *plan.audit]
         todo = [r for r in every if not store.stored.issuperset(r.keys)]
-        todo = [r for r in todo if config.retry_failed or r.key not in store.failed]
+        failed = [r for r in todo if r.key in store.failed]
+        if not config.retry_failed:
+            todo = [r for r in todo if r.key not in store.failed]
         say(f"{len(every)} labels requested: {len(every) - len(todo)} already there or failed, {len(todo)} to make")
+        if failed and not config.retry_failed:
+            say(f"{len(failed)} labels failed in an earlier run and are not tried again without {RETRY}")
         if todo and plan.warning:
             say(plan.warning)
         if todo:
@@ -43,7 +50,7 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
                 )
     if progress is not None and progress.problem:
         say(f"stopped: {progress.problem}")
-    return summarise(config, plan, store.labels, progress, dashboard)
+    return summarise(config, plan, store.labels, progress, dashboard) | {"data_notes": notes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +87,19 @@ def open_store(config: CampaignConfig, request: LabelRequest) -> Iterator[OpenSt
 
 
 def print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    """Print the summary of a campaign; nested results are separate tables, the best architecture comes last."""
+    """Print the summary of a campaign; nested results are separate tables, the best architecture comes last.
+
+    If labels are missing, a line on stderr says why, and what to do.
+    """
     if as_json:
         emit(summary, as_json)
-        return
-    shown = {name: value for name, value in summary.items() if name != "best"}
-    emit(shown | {"best architecture": summary["best"] or {}}, as_json)
+    else:
+        # The notes were said before the labels were made.
+        shown = {name: value for name, value in summary.items() if value or name not in ("failures", "data_notes")}
+        shown = {name: value for name, value in shown.items() if name not in ("best", "data_notes")}
+        emit(shown | {"best architecture": summary["best"] or {}}, as_json)
+    if line := describe_failures(summary["failures"]):
+        say(line)
 
 
 def open_spool_of(store: str) -> Spool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
+from orchestrator.cli.data_notes import data_notes
 from orchestrator.cli.options import Json, options_from
 from orchestrator.cli.output import emit, preparation_display
 from orchestrator.ray_runtime.session import ray_session
@@ -22,7 +23,8 @@ def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
     from orchestrator.campaign.plan import plan_campaign, with_space_name
 
     config = with_space_name(config)
-    plan = plan_campaign(config)
+    with data_notes():
+        plan = plan_campaign(config)
     began = time.monotonic()
     with ray_session():
         from orchestrator.ray_runtime.check import check_cluster, node_needs  # Ray takes seconds to import

@@ -14,6 +14,7 @@ from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.campaign import open_store
+from orchestrator.cli.data_notes import data_notes
 from orchestrator.cli.output import preparation_display, progress_display, say
 from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources, ray_session
 from orchestrator.search.chooser import Chooser
@@ -31,7 +32,8 @@ _EVERY = 100  # traced candidates from one line to the next; half a minute on a 
 def run_in_rounds(config: CampaignConfig) -> dict[str, Any]:
     """Label until the store has enough, and summarise. Raises AIOPError for user errors, before any worker starts."""
     config = with_space_name(config)
-    template = plan_template(config)
+    with data_notes() as notes:
+        template = plan_template(config)
     with open_store(config, template) as store:
         there = len(labelled_architectures(store.labels, template))
         say(f"{config.num} architectures requested: {min(there, config.num)} already labelled")
@@ -46,7 +48,7 @@ def run_in_rounds(config: CampaignConfig) -> dict[str, Any]:
         {"architecture": c.architecture.id, "genotype": c.architecture.genotype, "reason": c.reason, "score": c.score}
         for c in result.choices
     ]
-    return summary | {"missing": missing, "chosen": chosen}
+    return summary | {"missing": missing, "chosen": chosen, "data_notes": notes}
 
 
 def _rounds_on_ray(

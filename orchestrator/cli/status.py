@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.campaign.missing import group_failures
 from orchestrator.campaign.reliability import label_statistics
 from orchestrator.cli.options import Json, Predictors, Store, Watch
 from orchestrator.cli.output import clear_screen, emit, emit_rows, say
@@ -60,12 +61,14 @@ def _print(document: dict[str, Any], json: bool) -> None:
     if json:
         emit(document, json)
         return
-    parts = ("groups", "attempts", "recent_failures", "predictor", "cluster")
+    parts = ("groups", "attempts", "failures", "recent_failures", "predictor", "cluster")
     emit({name: value for name, value in document.items() if name not in parts}, json)
     groups = [_group_names(group) | flattened(numbers) for group, numbers in document["groups"].items()]
     emit_rows(groups, json, _GROUPS, "Labels")
     attempts = [{"outcome": outcome, "attempts": count} for outcome, count in document["attempts"].items()]
     emit_rows(attempts, json, title="Attempts")
+    if document["failures"]:
+        emit_rows(document["failures"], json, title="Missing labels")
     if document["recent_failures"]:
         emit_rows([{"message": message} for message in document["recent_failures"]], json, title="Recent failures")
     emit(document["predictor"] or {"predictor": "none yet: make one with `orchestrator train`"}, json, "Predictor")
@@ -85,7 +88,8 @@ def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str,
     for row in opened.labels().select(columns).to_pylist():
         name = f"{row['task']}/{row['space']}/{row['fidelity']}/{row['fingerprint']}/{row['recipe_hash']}"
         groups[name].append(row)
-    attempts = opened.attempts().select(["outcome", "message", "started", "seconds"]).to_pylist()
+    wanted = ["key", "attempt", "outcome", "message", "started", "seconds", "final"]
+    attempts = opened.attempts().select(wanted).to_pylist()
     attempts.sort(key=lambda a: a["started"])
     failures = [a["message"] for a in attempts if a["outcome"] != "ok"]
     document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": sum(map(len, groups.values()))}
@@ -94,6 +98,8 @@ def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str,
     since = datetime.now(UTC) - timedelta(hours=1)
     ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
     document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
+    labelled = opened.keys()
+    document["failures"] = group_failures(attempts, {a["key"]: 1 for a in attempts if a["key"] not in labelled})
     document["recent_failures"] = failures[-5:]
     document["predictor"] = _predictor(predictors)
     document["cluster"] = cluster_summary()

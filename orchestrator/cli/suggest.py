@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.campaign.config import IN_ROUNDS, CampaignConfig
+from orchestrator.cli.data_notes import data_notes
 from orchestrator.cli.options import Json, options_from
 from orchestrator.cli.output import emit_rows, say
 from orchestrator.cli.tables import Column
@@ -55,7 +56,9 @@ def suggest(
     from orchestrator.store.delta import DeltaLabelStore
 
     config = with_space_name(config)
-    template, labels = plan_template(config), DeltaLabelStore(config.store)
+    with data_notes():
+        template = plan_template(config)
+    labels = DeltaLabelStore(config.store)
     known = labelled_architectures(labels, template)
     say(f"labels in {config.store}: {len(known)} architectures of {config.space} for {config.task} on {config.data}")
     chooser = open_chooser_for(config, template, labels)

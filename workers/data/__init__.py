@@ -6,6 +6,6 @@ data set has for a task are returned as `Sample`, the classes and joints as `Voc
 """
 
 from workers.data import coco, imagefolder, masks, shapes  # noqa: F401 - importing a format registers it
-from workers.data.base import VOID, DataSet, Instance, Sample, Vocabulary, open_data
+from workers.data.base import VOID, DataSet, DataWarning, Instance, Sample, Vocabulary, open_data
 
-__all__ = ["VOID", "DataSet", "Instance", "Sample", "Vocabulary", "open_data"]
+__all__ = ["VOID", "DataSet", "DataWarning", "Instance", "Sample", "Vocabulary", "open_data"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ from predictor.entry_points import DATA, load_entry_points, require_free_name
 from workers.errors import DataError, UnknownNameError
 
 VOID = 255  # class id of pixels that are ignored in training and evaluation
+
+
+class DataWarning(UserWarning):
+    """A data set that can be used, but some of its files or annotations are left out or read in a special way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,10 @@ class DataSet(ABC):
 
     @abstractmethod
     def check(self, task: str) -> None:
-        """Raise DataError with file and remedy if anything that `task` needs is missing or invalid."""
+        """Raise DataError with file and remedy if anything that `task` needs is missing or invalid.
+
+        What is left out is counted in a DataWarning.
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -91,12 +98,17 @@ class DataSet(ABC):
 
     def people(self, split: str) -> Sequence[tuple[int, int]]:
         """List all people with a labelled joint as (image, position in its instances). Decodes all images."""
-        return [
-            (image, position)
-            for image in range(self.size(split))
-            for position, instance in enumerate(self.sample(split, image).instances)
-            if instance.joints is not None and bool((instance.joints[:, 2] > 0).any())
-        ]
+        return list(self._find_people(split))
+
+    def first_person(self, split: str) -> tuple[int, int] | None:
+        """Return the first of `people`, None without any. Decodes images up to that person."""
+        return next(self._find_people(split), None)
+
+    def _find_people(self, split: str) -> Iterator[tuple[int, int]]:
+        for image in range(self.size(split)):
+            for position, instance in enumerate(self.sample(split, image).instances):
+                if instance.joints is not None and bool((instance.joints[:, 2] > 0).any()):
+                    yield image, position
 
     @abstractmethod
     def size(self, split: str) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +19,14 @@ from PIL import ExifTags, Image
 from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as torchvision_decode
 
-from workers.data.orientation import SWAPPED, turn_pixels
+from workers.data.image_formats import IMAGE_SUFFIXES
+from workers.data.jpeg_stream import breaks_off, find_end
+from workers.data.orientation import SWAPPED, turn_back, turn_pixels
 from workers.errors import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # All that Pillow raises for a damaged file.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-_END_OF_JPEG = b"\xff\xd9"
+FULL_DEPTH = 16  # bits of a channel that has more than eight
 _MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)  # more are refused by Pillow as a decompression bomb
 
 
@@ -44,9 +47,14 @@ def require_folder(folder: Path, layout: str) -> None:
         raise DataError(f"{folder} is a file: give a folder that holds {layout}")
 
 
-def list_files(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
+def list_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
     """List the files with these suffixes, upper or lower case, by name; without hidden files and subfolders."""
     return sorted(path for path in _entries(folder) if path.suffix.lower() in suffixes and path.is_file())
+
+
+def list_left_out(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[str]:
+    """List the names that `list_files` leaves out: other suffixes, links to nothing and subfolders; no hidden ones."""
+    return sorted(path.name for path in _entries(folder) if path.suffix.lower() not in suffixes or not path.is_file())
 
 
 def list_folders(folder: Path) -> list[Path]:
@@ -86,39 +94,53 @@ def read_header(path: Path) -> ImageHeader:
     """Read the header of an image file; its pixels are not checked. Raises DataError."""
     try:
         with Image.open(path) as image:
-            return ImageHeader(image.size, _orientation(image))
+            return _header(image)
     except DECODE_ERRORS as error:
         raise unreadable(path) from error
 
 
 def verify_image(path: Path) -> ImageHeader:
-    """Return the header. Decodes the pixels only if the file seems to be truncated. Raises DataError."""
+    """Return the header, after looking for missing pixels: of JPEGs at an eighth of the size. Raises DataError."""
     try:
-        with Image.open(path) as image:
-            header, jpeg = ImageHeader(image.size, _orientation(image)), image.format == "JPEG"
-            image.verify()
-        if jpeg and not _ends_with(path, _END_OF_JPEG):  # truncated, or followed by harmless bytes
-            with Image.open(path) as image:
-                image.load()
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            header, kind = _header(image), image.format
+            image.verify()  # the checksums of a PNG
+        # Of JPEGs and PNGs, it is known without decoding that pixels can be decoded, except of a JPEG without an end.
+        if kind not in ("JPEG", "MPO", "PNG") or (kind != "PNG" and find_end(content) is None):
+            _decode_by_pillow(content, False, FULL_DEPTH)
+        elif kind != "PNG" and breaks_off(content):
+            raise unreadable(path)
     except DECODE_ERRORS as error:
         raise unreadable(path) from error
     return header
 
 
-def _orientation(image: Image.Image) -> int:
-    raw = image.info.get("exif")  # `getexif` would decode a PNG
-    if not raw:
-        return 1
-    exif = Image.Exif()
-    exif.load(raw)
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
+def _header(image: Image.Image) -> ImageHeader:
+    """Return the header of an opened image that is not loaded yet."""
+    orientation = exif_orientation(image)
+    width, height = image.size
+    turned = _turned_by_pillow(image) and orientation in SWAPPED
+    return ImageHeader((height, width) if turned else (width, height), orientation)
+
+
+def _turned_by_pillow(image: Image.Image) -> bool:
+    """Return whether Pillow itself turns the pixels when it loads them."""
+    return image.format == "TIFF"
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return the EXIF number of an image that is not loaded yet."""
+    if _turned_by_pillow(image):
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    else:
+        raw = image.info.get("exif")  # `getexif` would decode a PNG
+        if not raw:
+            return 1
+        exif = Image.Exif()
+        exif.load(raw)
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
-
-
-def _ends_with(path: Path, ending: bytes) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - len(ending)))
-        return file.read() == ending
 
 
 def read_png_header(path: Path) -> tuple[int, int]:
@@ -133,36 +155,86 @@ def read_png_header(path: Path) -> tuple[int, int]:
     return header[24], header[25]
 
 
-def decode_image(path: Path, *, upright: bool = True) -> NDArray[np.uint8]:
-    """Return (H, W, 3) RGB pixels for any colour mode of the file.
+def decode_image(path: Path, *, upright: bool = True, bits: int = FULL_DEPTH) -> NDArray[np.uint8]:
+    """Return (H, W, 3) RGB pixels for any colour mode of the file; transparency is ignored.
 
-    upright: as viewers show the image, else as stored. Raises DataError.
+    upright: as viewers show the image, else as stored. bits: how many bits of a deep image's channels are used, see
+    `deep_images.bits_in_use`. Raises DataError.
     """
     try:
         content = path.read_bytes()
-        if _torchvision_knows(content):
-            return _decode_by_torchvision(content, upright)
     except OSError as error:
         raise unreadable(path) from error
+    pixels = None
+    try:
+        if _torchvision_knows(content):
+            pixels = _decode_by_torchvision(content, upright)
+        elif _is_deep_png(content):
+            pixels = scale_deep(_decode_deep_png(content, upright), bits)
     except RuntimeError:
         pass  # torchvision's messages name no file, and what it refuses Pillow may read
     try:
-        with Image.open(path) as image:
-            decoded = _to_rgb(image)
-            return turn_pixels(decoded, _orientation(image)) if upright else decoded
+        if pixels is None:
+            pixels = _decode_by_pillow(content, upright, bits)
+        if content.startswith(b"\xff\xd8") and breaks_off(content, pixels):
+            raise unreadable(path)
     except DECODE_ERRORS as error:
         raise unreadable(path) from error
+    return pixels
 
 
-def _decode_by_torchvision(content: bytes, upright: bool) -> NDArray[np.uint8]:
+def _decode_by_pillow(content: bytes, upright: bool, bits: int) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as image:
+        orientation, turned = exif_orientation(image), _turned_by_pillow(image)
+        decoded = _to_rgb(image, bits)
+    if turned:
+        return decoded if upright else turn_back(decoded, orientation)
+    return turn_pixels(decoded, orientation) if upright else decoded
+
+
+def _decode_by_torchvision(content: bytes, upright: bool, mode: ImageReadMode = ImageReadMode.RGB) -> NDArray[Any]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)  # and nobody writes it
         data = torch.frombuffer(content, dtype=torch.uint8)
         # Since 0.29 it recommends TorchCodec, which mmdet's releases of torch and torchvision do not come with.
         warnings.filterwarnings("ignore", "The image decoding and encoding", DeprecationWarning)
-        decoded = torchvision_decode(data, ImageReadMode.RGB, apply_exif_orientation=upright)
-    pixels: NDArray[np.uint8] = decoded.permute(1, 2, 0).numpy()
+        decoded = torchvision_decode(data, mode, apply_exif_orientation=upright)
+    pixels: NDArray[Any] = decoded.permute(1, 2, 0).numpy()
     return pixels
+
+
+def _is_deep_png(content: bytes) -> bool:
+    """Return whether this is a PNG of 16 bits without a palette, which Pillow reads only if it is grey."""
+    if not content.startswith(b"\x89PNG") or len(content) < 26 or content[24] != 16:
+        return False
+    width, height = struct.unpack(">2I", content[16:24])
+    return bool(width * height <= _MAX_PIXELS)
+
+
+def _decode_deep_png(content: bytes, upright: bool) -> NDArray[np.uint16]:
+    """Return (H, W, 3) values without transparency."""
+    pixels = _decode_by_torchvision(content, upright, ImageReadMode.UNCHANGED)
+    if pixels.dtype != np.uint16:
+        raise RuntimeError("torchvision has converted the image")
+    return pixels[..., :3] if pixels.shape[2] > 2 else np.repeat(pixels[..., :1], 3, axis=2)
+
+
+def read_deep(path: Path) -> NDArray[np.int64] | None:
+    """Return the values of an image of more than eight bits a channel, None for any other. Raises DataError."""
+    try:
+        with Image.open(path) as image:
+            if image.format != "PNG":
+                return np.array(image).astype(np.int64) if image.mode.startswith("I") else None
+        content = path.read_bytes()
+        return _decode_deep_png(content, False).astype(np.int64) if _is_deep_png(content) else None
+    except (*DECODE_ERRORS, RuntimeError) as error:
+        raise unreadable(path) from error
+
+
+def scale_deep(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Return the upper eight of `bits` bits."""
+    scaled: NDArray[np.uint8] = (values.astype(np.int64) >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return scaled
 
 
 def _torchvision_knows(content: bytes) -> bool:
@@ -194,14 +266,12 @@ def _read_jpeg_frame(content: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert to RGB. 16-bit grey keeps its upper eight bits, which Pillow would clip; transparency becomes white."""
+def _to_rgb(image: Image.Image, bits: int) -> NDArray[np.uint8]:
+    """Convert to RGB. Deep grey keeps the upper eight of its bits, which Pillow would clip; transparency is dropped."""
     if image.mode.startswith("I"):
-        grey = (np.array(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        return np.repeat(scale_deep(np.array(image), bits)[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 

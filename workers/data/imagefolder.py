@@ -1,19 +1,22 @@
-"""`imagefolder:DIR`: {split}/{class}/*.jpg|jpeg|png, the layout of torchvision's ImageFolder."""
+"""`imagefolder:DIR`: {split}/{class}/..., the layout of torchvision's ImageFolder, in all formats that Pillow reads."""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from workers.data.base import DataSet, Sample, register_format, unsupported
+from workers.data.base import DataSet, DataWarning, Sample, register_format, unsupported
+from workers.data.deep_images import bits_in_use, with_reading
 from workers.data.files import decode_image, hash_files, open_folder, require_folder, verify_image
 from workers.data.image_lists import ImageList, list_images
+from workers.data.subset_names import find_subset_folder
 from workers.errors import BadDataFailure, DataError
 
-_LAYOUT = "{train,val}/{class}/*.jpg|jpeg|png"
+_LAYOUT = "{train,val}/{class}/*.jpg"
 # Of larger data sets, the sizes of files are hashed instead of their bytes, and some images are opened.
 _MAX_HASHED_IMAGES, _MAX_HASHED_BYTES = 50_000, 4 * 2**30
 _OPENED_IMAGES = 1000  # number of images per subset that are opened in larger data sets
@@ -22,7 +25,8 @@ _OPENED_IMAGES = 1000  # number of images per subset that are opened in larger d
 class ImageFolder(DataSet):
     """Images whose folder is their class.
 
-    The split `held-out` consists of the subsets val and test, as far as they exist.
+    The split `held-out` consists of the subsets val and test, as far as they exist. Images may be in further folders
+    below that of their class.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +43,14 @@ class ImageFolder(DataSet):
         for images in self._subsets.values():
             for index in range(min(len(images), _OPENED_IMAGES) if self._is_large else len(images)):
                 verify_image(images.path(index))
+        if len(self._classes) < 2:
+            raise DataError(
+                f"{self._subsets['train'].folder} holds one class, '{self._classes[0]}': a network learns to tell "
+                "classes apart: add a folder for each further class"
+            )
+        left_out = [f"{images.folder}: left out {images.left_out}" for images in self._subsets.values()]
+        if notes := [note for note, images in zip(left_out, self._subsets.values(), strict=True) if images.left_out]:
+            warnings.warn("; ".join(notes), DataWarning, stacklevel=2)
 
     def classes(self, task: str) -> tuple[str, ...]:
         """Return the names of the folders in train, sorted."""
@@ -46,7 +58,13 @@ class ImageFolder(DataSet):
         return self._classes
 
     def fingerprint(self) -> str:
-        """Return the hash of all images and their paths; of larger data sets of their sizes and paths."""
+        """Return the hash of all images and their paths; of larger data sets of their sizes and paths.
+
+        Deep images that use fewer bits, and transparent ones, give another hash.
+        """
+        return with_reading(self._content(), self._paths, self._bits)
+
+    def _content(self) -> str:
         lists = sorted(self._subsets.items())
         if not self._is_large:
             return hash_files(self._folder, [images.path(i) for _, images in lists for i in range(len(images))])
@@ -73,13 +91,21 @@ class ImageFolder(DataSet):
         if name not in self._classes:
             raise BadDataFailure(f"{path} is of class '{name}', which is not in train: check the data set")
         try:
-            return Sample(decode_image(path), self._classes.index(name))
+            return Sample(decode_image(path, bits=self._bits), self._classes.index(name))
         except DataError as error:
             raise BadDataFailure(str(error)) from error
 
     def _require_cls(self, task: str) -> None:
         if task != "cls":
             raise unsupported(self.spec, task, "imagefolder supports cls; choose that task or another data set")
+
+    @property
+    def _paths(self) -> list[Path]:
+        return [images.path(index) for images in self._subsets.values() for index in range(len(images))]
+
+    @cached_property
+    def _bits(self) -> int:
+        return bits_in_use(self._paths)
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
@@ -88,14 +114,16 @@ class ImageFolder(DataSet):
     @cached_property
     def _subsets(self) -> dict[str, ImageList]:
         """The images of train, and of those that exist of val and test."""
-        held_out = [subset for subset in ("val", "test") if (self._folder / subset).exists()]
-        if not held_out:
+        folders = {subset: find_subset_folder(self._folder, subset) for subset in ("train", "val", "test")}
+        found = {subset: folder for subset, folder in folders.items() if folder is not None}
+        if not found.keys() & {"val", "test"}:
             fault = f"{self._folder / 'val'} does not exist, and neither does test"
             raise DataError(f"{fault}: hold out some images of every class")
-        lists = {subset: list_images(self._folder / subset, verify=self._verify) for subset in ("train", *held_out)}
-        for subset, images in lists.items():
+        require_folder(found.get("train", self._folder / "train"), "a folder of images for every class")
+        lists = {subset: list_images(folder, verify=self._verify) for subset, folder in found.items()}
+        for images in lists.values():
             if not len(images):
-                raise DataError(f"{self._folder / subset} is empty: put a folder of images for every class there")
+                raise DataError(f"{images.folder} is empty: put a folder of images for every class there")
         return lists
 
     def _lists(self, split: str) -> list[ImageList]:
@@ -110,12 +138,12 @@ class ImageFolder(DataSet):
     def _check_classes(self, subset: str, images: ImageList) -> None:
         for name in sorted(set(images.classes) ^ set(self._classes)):
             present, absent = (subset, "train") if name in images.classes else ("train", subset)
-            fault = f"{self._folder / present / name} has no counterpart in {absent}"
+            fault = f"{self._subsets[present].folder / name} has no counterpart in {absent}"
             raise DataError(f"{fault}: add it there or remove it")
         filled = set(np.unique(images.labels).tolist())
         for label, name in enumerate(images.classes):
             if label not in filled:
-                raise DataError(f"{self._folder / subset / name} holds no images: add some or remove the class")
+                raise DataError(f"{images.folder / name} holds no images: add some or remove the class")
 
 
 @register_format("imagefolder")

@@ -39,6 +39,11 @@ def turn_pixels(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(_PIXELS[orientation](pixels)) if orientation in _PIXELS else pixels
 
 
+def turn_back(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn (H, W, ...) upright pixels to how they are stored."""
+    return turn_pixels(pixels, {6: 8, 8: 6}.get(orientation, orientation))
+
+
 def turn_sample(sample: Sample, orientation: int) -> Sample:
     """Turn a sample in the frame of the stored image upright, with all its annotations."""
     if orientation not in _PIXELS:

@@ -56,8 +56,12 @@ def _read_model(name: Any) -> dict[str, Any]:
     mmdet_loading.load()
     from mmengine.config import Config
 
-    shipped = mmdet_loading.shipped_configs() / str(name)
-    path = shipped if shipped.is_file() else Path(str(name)).expanduser()
+    shipped, own = mmdet_loading.shipped_configs() / str(name), Path(str(name)).expanduser()
+    path = shipped if shipped.is_file() else own
+    if shipped.is_file() and own.is_file() and own.read_bytes() != shipped.read_bytes():
+        raise RecipeError(
+            f"head config '{name}': is a file of mmdet, and another one here: write the absolute path of yours"
+        )
     if not path.is_file():
         raise RecipeError(f"head config '{name}': no such file, here or below {mmdet_loading.shipped_configs()}")
     try:

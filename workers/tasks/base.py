@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from predictor.entry_points import TASKS, load_entry_points, require_free_name
 from workers.data.base import DataSet, Sample, Vocabulary
-from workers.errors import UnknownNameError
+from workers.errors import BadDataFailure, DataError, UnknownNameError
 from workers.metrics.base import Metric
 from workers.targets.example import Example
 from workers.targets.frame import Frame, Size, resize_pixels
 from workers.targets.view import View
 
 ExampleRef = tuple[int, int]  # index of an image, and position in its instances
+_TRIAL_SIZE = (32, 32)  # of the example that is tried before a campaign
 
 
 class Task(ABC):
@@ -50,6 +51,25 @@ class Task(ABC):
     def list_examples(self, data: DataSet, split: str) -> Sequence[ExampleRef]:
         """List the examples of a split: (image, 0) for every image, unless a task makes several from one image."""
         return [(image, 0) for image in range(data.size(split))]
+
+    def first_example(self, data: DataSet, split: str) -> ExampleRef | None:
+        """Return the first example of a split, None without any. Faster than to list all."""
+        return (0, 0) if data.size(split) else None
+
+    def check_data(self, data: DataSet) -> None:
+        """Try what a worker will need of a data set that its own check has passed: examples, targets and the metric.
+
+        Raises DataError.
+        """
+        for split, training in (("train", True), ("held-out", False)):
+            ref = self.first_example(data, split)
+            if ref is None:
+                raise DataError(f"{data.spec}: {split} has no example of task {self.name}: annotate some")
+            try:
+                self.annotate(data.sample(split, ref[0]), _TRIAL_SIZE, training=training)
+            except BadDataFailure as failure:
+                raise DataError(f"{data.spec}: {failure}") from failure
+        self.build_metric(data.vocabulary(self.name))
 
     def load_example(self, sample: Sample, ref: ExampleRef, frame: Frame, *, training: bool) -> Example:
         """Return an example as `Frame.kept` sizes it: `image`, and what `annotate` returns.
@@ -118,6 +138,13 @@ class Task(ABC):
 
 class LogitTask(Task):
     """A task whose head returns one logit per class (axis 1), for an image or for every pixel of a map."""
+
+    def check_data(self, data: DataSet) -> None:
+        """Require two classes, then try what a worker will need. Raises DataError."""
+        classes = data.classes(self.name)
+        if len(classes) < 2:
+            raise DataError(f"{data.spec} has one class, '{classes[0]}': task {self.name} needs at least two: add one")
+        super().check_data(data)
 
     def loss(self, head: nn.Module, pyramid: list[Tensor], target: Tensor) -> Tensor:
         """Return the loss of the head's logits on the pyramid."""

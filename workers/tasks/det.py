@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.data.base import Sample, Vocabulary
+from workers.data.base import DataSet, Sample, Vocabulary
 from workers.detectors.config import detector_config
 from workers.detectors.head import DetectorHead
-from workers.errors import RecipeError
+from workers.errors import DataError, RecipeError
 from workers.metrics.average_precision import AveragePrecision
 from workers.metrics.base import Metric
 from workers.targets.example import Example
@@ -57,6 +57,14 @@ class DetectorTask(Task):
                 "with these, or set head.config to an mmdet configuration for others"
             )
         return DetectorHead(config, float(score))
+
+    def check_data(self, data: DataSet) -> None:
+        """Require a class of things, then try what a worker will need. Raises DataError."""
+        if not data.vocabulary(self.name).things:
+            raise DataError(
+                f"{data.spec} has no class of things (isthing: 1): task {self.name} needs one; use --task seg"
+            )
+        super().check_data(data)
 
     def annotate(self, sample: Sample, size: Size, *, training: bool) -> Example:
         """Return boxes, and masks and maps if the task has them; for evaluation those of the stored image."""

@@ -138,6 +138,10 @@ class Pose(Task):
         """List all people with a labelled joint."""
         return data.people(split)
 
+    def first_example(self, data: DataSet, split: str) -> ExampleRef | None:
+        """Return the first person with a labelled joint."""
+        return data.first_person(split)
+
     def load_example(self, sample: Sample, ref: ExampleRef, frame: Frame, *, training: bool) -> Example:
         """Return the crop of a person with its annotations, in training with a margin for views around it."""
         image, position = ref

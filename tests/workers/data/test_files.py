@@ -57,13 +57,13 @@ def test_images_are_turned_as_viewers_turn_them(tmp_path: Path, orientation: int
         assert header.stored == (40, 24)
 
 
-def test_transparency_becomes_white_also_in_a_turned_palette(tmp_path: Path) -> None:
+def test_transparent_pixels_keep_their_colour_also_in_a_turned_image(tmp_path: Path) -> None:
     image = Image.new("RGBA", (4, 2), (255, 0, 0, 255))
-    image.putpixel((0, 0), (0, 0, 0, 0))
+    image.putpixel((0, 0), (7, 8, 9, 0))
     path = with_orientation(tmp_path / "a.png", image, 6)
     pixels = decode_image(path)
     assert pixels.shape == (4, 2, 3)
-    assert pixels[0, 1].tolist() == [255, 255, 255]
+    assert pixels[0, 1].tolist() == [7, 8, 9]
     assert pixels[3, 0].tolist() == [255, 0, 0]
 
 

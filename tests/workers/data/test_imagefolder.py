@@ -53,7 +53,7 @@ def _sixteen_bit() -> Image.Image:
         (Image.new("L", (6, 5), 90), "grey.png", (90, 90, 90)),
         (Image.new("1", (6, 5), 1), "bit.png", (255, 255, 255)),
         (_sixteen_bit(), "deep.png", (128, 128, 128)),
-        (Image.new("RGBA", (6, 5), (9, 9, 9, 0)), "clear.png", (255, 255, 255)),
+        (Image.new("RGBA", (6, 5), (9, 9, 9, 0)), "clear.png", (9, 9, 9)),
         (Image.new("RGBA", (6, 5), (9, 8, 7, 255)), "opaque.png", (9, 8, 7)),
         (Image.new("LA", (6, 5), (50, 255)), "greyalpha.png", (50, 50, 50)),
         (Image.new("RGB", (6, 5), (1, 2, 3)).convert("P"), "palette.png", None),

@@ -1,5 +1,7 @@
 """mmcv's operations computed by torchvision, and mmdet's use of our backbones."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision
@@ -114,6 +116,17 @@ def test_all_heads_get_the_width_and_the_classes() -> None:
     assert model["neck"]["out_channels"] == model["rpn_head"]["in_channels"] == 64
     assert model["roi_head"]["bbox_head"]["fc_out_channels"] == 256
     assert model["roi_head"]["mask_head"]["num_classes"] == 3
+
+
+def test_a_file_here_with_the_name_of_one_of_mmdet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "_base_/models/retinanet_r50_fpn.py"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("model = {}")
+    with pytest.raises(RecipeError, match="is a file of mmdet, and another one here: write the absolute path of yours"):
+        detector_config((8, 16, 32, 64), VOCABULARY, {"config": name}, MASK_RCNN)
+    with pytest.raises(RecipeError, match=r"has no single neck"):
+        detector_config((8, 16, 32, 64), VOCABULARY, {"config": str(tmp_path / name)}, MASK_RCNN)
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.data.base import DataSet, Instance, Sample, Vocabulary, register_format, unsupported
+from workers.data.base import VOID, DataSet, DataWarning, Instance, Sample, Vocabulary, register_format, unsupported
 from workers.data.coco.layout import ANNOTATION_KINDS, LAYOUT, SUBSETS, parse_location
 from workers.data.coco.objects import Category, Dropped
 from workers.data.coco.subset import Subset, read_subset
+from workers.data.deep_images import bits_in_use, with_reading
 from workers.data.files import ImageHeader, decode_image, read_header, require_folder, verify_image
-from workers.data.orientation import turn_sample
+from workers.data.orientation import SWAPPED, turn_sample
 from workers.errors import BadDataFailure, DataError
 
 _MAX_HASHED_IMAGES = 5000  # of larger data sets, only file sizes are hashed and some images opened
 _OPENED_IMAGES = 1000  # number of images per split that are opened in larger data sets
 
-
-class DataWarning(UserWarning):
-    """A data set that can be used, but with some of its annotations dropped."""
+__all__ = ["Coco", "DataWarning"]
 
 
 class Coco(DataSet):
@@ -77,14 +76,21 @@ class Coco(DataSet):
         images = objects.images_of(rows)
         return list(zip(images.tolist(), (rows - objects.starts[images]).tolist(), strict=True))
 
+    def first_person(self, split: str) -> tuple[int, int] | None:
+        """Return the first person with a labelled joint. Decodes no image."""
+        return next(iter(self.people(split)), None)
+
     def fingerprint(self) -> str:
-        """Return the hash of annotation files, images and PNGs. With more than 5,000 images, file sizes are hashed."""
+        """Return the hash of annotation files, images and PNGs. With more than 5,000 images, file sizes are hashed.
+
+        Deep images that use fewer bits, and transparent ones, give another hash.
+        """
         digest = hashlib.sha256()
         for split, subset in self._subsets.items():
             digest.update(b"\0".join([split.encode(), *subset.digests]))
             for name, file in self._list_files(subset):
                 digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + self._digest(file))
-        return digest.hexdigest()[:16]
+        return with_reading(digest.hexdigest()[:16], self._paths, self._bits)
 
     def size(self, split: str) -> int:
         """Return the number of images."""
@@ -107,11 +113,11 @@ class Coco(DataSet):
 
     def _read(self, subset: Subset, image: int) -> Sample:
         path = subset.root / subset.images.names[image]
-        pixels, orientation = decode_image(path), 1
+        pixels, orientation = decode_image(path, bits=self._bits), 1
         width, height = subset.images.sizes[image].tolist()
         if pixels.shape[:2] != (height, width):
             orientation = _annotated_orientation(subset, image, path, read_header(path))
-            pixels = decode_image(path, upright=False)
+            pixels = decode_image(path, upright=False, bits=self._bits)
         return turn_sample(self._annotate(subset, image, pixels), orientation)
 
     def _annotate(self, subset: Subset, image: int, pixels: NDArray[np.uint8]) -> Sample:
@@ -160,6 +166,15 @@ class Coco(DataSet):
             if png is not None:
                 yield png.name, png
 
+    @property
+    def _paths(self) -> list[Path]:
+        """The images of both splits."""
+        return [s.root / s.images.names[image] for s in self._subsets.values() for image in s.used]
+
+    @cached_property
+    def _bits(self) -> int:
+        return bits_in_use(self._paths)
+
     @cached_property
     def _is_large(self) -> bool:
         return sum(len(subset.used) for subset in self._subsets.values()) > _MAX_HASHED_IMAGES
@@ -176,7 +191,7 @@ class Coco(DataSet):
         for _, file in self._list_files(subset):
             if not os.path.isfile(file):
                 raise DataError(f"{file} does not exist, but {subset.path} lists it: add it or remove it there")
-        missing: list[str] = []
+        missing, labelled = list[str](), subset.segments is None or self._is_large
         for image in subset.used[: _OPENED_IMAGES if self._is_large else None].tolist():
             path = subset.root / subset.images.names[image]
             _annotated_orientation(subset, image, path, verify_image(path))
@@ -184,19 +199,30 @@ class Coco(DataSet):
                 if (png := subset.segments.png(image)) is not None and png.is_file():
                     verify_image(png)
                 width, height = subset.images.sizes[image].tolist()
-                ids = subset.segments.read(image, width, height, False).missing
-                missing += [f"segment {segment} of {path.name}" for segment in ids]
+                maps = subset.segments.read(image, width, height, False)
+                missing += [f"segment {segment} of {path.name}" for segment in maps.missing]
+                labelled = labelled or bool((maps.semantic != VOID).any())
+        if not labelled:
+            raise DataError(f"{subset.path}: every pixel of its PNGs is void: paint the segments that it lists")
         return [Dropped(subset.path, len(missing), "segments without pixels", missing[0])] if missing else []
 
 
 def _annotated_orientation(subset: Subset, image: int, path: Path, header: ImageHeader) -> int:
     """Return the orientation by which annotations are turned with the stored image; 1 if they are of the upright image.
 
-    Raises DataError unless width and height in the annotation file are those of the upright or of the stored image.
+    Raises DataError unless width and height in the annotation file are those of the upright or of the stored image, and
+    the annotations fit them.
     """
     annotated = tuple(subset.images.sizes[image].tolist())
     if header.size == annotated:
         return 1
+    sideways = subset.objects is not None and bool(subset.objects.sideways[image])
+    if header.stored == annotated and header.orientation in SWAPPED and sideways:
+        raise DataError(
+            f"{path} is shown turned (EXIF orientation {header.orientation}), as {header.size[0]}x{header.size[1]}: "
+            f"{subset.path} gives the size before that, but has annotations that fit only after it: exchange width "
+            "and height there"
+        )
     if header.stored == annotated:
         return header.orientation
     width, height = annotated

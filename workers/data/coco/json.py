@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from workers.errors import DataError
 
 Record = dict[str, Any]
+_MAX_AREA = 1e10  # COCO's evaluation ignores larger objects
 
 
 def read_json(path: Path) -> tuple[Record, bytes]:
@@ -176,10 +177,10 @@ class Table:
         given = [row for row, record in enumerate(self.records) if record.get("area") is not None]
         areas = np.full(len(self.records), np.nan)
         numbers = to_floats([self.records[row]["area"] for row in given])
-        if numbers is None or bool((numbers < 0).any()):
+        if numbers is None or bool(((numbers < 0) | (numbers > _MAX_AREA)).any()):
             for row in given:
                 area = to_floats([self.records[row]["area"]])
-                if area is None or area[0] < 0:
+                if area is None or not 0 <= area[0] <= _MAX_AREA:
                     raise self.error(row, "has an invalid 'area'", "write a finite number of pixels or leave it out")
         elif given:
             areas[given] = numbers

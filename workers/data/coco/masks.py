@@ -55,6 +55,40 @@ class Segmentations:
         mask[y : y + h, x : x + w] = by_column[x : x + w, y : y + h].T
         return mask
 
+    def find_blank(self, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which objects have a segmentation without a pixel. sizes: (n, 2) width and height of their images.
+
+        Only polygons that are thin or outside their image are drawn.
+        """
+        suspects = set(self._small_polygons(sizes).tolist())
+        blank = np.zeros(len(self.starts) - 1, dtype=np.bool_)
+        for row in suspects:
+            mask = self.draw(row, int(sizes[row, 0]), int(sizes[row, 1]))
+            blank[row] = mask is not None and not mask.any()
+        for row in self.run_rows.tolist():
+            code = {"size": sizes[row, ::-1].tolist(), "counts": self._runs(row)}
+            blank[row] = not int(coco_mask.area(code))
+        return blank
+
+    def _small_polygons(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the objects whose polygons are all outside the image, tiny, or on average thinner than a pixel."""
+        counts = np.diff(self.starts)
+        rows = np.flatnonzero(counts)
+        if not rows.size:
+            return rows
+        starts, polygons = self.bounds[:-1] // 2, np.repeat(np.arange(counts.size), counts)
+        corners = self.points.reshape(-1, 2)
+        following = np.roll(corners, -1, axis=0)
+        following[self.bounds[1:] // 2 - 1] = corners[starts]  # the last corner of a polygon is joined to its first
+        crosses = corners[:, 0] * following[:, 1] - corners[:, 1] * following[:, 0]
+        areas = np.abs(np.add.reduceat(crosses, starts)) / 2
+        lowest, highest = np.minimum.reduceat(corners, starts), np.maximum.reduceat(corners, starts)
+        outside = ((highest <= 0.5) | (lowest >= sizes[polygons] - 0.5)).any(1)
+        thick = areas >= np.maximum(2, (highest - lowest).max(1))
+        visible = np.add.reduceat(thick & ~outside, self.starts[rows])
+        small: NDArray[np.int64] = rows[visible == 0]
+        return small
+
     def _runs(self, row: int) -> bytes | None:
         place = int(np.searchsorted(self.run_rows, row))
         if place == len(self.run_rows) or self.run_rows[place] != row:

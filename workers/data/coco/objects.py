@@ -53,26 +53,33 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Annotations of one file that are skipped because they have no pixels."""
+    """Annotations of one file that are skipped, most often because they have no pixels."""
 
     path: Path
     count: int
     kind: str  # such as 'boxes without area'
     first: str
+    verb: str = "dropped"
 
     def __str__(self) -> str:
-        return f"{self.path}: dropped {self.count} {self.kind} (first: {self.first})"
+        return f"{self.path}: {self.verb} {self.count} {self.kind} (first: {self.first})"
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Annotated objects, sorted by image: image i has starts[i]:starts[i + 1]. areas: NaN if not given."""
+    """Annotated objects, sorted by image: image i has starts[i]:starts[i + 1]. areas: NaN if not given.
+
+    sideways: by image, whether an annotation exceeds its width and height but would fit them exchanged. blank: whether
+    the mask of an object has no pixel; all False without masks.
+    """
 
     starts: NDArray[np.int64]
     classes: NDArray[np.int64]
     boxes: NDArray[np.float64]
     crowds: NDArray[np.bool_]
     areas: NDArray[np.float64]
+    sideways: NDArray[np.bool_]
+    blank: NDArray[np.bool_]
     joints: NDArray[np.float32] | None = None
     segmentations: Segmentations | None = None
 
@@ -146,11 +153,12 @@ def read_images(path: Path, content: Record) -> Images:
 
 def read_objects(
     path: Path, content: Record, images: Images, classes: dict[int, int], task: str, joints: int
-) -> tuple[Objects, Dropped | None]:
+) -> tuple[Objects, tuple[Dropped, ...]]:
     """Read the objects on `images`, which may be fewer than the images of this file.
 
     classes: the class of each category id; objects of other categories are ignored. joints: their number, 0 for none.
-    Returns the objects, and those that were dropped because their boxes have no area.
+    Returns the objects, and what is left out: boxes without area, and people of a second category with joints. Objects
+    whose masks have no pixel are reported, and remain.
     """
     table = Table.from_content(path, content, "annotations", "annotation")
     file_images = read_images(path, content)
@@ -158,32 +166,53 @@ def read_objects(
     file_positions = table.lookup("image_id", file_images.positions, "image")
     known = Table.from_content(path, content, "categories", "category").integers("id")
     categories = table.lookup("category_id", {category: classes.get(category, -1) for category in known}, "category")
+    left_out = _other_people(table, content, categories) if task == "pose" else ()
     positions = _match_images(path, file_images, images)[file_positions]
     used = np.flatnonzero((positions >= 0) & (categories >= 0))
     table, positions, categories = table.select(used), positions[used], categories[used]
 
     crowds, areas, sizes = table.flags("iscrowd"), table.areas(), images.sizes[positions]
     points = _read_points(table, joints) if joints else None
-    boxes, has_area = _read_boxes(table, sizes, points)
-    empty = np.flatnonzero(~has_area)
-    dropped = Dropped(path, empty.size, "boxes without area", table.describe(int(empty[0]))) if empty.size else None
+    boxes = _read_boxes(table, points)
+    sideways = np.zeros(len(images.names), dtype=np.bool_)
+    sideways[positions[_fits_sideways(boxes, sizes)]] = True
+    boxes = np.clip(boxes, 0, np.tile(sizes, 2))
+    has_area = np.all(boxes[:, 2:] - boxes[:, :2] >= 1 - _SIDE_TOLERANCE, axis=1)
+    left_out += _dropped(path, table, np.flatnonzero(~has_area), "boxes without area")
 
     rows = np.flatnonzero(has_area)
     rows = rows[np.argsort(positions[rows], kind="stable")]
-    segmentations = None
+    segmentations, blank = None, np.zeros(rows.size, dtype=np.bool_)
     if task in ("iseg", "pano"):
         remedy = "add one, or " + ("use --task det" if task == "iseg" else "remove this file: the PNGs are sufficient")
         segmentations = read_segmentations(table.select(rows), crowds[rows], sizes[rows], remedy)
+        blank = segmentations.find_blank(sizes[rows])
+        left_out += _dropped(path, table, rows[blank], "objects whose mask has no pixel", "kept")
     objects = Objects(
         np.searchsorted(positions[rows], np.arange(len(images.names) + 1)),
         categories[rows],
         boxes[rows],
         crowds[rows],
         areas[rows],
+        sideways,
+        blank,
         None if points is None else points[rows].astype(np.float32),
         segmentations,
     )
-    return objects, dropped
+    return objects, left_out
+
+
+def _dropped(
+    path: Path, table: Table, rows: NDArray[np.int64], kind: str, verb: str = "dropped"
+) -> tuple[Dropped, ...]:
+    return (Dropped(path, rows.size, kind, table.describe(int(rows[0])), verb),) if rows.size else ()
+
+
+def _other_people(table: Table, content: Record, classes: NDArray[np.int64]) -> tuple[Dropped, ...]:
+    """Return the objects of categories that have joints too, of which only the first is read. classes: -1 if not."""
+    with_joints = {c["id"] for c in content["categories"] if c.get("keypoints") is not None}
+    others = [r for r in np.flatnonzero(classes < 0).tolist() if table.records[r]["category_id"] in with_joints]
+    return _dropped(table.path, table, np.array(others, dtype=np.int64), "objects of further categories with joints")
 
 
 def _match_images(path: Path, file_images: Images, images: Images) -> NDArray[np.int64]:
@@ -206,16 +235,14 @@ def _read_points(table: Table, joints: int) -> NDArray[np.float64]:
     return points
 
 
-def _read_boxes(
-    table: Table, sizes: NDArray[np.int64], points: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return x0, y0, x1, y1 clipped to the image, and which boxes have a pixel left.
+def _read_boxes(table: Table, points: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return x0, y0, x1, y1, which may exceed the image.
 
     A person without a box gets the box around its labelled joints.
     """
     remedy = "write [x, y, width, height] as four finite numbers"
     boxes = table.vectors("bbox", 4, remedy, None if points is None else [0.0] * 4)
-    with np.errstate(over="ignore"):  # infinity is clipped as well
+    with np.errstate(over="ignore"):  # infinity is clipped later
         boxes[:, 2:] += boxes[:, :2]
     if points is not None:
         no_box = np.array([record.get("bbox") is None for record in table.records], dtype=np.bool_)
@@ -223,6 +250,12 @@ def _read_boxes(
         pixels = np.floor(points[no_box, :, :2])
         boxes[no_box, :2] = np.where(labelled, pixels, np.inf).min(1)
         boxes[no_box, 2:] = np.where(labelled, pixels + 1, -np.inf).max(1)
-    boxes = np.clip(boxes, 0, np.tile(sizes, 2))
-    has_area: NDArray[np.bool_] = np.all(boxes[:, 2:] - boxes[:, :2] >= 1 - _SIDE_TOLERANCE, axis=1)
-    return boxes, has_area
+    return boxes
+
+
+def _fits_sideways(boxes: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which boxes exceed (width, height) by more than a pixel, but not (height, width)."""
+    beyond = (boxes[:, 2:] > sizes + 1).any(1)
+    inside = (boxes[:, 2:] <= sizes[:, ::-1] + 1).all(1) & (boxes[:, :2] >= -1).all(1)
+    sideways: NDArray[np.bool_] = np.logical_and(beyond, inside)
+    return sideways

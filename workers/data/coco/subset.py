@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.data.array_files import ArrayFiles, index_folder, join_texts, read_arrays, split_texts, write_arrays
+from workers.data.coco.image_places import find_images
 from workers.data.coco.json import read_json
-from workers.data.coco.layout import ANNOTATION_KINDS, SUBSETS, find_annotations, find_images, find_panoptic_companions
+from workers.data.coco.layout import ANNOTATION_KINDS, SUBSETS, find_annotations, find_panoptic_companions
 from workers.data.coco.masks import Segmentations
 from workers.data.coco.objects import Category, Dropped, Images, Objects, read_categories, read_images, read_objects
 from workers.data.coco.panoptic import MAX_CLASSES, Segments, read_segments
@@ -47,7 +48,8 @@ def read_subset(folder: Path, files: Mapping[str, Path], task: str, split: str) 
     pngs, instances = find_panoptic_companions(path) if task in ("pano", "seg") else (None, None)
     sources = [path, instances] if task == "pano" and instances is not None else [path]
     subset = _read_indexed(sources, pngs, task, split)
-    return replace(subset, root=find_images(folder, name, subset.images.names, name in files))
+    used = [subset.images.names[image] for image in subset.used]
+    return replace(subset, root=find_images(folder, path, name, used, name in files))
 
 
 def _read_indexed(sources: Sequence[Path], pngs: Path | None, task: str, split: str) -> Subset:
@@ -70,7 +72,8 @@ def _parse(sources: Sequence[Path], pngs: Path | None, task: str, split: str) ->
     content, digest = read_json(path)
     images = read_images(path, content)
     categories = read_categories(path, content, task)
-    objects, segments, dropped, digests = None, None, None, [digest]
+    objects, segments, digests = None, None, [digest]
+    dropped: tuple[Dropped, ...] = ()
     if pngs is not None:
         if len(categories) > MAX_CLASSES:
             raise DataError(f"{path} has {len(categories)} categories: at most {MAX_CLASSES} are supported, merge some")
@@ -84,8 +87,7 @@ def _parse(sources: Sequence[Path], pngs: Path | None, task: str, split: str) ->
         classes = {category.id: position for position, category in enumerate(categories)}
         objects, dropped = read_objects(path, content, images, classes, task, len(categories[0].joints))
     used = _choose_images(task, split, path, images, objects, segments)
-    all_dropped = () if dropped is None else (dropped,)
-    return Subset(path, categories, images, Path(), objects, segments, used, all_dropped, tuple(digests))
+    return Subset(path, categories, images, Path(), objects, segments, used, dropped, tuple(digests))
 
 
 def _match_things(
@@ -115,6 +117,8 @@ def _choose_images(
     else:
         assert objects is not None
         rows = objects.people() if task == "pose" else np.flatnonzero(~objects.crowds)
+        if rows.size and bool(objects.blank[rows].all()):
+            raise DataError(f"{path} has no object whose mask has a pixel: check the coordinates of its polygons")
         usable = np.unique(objects.images_of(rows))
     if not usable.size:
         kind = "person with a labelled joint" if task == "pose" else "object or segment"
