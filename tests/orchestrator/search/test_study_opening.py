@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from orchestrator.errors import ConfigError
-from orchestrator.search import create_study
+from orchestrator.search import create_study, surrogate
 from predictor.errors import AIOPError
 from workers.spaces import get_space
 
@@ -32,6 +34,17 @@ def test_networks_that_compute_the_same_are_asked_for_once(tmp_path: Path) -> No
     different = space.architecture({"ops": ["none", "none", "none", "nor_conv_1x1", "nor_conv_1x1", "none"]})
     study.networks.add([different])
     assert study.networks.function(different) != study.networks.function(first)
+
+
+def test_the_example_of_the_guide_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "howto" / "search.md"
+    (example,) = (part.split("```")[0] for part in guide.read_text().split("```python")[1:])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(surrogate, "shipped", SimpleNamespace(FOLDER=tmp_path / "nothing"))  # it takes seconds to load
+    names: dict[str, Any] = {}
+    exec(example.replace("pool=40", "pool=16").replace("< 16", "< 12"), names)
+    assert len(names["study"].found()) == 12
+    assert names["study"].front()
 
 
 def test_held_places_and_several_tasks(tmp_path: Path) -> None:
