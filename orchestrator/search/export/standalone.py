@@ -108,7 +108,7 @@ class _Writer:
         self._named = dict(signature.inputs_to_parameters) | dict(signature.inputs_to_buffers)
         self._named |= dict(signature.inputs_to_lifted_tensor_constants)
         self._layers: dict[str, Layer] = {}
-        self._stored: set[str] = set()
+        self._places: dict[str, str] = {}  # expressions of stored tensors by path
 
     def write(self) -> list[str]:
         """Write all operations; return the expressions of the outputs."""
@@ -160,7 +160,10 @@ class _Writer:
         name = _flat(layer.path)
         known = self._layers.get(name)
         if known is None:
+            if not self._places.keys().isdisjoint(layer.weights.values()):
+                return self._expression(node, values)  # another call has the same weights
             self._layers[name] = layer
+            self._places |= {path: f"self.{name}.{part}" for part, path in layer.weights.items()}
             self.declared.append(f"self.{name} = {layer.constructor}")
             self.weights |= {f"{name}.{part}": self._tensors[path] for part, path in layer.weights.items()}
             self.weights |= {f"{name}.{part}": value for part, value in layer.counters.items()}
@@ -206,14 +209,14 @@ class _Writer:
 
     def _attribute(self, path: str) -> str:
         name, value = _flat(path), self._tensors[path]
-        if path not in self._stored:
-            self._stored.add(path)
+        if path not in self._places:
+            self._places[path] = f"self.{name}"
             empty = f"torch.empty({tuple(value.shape)}, dtype={value.dtype})"
             made = f"nn.Parameter({empty})" if isinstance(value, nn.Parameter) else empty
             kind = "parameter" if isinstance(value, nn.Parameter) else "buffer"
             self.declared.append(f'self.register_{kind}("{name}", {made})')
             self.weights[name] = value
-        return f"self.{name}"
+        return self._places[path]
 
 
 def _writes(target: Any) -> bool:

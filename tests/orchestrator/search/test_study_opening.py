@@ -42,7 +42,7 @@ def test_the_example_of_the_guide_runs(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(surrogate, "shipped", SimpleNamespace(FOLDER=tmp_path / "nothing"))  # it takes seconds to load
     names: dict[str, Any] = {}
-    exec(example.replace("pool=40", "pool=16").replace("< 16", "< 12"), names)
+    exec(example.replace("pool=40", "pool=12").replace("< 16", "< 12"), names)
     assert len(names["study"].found()) == 12
     assert names["study"].front()
 
