@@ -12,7 +12,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup, label_groups, with_recipe
 from orchestrator.published.disagreement import disagreement
 from orchestrator.published.label_network import BuildOptions, BuiltNetwork, LabelNetworks
-from orchestrator.published.protocols import PROTOCOLS
+from orchestrator.published.protocols import PROTOCOLS, find_protocol
 from predictor import Graph, Predictor
 from predictor.errors import AIOPError
 from predictor.models import Prediction
@@ -172,7 +172,7 @@ def _predict(predictor: Predictor, graphs: Sequence[Graph], groups: Sequence[Lab
 
 def by_protocol(group: LabelGroup) -> LabelGroup:
     """Return the published labels that were made by the protocol of the data set; the group if none are known."""
-    protocol = PROTOCOLS.get((group.task, group.data)) if group.published else None
+    protocol = find_protocol(group.task, group.data) if group.published else None
     if protocol is None or not protocol.space:
         return group
     of_recipe = next(iter(with_recipe([group], protocol.labels)), None) if protocol.labels else group
