@@ -31,6 +31,8 @@ def graph(
     for path, text in ((svg, to_svg), (out, lambda g: g.to_json())):
         if path is not None:
             _write(path, text(traced))
+    if traced.uncounted:
+        say(f"{model}: {traced.incomplete_flops}")
     operations = Counter(node.op for node in traced.nodes)
     emit(
         {
@@ -41,6 +43,8 @@ def graph(
             "nodes": len(traced.nodes),
             "edges": len(traced.edges),
             "flops": traced.flops,
+            "flops_lower_bound": bool(traced.uncounted),
+            "uncounted": list(traced.uncounted),
             "params": traced.params,
             "operations": dict(operations.most_common()),
         },

@@ -74,7 +74,7 @@ def _import_file(file: Path, store: str, jobs: int | None, json: bool) -> None:
     with counting_display("networks traced") as show:
         outcome = import_results(checked.results, labels, partial(trace_chunks, jobs=jobs), show)
     refused = sorted([*read.rejected, *checked.rejected, *outcome.rejected], key=lambda line: line.line)
-    notes = [*read.notes, *checked.notes]
+    notes = [*read.notes, *checked.notes, *outcome.notes]
     for note in notes:
         say(f"{file}: note: {note}")
     _report(refused, file, "skipped")

@@ -49,7 +49,7 @@ class ImportSummary:
 
     rows: results in the file. known: results that the store had already. networks: distinct pairs of model and input
     size that were built. repeated: lines that are the same as an earlier one. differing: lines whose value is not the
-    stored one of the same training, which stays.
+    stored one of the same training, which stays. notes: one line for each network whose FLOPs are not complete.
     """
 
     rows: int
@@ -59,6 +59,7 @@ class ImportSummary:
     rejected: list[RejectedLine] = field(default_factory=list)
     repeated: list[RejectedLine] = field(default_factory=list)
     differing: list[RejectedLine] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def import_results(
@@ -83,7 +84,9 @@ def import_results(
             if result.error:
                 summary.rejected += [_line(named.result, result.error) for named in pending[result.traced]]
             else:
-                reports += _reports(pending[result.traced], result.graph, campaign)
+                graph = Graph.from_json(result.graph)
+                summary.notes += [f"{result.traced.model}: {graph.incomplete_flops}"] if graph.uncounted else []
+                reports += _reports(pending[result.traced], graph, campaign)
         on_progress(summary.networks, len(inputs))
         if len(reports) >= _COMMIT_LABELS:
             summary.added += store.commit(reports).labels
@@ -142,9 +145,8 @@ def _request(result: Result, network: NamedNetwork) -> LabelRequest:
     return LabelRequest(network.architecture, result.task, data, data, FIDELITY, recipe, seed=0)
 
 
-def _reports(pending: Iterable[NamedResult], graph_json: str, campaign: str) -> Iterator[AttemptReport]:
-    graph = Graph.from_json(graph_json)
-    flops, params = graph.flops, graph.params
+def _reports(pending: Iterable[NamedResult], graph: Graph, campaign: str) -> Iterator[AttemptReport]:
+    flops, params, graph_json = graph.flops, graph.params, graph.to_json()
     for named in pending:
         result, request = named.result, named.request
         metrics = {result.metric: result.value}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from predictor.graph.formulas import count_flops
+from predictor.graph.formulas import count_flops, uncounted_operation
 from predictor.graph.structure import Node
 from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT, ZEROS
 
@@ -52,6 +52,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """weights: the parameters, on the meta device. zeros_are_nodes: whether zeros of a map's size depend on it."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes = [_make_node("input", (), [image], image, 0, image.shape[1])]
+        self.uncounted: dict[int, str] = {}  # names of operations whose FLOPs are not known, by number of their node
         self._sizes = {id(weight): weight.numel() for weight in weights}
         self._weight_flops: dict[int, int] = {}  # FLOPs of computations on weights, by minus their time
         self._counted = set[int]()  # weights and computations that are part of an earlier node
@@ -106,6 +107,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _Origin(first.node, first.weights, self._time, first.channels)
         node = self._node(kind, func, args, kwargs, result, inputs, origins, weights)
         self.nodes.append(node)
+        if uncounted := uncounted_operation(func, args, node.op, count_flops(func, args, kwargs, result)):
+            self.uncounted[len(self.nodes) - 1] = uncounted
         return _Origin(len(self.nodes) - 1, frozenset(), self._time, node.channels_out)
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

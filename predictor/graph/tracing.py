@@ -31,17 +31,24 @@ def trace(module: nn.Module, input_size: tuple[int, int, int] = (3, 224, 224)) -
     """
     if len(input_size) != 3 or any(side < 1 for side in input_size):
         raise TraceError(f"input size {input_size}: must be channels, height and width, each at least 1")
-    nodes = _traced_nodes(module, input_size)
+    nodes, uncounted = _traced_nodes(module, input_size)
     if nodes[-1].op != "output":  # a network that zeros cut in two, such as a cell without a path, is still a network
-        nodes = _traced_nodes(module, input_size, zeros_are_nodes=True)
+        nodes, uncounted = _traced_nodes(module, input_size, zeros_are_nodes=True)
     if nodes[-1].op != "output":
         name = type(module).__name__
         raise TraceError(f"{name}: no output depends on the image: give a module that takes an image and uses it")
-    return Graph(_without_unused(nodes), input_size)
+    used = _used(nodes)
+    names = sorted({name for number, name in uncounted.items() if number in used})
+    return Graph(_without_unused(nodes, used), input_size, uncounted=tuple(names))
 
 
-def _traced_nodes(module: nn.Module, input_size: tuple[int, int, int], zeros_are_nodes: bool = False) -> list[Node]:
-    """Return the nodes of all operations, then a node for each output that depends on the image."""
+def _traced_nodes(
+    module: nn.Module, input_size: tuple[int, int, int], zeros_are_nodes: bool = False
+) -> tuple[list[Node], dict[int, str]]:
+    """Return the nodes of all operations, then a node for each output that depends on the image.
+
+    The second result is `Recorder.uncounted`.
+    """
     weights, buffers = _meta_copies(module)
     image = torch.empty(1, *input_size, device="meta")
     recorder = Recorder(image, {id(w): w for w in weights.values()}.values(), zeros_are_nodes)
@@ -59,7 +66,7 @@ def _traced_nodes(module: nn.Module, input_size: tuple[int, int, int], zeros_are
             last = nodes[source]
             channels, positions = last.channels_out, last.positions_out
             nodes.append(Node("output", (source,), channels, channels, positions, positions))
-    return nodes
+    return nodes, recorder.uncounted
 
 
 def _meta_copies(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -95,12 +102,17 @@ def _as_dict(output: Any) -> Any:
     return dict(output) if hasattr(output, "keys") and not isinstance(output, dict) else output
 
 
-def _without_unused(nodes: list[Node]) -> tuple[Node, ...]:
-    """Return the nodes without those that no output depends on, with new numbers."""
+def _used(nodes: list[Node]) -> set[int]:
+    """Return the numbers of the image, the outputs, and the nodes that an output depends on."""
     used = {number for number, node in enumerate(nodes) if node.op in ("input", "output")}
     for number in range(len(nodes) - 1, -1, -1):
         if number in used:
             used.update(nodes[number].inputs)
+    return used
+
+
+def _without_unused(nodes: list[Node], used: set[int]) -> tuple[Node, ...]:
+    """Return the used nodes, with new numbers."""
     new_number = {old: new for new, old in enumerate(sorted(used))}
     return tuple(replace(nodes[old], inputs=tuple(new_number[i] for i in nodes[old].inputs)) for old in sorted(used))
 
