@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from math import sqrt
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from predictor.graph.constant_values import ConstantValues, run_on_meta
 from predictor.graph.formulas import count_flops, uncounted_operation
 from predictor.graph.structure import Node
 from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT, ZEROS
@@ -61,6 +62,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._origins[id(image)] = _Origin(_IMAGE_NODE, frozenset(), 0, image.shape[1])
         self._last_write: dict[int, _Origin] = {}  # by storage
         self._meta_constants: dict[int, Tensor] = {}
+        self._values = ConstantValues()
         self._time = 0
         self._constant = CONSTANT - ZEROS if zeros_are_nodes else CONSTANT
 
@@ -75,13 +77,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = _tensors((args, kwargs))
         if func is _TO_COPY and _is_real_integer(inputs[0]):
             kwargs = {**kwargs, "device": inputs[0].device}  # keeps its value on meta too, such as the size of a map
+        origins = [self._origin(t) for t in inputs]
+        on_constants = all(o.node is None and all(w < 0 for w in o.weights) for o in origins)
+        values = self._values.compute(func, args, kwargs, inputs, on_constants)
         if any(t.is_meta for t in inputs) and not all(t.is_meta for t in inputs):
             args, kwargs = tree_map_only(Tensor, self._to_meta, (args, kwargs))
-        result = self._run(func, args, kwargs)
+        result = run_on_meta(partial(self._run, func, args, kwargs), values)
         outputs = _tensors(result)
         self._keep_alive += outputs
-        origins = [self._origin(t) for t in inputs]
         in_place = func._schema.is_mutable
+        if values is not None:
+            self._values.keep(result, values)
+        elif in_place and outputs:
+            self._values.forget(outputs[0])
         origin = self._record(func, args, kwargs, result, inputs, origins)
         for tensor in outputs:
             self._origins[id(tensor)] = origin
