@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli.options import NETWORK_NAMES, InputSize, Json, parse_input_size
 from orchestrator.cli.output import emit, say
 from orchestrator.errors import ConfigError
+from predictor.errors import write_problem
 
 
 def graph(
@@ -56,5 +57,5 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}: choose a writable file") from None
+        raise ConfigError(f"{path}: {write_problem(error, 'choose a writable file')}") from None
     say(f"{path} written")

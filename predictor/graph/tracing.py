@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -117,11 +119,32 @@ def _without_unused(nodes: list[Node], used: set[int]) -> tuple[Node, ...]:
     return tuple(replace(nodes[old], inputs=tuple(new_number[i] for i in nodes[old].inputs)) for old in sorted(used))
 
 
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
+_READS_VALUES = ("meta tensor", "data-", "item()", "nonzero", "register_meta")
+
+
+def _position(error: Exception) -> str:
+    """Return where a module's own code was when an error occurred; empty if that is unknown."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(part in frame.filename.replace("\\", "/") for part in ("/torch/", "/predictor/graph/"))
+    ]
+    return (
+        f" (in {frames[-1].name}, {frames[-1].filename.rsplit('/', 1)[-1]} line {frames[-1].lineno})" if frames else ""
+    )
+
+
 def _error_text(name: str, size: tuple[int, int, int], error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
-    if "meta tensors" in text or "data-" in text.lower() or "item()" in text:
+    if isinstance(error, TypeError) and (missing := _MISSING.search(text)) is not None:
         return (
-            f"{name}: the computation depends on the values of tensors ({text}): trace the part before that, for a "
-            "detector its backbone, neck and dense head"
+            f"{name}: takes more than an image, also {missing[1].replace(chr(39), '')}: give a module whose forward "
+            "takes one image and makes the rest"
+        )
+    if any(part in text.lower() for part in _READS_VALUES):
+        return (
+            f"{name}: the computation depends on the values of tensors{_position(error)}: trace the part before that, "
+            "for a detector its backbone, neck and dense head"
         )
     return f"{name}: cannot run on an image of {'x'.join(map(str, size))} ({text}): give the size that it was made for"
