@@ -21,19 +21,27 @@ _SHOWN_COLUMNS = 12
 
 
 class CsvError(Exception):
-    """A file that is no CSV file, or has a column missing or twice. The text says what, without the path."""
+    """A file that is no CSV file, or has a column missing or twice. The text says what, without the path.
+
+    is_header: whether the first line lacks columns.
+    """
+
+    def __init__(self, text: str, is_header: bool = False) -> None:
+        super().__init__(text)
+        self.is_header = is_header
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
     """A row. line: its first line in the file, from 1. cells: by column name; absent cells are empty.
 
-    problem: why the line is no row, in words; empty if it is one.
+    problem: why the line is no row, in words; empty if it is one. missing: the number of absent cells.
     """
 
     line: int
     cells: Mapping[str, str]
     problem: str = ""
+    missing: int = 0
 
 
 def read_csv(path: Path, *required: Sequence[str]) -> list[CsvRow]:
@@ -71,7 +79,7 @@ def _header(line: str, required: Sequence[Sequence[str]]) -> tuple[list[str], st
     missing = [name for name in required[0] if name not in names]
     shown = ", ".join(name[:30] for name in names[:_SHOWN_COLUMNS]) or "none"
     needs = ", or ".join(", ".join(alternative) for alternative in required)
-    raise CsvError(f"has no column {', '.join(missing)}: needs {needs}; the first line has: {shown}")
+    raise CsvError(f"has no column {', '.join(missing)}: needs {needs}; the first line has: {shown}", True)
 
 
 def _cells(lines: Sequence[str], delimiter: str) -> list[str]:
@@ -94,11 +102,12 @@ def _rows(lines: Sequence[str], start: int, header: Sequence[str], delimiter: st
             cells = next(reader)
             used = reader.line_num
             if len(cells) > len(header):
-                problem = f"has {len(cells)} cells, the first line {len(header)}: quote cells with {delimiter!r}"
+                problem = f"{len(header)} columns are named, but this line has {len(cells)}: quote cells"
                 used = 1
         except csv.Error as error:
             problem = f"{error}: check its quotes"
         if problem or any(cell.strip() for cell in cells):
             filled = [*cells, *[""] * (len(header) - len(cells))]
-            yield CsvRow(start + 1, dict(zip(header, map(str.strip, filled), strict=False)), problem)
+            stripped = dict(zip(header, map(str.strip, filled), strict=False))
+            yield CsvRow(start + 1, stripped, problem, max(0, len(header) - len(cells)))
         start += used

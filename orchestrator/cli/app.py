@@ -27,6 +27,7 @@ from orchestrator.cli import (
     suggest,
     train,
 )
+from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError, write_problem
 
 _QUIET = "ignore::DeprecationWarning,ignore::PendingDeprecationWarning,ignore::FutureWarning"
@@ -61,6 +62,7 @@ def main() -> None:
     """
     _prepare_terminal()
     try:
+        _check_arguments()
         app()
     except AIOPError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -71,6 +73,13 @@ def main() -> None:
         where = error.filename or "the output or a temporary folder"
         print(f"error: {where}: {write_problem(error, '')}", file=sys.stderr)
         sys.exit(2)
+
+
+def _check_arguments() -> None:
+    """Raise ConfigError for an argument that Python could not decode, which no library can use as a path."""
+    for argument in sys.argv:
+        if not argument.isprintable() and any("\ud800" <= character <= "\udfff" for character in argument):
+            raise ConfigError(f"{argument!a}: is not in the encoding of this terminal: set LC_ALL=C.UTF-8")
 
 
 def _prepare_terminal() -> None:

@@ -10,13 +10,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from predictor.graph.vocabulary import CONSTANT
 
 _MAX_SIZE = 4_000_000  # numbers; the values of larger constants are not computed
 _META, _CPU = torch.device("meta"), torch.device("cpu")
+_FROM_NUMBERS = (torch.tensor, torch.as_tensor)
 _RANDOM = ("rand", "normal", "bernoulli", "multinomial", "dropout", "exponential", "uniform")
+
+
+class TensorsWithValues(TorchFunctionMode):
+    """Makes tensors from Python's numbers on the CPU first, because on the meta device they would lose their values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch."""
+        kwargs = kwargs or {}
+        if func not in _FROM_NUMBERS or torch.device(kwargs.get("device") or _CPU) != _META:
+            return func(*args, **kwargs)
+        if not args or isinstance(args[0], Tensor):
+            return func(*args, **kwargs)
+        return func(*args, **kwargs | {"device": _CPU}).to(_META)
 
 
 class ConstantValues:

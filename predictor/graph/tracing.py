@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from predictor.errors import AIOPError
+from predictor.graph.constant_values import TensorsWithValues
 from predictor.graph.recorder import Recorder
 from predictor.graph.structure import Graph, Node
 
@@ -54,7 +56,7 @@ def _traced_nodes(
     weights, buffers = _meta_copies(module)
     image = torch.empty(1, *input_size, device="meta")
     recorder = Recorder(image, {id(w): w for w in weights.values()}.values(), zeros_are_nodes)
-    with _evaluation_mode(module), torch.no_grad(), recorder:
+    with _evaluation_mode(module), torch.no_grad(), recorder, TensorsWithValues():
         try:
             output = functional_call(module, weights | buffers, (image,))
         except AIOPError:
@@ -120,6 +122,7 @@ def _without_unused(nodes: list[Node], used: set[int]) -> tuple[Node, ...]:
 
 
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
+_OUR_FOLDERS = (Path(__file__).parent, Path(torch.__file__).parent)
 _READS_VALUES = ("meta tensor", "data-", "item()", "nonzero", "register_meta")
 
 
@@ -128,7 +131,7 @@ def _position(error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not any(part in frame.filename.replace("\\", "/") for part in ("/torch/", "/predictor/graph/"))
+        if not any(Path(frame.filename).is_relative_to(folder) for folder in _OUR_FOLDERS)
     ]
     return (
         f" (in {frames[-1].name}, {frames[-1].filename.rsplit('/', 1)[-1]} line {frames[-1].lineno})" if frames else ""
@@ -147,4 +150,10 @@ def _error_text(name: str, size: tuple[int, int, int], error: Exception) -> str:
             f"{name}: the computation depends on the values of tensors{_position(error)}: trace the part before that, "
             "for a detector its backbone, neck and dense head"
         )
-    return f"{name}: cannot run on an image of {'x'.join(map(str, size))} ({text}): give the size that it was made for"
+    sides = "x".join(map(str, size))
+    if isinstance(error, AttributeError | LookupError | NameError | TypeError) or "to unpack" in text:
+        return (  # Python's own words say nothing to those who did not write the module
+            f"{name}: cannot run on an image of {sides}{_position(error)}: give the size that it was made for, or a "
+            "module whose forward takes one image and nothing else"
+        )
+    return f"{name}: cannot run on an image of {sides} ({text}): give the size that it was made for"

@@ -153,7 +153,7 @@ def test_plain_numbers_are_read(text: str, value: float) -> None:
         (line("0.7").replace(",32,", ",9999999999999999999,"), "input_size 9999999999999999999 is not"),
         (line("0.7").replace(",32,", ",40000x32,"), "is larger than 32,768 pixels a side"),
         (line("0.7").replace(",32,", ",²,"), "input_size ² is not SIDE or HEIGHTxWIDTH"),
-        (line("0.7") + ",extra", "has 9 cells, the first line 8"),
+        (line("0.7") + ",extra", "8 columns are named, but this line has 9"),
         ('"' + line("0.7"), "check its quotes"),
         (line("0.7").replace(FIRST, "nasbench201:" + "[" * 5000), "nasbench201"),
         (line("0.7").replace(FIRST, "mnasnet:[1e999999]"), "mnasnet"),
