@@ -129,9 +129,7 @@ def test_fewer_steps_alone_are_enough(steps: int) -> None:
 
 
 def test_an_average_that_the_user_chose_is_not_replaced() -> None:
-    with pytest.raises(
-        RecipeError, match="lower ema or raise steps .ema: decay of the averaged weights; steps: number of"
-    ):
+    with pytest.raises(RecipeError, match=r"lower ema or raise steps \(ema: decay of the averaged"):
         load_recipe("laptop", "cls", "nasbench201", {"steps": 5, "ema": 0.99})
     unchanged = load_recipe("laptop", "cls", "nasbench201")
     assert load_recipe("laptop", "cls", "nasbench201", {"steps": unchanged.steps}) == unchanged
