@@ -188,8 +188,10 @@ class Predictor:
         """
         model = copy.deepcopy(self._model)
         model.extend(sets)
-        kinds = {learned.kind for learned in metadata.sets}
-        base = (replace(known, base=True) for known in self.metadata.sets if known.kind not in kinds)
+        added = metadata.sets
+        base = (
+            replace(known, base=True) for known in self.metadata.sets if not any(known.is_same_set(s) for s in added)
+        )
         metadata = replace(metadata, model=model.name, sets=(*base, *metadata.sets))
         references = self._references | reference_graphs(sets)
         return Predictor(model, metadata, self._support, references, self.widening)

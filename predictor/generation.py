@@ -16,7 +16,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from predictor.atomic_write import write_folder
-from predictor.errors import AIOPError
+from predictor.errors import AIOPError, write_problem
 from predictor.features.nodes import NODE_FEATURES
 from predictor.features.statistics import STATISTICS
 from predictor.graph.vocabulary import OPS, VERSION
@@ -63,7 +63,9 @@ def write_generation(folder: Path, generation: Generation) -> None:
     except FileExistsError:
         raise GenerationError(f"predictor {folder}: exists: choose another name") from None
     except OSError as error:
-        raise GenerationError(f"predictor {folder}: cannot be written ({error.strerror or error})") from None
+        raise GenerationError(
+            f"predictor {folder}: cannot be written: {write_problem(error, 'name another folder')}"
+        ) from None
 
 
 def read_generation(folder: Path) -> Generation:

@@ -28,7 +28,8 @@ class LabelledNetworks:
 class LearnedSet:
     """A label set that the model was trained on. labels: number of training labels.
 
-    kind: space, task, data, fidelity and recipe, which identify the set. Empty in generations that did not record it.
+    kind: space, task, data, fidelity, recipe and, of published labels, the metric, which identify the set. Empty in
+    generations that did not record it; those that did not record the metric lack it.
     networks: None in generations that did not record it. base: whether it came with the generation that was extended.
     """
 
@@ -40,6 +41,11 @@ class LearnedSet:
     kind: tuple[str, ...] = ()
     networks: LabelledNetworks | None = None
     base: bool = False
+
+    def is_same_set(self, other: LearnedSet) -> bool:
+        """Return whether the other is the same set, as far as both record what identifies it."""
+        shorter = min(len(self.kind), len(other.kind))
+        return self.kind == other.kind or (shorter > 0 and self.kind[:shorter] == other.kind[:shorter])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

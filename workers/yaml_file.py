@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from predictor.errors import AIOPError
+from predictor.text_files import read_text
 
 
 def read_mapping(
@@ -18,10 +19,10 @@ def read_mapping(
     expected_file: the file to name instead, if it cannot be read. expected_fields: what the mapping must hold.
     """
     try:
-        fields = yaml.safe_load(path.read_text())
+        fields = yaml.safe_load(read_text(path))
     except OSError as caught:
         raise error(f"{what} {path}: {caught.strerror}: name {expected_file}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as caught:
+    except (yaml.YAMLError, ValueError) as caught:
         raise error(f"{what} {path}: not YAML ({' '.join(str(caught).split())}): fix the file") from None
     if not isinstance(fields, dict):
         raise error(f"{what} {path}: must be a mapping {expected_fields}")

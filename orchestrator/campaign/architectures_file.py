@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.csv_file import CsvError, read_csv
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError
+from predictor.text_files import read_text
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.names import architecture_named
@@ -65,8 +66,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     if path.suffix not in {".csv", ".json"}:
         raise ConfigError(f"--architectures {path}: must be a .csv or .json file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"--architectures {path}: cannot be read ({error}): name a text file in UTF-8") from None
     if path.suffix == ".json":
         try:
@@ -77,19 +78,17 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
             raise ConfigError(f"--architectures {path}: must be a list of names or of objects with {_FORM}")
         yield from ((f"entry {number}", entry) for number, entry in enumerate(entries, 1))
         return
-    reader = csv.DictReader(text.splitlines(), strict=True)
-    names = set(reader.fieldnames or ())
-    if "model" not in names and not {"space", "genotype"} <= names:
-        raise ConfigError(f"--architectures {path}: the first line names no {_FORM}: add it")
     try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise csv.Error(f"{len(names)} columns are named, but this line has more or fewer")
-            yield f"line {reader.line_num}", row
-    except csv.Error as error:
-        raise ConfigError(
-            f"--architectures {path}: line {reader.line_num}: {error}: quote values with commas"
-        ) from None
+        rows = read_csv(path, ("model",), ("space", "genotype"))
+    except CsvError as error:
+        if error.is_header:
+            raise ConfigError(f"--architectures {path}: the first line names no {_FORM}: add it") from None
+        raise ConfigError(f"--architectures {path}: {error}: quote values with commas") from None
+    for row in rows:
+        if row.problem or row.missing:
+            problem = row.problem or f"{len(row.cells)} columns are named, but this line has {row.missing} fewer"
+            raise ConfigError(f"--architectures {path}: line {row.line}: {problem}: quote values with commas")
+        yield f"line {row.line}", row.cells
 
 
 def _architecture(entry: Any) -> Architecture:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
+import warnings
 
 import typer
 
@@ -24,7 +28,10 @@ from orchestrator.cli import (
     suggest,
     train,
 )
-from predictor.errors import AIOPError
+from orchestrator.errors import ConfigError
+from predictor.errors import AIOPError, write_problem
+
+_QUIET = "ignore::DeprecationWarning,ignore::PendingDeprecationWarning,ignore::FutureWarning"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,8 +62,37 @@ def main() -> None:
 
     Exit code 0: done; 1: labels are missing at the end, or a check failed; 2: a user error, reported in one line.
     """
+    _prepare_terminal()
     try:
+        _check_arguments()
         app()
     except AIOPError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = error.filename or "the output or a temporary folder"
+        print(f"error: {where}: {write_problem(error, '')}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _check_arguments() -> None:
+    """Raise ConfigError for an argument that Python could not decode, which no library can use as a path."""
+    for argument in sys.argv:
+        if not argument.isprintable() and any("\ud800" <= character <= "\udfff" for character in argument):
+            raise ConfigError(f"{argument!a}: is not in the encoding of this terminal: set LC_ALL=C.UTF-8")
+
+
+def _prepare_terminal() -> None:
+    """Escape characters that the terminal does not have, and hide warnings meant for developers of libraries.
+
+    Processes that this one starts, such as Ray's workers, inherit the filter. Options of Python itself come first.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        os.environ.setdefault("PYTHONWARNINGS", _QUIET)

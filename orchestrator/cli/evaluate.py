@@ -16,6 +16,7 @@ from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.atomic_write import replace_file
+from predictor.errors import write_problem
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.evaluation import Answer
@@ -172,4 +173,4 @@ def _check_out(out: Path | None) -> None:
         if is_new:
             out.unlink()  # the first partial report creates it
     except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror or error}: choose a writable file") from None
+        raise ConfigError(f"--out {out}: {write_problem(error, 'choose a writable file')}") from None

@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli.options import NETWORK_NAMES, InputSize, Json, parse_input_size
 from orchestrator.cli.output import emit, say
 from orchestrator.errors import ConfigError
+from predictor.errors import write_problem
 
 
 def graph(
@@ -31,6 +32,8 @@ def graph(
     for path, text in ((svg, to_svg), (out, lambda g: g.to_json())):
         if path is not None:
             _write(path, text(traced))
+    if traced.uncounted:
+        say(f"{model}: {traced.incomplete_flops}")
     operations = Counter(node.op for node in traced.nodes)
     emit(
         {
@@ -41,6 +44,8 @@ def graph(
             "nodes": len(traced.nodes),
             "edges": len(traced.edges),
             "flops": traced.flops,
+            "flops_lower_bound": bool(traced.uncounted),
+            "uncounted": list(traced.uncounted),
             "params": traced.params,
             "operations": dict(operations.most_common()),
         },
@@ -52,5 +57,5 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}: choose a writable file") from None
+        raise ConfigError(f"{path}: {write_problem(error, 'choose a writable file')}") from None
     say(f"{path} written")

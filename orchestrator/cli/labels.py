@@ -17,6 +17,7 @@ from orchestrator.cli.output import emit_rows, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
+from predictor.errors import write_problem
 from predictor.label_set import COSTS
 
 _COLUMNS = (
@@ -30,6 +31,8 @@ _COLUMNS = (
     Column("value"),
     Column("flops", "FLOPs"),
     Column("params", rank=1),
+    Column("key", rank=6),
+    Column("genotype", rank=7),
 )
 
 
@@ -73,7 +76,7 @@ def _write(rows: pa.Table, out: Path) -> None:
         else:
             raise ConfigError(f"--out {out}: name a file that ends in .csv or .parquet")
     except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror or error}: choose a writable file") from None
+        raise ConfigError(f"--out {out}: {write_problem(error, 'choose a writable file')}") from None
 
 
 def _without_maps(rows: pa.Table) -> pa.Table:

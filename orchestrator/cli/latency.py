@@ -77,6 +77,8 @@ def latency(
     say(f"data set: {rows[0]['data']}")
     for row in failed_rows(rows):
         say(f"{row['model']}: not measured: {row['error']}")
+    for model in dict.fromkeys(row["model"] for row in rows if row["flops_lower_bound"]):
+        say(f"note: {model}: FLOPs are a lower bound: `orchestrator graph` names the operations that are not counted")
     if busy := [row for row in rows if row["busy"]]:
         remedy = "" if settings.threads == 1 or not settings.on_cpu else ", or with --threads 1"
         say(f"note: the machine was busy during {len(busy)} of {len(rows)}: measure again when it is idle{remedy}")

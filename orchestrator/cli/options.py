@@ -16,6 +16,7 @@ from orchestrator.cli.output import say
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import generation_folder, generation_numbers
 from orchestrator.published.image_size import image_size
+from predictor.plain_numbers import plain_int
 
 IMAGE = "SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH"
 
@@ -56,9 +57,7 @@ def parse_input_size(text: str) -> tuple[int, int, int]:
     """(channels, height, width) as `predictor.trace` takes them. Raises ConfigError."""
     channels, _, rest = text.partition("x") if text.count("x") == 2 else ("3", "", text)
     try:
-        if not channels.isdecimal() or int(channels) < 1:
-            raise ValueError(channels)
-        return (int(channels), *image_size(rest))
+        return (plain_int(channels, least=1), *image_size(rest))
     except ValueError:
         raise ConfigError(f"--input-size {text}: write {IMAGE}, such as 224, 800x1333 or 1x28x28") from None
 

@@ -84,10 +84,15 @@ def _group_names(group: str) -> dict[str, str]:
 def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str, Any]:
     """The document that `status --json` prints."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value"]
-    for row in opened.labels().select(columns).to_pylist():
-        name = f"{row['task']}/{row['space']}/{row['fidelity']}/{row['fingerprint']}/{row['recipe_hash']}"
-        groups[name].append(row)
+    columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value", "metric"]
+    rows, parts = opened.labels().select(columns).to_pylist(), ("task", "space", "fidelity", "fingerprint")
+    metrics: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        row["group"] = "/".join(row[part] for part in parts)
+        metrics[f"{row['group']}/{row['recipe_hash']}"].add(row["metric"])
+    for row in rows:  # labels of several metrics cannot be compared
+        metric = f"@{row['metric']}" if len(metrics[f"{row['group']}/{row['recipe_hash']}"]) > 1 else ""
+        groups[f"{row['group']}{metric}/{row['recipe_hash']}"].append(row)
     wanted = ["key", "attempt", "outcome", "message", "started", "seconds", "final"]
     attempts = opened.attempts().select(wanted).to_pylist()
     attempts.sort(key=lambda a: a["started"])

@@ -15,6 +15,7 @@ from orchestrator.cli.output import emit_rows, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 from predictor.atomic_write import replace_file
+from predictor.errors import write_problem
 
 _OPTIONS = ("task", "space", "num", "pool", "data", "fidelity", "recipe", "set", "seed", "store", "predictors")
 _COLUMNS = (
@@ -87,5 +88,5 @@ def _write(out: Path, text: str) -> None:
     try:
         replace_file(out, text)
     except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror or error}: name a file that can be written") from None
+        raise ConfigError(f"--out {out}: {write_problem(error, 'name a file that can be written')}") from None
     say(f"written: {out}")

@@ -33,7 +33,7 @@ class Column:
 
     def cell(self, row: Row) -> str:
         """The text of a row's value."""
-        return human(self.key, row.get(self.key))
+        return bounded(self.key, row)
 
 
 def si_number(value: float) -> str:
@@ -71,6 +71,12 @@ def human(key: str, value: Any) -> str:
     return str(value)
 
 
+def bounded(key: str, row: Row) -> str:
+    """A value of a row as people read it, marked if the row says that it is a lower bound."""
+    text = human(key, row.get(key))
+    return f">= {text}" if row.get(f"{key}_lower_bound") else text
+
+
 def print_table(console: Console, rows: Sequence[Row], columns: Sequence[Column], title: str = "") -> None:
     """All rows under their headers; on a terminal only the columns that fit."""
     if not console.is_terminal:
@@ -95,14 +101,14 @@ def print_fields(console: Console, fields: Row, title: str = "") -> None:
     if flat or not console.is_terminal:
         _print_title(console, title)
     if not console.is_terminal:
-        for name, value in flat.items():
-            print(f"{name.replace('_', ' ')}: {human(name, value)}", file=console.file)
+        for name in flat:
+            print(f"{name.replace('_', ' ')}: {bounded(name, fields)}", file=console.file)
     elif flat:
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        for name, value in flat.items():
-            table.add_row(Text(name.replace("_", " ")), Text(human(name, value)))
+        for name in flat:
+            table.add_row(Text(name.replace("_", " ")), Text(bounded(name, fields)))
         console.print(table)
     for name, value in fields.items():
         if _is_nested(value):

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from orchestrator.errors import ConfigError
 from predictor.atomic_write import replace_symlink
+from predictor.errors import write_problem
 from predictor.metadata import HoldOutScores
 
 LATEST, PINNED = "latest", "pinned"  # links to generations
@@ -97,7 +98,7 @@ def write_lock(folder: Path) -> Iterator[None]:
         (folder / TRAINING).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"--predictors {folder}: {error.strerror or error}: name a folder that can be written"
+            f"--predictors {folder}: {write_problem(error, 'name a folder that can be written')}"
         ) from None
     lock = FileLock(folder / TRAINING / "lock", timeout=0)
     try:

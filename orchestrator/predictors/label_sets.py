@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from orchestrator.predictors.snapshot import GraphsReadCallback, Snapshot, graph
 from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
 from predictor.label_set import PROXIES, Floats, LabelSet
+from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
-IDENTITY_COLUMNS = ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash")
+IDENTITY_COLUMNS = ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash", "metric")
+_WITHOUT_METRIC = len(IDENTITY_COLUMNS) - 1  # parts of a kind that has no metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class LabelSetIdentity:
 
     Published detectors are ranked within their family, so that their space is "mmdet-FAMILY". Families of published
     segmentors and pose networks have few members each, and are ranked together.
+    metric: of published labels; empty for our own, whose task has one metric, and for published sets of generations
+    that did not record it.
     """
 
     space: str
@@ -32,30 +36,36 @@ class LabelSetIdentity:
     fidelity: str
     recipe_name: str
     recipe_hash: str
+    metric: str = ""
 
     @classmethod
     def of_label(cls, row: Mapping[str, Any]) -> LabelSetIdentity:
         """Return the identity of the set that a label belongs to, by its `IDENTITY_COLUMNS` and its genotype."""
-        return cls(_ranked_space(row), *(row[column] for column in IDENTITY_COLUMNS[1:]))
+        metric = row["metric"] if row["fidelity"] == PUBLISHED else ""
+        return replace(cls(_ranked_space(row), *(row[column] for column in IDENTITY_COLUMNS[1:-1])), metric=metric)
 
     @classmethod
     def from_kind(cls, kind: Sequence[str]) -> LabelSetIdentity | None:
         """Inverse of `to_kind`; None for generations that did not record it."""
-        return cls(*kind) if len(kind) == len(IDENTITY_COLUMNS) else None
+        return cls(*kind) if len(kind) in (_WITHOUT_METRIC, _WITHOUT_METRIC + 1) else None
 
     def to_kind(self) -> tuple[str, ...]:
-        """Return the fields in the order in which a generation stores them, as "kind"."""
-        return astuple(self)
-
-    @property
-    def recipe(self) -> str:
-        """FIDELITY/NAME/HASH, stored with a generation's source tasks."""
-        return "/".join((self.fidelity, self.recipe_name, self.recipe_hash))
+        """Return the fields in the order in which a generation stores them, as "kind", without an empty metric."""
+        return astuple(self) if self.metric else astuple(self)[:_WITHOUT_METRIC]
 
     @property
     def short_name(self) -> str:
         """SPACE/TASK/DATA."""
         return f"{self.space}/{self.task}/{self.data}"
+
+    def without_metric(self) -> LabelSetIdentity:
+        """Return the identity as generations recorded it that did not know metrics."""
+        return replace(self, metric="")
+
+    @property
+    def recipe(self) -> str:
+        """FIDELITY/NAME/HASH, stored with a generation's source tasks."""
+        return "/".join((self.fidelity, self.recipe_name, self.recipe_hash))
 
 
 def read_label_sets(
@@ -87,17 +97,42 @@ def build_label_sets(snapshot: Snapshot) -> tuple[dict[LabelSetIdentity, LabelSe
             continue
         groups[LabelSetIdentity.of_label(row)][row["architecture"]].append((graph, row["value"]))
         families[row["architecture"]] = family_of(row["space"], row["genotype"])
-    names = _unique_names(groups)
+    data = _data_names(groups, label_rows)
+    names = _unique_names(data)
     sets = {
-        identity: _label_set(names[identity], identity, labels, snapshot.pool, proxies, families)
+        identity: _label_set(names[identity], data[identity], identity, labels, snapshot.pool, proxies, families)
         for identity, labels in groups.items()
     }
     return dict(sorted(sets.items(), key=lambda item: item[1].name)), without_graph
 
 
-def _unique_names(identities: Collection[LabelSetIdentity]) -> dict[LabelSetIdentity, str]:
-    """Return SPACE/TASK/DATA for each identity, followed by fidelity and recipe as far as names would be equal."""
-    names = {identity: identity.short_name for identity in identities}
+def _data_names(
+    identities: Collection[LabelSetIdentity], rows: Sequence[Mapping[str, Any]]
+) -> dict[LabelSetIdentity, str]:
+    """Return the name of each set's data: DATA@METRIC for labels of another metric than the first one stored.
+
+    Models take all sets of one task and data for labels of one kind, so metrics must not share a name. The first one
+    keeps the name without a metric, also when others are imported later.
+    """
+    first: dict[tuple[str, str], tuple[Any, str]] = {}
+    for row in rows:
+        if row["fidelity"] == PUBLISHED:
+            key, candidate = (row["task"], row["data"]), (row["started"], row["metric"])
+            first[key] = min(first.get(key, candidate), candidate)
+    return {
+        identity: identity.data
+        if not identity.metric or identity.metric == first[identity.task, identity.data][1]
+        else f"{identity.data}@{identity.metric}"
+        for identity in identities
+    }
+
+
+def _unique_names(data: Mapping[LabelSetIdentity, str]) -> dict[LabelSetIdentity, str]:
+    """Return SPACE/TASK/DATA for each identity, followed by fidelity and recipe as far as names would be equal.
+
+    data: the name of each set's data.
+    """
+    names = {identity: f"{identity.space}/{identity.task}/{name}" for identity, name in data.items()}
     for field in ("fidelity", "recipe_name", "recipe_hash"):
         uses = Counter(names.values())
         names = {
@@ -124,6 +159,7 @@ def _ranked_space(row: Mapping[str, Any]) -> str:
 
 def _label_set(
     name: str,
+    data: str,
     identity: LabelSetIdentity,
     labels: Mapping[str, list[tuple[int, float]]],
     pool: GraphPool,
@@ -138,7 +174,7 @@ def _label_set(
         name=name,
         space=identity.space,
         task=identity.task,
-        data=identity.data,
+        data=data,
         architectures=np.array(architectures, np.str_),
         values=np.array([np.mean([value for _, value in labels[a]]) for a in architectures], np.float64),
         graphs=np.array([labels[a][0][0] for a in architectures], np.int64),

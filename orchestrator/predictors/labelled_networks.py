@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from orchestrator.predictors.label_sets import LabelSetIdentity
+from orchestrator.predictors.label_sets import IDENTITY_COLUMNS, LabelSetIdentity
 from orchestrator.store.base import LabelStore
 from predictor.errors import AIOPError
 from predictor.graph import trace
@@ -122,14 +122,15 @@ def data_size(data: str, task: str) -> VocabularySize:
 def _first_rows(store: LabelStore, version: int) -> dict[tuple[str, ...], dict[str, Any]]:
     """Return one label of each set, by the set's kind: the network with the fewest FLOPs, which is built fastest."""
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
-    columns = ["space", "genotype", "task", "data", "fidelity", "recipe_name", "recipe_hash", "flops", "params", "key"]
+    columns = [*IDENTITY_COLUMNS, "genotype", "flops", "params", "key"]
     labels = store.labels(version=version)
     for index, row in enumerate(labels.select(columns).to_pylist()):
         if row["fidelity"] == "proxy":
             continue
-        kind = LabelSetIdentity.of_label(row).to_kind()
-        if kind not in rows or (row["flops"], row["key"]) < (rows[kind]["flops"], rows[kind]["key"]):
-            rows[kind] = row | {"index": index}
+        identity = LabelSetIdentity.of_label(row)
+        for kind in {identity.to_kind(), identity.without_metric().to_kind()}:  # generations may not record metrics
+            if kind not in rows or (row["flops"], row["key"]) < (rows[kind]["flops"], rows[kind]["key"]):
+                rows[kind] = row | {"index": index}
     for row in rows.values():
         row["recipe"] = labels.column("recipe")[row["index"]].as_py()
     return rows

@@ -19,7 +19,8 @@ from predictor.graph.structure import Graph
 GraphsReadCallback = Callable[[int, int], None]  # gets the number of graphs read so far, and of all
 GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
 _COLUMNS = ("key", *GRAPH_KEY, "space", "genotype", "data", "fidelity", "recipe_name", "value", "metrics")
-ROWS = pa.schema([LABELS.field(name) for name in _COLUMNS])
+ADDED_COLUMNS = ("metric", "started")  # which snapshots of earlier versions lack
+ROWS = pa.schema([LABELS.field(name) for name in (*_COLUMNS, *ADDED_COLUMNS)])
 INDEX = pa.schema([GRAPHS.field(name) for name in GRAPH_KEY])
 INDEX = INDEX.append(pa.field("digest", pa.string())).append(pa.field("place", pa.int64()))  # index in the pool
 

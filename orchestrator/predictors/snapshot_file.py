@@ -11,11 +11,12 @@ import pyarrow as pa
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from orchestrator.predictors.snapshot import INDEX, ROWS, Snapshot
+from orchestrator.predictors.snapshot import ADDED_COLUMNS, INDEX, ROWS, Snapshot
 from predictor.atomic_write import write_folder
 from predictor.errors import AIOPError
 from predictor.features.graph_pool import GraphPool
 from predictor.generation import input_version
+from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
 FORMAT = 1
 _DESCRIPTION, _ROWS, _INDEX, _GRAPHS = "replay.json", "rows.arrow", "index.arrow", "graphs.safetensors"
@@ -57,7 +58,20 @@ def read_snapshot(folder: Path) -> Snapshot:
             raise SnapshotError(f"snapshot {folder}: {name}: checksum mismatch")
     pool = GraphPool.from_arrays(load_tensors(files[_GRAPHS]))
     rows, index = (pa.ipc.open_file(files[name]).read_all() for name in (_ROWS, _INDEX))
-    return Snapshot(description["version"], rows.cast(ROWS), index.cast(INDEX), pool)
+    return Snapshot(description["version"], _with_added_columns(folder, rows).cast(ROWS), index.cast(INDEX), pool)
+
+
+def _with_added_columns(folder: Path, rows: pa.Table) -> pa.Table:
+    """Return the rows of an earlier version with the columns it lacks, which only published labels need.
+
+    Raises SnapshotError if there are published labels.
+    """
+    missing = [name for name in ADDED_COLUMNS if name not in rows.column_names]
+    if missing and PUBLISHED in rows.column("fidelity").unique().to_pylist():
+        raise SnapshotError(f"snapshot {folder}: written by an earlier version of this program, without metrics")
+    for name in missing:
+        rows = rows.append_column(name, pa.nulls(len(rows), ROWS.field(name).type))
+    return rows
 
 
 def _arrow(table: pa.Table) -> bytes:

@@ -12,7 +12,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup, label_groups, with_recipe
 from orchestrator.published.disagreement import disagreement
 from orchestrator.published.label_network import BuildOptions, BuiltNetwork, LabelNetworks
-from orchestrator.published.protocols import PROTOCOLS
+from orchestrator.published.protocols import PROTOCOLS, find_protocol
 from predictor import Graph, Predictor
 from predictor.errors import AIOPError
 from predictor.models import Prediction
@@ -71,6 +71,11 @@ def answer_question(predictor: Predictor, question: Question) -> Answer:
                 f"{group.data}; if it is of version 0.1, train it again"
             )
         notes += _disagreements(predictor, others, replace(question, options=options), built, prediction)
+        notes += [
+            f"{model}: {network.graph.incomplete_flops}, so the prediction is for a cheaper network"
+            for model, network in built.items()
+            if network.graph.uncounted
+        ]
         if all(network.recipe is not None for network in built.values()):
             group = by_protocol(group)
     failed = {model: _row(model, group) | {"error": reason} for model, reason in reasons.items()}
@@ -149,6 +154,7 @@ def _predicted_rows(
             "distance": distance,
             "far": None if distance is None else distance > FAR,
             "flops": network.graph.flops,
+            "flops_lower_bound": bool(network.graph.uncounted),
             "params": network.graph.params,
             "network": network.title,
             "head": network.head,
@@ -172,7 +178,7 @@ def _predict(predictor: Predictor, graphs: Sequence[Graph], groups: Sequence[Lab
 
 def by_protocol(group: LabelGroup) -> LabelGroup:
     """Return the published labels that were made by the protocol of the data set; the group if none are known."""
-    protocol = PROTOCOLS.get((group.task, group.data)) if group.published else None
+    protocol = find_protocol(group.task, group.data) if group.published else None
     if protocol is None or not protocol.space:
         return group
     of_recipe = next(iter(with_recipe([group], protocol.labels)), None) if protocol.labels else group
@@ -182,7 +188,8 @@ def by_protocol(group: LabelGroup) -> LabelGroup:
 
 def _row(model: str, group: LabelGroup) -> dict[str, Any]:
     """Return a row without results."""
-    empty = ("mean", "deviation", "distance", "far", "flops", "params", "network", "head", "recipe", "input_size")
+    numbers = ("mean", "deviation", "distance", "far", "flops", "flops_lower_bound", "params")
+    empty = (*numbers, "network", "head", "recipe", "input_size")
     labels = {"fidelity": group.fidelity, "recipe": group.recipe, "number": group.labels}
     sets = [learned.name for learned in group.sets]
     return {"model": model, **dict.fromkeys(empty), "data": group.data, "labels": labels, "sets": sets, "error": None}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from orchestrator.published.named_networks import NamedNetwork, open_network
-from orchestrator.published.results_file import RejectedLine, Result
+from orchestrator.published.result import RejectedLine, Result
+from orchestrator.published.stored_results import NamedResult, sort_results
 from orchestrator.store.base import LabelStore
-from predictor.errors import AIOPError
+from predictor.errors import AIOPError, one_line
 from predictor.graph import Graph, trace
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 from workers.messages.published_recipe import FIDELITY, PublishedRecipe
@@ -40,7 +41,6 @@ class TraceResult:
 
 
 ChunkTracer = Callable[[Sequence[list[TraceInput]]], Iterator[list[TraceResult]]]
-_RequestedResult = tuple[Result, LabelRequest]
 
 
 @dataclass(slots=True)
@@ -48,7 +48,8 @@ class ImportSummary:
     """What an import added.
 
     rows: results in the file. known: results that the store had already. networks: distinct pairs of model and input
-    size that were built.
+    size that were built. repeated: lines that are the same as an earlier one. differing: lines whose value is not the
+    stored one of the same training, which stays. notes: one line for each network whose FLOPs are not complete.
     """
 
     rows: int
@@ -56,6 +57,9 @@ class ImportSummary:
     known: int = 0
     networks: int = 0
     rejected: list[RejectedLine] = field(default_factory=list)
+    repeated: list[RejectedLine] = field(default_factory=list)
+    differing: list[RejectedLine] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def import_results(
@@ -70,7 +74,7 @@ def import_results(
     with the number of networks traced so far and the total.
     """
     summary, campaign, reports = ImportSummary(len(results)), uuid.uuid4().hex[:12], list[AttemptReport]()
-    pending = _pending_by_network(results, store.keys(fidelity=FIDELITY), summary)
+    pending = _pending_by_network(results, store, summary)
     position = {model: number for number, model in enumerate(dict.fromkeys(network.model for network in pending))}
     inputs = sorted(pending, key=lambda network: position[network.model])  # all sizes of a network in sequence
     chunks = [inputs[start : start + _CHUNK_NETWORKS] for start in range(0, len(inputs), _CHUNK_NETWORKS)]
@@ -78,10 +82,11 @@ def import_results(
         for result in chunk:
             summary.networks += 1
             if result.error:
-                lines = (line for line, _ in pending[result.traced])
-                summary.rejected += [RejectedLine(line.line, line.model, result.error) for line in lines]
+                summary.rejected += [_line(named.result, result.error) for named in pending[result.traced]]
             else:
-                reports += _reports(pending[result.traced], result.graph, campaign)
+                graph = Graph.from_json(result.graph)
+                summary.notes += [f"{result.traced.model}: {graph.incomplete_flops}"] if graph.uncounted else []
+                reports += _reports(pending[result.traced], graph, campaign)
         on_progress(summary.networks, len(inputs))
         if len(reports) >= _COMMIT_LABELS:
             summary.added += store.commit(reports).labels
@@ -91,26 +96,30 @@ def import_results(
 
 
 def _pending_by_network(
-    results: Sequence[Result], stored: set[str], summary: ImportSummary
-) -> dict[TraceInput, list[_RequestedResult]]:
+    results: Sequence[Result], store: LabelStore, summary: ImportSummary
+) -> dict[TraceInput, list[NamedResult]]:
     """Return the results that are not stored, by network; the others are counted or listed in `summary`."""
-    pending: dict[TraceInput, list[_RequestedResult]] = defaultdict(list)
-    repeats = Counter[str]()
+    named = list[NamedResult]()
     for result in results:
         try:
             network = open_network(result.model, result.space)
-            first = _request(result, network)
+            named.append(NamedResult(result, network, _request(result, network)))
         except AIOPError as error:
-            summary.rejected.append(RejectedLine(result.line, result.model, str(error)))
-            continue
-        # The same network again, under any name, counts as another training with the next seed.
-        request = replace(first, seed=repeats[first.key])
-        repeats[first.key] += 1
-        if request.key in stored:
-            summary.known += 1
-        else:
-            pending[TraceInput(network.name, result.input_size)].append((result, request))
+            summary.rejected.append(_line(result, str(error)))
+        except Exception as error:  # a name may be anything, and one line must not cost the others
+            summary.rejected.append(_line(result, f"model '{result.model}': {one_line(error)}"))
+    found = sort_results(named, store)
+    summary.known = found.known
+    summary.repeated = [_line(*line) for line in found.repeated]
+    summary.differing = [_line(*line) for line in found.differing]
+    pending: dict[TraceInput, list[NamedResult]] = defaultdict(list)
+    for new in found.new:
+        pending[TraceInput(new.network.name, new.result.input_size)].append(new)
     return pending
+
+
+def _line(result: Result, reason: str) -> RejectedLine:
+    return RejectedLine(result.line, result.model, reason)
 
 
 def trace_chunk(inputs: Sequence[TraceInput]) -> list[TraceResult]:
@@ -124,6 +133,9 @@ def trace_chunk(inputs: Sequence[TraceInput]) -> list[TraceResult]:
             results.append(TraceResult(network, graph.to_json()))
         except AIOPError as error:
             results.append(TraceResult(network, "", str(error)))
+        except Exception as error:  # one network must not cost the others
+            reason = f"model '{network.model}': {type(error).__name__}: {one_line(error)}"
+            results.append(TraceResult(network, "", reason))
     return results
 
 
@@ -133,10 +145,10 @@ def _request(result: Result, network: NamedNetwork) -> LabelRequest:
     return LabelRequest(network.architecture, result.task, data, data, FIDELITY, recipe, seed=0)
 
 
-def _reports(pending: Iterable[_RequestedResult], graph_json: str, campaign: str) -> Iterator[AttemptReport]:
-    graph = Graph.from_json(graph_json)
-    flops, params = graph.flops, graph.params
-    for result, request in pending:
+def _reports(pending: Iterable[NamedResult], graph: Graph, campaign: str) -> Iterator[AttemptReport]:
+    flops, params, graph_json = graph.flops, graph.params, graph.to_json()
+    for named in pending:
+        result, request = named.result, named.request
         metrics = {result.metric: result.value}
         measured = Measurement(result.value, result.metric, metrics, flops, params, {}, graph=graph_json)
         yield AttemptReport(LabelJob(request, campaign), Outcome.OK, "", "", time.time(), 0.0, measured)

@@ -16,7 +16,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_groups import LabelGroup
 from orchestrator.predictors.labelled_networks import VocabularySize, build_for_task, data_size, recorded_size
 from orchestrator.published.named_networks import open_network
-from orchestrator.published.protocols import PROTOCOLS
+from orchestrator.published.protocols import find_protocol
 from predictor.errors import AIOPError
 from predictor.graph import Graph, TraceError, trace
 from predictor.metadata import LearnedSet
@@ -122,7 +122,7 @@ class LabelNetworks:
         kind = "timm" if architecture.space == "zoo" else architecture.space
         if any(learned.space == kind for learned in self._group.sets):
             return self._whole(name, self._size_of_sets(name))
-        protocol = PROTOCOLS.get((self._group.task, self._group.data))
+        protocol = find_protocol(self._group.task, self._group.data)
         if protocol is None:
             raise ConfigError(
                 f"model '{name}': the labels of {self._group.task} on {self._group.data} are of whole networks of "
@@ -182,7 +182,7 @@ class LabelNetworks:
         for learned in self._group.sets:
             if (size := recorded_size(learned)) is not None:
                 return size
-        protocol = PROTOCOLS.get((self._group.task, self._group.data))
+        protocol = find_protocol(self._group.task, self._group.data)
         if protocol is not None:
             return protocol.size
         try:
@@ -200,7 +200,7 @@ class LabelNetworks:
         sets = [learned for learned in self._group.sets if learned.networks and learned.networks.recipe]
         own = [learned for learned in sets if learned.space == kind or learned.space.startswith(f"{kind}-")]
         if not sets:
-            protocol = PROTOCOLS.get((self._group.task, self._group.data))
+            protocol = find_protocol(self._group.task, self._group.data)
             return protocol.input_size if protocol else None
         height, width = _networks_recipe((own or sets)[0])["input_size"]
         return int(height), int(width)

@@ -34,7 +34,7 @@ from workers.tasks import get_task
 
 _AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks without a head of ours have
 _MEASURED = ("ms", "spread", "wall_ms", "repeats", "rounds", "warm_up", "load", "busy", "device_name")
-_BUILT = ("flops", "params", "network", "head", "recipe", "input_size", "source", "error")
+_BUILT = ("flops", "flops_lower_bound", "params", "network", "head", "recipe", "input_size", "source", "error")
 _ROUNDS = 5  # in which the networks of a group are measured, if it has several
 _GROUP_WEIGHTS = 250_000_000  # weights of the networks that are in memory at once
 _RECIPE, _DATA = "laptop", "shapes"  # of the heads, by default
@@ -177,6 +177,7 @@ class _Measuring:
         """Return a row without numbers."""
         return _row(model, self._data) | {
             "flops": built.graph.flops,
+            "flops_lower_bound": bool(built.graph.uncounted),
             "params": built.graph.params,
             "network": built.title,
             "head": built.head,

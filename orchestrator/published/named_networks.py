@@ -65,7 +65,8 @@ def _opened(name: str) -> NamedNetwork:
         return OPENERS[kind](kind, local_name)
     if is_space_file(kind):
         return _from_declared(Path(kind).absolute(), local_name)
-    if call := FunctionCall.parse(name):
+    call = FunctionCall.parse(name)
+    if call and ("." in kind or "(" in name or call.has_module):  # else it is a kind that does not exist
         return NamedNetwork(call.text, Architecture.of("function", call.genotype), call.build)
     if name.endswith(".onnx"):
         return _from_onnx(Path(name).absolute())

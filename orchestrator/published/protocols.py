@@ -45,3 +45,8 @@ PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
         "coco", VocabularySize(1, 1, 17), space="mmpose", labels="published:td-hm-256x192"
     ),
 }
+
+
+def find_protocol(task: str, data: str) -> Protocol | None:
+    """Return the protocol of a data set, which may be DATA@METRIC; None if there is none."""
+    return PROTOCOLS.get((task, data)) or PROTOCOLS.get((task, data.partition("@")[0]))

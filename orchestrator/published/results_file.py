@@ -2,106 +2,91 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.csv_file import CsvError, read_csv
 from orchestrator.errors import ConfigError
 from orchestrator.published.image_size import image_size
 from orchestrator.published.network_functions import with_arguments
+from orchestrator.published.result import RejectedLine, Result
+from orchestrator.published.units import check_units
+from predictor.plain_numbers import plain_float, plain_int
 
 REQUIRED = ("model", "task", "dataset", "metric", "value")
-OPTIONAL = ("arguments", "space", "input_size", "recipe")
+OPTIONAL = ("arguments", "space", "input_size", "recipe", "seed")
 _DEFAULT_INPUT_SIZE = "224"
 _DEFAULT_RECIPE = "published"
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One result.
+class ResultsFile:
+    """The results in a file, the lines that are not valid results, and what the user should know about the rest."""
 
-    line: its line number; the header is line 1. model: with its arguments. input_size: height and width in pixels.
-    space: name that the user gives the space of the network; may be empty.
-    """
-
-    line: int
-    model: str
-    task: str
-    dataset: str
-    metric: str
-    value: float
-    input_size: tuple[int, int]
-    recipe: str
-    space: str = ""
+    results: list[Result]
+    rejected: list[RejectedLine]
+    notes: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedLine:
-    """A line that is not imported, and the reason."""
-
-    line: int
-    model: str
-    reason: str
-
-
-def read_results(path: Path) -> tuple[list[Result], list[RejectedLine]]:
-    """Return the results in a file, and the lines that are not valid results.
+def read_results_file(path: Path) -> ResultsFile:
+    """Return the content of a file of results. Percentages are converted where the metric's range is known.
 
     Raises ConfigError for a file that cannot be read as CSV or has a column missing.
     """
-    results, rejected = list[Result](), list[RejectedLine]()
-    for line, row in _rows(path):
-        try:
-            results.append(_result(line, row))
-        except ValueError as error:
-            rejected.append(RejectedLine(line, row.get("model") or "", str(error)))
-    return results, rejected
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    open_file = gzip.open if path.suffix == ".gz" else open
     try:
-        with open_file(path, "rt", encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ConfigError(
-                    f"{path}: has no column {', '.join(missing)}: needs {', '.join(REQUIRED)}, and may have "
-                    f"{', '.join(OPTIONAL)}"
-                )
-            for row in reader:
-                yield reader.line_num, row
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}): name a CSV file, or one that is gzipped") from None
+        rows = read_csv(path, REQUIRED)
+    except CsvError as error:
+        raise ConfigError(f"{path}: {error}; it may have {', '.join(OPTIONAL)}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror or error}): name a CSV file, or one that is gzipped"
+        ) from None
+    results, rejected = list[Result](), list[RejectedLine]()
+    for row in rows:
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            results.append(_result(row.line, row.cells))
+        except ValueError as error:
+            rejected.append(RejectedLine(row.line, row.cells.get("model", ""), str(error)))
+    checked = check_units(results)
+    rejected += [RejectedLine(result.line, result.model, reason) for result, reason in checked.rejected]
+    return ResultsFile(checked.results, sorted(rejected, key=lambda line: line.line), checked.notes)
 
 
-def _result(line: int, row: Mapping[str, str | None]) -> Result:
+def read_results(path: Path) -> tuple[list[Result], list[RejectedLine]]:
+    """Return the results in a file, and the lines that are not valid results. See `read_results_file`."""
+    file = read_results_file(path)
+    return file.results, file.rejected
+
+
+def _result(line: int, row: Mapping[str, str]) -> Result:
     """Parse one row. Raises ValueError with the reason if it is not a valid result."""
     for name in REQUIRED:
-        if not (row.get(name) or "").strip():
+        if not row[name]:
             raise ValueError(f"no {name}")
-    text = str(row["value"])
     try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"value {text} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"value {text} is not finite")
+        value = plain_float(row["value"])
+    except ValueError as error:
+        raise ValueError(f"value {error}") from None
     try:
-        size = image_size((row.get("input_size") or _DEFAULT_INPUT_SIZE).strip())
+        size = image_size(row.get("input_size") or _DEFAULT_INPUT_SIZE)
     except ValueError as error:
         raise ValueError(f"input_size {error}") from None
+    try:
+        seed = plain_int(row["seed"], least=0) if row.get("seed") else None
+    except ValueError as error:
+        raise ValueError(f"seed {error}") from None
     return Result(
         line=line,
-        model=with_arguments(str(row["model"]).strip(), (row.get("arguments") or "").strip()),
-        task=str(row["task"]).strip(),
-        dataset=str(row["dataset"]).strip(),
-        metric=str(row["metric"]).strip(),
+        model=with_arguments(row["model"], row.get("arguments", "")),
+        task=row["task"],
+        dataset=row["dataset"],
+        metric=row["metric"],
         value=value,
         input_size=size,
         recipe=row.get("recipe") or _DEFAULT_RECIPE,
-        space=(row.get("space") or "").strip(),
+        space=row.get("space", ""),
+        seed=seed,
     )

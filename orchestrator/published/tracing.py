@@ -18,7 +18,8 @@ def trace_chunks(chunks: Sequence[list[TraceInput]], jobs: int | None = None) ->
     """Apply `trace_chunk` to every chunk and yield the results as they finish. Connects to Ray or starts it if needed.
 
     jobs: number of chunks at the same time; None: two per core of the cluster; 1: in this process, without Ray. If the
-    worker of a chunk dies repeatedly, its networks are returned with that as the error.
+    worker of a chunk dies repeatedly, its networks are traced one by one, and those that fail again are returned
+    with that as the error.
     """
     if jobs == 1:
         yield from map(trace_chunk, chunks)
@@ -40,6 +41,9 @@ def _trace_on_ray(chunks: Sequence[list[TraceInput]], max_submitted: int) -> Ite
             try:
                 yield ray.get(reference)
             except RayError as error:
+                if len(chunk) > 1:  # one network must not cost the others
+                    waiting += [[network] for network in chunk]
+                    continue
                 text = " ".join(str(error).split())[:200]
-                reason = f"the worker that built it was lost ({text}): import it alone"
+                reason = f"the worker that built it was lost ({text}): import it on a machine with more memory"
                 yield [TraceResult(network, "", reason) for network in chunk]

@@ -30,6 +30,11 @@ MAX_CONFLICTS = 200
 COMPACT_EVERY = 8
 
 
+def _remedy(error: Exception) -> str:
+    full = "No space left" in str(error)
+    return "free disk space there" if full else "check disk space, permissions and network"
+
+
 def distinct_strings(column: pa.ChunkedArray[Any]) -> set[str]:
     """Return the distinct values of a column of strings."""
     return {str(value) for value in column.to_pylist()}
@@ -184,8 +189,8 @@ class KeyedTable:
             return False
         except (DeltaError, OSError, ValueError) as error:
             raise StoreError(
-                f"label store {self._uri}: cannot be written ({' '.join(str(error).split())[:300]}): "
-                "check disk space, permissions and network; the labels wait in the spool"
+                f"label store {self._uri}: cannot be written ({' '.join(str(error).split())[:300]}): {_remedy(error)}; "
+                "the labels wait in the spool"
             ) from error
         return True
 

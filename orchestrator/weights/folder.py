@@ -9,6 +9,7 @@ import orjson
 
 from orchestrator.errors import WeightsError
 from predictor.atomic_write import replace_file
+from predictor.errors import write_problem
 
 
 class WeightsFolder:
@@ -68,4 +69,4 @@ def _default_folder() -> Path:
 
 
 def _not_writable(path: Path, error: OSError) -> str:
-    return f"{path}: cannot be written ({error.strerror or error}): set AIOP_CACHE to a folder that you can write"
+    return f"{path}: cannot be written: {write_problem(error, 'set AIOP_CACHE to a folder that you can write')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from math import sqrt
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from predictor.graph.formulas import count_flops
+from predictor.graph.constant_values import ConstantValues, run_on_meta
+from predictor.graph.formulas import count_flops, uncounted_operation
 from predictor.graph.structure import Node
 from predictor.graph.vocabulary import ATEN, CONSTANT, LAYOUT, ZEROS
 
@@ -55,6 +56,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """weights: the parameters, on the meta device. zeros_are_nodes: whether zeros of a map's size depend on it."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes = [_make_node("input", (), [image], image, 0, image.shape[1])]
+        self.uncounted: dict[int, str] = {}  # names of operations whose FLOPs are not known, by number of their node
         self._sizes = {id(weight): weight.numel() for weight in weights}
         self._weight_flops: dict[int, int] = {}  # FLOPs of computations on weights, by minus their time
         self._counted = set[int]()  # weights and computations that are part of an earlier node
@@ -63,6 +65,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._origins[id(image)] = _Origin(_IMAGE_NODE, frozenset(), 0, image.shape[1])
         self._last_write: dict[int, _Origin] = {}  # by storage
         self._meta_constants: dict[int, Tensor] = {}
+        self._values = ConstantValues()
         self._time = 0
         self._constant = CONSTANT - ZEROS if zeros_are_nodes else CONSTANT
 
@@ -77,13 +80,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = _tensors((args, kwargs))
         if func is _TO_COPY and _is_real_integer(inputs[0]):
             kwargs = {**kwargs, "device": inputs[0].device}  # keeps its value on meta too, such as the size of a map
+        origins = [self._origin(t) for t in inputs]
+        on_constants = all(o.node is None and all(w < 0 for w in o.weights) for o in origins)
+        values = self._values.compute(func, args, kwargs, inputs, on_constants)
         if any(t.is_meta for t in inputs) and not all(t.is_meta for t in inputs):
             args, kwargs = tree_map_only(Tensor, self._to_meta, (args, kwargs))
-        result = self._run(func, args, kwargs)
+        result = run_on_meta(partial(self._run, func, args, kwargs), values)
         outputs = _tensors(result)
         self._keep_alive += outputs
-        origins = [self._origin(t) for t in inputs]
         in_place = func._schema.is_mutable
+        if values is not None:
+            self._values.keep(result, values)
+        elif in_place and outputs:
+            self._values.forget(outputs[0])
         origin = self._record(func, args, kwargs, result, inputs, origins)
         for tensor in outputs:
             self._origins[id(tensor)] = origin
@@ -109,6 +118,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _Origin(first.node, first.weights, self._time, first.channels)
         node = self._node(kind, func, args, kwargs, result, inputs, origins, weights)
         self.nodes.append(node)
+        if uncounted := uncounted_operation(func, args, node.op, count_flops(func, args, kwargs, result)):
+            self.uncounted[len(self.nodes) - 1] = uncounted
         return _Origin(len(self.nodes) - 1, frozenset(), self._time, node.channels_out)
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

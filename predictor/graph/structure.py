@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
 
@@ -44,16 +44,23 @@ class Graph:
     """Nodes in the order of computation, so that every edge goes from a lower to a higher number.
 
     input_size: channels, height, width of the image. version: `vocabulary.VERSION` of the tracer that made the graph.
+    uncounted: names of operations whose FLOPs are not known, sorted; if there are any, `flops` is a lower bound.
     """
 
     nodes: tuple[Node, ...]
     input_size: tuple[int, int, int]
     version: int = VERSION
+    uncounted: tuple[str, ...] = ()
 
     @property
     def flops(self) -> int:
         """FLOPs for one image: convolutions and matrix products only, two per multiply-add."""
         return sum(node.flops for node in self.nodes)
+
+    @property
+    def incomplete_flops(self) -> str:
+        """One line that names the operations whose FLOPs are not known; empty if `flops` is complete."""
+        return f"FLOPs are a lower bound: {', '.join(self.uncounted)} not counted" if self.uncounted else ""
 
     @property
     def params(self) -> int:
@@ -67,13 +74,15 @@ class Graph:
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of a hash of the graph."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """16 hexadecimal digits of a hash of the graph. Which operations are not counted does not matter to it."""
+        return hashlib.sha256(replace(self, uncounted=()).to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         """Return canonical JSON, which `from_json` reads."""
         nodes = [_FIELDS(node) for node in self.nodes]
-        parts = {"version": self.version, "input_size": self.input_size, "nodes": nodes}
+        parts: dict[str, Any] = {"version": self.version, "input_size": self.input_size, "nodes": nodes}
+        if self.uncounted:
+            parts["uncounted"] = self.uncounted
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
@@ -82,4 +91,4 @@ class Graph:
         parts = json.loads(text)
         values: list[list[Any]] = [[tuple(v) if isinstance(v, list) else v for v in node] for node in parts["nodes"]]
         nodes = [Node(*node) for node in values]
-        return cls(tuple(nodes), tuple(parts["input_size"]), parts["version"])
+        return cls(tuple(nodes), tuple(parts["input_size"]), parts["version"], tuple(parts.get("uncounted", ())))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +16,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from predictor.errors import AIOPError
+from predictor.graph.constant_values import TensorsWithValues
 from predictor.graph.recorder import Recorder
 from predictor.graph.structure import Graph, Node
 
@@ -31,21 +35,28 @@ def trace(module: nn.Module, input_size: tuple[int, int, int] = (3, 224, 224)) -
     """
     if len(input_size) != 3 or any(side < 1 for side in input_size):
         raise TraceError(f"input size {input_size}: must be channels, height and width, each at least 1")
-    nodes = _traced_nodes(module, input_size)
+    nodes, uncounted = _traced_nodes(module, input_size)
     if nodes[-1].op != "output":  # a network that zeros cut in two, such as a cell without a path, is still a network
-        nodes = _traced_nodes(module, input_size, zeros_are_nodes=True)
+        nodes, uncounted = _traced_nodes(module, input_size, zeros_are_nodes=True)
     if nodes[-1].op != "output":
         name = type(module).__name__
         raise TraceError(f"{name}: no output depends on the image: give a module that takes an image and uses it")
-    return Graph(_without_unused(nodes), input_size)
+    used = _used(nodes)
+    names = sorted({name for number, name in uncounted.items() if number in used})
+    return Graph(_without_unused(nodes, used), input_size, uncounted=tuple(names))
 
 
-def _traced_nodes(module: nn.Module, input_size: tuple[int, int, int], zeros_are_nodes: bool = False) -> list[Node]:
-    """Return the nodes of all operations, then a node for each output that depends on the image."""
+def _traced_nodes(
+    module: nn.Module, input_size: tuple[int, int, int], zeros_are_nodes: bool = False
+) -> tuple[list[Node], dict[int, str]]:
+    """Return the nodes of all operations, then a node for each output that depends on the image.
+
+    The second result is `Recorder.uncounted`.
+    """
     weights, buffers = _meta_copies(module)
     image = torch.empty(1, *input_size, device="meta")
     recorder = Recorder(image, {id(w): w for w in weights.values()}.values(), zeros_are_nodes)
-    with _evaluation_mode(module), torch.no_grad(), recorder:
+    with _evaluation_mode(module), torch.no_grad(), recorder, TensorsWithValues():
         try:
             output = functional_call(module, weights | buffers, (image,))
         except AIOPError:
@@ -59,7 +70,7 @@ def _traced_nodes(module: nn.Module, input_size: tuple[int, int, int], zeros_are
             last = nodes[source]
             channels, positions = last.channels_out, last.positions_out
             nodes.append(Node("output", (source,), channels, channels, positions, positions))
-    return nodes
+    return nodes, recorder.uncounted
 
 
 def _meta_copies(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -95,21 +106,54 @@ def _as_dict(output: Any) -> Any:
     return dict(output) if hasattr(output, "keys") and not isinstance(output, dict) else output
 
 
-def _without_unused(nodes: list[Node]) -> tuple[Node, ...]:
-    """Return the nodes without those that no output depends on, with new numbers."""
+def _used(nodes: list[Node]) -> set[int]:
+    """Return the numbers of the image, the outputs, and the nodes that an output depends on."""
     used = {number for number, node in enumerate(nodes) if node.op in ("input", "output")}
     for number in range(len(nodes) - 1, -1, -1):
         if number in used:
             used.update(nodes[number].inputs)
+    return used
+
+
+def _without_unused(nodes: list[Node], used: set[int]) -> tuple[Node, ...]:
+    """Return the used nodes, with new numbers."""
     new_number = {old: new for new, old in enumerate(sorted(used))}
     return tuple(replace(nodes[old], inputs=tuple(new_number[i] for i in nodes[old].inputs)) for old in sorted(used))
 
 
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
+_OUR_FOLDERS = (Path(__file__).parent, Path(torch.__file__).parent)
+_READS_VALUES = ("meta tensor", "data-", "item()", "nonzero", "register_meta")
+
+
+def _position(error: Exception) -> str:
+    """Return where a module's own code was when an error occurred; empty if that is unknown."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(Path(frame.filename).is_relative_to(folder) for folder in _OUR_FOLDERS)
+    ]
+    return (
+        f" (in {frames[-1].name}, {frames[-1].filename.rsplit('/', 1)[-1]} line {frames[-1].lineno})" if frames else ""
+    )
+
+
 def _error_text(name: str, size: tuple[int, int, int], error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
-    if "meta tensors" in text or "data-" in text.lower() or "item()" in text:
+    if isinstance(error, TypeError) and (missing := _MISSING.search(text)) is not None:
         return (
-            f"{name}: the computation depends on the values of tensors ({text}): trace the part before that, for a "
-            "detector its backbone, neck and dense head"
+            f"{name}: takes more than an image, also {missing[1].replace(chr(39), '')}: give a module whose forward "
+            "takes one image and makes the rest"
         )
-    return f"{name}: cannot run on an image of {'x'.join(map(str, size))} ({text}): give the size that it was made for"
+    if any(part in text.lower() for part in _READS_VALUES):
+        return (
+            f"{name}: the computation depends on the values of tensors{_position(error)}: trace the part before that, "
+            "for a detector its backbone, neck and dense head"
+        )
+    sides = "x".join(map(str, size))
+    if isinstance(error, AttributeError | LookupError | NameError | TypeError) or "to unpack" in text:
+        return (  # Python's own words say nothing to those who did not write the module
+            f"{name}: cannot run on an image of {sides}{_position(error)}: give the size that it was made for, or a "
+            "module whose forward takes one image and nothing else"
+        )
+    return f"{name}: cannot run on an image of {sides} ({text}): give the size that it was made for"

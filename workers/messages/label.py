@@ -12,6 +12,14 @@ from workers.messages.architecture import Architecture
 from workers.messages.recipe import Recipe
 
 
+def label_key(
+    architecture: str, task: str, fingerprint: str, fidelity: str, recipe_hash: str, seed: int, metric: str = ""
+) -> str:
+    """Return the key of a label, 32 hexadecimal digits. metric: empty unless it is needed to tell labels apart."""
+    parts = [architecture, task, fingerprint, fidelity, recipe_hash, str(seed), *([metric] if metric else [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
     """A label to make. `key` identifies it: the same request has the same key on every machine and in every version."""
@@ -25,15 +33,16 @@ class LabelRequest:
     seed: int
     also: tuple[str, ...] = ()  # companion tasks, labelled by the same training; not part of the key
     reason: str = ""  # why it was chosen, stored with a successful attempt; not part of the key
-    keep_weights: bool = (
-        False  # whether the trained weights are kept, see `EvaluatorOptions.weights_uri`; not in the key
-    )
+    # Whether the trained weights are kept, see `EvaluatorOptions.weights_uri`; not part of the key.
+    keep_weights: bool = False
+    # Of an imported result, if another metric of the same network has the key without it.
+    metric: str = ""
 
     @property
     def key(self) -> str:
         """A hash of architecture, task, data content, fidelity, recipe and seed, as 32 hexadecimal digits."""
-        parts = (self.architecture.id, self.task, self.fingerprint, self.fidelity, self.recipe.hash, str(self.seed))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        set_parts = (self.task, self.fingerprint, self.fidelity, self.recipe.hash)
+        return label_key(self.architecture.id, *set_parts, self.seed, self.metric)
 
     @property
     def companions(self) -> tuple[LabelRequest, ...]:

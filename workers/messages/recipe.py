@@ -198,7 +198,10 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _optimization_fits(self) -> Self:
         if self.ema and self.steps * (1 - self.ema) < 1 and self.epochs is None:
-            raise ValueError(f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps")
+            raise ValueError(
+                f"ema {self.ema} is too slow for {self.steps} steps: lower ema or raise steps (ema: decay of the "
+                "averaged weights; steps: number of optimizer steps)"
+            )
         if (self.schedule == "milestones") != bool(self.milestones):
             raise ValueError("schedule milestones and the field milestones need each other: set both or none")
         if list(self.milestones) != sorted(self.milestones) or any(not 0 < m < 1 for m in self.milestones):

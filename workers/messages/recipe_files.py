@@ -35,7 +35,19 @@ def load_recipe(which: str, task: str, space: str, overrides: Mapping[str, Any] 
         RecipeError: the file is not a valid recipe.
     """
     path = recipe_file(which, task)
-    return checked_recipe(Recipe, {"task": task} | recipe_fields(path, space), overrides or {}, path, task)
+    fields = {"task": task} | recipe_fields(path, space)
+    return checked_recipe(Recipe, fields, _with_fitting_average(fields, overrides or {}), path, task)
+
+
+def _with_fitting_average(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a user's changes with a faster average of weights if the steps are too few for that of the recipe.
+
+    It then takes a tenth of the training, as for shared recipes. One that the user chose is not replaced.
+    """
+    steps, ema = changes.get("steps"), fields.get("ema", Recipe.model_fields["ema"].default)
+    if "ema" in changes or not isinstance(steps, int) or not isinstance(ema, int | float) or steps * (1 - ema) >= 1:
+        return changes
+    return {**changes, "ema": round(1 - 1 / max(1, steps // 10), 4)} if ema else changes
 
 
 def recipe_file(which: str, task: str, section: str = "") -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +124,14 @@ def _renamed(
 ) -> dict[LabelSetIdentity, LabelSet]:
     """Return the sets under the names that the champion has for them: a set of another recipe makes names longer."""
     names = {LabelSetIdentity.from_kind(learned.kind): learned.name for learned in known}
-    return {identity: replace(labels, name=names.get(identity, labels.name)) for identity, labels in sets.items()}
+    metrics = Counter(identity.without_metric() for identity in sets)
+    renamed = {}
+    for identity, labels in sets.items():
+        name = names.get(identity)
+        if name is None and metrics[identity.without_metric()] == 1:  # of a champion that did not record metrics
+            name = names.get(identity.without_metric())
+        renamed[identity] = replace(labels, name=name or labels.name)
+    return renamed
 
 
 def _split(labels: LabelSet, new: Collection[str]) -> _SplitSet:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from predictor.errors import AIOPError
+from predictor.foreign_content import foreign_content
 from predictor.graph.from_onnx.call import Operation
 
 MIN_OPSET = 7  # the first version whose operations broadcast as torch's do
@@ -21,6 +22,7 @@ _WEIGHT_TYPES = frozenset((1, 2, 3, 10, 11, 16, 17, 18, 19, 20))  # real numbers
 # Inputs that are weights, even if they have a single value.
 _WEIGHT_INPUTS = {"Conv": (1, 2), "ConvTranspose": (1, 2), "Gemm": (1, 2), "PRelu": (1,)}
 _WEIGHT_INPUTS |= dict.fromkeys(("BatchNormalization", "LayerNormalization"), (1, 2))
+_WEIGHT_INPUTS |= dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3))
 _STATISTICS_INPUTS = (3, 4)  # of a batch norm: mean and variance, which are not weights
 _MAX_VALUES = 64  # the values of larger arrays of real numbers are not read
 
@@ -110,8 +112,8 @@ def _read(path: Path) -> OnnxFile:
         kind=image_type.elem_type,
         outputs=tuple(value.name for value in graph.output),
         arrays=arrays,
-        weights=frozenset(_weights(operations, arrays, stored - statistics)),
-        valued=frozenset(name for name, array in arrays.items() if _has_values(array) and name not in statistics),
+        weights=frozenset(find_weights(operations, arrays, stored - statistics)),
+        valued=frozenset(name for name, array in arrays.items() if has_values(array) and name not in statistics),
         shapes={value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)},
         version=version,
     )
@@ -145,9 +147,13 @@ def _structure_hash(file: OnnxFile) -> str:
 def _parse(path: Path) -> Any:
     onnx = onnx_package()
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise OnnxError(f"{path}: {error.strerror or error}: name an ONNX file") from None
+    if (other := foreign_content(content)) is not None:
+        raise OnnxError(f"{path}: is {other}")
+    try:
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # the types of protobuf's errors differ between its versions
         raise OnnxError(
             f"{path}: is not an ONNX file, or is incomplete ({_one_line(error)}): export it again"
@@ -171,9 +177,13 @@ def _version(path: Path, model: Any) -> int:
 def _with_shapes(model: Any) -> Any:
     """Infer the shapes of more values, for one image. Drops the values of weights, which are never read."""
     for tensor in model.graph.initializer:
-        if not _has_values(tensor):
+        if not has_values(tensor):
             tensor.ClearField("raw_data")
             tensor.ClearField("float_data")
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value < 1:  # some exporters write unknown sizes as -1 or 0
+                dim.ClearField("dim_value")
     for value in model.graph.input:
         if value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_value = value.type.tensor_type.shape.dim[0].dim_value or 1
@@ -214,7 +224,7 @@ def _constant(attributes: Mapping[str, Any], helper: Any) -> Any:
     return helper.make_tensor("", kind, [len(value)] if is_list else [], value if is_list else [value])
 
 
-def _weights(operations: Iterable[Operation], arrays: Mapping[str, Any], stored: set[str]) -> Iterator[str]:
+def find_weights(operations: Iterable[Operation], arrays: Mapping[str, Any], stored: set[str]) -> Iterator[str]:
     """Yield the weights: stored arrays of two or more real numbers, and weight inputs of layers, stored or constant."""
     read_by_layers = {op.inputs[n] for op in operations for n in _WEIGHT_INPUTS.get(op.kind, ()) if n < len(op.inputs)}
     for name, array in arrays.items():
@@ -222,7 +232,7 @@ def _weights(operations: Iterable[Operation], arrays: Mapping[str, Any], stored:
             yield name
 
 
-def _has_values(array: Any) -> bool:
+def has_values(array: Any) -> bool:
     return array.data_type not in _WEIGHT_TYPES or prod(array.dims) <= _MAX_VALUES
 
 

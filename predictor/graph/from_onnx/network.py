@@ -10,22 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from predictor.errors import AIOPError
-from predictor.graph.from_onnx import arithmetic, layers, movement  # noqa: F401 - their import fills TABLE
+from predictor.graph.from_onnx import arithmetic, layers, movement, recurrent  # noqa: F401 - their import fills TABLE
 from predictor.graph.from_onnx.call import DTYPES, TABLE, Call, Operation, UnsupportedError
 from predictor.graph.from_onnx.constants import constant, fold_constants
 from predictor.graph.from_onnx.file import OnnxError, OnnxFile, as_onnx_errors, onnx_package, read_file
 from predictor.graph.from_onnx.fusion import fuse_layers
+from predictor.graph.from_onnx.quantization import dequantised
 
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")  # their inner graphs also read values that are not inputs
 _DTYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 
 # An operation that no function can run is recorded by the tracer under this name, and becomes a node `other`.
 _LIBRARY: Any = torch.library.Library("aiop", "DEF")  # type: ignore[no-untyped-call]
-_LIBRARY.define("unlisted(Tensor[] read, int[] ranks, int[] sizes) -> Tensor[]")
+_LIBRARY.define("unlisted(Tensor[] read, int[] ranks, int[] sizes, str kind) -> Tensor[]")
 
 
-def _unlisted(read: Sequence[Tensor], ranks: Sequence[int], sizes: Sequence[int]) -> list[Tensor]:
-    """Return empty tensors. ranks: of each; sizes: of all their axes in a row."""
+def _unlisted(read: Sequence[Tensor], ranks: Sequence[int], sizes: Sequence[int], kind: str) -> list[Tensor]:
+    """Return empty tensors. ranks: of each; sizes: of all their axes in a row. kind: of the operation."""
     remaining, outputs = list(sizes), []
     for rank in ranks:
         outputs.append(torch.empty(remaining[:rank], device="meta"))
@@ -51,7 +52,7 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()
-        self._file = file = fold_constants(file)
+        self._file = file = fold_constants(dequantised(file))
         self._operations = fuse_layers(file)
         self._parameter_names: dict[str, str] = {}
         for number, name in enumerate(name for name in file.arrays if name in file.weights):
@@ -136,7 +137,8 @@ class OnnxNetwork(nn.Module):
         shapes = self._shapes(operation, inputs)
         present = [tensor.to("meta") for tensor in inputs if tensor is not None]
         ranks, sizes = [len(shape) for shape, _ in shapes], [side for shape, _ in shapes for side in shape]
-        outputs = torch.ops.aiop.unlisted(present, ranks, sizes) if present else _unlisted([], ranks, sizes)
+        arguments = ranks, sizes, f"{operation.domain}.{operation.kind}".lstrip(".")
+        outputs = torch.ops.aiop.unlisted(present, *arguments) if present else _unlisted([], *arguments)
         return [tensor.to(dtype) for tensor, (_, dtype) in zip(outputs, shapes, strict=True)]
 
     def _shapes(self, operation: Operation, inputs: Sequence[Tensor | None]) -> list[tuple[list[int], torch.dtype]]:
