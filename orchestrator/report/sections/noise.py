@@ -78,7 +78,7 @@ def _figure(group: ComparableLabels) -> Figure:
     description = f"Scatter plot of {group.metric} of {len(rows)} networks with seed {second} against seed {first}."
     if len(values) > len(rows):
         description += f" The first {len(rows)} of {len(values)} networks are drawn."
-    table = Table(f"Labels of two seeds: {group.title}", names, rows)
+    table = Table(f"Two seeds: {group.title}", names, rows)
 
     def draw(axes: Axes) -> None:
         _draw(axes, rows)
