@@ -19,6 +19,7 @@ from predictor.label_set import COSTS
 
 HALF_WIDTH_90 = 1.645  # of the interval that holds 90 % of a normal distribution, in standard deviations
 _MIN_RANKED = 3
+_MIN_REPEATS = 3  # fewer do not say how far seeds differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,14 @@ class ComparableLabels:
 
     @cached_property
     def seed_deviation(self) -> float | None:
-        """Standard deviation of labels of one network between seeds, pooled over networks; None without repeats."""
+        """Standard deviation of labels of one network between seeds, pooled over networks; None for few repeats."""
         means = {network.architecture: network.value for network in self.networks}
         freedom = len(self.rows) - len(means)
         squares = sum((row["value"] - means[row["architecture"]]) ** 2 for row in self.rows)
-        return math.sqrt(squares / freedom) if freedom > 0 else None
+        return math.sqrt(squares / freedom) if freedom >= _MIN_REPEATS else None
 
     def half_width(self, network: LabelledNetwork) -> float | None:
-        """Half the width of the 90 % interval of a network's mean label; None without repeats."""
+        """Half the width of the 90 % interval of a network's mean label; None for few repeats."""
         deviation = self.seed_deviation
         return None if deviation is None else HALF_WIDTH_90 * deviation / math.sqrt(network.seeds)
 

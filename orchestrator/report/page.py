@@ -58,6 +58,7 @@ def build_report(contents: ReportContents, sections: Sequence[Section] = SECTION
         lstrip_blocks=True,
     )
     anchors = {network.architecture: network.anchor for network in contents.chosen.values()}
+    environment.filters["with_code"] = _with_code
     environment.globals["cell"] = lambda column, row: _cell(column, row, anchors)
     html = environment.get_template("page.html").render(contents=contents, bodies=bodies, data=_script_text(data))
     return Report(html, {section.key: body.missing for section, body in bodies})
@@ -89,6 +90,15 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return value
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text whose commands, between backticks, are code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a name in it has a backtick
+        return Markup.escape(text)
+    pieces = [Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)]
+    return Markup("").join(pieces)
 
 
 def _cell(column: Column, row: Mapping[str, Any], anchors: Mapping[str, str]) -> Markup:

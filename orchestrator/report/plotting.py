@@ -91,12 +91,14 @@ def plain(name: str, limit: int = _MAX_NAME) -> str:
 def use_amounts(axes: Axes, amounts: Sequence[float]) -> None:
     """Give the horizontal axis, of positive amounts such as FLOPs, ticks with units: 50 M, 1 G.
 
-    It is logarithmic if the amounts differ by more than a factor of ten, where its ticks are powers of ten.
+    It is logarithmic if the amounts differ by more than a factor of ten.
     """
     ticker = importlib.import_module("matplotlib.ticker")
     low, high = min(amounts), max(amounts)
     if low > 0 and high > 10 * low:
         axes.set_xscale("log")
+        steps = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=steps, numticks=8))
         axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     else:
         axes.xaxis.set_major_locator(ticker.MaxNLocator(5))

@@ -27,6 +27,7 @@ _QUIET = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
+_BROWSER = "not an origin"
 
 
 def chromium() -> str:
@@ -39,13 +40,16 @@ def chromium() -> str:
 
 
 def opened(page: Path, folder: Path) -> tuple[str, list[str]]:
-    """Return the document as the browser holds it, and the addresses that its network stack was asked for."""
+    """Return the document as the browser holds it, and the addresses that the page asked the network for.
+
+    The browser's own requests, such as for the time, have no origin.
+    """
     log = folder / "net.json"
     program = [chromium(), *_QUIET, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--dump-dom"]
     ended = subprocess.run([*program, page.as_uri()], capture_output=True, text=True, timeout=200, check=True)
-    events = json.loads(log.read_text())["events"]
-    addresses = [str(event.get("params", {}).get("url", "")) for event in events]
-    return ended.stdout, sorted({address for address in addresses if address.startswith(("http:", "https:", "ws"))})
+    events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
+    asked = {str(event["url"]) for event in events if event.get("initiator", _BROWSER) != _BROWSER and "url" in event}
+    return ended.stdout, sorted(address for address in asked if not address.startswith(("file:", "data:")))
 
 
 def test_no_request_leaves_the_page(tmp_path: Path) -> None:
