@@ -145,7 +145,8 @@ def _with_variables(style: str) -> str:
     """Return a style with the page's variables in place of the reserved colours, and its fonts without a family."""
     for colour, name in _VARIABLES.items():
         style = style.replace(colour, f"var(--{name})")
-    return re.sub(r"font: ([\d.]+px) [^;]*", r"font-size: \1", style)
+    style = re.sub(r"font: ([\d.]+px) [^;]*", r"font-size: \1", style)
+    return re.sub(r"font-family: [^;]*;? ?", "", style)
 
 
 def _name_links(root: ElementTree.Element, links: dict[str, str]) -> bool:

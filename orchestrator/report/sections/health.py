@@ -30,7 +30,7 @@ def _build(contents: ReportContents) -> SectionBody:
 
 def noise(contents: ReportContents) -> Finding:
     """Whether seeds rank networks alike."""
-    name = "Labels agree between seeds"
+    name = "Agreement of seeds"
     measured = {
         group: group.statistics["reliability"]["spearman"]
         for group in contents.groups
@@ -53,7 +53,7 @@ def noise(contents: ReportContents) -> Finding:
 
 def sample(contents: ReportContents) -> Finding:
     """Whether the sample is wide enough to learn from."""
-    name, groups = "The sample is wide", _made_here(contents)
+    name, groups = "Width of the sample", _made_here(contents)
     if not groups:
         return Finding("unknown", name, "All labels are imported.", "")
     few = [group for group in groups if len(group.networks) < _MIN_NETWORKS]
@@ -78,7 +78,7 @@ def sample(contents: ReportContents) -> Finding:
 
 def saturation(contents: ReportContents) -> Finding:
     """Whether labels differ at their best and worst."""
-    name = "Labels are not saturated"
+    name = "Saturation"
     groups = [group for group in contents.groups if len(group.rows) >= _MIN_LABELS and not group.are_costs]
     if not groups:
         return Finding(
@@ -95,7 +95,7 @@ def saturation(contents: ReportContents) -> Finding:
 
 def predictor(contents: ReportContents) -> Finding:
     """Whether the predictor ranks held-out labels better than their FLOPs."""
-    name, held_out = "The predictor is better than FLOPs", contents.held_out
+    name, held_out = "Predictor against FLOPs", contents.held_out
     if held_out.missing:
         return Finding("unknown", name, held_out.missing)
     pairs = [(one, abs(one.flops)) for one in held_out.sets if one.flops is not None]
@@ -112,7 +112,7 @@ def predictor(contents: ReportContents) -> Finding:
 
 def workers(contents: ReportContents) -> Finding:
     """Whether workers were busy in the newest campaign."""
-    name, share = "Workers are busy", busy_share(contents.attempts)
+    name, share = "Work of the workers", busy_share(contents.attempts)
     if share is None:
         return Finding("unknown", name, "No campaign has enough attempts to tell.", "")
     found = f"Workers of the newest campaign were busy for {share:.0%} of the time, if as many as ever worked at once."
@@ -125,7 +125,7 @@ def workers(contents: ReportContents) -> Finding:
 
 def failures(contents: ReportContents) -> Finding:
     """Whether attempts succeed."""
-    name, attempts = "Attempts succeed", contents.attempts
+    name, attempts = "Attempts", contents.attempts
     if not attempts:
         return Finding("unknown", name, "There were no attempts.", "")
     failed = sum(attempt["outcome"] != "ok" for attempt in attempts)

@@ -13,7 +13,7 @@ from orchestrator.report.contents import ReportContents
 from orchestrator.report.plotting import SERIES, Axes, draw_chart, plain, use_amounts
 from orchestrator.report.section import Section
 
-MAX_POINTS = 800  # of one chart
+MAX_POINTS = 500  # of one chart; more make the page slow to open
 _MAX_ROWS = 100  # of one table
 _MAX_INTERVALS = 150  # more would hide each other
 _Costs = Mapping[str, float]

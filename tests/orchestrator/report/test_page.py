@@ -141,7 +141,7 @@ def test_ten_thousand_labels_fit(tmp_path: Path) -> None:
     assert len(made.html.encode()) < 10_000_000
     assert len(page.data["labels"]["key"]) == page.data["label_count"] == 10_000
     assert page.tags["article"] == MAX_DESCRIBED
-    assert "A random 800 of the 2500 networks are drawn, and the whole front." in page.text
+    assert "A random 500 of the 2500 networks are drawn, and the whole front." in page.text
     assert "100 of 2,500 rows; all: orchestrator labels" in page.text
 
 
