@@ -13,10 +13,14 @@ _BEST = 5  # of each group, in addition to the front
 
 
 def charted_groups(groups: Sequence[ComparableLabels]) -> tuple[ComparableLabels, ...]:
-    """Return the groups with most networks, at most `MAX_CHARTED`; costs are an axis of the other charts."""
+    """Return at most `MAX_CHARTED` groups: trained here, imported, proxies; of each kind those with most networks first.
+
+    Costs have no chart; they are an axis of the others.
+    """
+    kinds = {"published": 1, "proxy": 2}
     labels = [group for group in groups if not group.are_costs]
-    by_size = sorted(labels, key=lambda group: (group.fidelity == "proxy", -len(group.networks), group.name))
-    return tuple(by_size[:MAX_CHARTED])
+    ordered = sorted(labels, key=lambda group: (kinds.get(group.fidelity, 0), -len(group.networks), group.name))
+    return tuple(ordered[:MAX_CHARTED])
 
 
 def chosen_networks(groups: Sequence[ComparableLabels]) -> dict[tuple[str, str], LabelledNetwork]:

@@ -11,10 +11,11 @@ from orchestrator.report.blocks import Block, Column, Figure, SectionBody, Table
 from orchestrator.report.comparable import HALF_WIDTH_90
 from orchestrator.report.contents import ReportContents
 from orchestrator.report.held_out import HeldOutSet
-from orchestrator.report.plotting import FAINT, SERIES, Axes, draw_chart
+from orchestrator.report.plotting import FAINT, SERIES, Axes, draw_chart, plain
 from orchestrator.report.section import Section
 from predictor.evaluation.plots import LEVELS
 from predictor.metadata import hold_out_to_json
+from workers.latency.labels import TASK as LATENCY
 
 _MAX_CHARTS = 6
 _MAX_POINTS = 300  # of one chart
@@ -72,11 +73,11 @@ def _figure(one: HeldOutSet) -> Figure:
     if len(rows) < len(labels):
         description += f" The first {len(rows)} of {len(labels)} are drawn."
     table = Table(f"Predictions: {labels.name}", _POINTS, rows)
-    svg = draw_chart(lambda axes: _draw(axes, rows), description)
+    svg = draw_chart(lambda axes: _draw(axes, rows, labels.task), description)
     return Figure(f"{labels.name}: predicted and measured", svg, description, (table,))
 
 
-def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]], task: str) -> None:
     measured, predicted = [row["measured"] for row in rows], [row["predicted"] for row in rows]
     bounds = [min(measured), max(measured)]
     axes.plot(bounds, bounds, color=FAINT, linewidth=0.8, label="equal")
@@ -93,8 +94,9 @@ def _draw(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
             label="90 % interval",
         )
     axes.scatter(measured, predicted, s=12, color=SERIES[0], alpha=0.8, linewidths=0, label="network")
-    axes.set_xlabel("measured label")
-    axes.set_ylabel("predicted label")
+    unit = ", milliseconds" if task == LATENCY else ""
+    axes.set_xlabel(plain(f"measured {task}{unit}"))
+    axes.set_ylabel(plain(f"predicted {task}{unit}"))
 
 
 def _calibration_row(level: float, sets: Sequence[HeldOutSet]) -> dict[str, float]:

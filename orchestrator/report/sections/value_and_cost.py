@@ -43,7 +43,7 @@ def _build(contents: ReportContents) -> SectionBody:
         data.append({"group": group.name, "networks": len(group.networks), "spearman": ranks, "fronts": fronts})
     left_out = sum(not group.are_costs for group in contents.groups) - len(contents.charted)
     if left_out:
-        blocks.append(Text(f"{left_out} smaller groups of labels have no chart here; the table of labels lists them."))
+        blocks.append(Text(f"Groups of labels without a chart here: {left_out}; the table of labels lists them."))
     if not any(len(entry["fronts"]) > 1 for entry in data):
         blocks.append(Text("No latency of these networks was measured: `orchestrator label --latency cpu` does it."))
     return SectionBody(blocks, {"groups": data})
@@ -62,7 +62,7 @@ def _figure(contents: ReportContents, group: ComparableLabels, cost: str, costs:
     shown = _sample(group, costs)
     known = sum(network.architecture in costs for network in group.networks)
     what = "FLOPs" if cost == "flops" else f"latency on {cost}"
-    description = f"Scatter plot of {group.metric} against {what} of {known} networks; {len(front)} are on the front."
+    description = f"Scatter plot of {group.metric} against {what} of {known} networks. On the front: {len(front)}."
     if len(shown) < known:
         description += f" A random {len(shown)} of the {known} networks are drawn, and the whole front."
     rank = group.rank_correlation_with("flops") if cost == "flops" else None
