@@ -22,6 +22,7 @@ from orchestrator.cli import (
     predict,
     prepare,
     refresh,
+    report,
     search,
     space,
     status,
@@ -48,6 +49,7 @@ app.command("fetch-weights")(fetch_weights.fetch_weights)
 app.command("import")(importing.import_)
 app.command("labels")(labels.labels)
 app.command("status")(status.status)
+app.command("report")(report.report)
 app.command("graph")(graph.graph)
 app.command("train")(train.train)
 app.command("refresh")(refresh.refresh)

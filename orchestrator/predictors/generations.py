@@ -33,8 +33,12 @@ def generation_folder(folder: Path, number: int) -> Path:
 
 def next_generation(folder: Path) -> Path:
     """Return the folder of the next generation. Numbers of refused candidates are not used again."""
-    decided = [int(path.stem) for path in (folder / DECISIONS).glob("*.json") if path.stem.isdigit()]
-    return generation_folder(folder, max([*generation_numbers(folder), *decided], default=0) + 1)
+    return generation_folder(folder, max([*generation_numbers(folder), *decided_numbers(folder)], default=0) + 1)
+
+
+def decided_numbers(folder: Path) -> list[int]:
+    """Return the numbers of all candidates that were decided on, refused ones included, in ascending order."""
+    return sorted(int(path.stem) for path in (folder / DECISIONS).glob("*.json") if path.stem.isdigit())
 
 
 def publish(generation: Path) -> None:

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.tables import Column, duration, flattened, human, print_fields, print_table, si_number
+from orchestrator.cli.tables import Column, flattened, print_fields, print_table
+from orchestrator.number_text import duration, human, si_number
 
 ROWS = [
     {
