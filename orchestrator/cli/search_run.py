@@ -64,6 +64,7 @@ def search_to_the_end(config: SearchConfig, export: Path | None = None) -> dict[
             run = SearchRun(make_labels, say, workers=record.batch)
             end = run_search(config, plan, opened.study, opened.reference, labels, records, record, run)
     document = summarise_search(config, opened.study, opened.reference, labels, opened.profile, end)
+    records.save_result(record.id, document)
     if export is not None and document["winner"] is not None:
         _export(export, config, plan, document)
     return document

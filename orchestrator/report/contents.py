@@ -15,7 +15,9 @@ from orchestrator.predictors.generations import champion_number, pinned_number
 from orchestrator.predictors.refresh.history import history
 from orchestrator.report.chosen import charted_groups, chosen_networks
 from orchestrator.report.comparable import ComparableLabels, LabelledNetwork, group_labels
+from orchestrator.search.record import open_records
 from orchestrator.store.delta import DeltaLabelStore
+from orchestrator.store.layout import searches_uri
 from workers.latency.labels import TASK as LATENCY
 from workers.messages.measured_recipe import WHOLE
 from workers.storage.spool import in_object_store
@@ -63,6 +65,11 @@ class ReportContents:
         from orchestrator.report.held_out import predict_held_out  # loads torch
 
         return predict_held_out(self.predictors)
+
+    @cached_property
+    def searches(self) -> list[dict[str, Any]]:
+        """The results of searches, as `search --json` prints them."""
+        return open_records(searches_uri(self.store)).results() if self.version >= 0 else []
 
     @property
     def images(self) -> Path | None:

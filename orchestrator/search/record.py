@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow.fs as pa_fs
+
 from orchestrator.errors import StoreError
 from predictor.atomic_write import replace_file
 from workers.storage.spool import in_object_store
 
 _VERSION = 1
+_RESULT = "-result.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,14 @@ class SearchRecords(Protocol):
         """Write a record, in place of the one with its id. Raises StoreError if that is not possible."""
         ...
 
+    def save_result(self, identifier: str, document: Mapping[str, Any]) -> None:
+        """Write what a search printed, in place of its earlier result. Raises StoreError if that is not possible."""
+        ...
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the results of all searches, by their ids. Raises StoreError for one that cannot be read."""
+        ...
+
 
 def open_records(location: str) -> SearchRecords:
     """Open the records in a folder, which is created when needed, or in an object store."""
@@ -104,6 +115,7 @@ class MemoryRecords:
     """Records that end with the process."""
 
     records: dict[str, SearchRecord] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def load(self, identifier: str) -> SearchRecord | None:
         """See `SearchRecords`."""
@@ -113,53 +125,96 @@ class MemoryRecords:
         """See `SearchRecords`."""
         self.records[record.id] = record
 
+    def save_result(self, identifier: str, document: Mapping[str, Any]) -> None:
+        """See `SearchRecords`."""
+        self.documents[identifier] = dict(document)
 
-class _FolderRecords:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def results(self) -> list[dict[str, Any]]:
+        """See `SearchRecords`."""
+        return [self.documents[name] for name in sorted(self.documents)]
+
+
+class _StoredRecords:
+    """Records as JSON files. Subclasses read, write and list them."""
+
+    where: str
 
     def load(self, identifier: str) -> SearchRecord | None:
-        path = self._folder / f"{identifier}.json"
+        name = f"{identifier}.json"
         try:
-            return SearchRecord.from_json(path.read_text(encoding="utf-8"), str(path))
+            return SearchRecord.from_json(self._read(name).decode(), f"{self.where}/{name}")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"search {path}: cannot be read ({error}): make it readable, or remove it") from None
+            raise StoreError(f"search {self.where}/{name}: cannot be read ({error}): make it readable") from None
 
     def save(self, record: SearchRecord) -> None:
-        path = self._folder / f"{record.id}.json"
+        self._save(f"{record.id}.json", record.to_json())
+
+    def save_result(self, identifier: str, document: Mapping[str, Any]) -> None:
+        self._save(f"{identifier}{_RESULT}", json.dumps(document) + "\n")
+
+    def results(self) -> list[dict[str, Any]]:
+        found = []
+        for name in sorted(name for name in self._names() if name.endswith(_RESULT)):
+            try:
+                document = json.loads(self._read(name))
+                if not isinstance(document, dict):
+                    raise ValueError("is no object")
+            except (OSError, ValueError) as error:
+                raise StoreError(f"search {self.where}/{name}: cannot be read ({error}): remove this file") from None
+            found.append(document)
+        return found
+
+    def _save(self, name: str, text: str) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            replace_file(path, record.to_json())
+            self._write(name, text)
         except OSError as error:
-            raise StoreError(f"search {path}: cannot be written ({error.strerror or error}): free the store") from None
+            raise StoreError(
+                f"search {self.where}/{name}: cannot be written ({error.strerror or error}): check space and rights"
+            ) from None
+
+    def _read(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    def _write(self, name: str, text: str) -> None:
+        raise NotImplementedError
+
+    def _names(self) -> list[str]:
+        raise NotImplementedError
 
 
-class _ObjectRecords:
+class _FolderRecords(_StoredRecords):
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.where = folder, str(folder)
+
+    def _read(self, name: str) -> bytes:
+        return (self._folder / name).read_bytes()
+
+    def _write(self, name: str, text: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        replace_file(self._folder / name, text)
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self._folder.glob("[!.]*.json")]
+
+
+class _ObjectRecords(_StoredRecords):
     def __init__(self, uri: str) -> None:
         from workers.storage.objects import open_objects
 
-        self._uri, self._files = uri, open_objects(uri)
+        self.where, self._files = uri, open_objects(uri)
 
-    def load(self, identifier: str) -> SearchRecord | None:
+    def _read(self, name: str) -> bytes:
         from workers.storage.objects import read_object
 
-        name = f"{identifier}.json"
-        try:
-            return SearchRecord.from_json(read_object(self._files, name).decode(), f"{self._uri}/{name}")
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"search {self._uri}/{name}: cannot be read ({error}): check the object store") from None
+        return read_object(self._files, name)
 
-    def save(self, record: SearchRecord) -> None:
+    def _write(self, name: str, text: str) -> None:
         from workers.storage.objects import write_object
 
-        name = f"{record.id}.json"
-        try:
-            write_object(self._files, name, record.to_json().encode())
-        except OSError as error:
-            raise StoreError(
-                f"search {self._uri}/{name}: cannot be written ({error}): check the object store"
-            ) from None
+        write_object(self._files, name, text.encode())
+
+    def _names(self) -> list[str]:
+        found = self._files.get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+        return [info.base_name for info in found if info.is_file]

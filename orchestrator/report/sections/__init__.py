@@ -13,6 +13,7 @@ from orchestrator.report.sections import (
     networks,
     noise,
     predictions,
+    searches,
     spent,
     value_and_cost,
 )
@@ -24,6 +25,7 @@ SECTIONS: tuple[Section, ...] = (
     value_and_cost.SECTION,
     noise.SECTION,
     audits.SECTION,
+    searches.SECTION,
     generations.SECTION,
     predictions.SECTION,
     spent.SECTION,
