@@ -48,34 +48,8 @@ class SearchEnd:
     problem: str | None
 
 
-def run_search(
-    config: SearchConfig,
-    plan: SearchPlan,
-    study: Study,
-    reference: Architecture,
-    labels: SearchLabels,
-    records: SearchRecords,
-    record: SearchRecord,
-    run: SearchRun,
-) -> SearchEnd:
-    """Search until the budget is spent. What the record already has is not chosen again.
-
-    Raises ConfigError if the reference cannot be labelled.
-    """
-    search = _Search(config, plan, study, reference, labels, records, record, run)
-    problem = search.label_reference()
-    if problem is None:
-        search.tell_known()
-        problem = search.rounds()
-    verified: tuple[Architecture, ...] = ()
-    if problem is None and config.verify:
-        verified, problem = search.verify()
-    search.save()
-    return SearchEnd(search.record, verified, problem)
-
-
-class _Search:
-    """The state of a search."""
+class Search:
+    """Searches until the budget is spent. What its record has already is not chosen again."""
 
     def __init__(
         self,
@@ -94,7 +68,19 @@ class _Search:
         self._told = set[Architecture]()
         self._began, self._before = run.clock(), record.seconds
 
-    def label_reference(self) -> str | None:
+    def run(self) -> SearchEnd:
+        """Label the reference, choose and label, and verify. Raises ConfigError if the reference cannot be labelled."""
+        problem = self._label_reference()
+        if problem is None:
+            self._tell_known()
+            problem = self._label_rounds()
+        verified: tuple[Architecture, ...] = ()
+        if problem is None and self._config.verify:
+            verified, problem = self._verify()
+        self._save()
+        return SearchEnd(self.record, verified, problem)
+
+    def _label_reference(self) -> str | None:
         """Label the reference in the search and for its verification. Returns a problem, if it was interrupted.
 
         Its verification comes first of all, so that a budget of time knows how long one takes.
@@ -119,14 +105,14 @@ class _Search:
                 self._study.limit(LATENCY, limit.absolute(measured))
         return None
 
-    def tell_known(self) -> None:
+    def _tell_known(self) -> None:
         """Tell the study the labels that there were before, then those of the rounds so far."""
         known = set(self.record.known)
         for architecture in [self._reference, *self._labels.architectures()]:
             if architecture.id in known or architecture == self._reference:
                 self._tell(architecture)
 
-    def rounds(self) -> str | None:
+    def _label_rounds(self) -> str | None:
         """Choose and label until the budget is spent. Returns a problem, if there is one."""
         space, fruitless = self._study.held.space, 0
         for chosen in self.record.rounds:
@@ -138,7 +124,7 @@ class _Search:
                 self._run.notify("no further network within the limits is left to label")
                 return None
             self.record = self.record.with_round([_chosen(choice) for choice in choices])
-            self.save()
+            self._save()
             for choice in choices:
                 self._run.notify(f"chosen: {choice.architecture.genotype}: {choice.note}")
             before = len(self._told)
@@ -149,18 +135,18 @@ class _Search:
                 return f"{fruitless} rounds in a row gave no label: see `orchestrator status`"
         return None
 
-    def verify(self) -> tuple[tuple[Architecture, ...], str | None]:
+    def _verify(self) -> tuple[tuple[Architecture, ...], str | None]:
         """Label the best networks with the higher fidelity. Returns them, and a problem if there is one."""
         space = self._study.held.space
         if not self.record.verified:
             best = best_of_front(self._study, self._config.verify, self._reference)
             self.record = replace(self.record, verified=tuple(a.genotype for a in best))
-            self.save()
+            self._save()
         chosen = tuple(space.parse_json(genotype) for genotype in self.record.verified)[: self._config.verify]
         todo = [r for a in (self._reference, *chosen) for r in self._plan.verifications(self._config, a)]
         return chosen, self._make(todo)
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Write the record, with the seconds so far."""
         self.record = replace(self.record, seconds=self._seconds())
         self._records.save(self.record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.campaign.driver import evaluator_options, label_requests
 from orchestrator.campaign.plan import with_space_name
 from orchestrator.campaign.progress import CampaignProgress
-from orchestrator.campaign.search import SearchRun, run_search
+from orchestrator.campaign.search import MakeLabels, Search, SearchRun
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
 from orchestrator.campaign.search_plan import SearchPlan, named_reference, plan_search, question_of
@@ -62,7 +62,7 @@ def search_to_the_end(config: SearchConfig, export: Path | None = None) -> dict[
         record = _record(config, plan, opened, labels, records)
         with _workers(config, plan, store) as make_labels:
             run = SearchRun(make_labels, say, workers=record.batch)
-            end = run_search(config, plan, opened.study, opened.reference, labels, records, record, run)
+            end = Search(config, plan, opened.study, opened.reference, labels, records, record, run).run()
     document = summarise_search(config, opened.study, opened.reference, labels, opened.profile, end)
     records.save_result(record.id, document)
     if export is not None and document["winner"] is not None:
@@ -94,9 +94,6 @@ def _record(
     record = SearchRecord(question, known, batch)
     say(f"search {record.id}: {len(known)} architectures are labelled already; source tasks: {opened.generation}")
     return record
-
-
-MakeLabels = Callable[[Sequence[LabelRequest]], CampaignProgress | None]
 
 
 @contextmanager

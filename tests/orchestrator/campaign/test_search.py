@@ -13,7 +13,7 @@ from orchestrator.campaign.in_process import InProcessExecutor
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
-from orchestrator.campaign.search import SearchEnd, SearchRun, run_search
+from orchestrator.campaign.search import Search, SearchEnd, SearchRun
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
 from orchestrator.campaign.search_plan import SearchPlan, question_of
@@ -69,7 +69,7 @@ class _World:
         known = tuple(a.id for a in labels.architectures())
         record = self.records.load(SearchRecord(question, (), 4).id) or SearchRecord(question, known, 4)
         run = SearchRun(self.make, clock=lambda: float(len(self.made)))
-        end = run_search(config, plan, found, REFERENCE, labels, self.records, record, run)
+        end = Search(config, plan, found, REFERENCE, labels, self.records, record, run).run()
         return end, found, labels, config
 
 
