@@ -13,7 +13,7 @@ _BEST = 5  # of each group, in addition to the front
 
 
 def charted_groups(groups: Sequence[ComparableLabels]) -> tuple[ComparableLabels, ...]:
-    """Return at most `MAX_CHARTED` groups: trained here, imported, proxies; of each kind those with most networks first.
+    """Return at most `MAX_CHARTED` groups: trained here, imported, proxies; of each kind the largest first.
 
     Costs have no chart; they are an axis of the others.
     """
