@@ -37,7 +37,10 @@ def reproducing_command(group: ComparableLabels, store: str) -> str:
         )
     task = str(recipe["task"])
     command = ["orchestrator", "label", "--task", task, *([] if task == group.task else ["--also", group.task])]
-    command += ["--space", group.space, "--data", group.data, "--fidelity", group.fidelity, *_recipe_options(group)]
+    options = _recipe_options(group)
+    if options is None:
+        return "# no options of this version give the recipe below"
+    command += ["--space", group.space, "--data", group.data, "--fidelity", group.fidelity, *options]
     seeds = group.seeds
     command += ["--seed", str(seeds[0]), "--repeat", str(seeds[-1] - seeds[0] + 1), "--store", store]
     networks = frozenset(network.architecture for network in group.networks)
@@ -53,14 +56,19 @@ def _line(words: list[str]) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _recipe_options(group: ComparableLabels) -> list[str]:
-    """Return --recipe and --set; a file if the recipe is not one of the package with other fields."""
+def _recipe_options(group: ComparableLabels) -> list[str] | None:
+    """Return --recipe and --set; a file if the recipe is not one of the package with other fields.
+
+    None if a file cannot hold it: that of a recipe with shared weights names another file for these.
+    """
     stored = json.loads(group.recipe)
-    tier = group.recipe_name.removeprefix(f"{stored['task']}.")
+    tier = group.recipe_name.removeprefix(f"{stored['task']}.").removesuffix(".shared")
     fidelity = get_fidelity(group.fidelity)
     try:
         known = fidelity.load(tier, stored["task"], group.space, None) if _is_tier(tier) else None
         overrides = None if known is None else _differences(known.model_dump(mode="json"), stored)
+        if overrides is not None and "supernet" in stored:
+            overrides |= _data_of_shared_weights(group, stored)
         if known is not None and overrides is not None:
             given = fidelity.load(tier, stored["task"], group.space, _nested(overrides))
             if _filled_in(given, stored).hash == group.recipe_hash:
@@ -68,7 +76,14 @@ def _recipe_options(group: ComparableLabels) -> list[str]:
                 return ["--recipe", tier, *itertools.chain.from_iterable(("--set", pair) for pair in pairs)]
     except (AIOPError, ValueError):
         pass  # the tier of that name is another one today
-    return ["--recipe", "recipe.yaml"]
+    return None if group.fidelity == "shared" else ["--recipe", "recipe.yaml"]
+
+
+def _data_of_shared_weights(group: ComparableLabels, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data set of the shared weights, as --set names it, if it is not the one that is used by default."""
+    weights = stored["supernet"]
+    default = group.data if weights["task"] == stored["task"] else "shapes"
+    return {} if weights["data"] in (None, default) else {"supernet.data": weights["data"]}
 
 
 def _is_tier(name: str) -> bool:

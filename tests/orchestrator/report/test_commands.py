@@ -41,7 +41,12 @@ def asked_again(command: str) -> CampaignConfig:
     [
         {"task": "seg", "fidelity": "full", "num": 5},
         {"task": "pose", "fidelity": "full", "num": 3, "repeat": 2, "seed": 4, "sample": "uniform"},
-        {"task": "seg", "fidelity": "shared", "num": 2, "set": {"steps": 40, "supernet": {"steps": 1000}}},
+        {
+            "task": "seg",
+            "fidelity": "shared",
+            "num": 2,
+            "set": {"steps": 40, "supernet": {"steps": 1000, "data": "shapes:seed=2"}},
+        },
         {"task": "det", "fidelity": "full", "num": 2, "set": {"steps": 400, "body": {"cells": 2}, "lr": 0.001}},
         {"task": "seg", "fidelity": "proxy", "num": 4},
     ],
@@ -70,6 +75,8 @@ def test_a_recipe_that_is_not_in_the_package_is_a_file() -> None:
     group = group_of(changed)
     assert "--recipe recipe.yaml --seed 0" in reproducing_command(group, "labels")
     assert json.loads(group.recipe)["name"] == "mine; rm -rf /"
+    shared = dataclasses.replace(group, fidelity="shared")
+    assert reproducing_command(shared, "labels") == "# no options of this version give the recipe below"
 
 
 def test_imported_and_measured_labels_have_commands_too() -> None:
