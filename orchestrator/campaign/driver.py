@@ -138,15 +138,19 @@ def scaling_policy(workers: int | None, capacity: int) -> ScalingPolicy:
     return ClusterWorkers() if os.environ.get("RAY_ADDRESS") else FixedWorkers(max(1, capacity))
 
 
-def prepare_missing(store: str, requests: Sequence[LabelRequest], display: PreparationDisplay) -> list[str]:
+def prepare_missing(
+    store: str, requests: Sequence[LabelRequest], display: PreparationDisplay, *, shipped: bool = True
+) -> list[str]:
     """Train the shared weights and heads that the requests need and that do not exist; return the artifacts' names.
 
-    Ray must be initialised.
+    Ray must be initialised. shipped: whether those that come with the package are used.
     """
-    from orchestrator.campaign.preparation import missing_artifacts, prepare
+    from orchestrator.campaign.preparation import add_shipped, missing_artifacts, prepare
 
     location, trained = artifacts_uri(store), list[str]()
     for request in {(r.architecture.space, r.recipe.hash): r for r in requests}.values():
+        if shipped:
+            add_shipped(location, request)
         if missing := missing_artifacts(location, request):
             with display() as show:
                 prepare(location, request, show)

@@ -32,6 +32,16 @@ def missing_artifacts(location: str, request: LabelRequest) -> list[str]:
     return Preparation(open_artifacts(location), request, request.recipe).missing
 
 
+def add_shipped(location: str, request: LabelRequest) -> list[str]:
+    """Copy what a label needs and the package has to `location`; return the artifacts' names.
+
+    Raises ArtifactError for files that were changed.
+    """
+    if not isinstance(request.recipe, SharedRecipe):
+        return []
+    return Preparation(open_artifacts(location), request, request.recipe).add_shipped()
+
+
 def prepare(location: str, request: LabelRequest, show: Callable[[PreparationStep], None]) -> None:
     """Train the missing shared weights and head, from the last checkpoint if a run was killed.
 

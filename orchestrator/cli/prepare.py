@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.cli.data_notes import data_notes
@@ -15,7 +17,13 @@ from orchestrator.store.layout import artifacts_uri
 
 
 @options_from(CampaignConfig, ("task", "space", "data", "recipe", "set", "store"))
-def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
+def prepare(
+    fields: Mapping[str, Any],
+    without_shipped: Annotated[
+        bool, typer.Option("--without-shipped", help="Train them also if they come with the package.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Pre-train the shared weights and the shared head that labels of fidelity shared need. Existing ones are kept."""
     config = CampaignConfig.checked(**fields, fidelity="shared", num=1)
     # Torch and mmdet take seconds to load; --help and wrong options do without.
@@ -30,7 +38,7 @@ def prepare(fields: Mapping[str, Any], json: Json = False) -> None:
         from orchestrator.ray_runtime.check import check_cluster, node_needs  # Ray takes seconds to import
 
         check_cluster(node_needs([artifacts_uri(config.store)], config.data, config.task))
-        made = prepare_missing(config.store, plan.requests, preparation_display)
+        made = prepare_missing(config.store, plan.requests, preparation_display, shipped=not without_shipped)
     emit(
         {
             "task": config.task,

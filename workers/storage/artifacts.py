@@ -74,6 +74,10 @@ class ArtifactFolder:
         verify_artifact(path)
         return path
 
+    def add(self, name: str, source: Path) -> None:
+        """Add a copy of an artifact that was made elsewhere, unless there is one of that name. Raises OSError."""
+        self.get(name, lambda folder: _copy_files(source, folder))
+
     @property
     def checkpoints(self) -> Checkpoints:
         """Where unfinished artifacts are saved, by their names: any machine goes on from there."""
@@ -120,3 +124,10 @@ class ArtifactFolder:
             bucket.fetch(name, fetched)
             shutil.rmtree(path, ignore_errors=True)
             publish_folder(fetched, path)
+
+
+def _copy_files(source: Path, folder: Path) -> None:
+    """Copy the files of an artifact, without its manifest."""
+    for path in source.iterdir():
+        if path.name != MANIFEST:
+            shutil.copyfile(path, folder / path.name)

@@ -26,6 +26,7 @@ from workers.supernet.latent import BackboneSwapping, FeatureSource, LatentSampl
 from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.sandwich import Supernet
 from workers.supernet.shared_head import train_head, widest_pyramid
+from workers.supernet.shipped import shipped_artifact
 from workers.supernet.strata import DepthStrata
 from workers.tasks import Task, get_task
 from workers.tasks.base import LogitTask
@@ -71,6 +72,16 @@ class Preparation:
         """Names of the artifacts that are missing."""
         names = [self.supernet_name] if self.head_name is None else [self.supernet_name, self.head_name]
         return [name for name in names if name not in self._artifacts]
+
+    def add_shipped(self) -> list[str]:
+        """Add those missing artifacts that come with the package; return their names.
+
+        Raises ArtifactError if one was changed.
+        """
+        found = {name: folder for name in self.missing if (folder := shipped_artifact(name)) is not None}
+        for name, folder in found.items():
+            self._artifacts.add(name, folder)
+        return list(found)
 
     def make(self, report: ProgressCallback = lambda step: None) -> None:
         """Make the missing artifacts, from their checkpoints. If another process is making one, wait for it.

@@ -212,7 +212,7 @@ def test_names_that_differ_in_spelling_are_reported() -> None:
         f"sep=;\r\n{HEADER.replace(',', ';')}\r\n{line('0.5').replace(',', ';')}\r\n".encode(),
         ("\ufeff" + HEADER.replace(",", "|") + "\r" + line("0.5").replace("|", "\\").replace(",", "|")).encode(),
         f"{HEADER.upper()}\n\n ,,,,\n{line('0.5')}\n\n".encode("utf-16"),
-        gzip.compress(f"{HEADER.replace('input_size', 'Input-Size')}\n{line('0.5')}".encode("utf-8-sig")),
+        gzip.compress(f"{HEADER.replace('input_size', 'Input-Size')}\n{line('0.5')}".encode("utf-8-sig"), mtime=0),
         f'"model"\t"task"\t"dataset"\t"metric"\t"value"\n"{FIRST}"\t"cls"\t"d"\t"top1"\t"0.5"'.encode("utf-32"),
     ],
 )
@@ -229,7 +229,7 @@ def test_delimiters_encodings_and_headers(content: bytes, tmp_path: Path) -> Non
         (f"{HEADER},Value\n{line('1')},2".encode(), "has the column value twice"),
         ("model,task,dataset,metric,value\n\xe9,a,b,c,1".encode("latin-1"), "byte 33 is not UTF-8: save it as UTF-8"),
         ("model,task,dataset,metric,value\na,a,b,c,1".encode("utf-16-le"), "save it as UTF-8"),
-        (gzip.compress(HEADER.encode())[:-6], "cannot be read"),
+        (gzip.compress(HEADER.encode(), mtime=0)[:-6], "cannot be read"),
     ],
 )
 def test_files_that_are_not_read_say_why(content: bytes, message: str, tmp_path: Path) -> None:
