@@ -14,6 +14,8 @@ from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.reliability import label_statistics, pivot, reliability
 from orchestrator.store.delta import DeltaLabelStore
 
+_SHOWN = 10  # networks in the table
+
 
 def summarise(
     config: CampaignConfig,
@@ -41,6 +43,7 @@ def summarise(
         "failures": failures,
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
+        "networks": best_networks(rows),
         "lowest": statistics["lowest"],
         "median": median(values) if values else None,
         "highest": statistics["highest"],
@@ -70,6 +73,17 @@ def _failures(
     attempts = [r for space in plan.spaces for r in store.attempts(task, space).select(columns).to_pylist()]
     ended = progress.problem if progress is not None else None
     return group_failures(attempts, missing, ended or "the campaign ended before it was their turn")
+
+
+def best_networks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return up to ten networks, the best first, with the means over their seeds."""
+    genotypes = {row["architecture"]: row["genotype"] for row in rows}
+    means = [
+        {"architecture": name, "genotype": genotypes[name], **mean} for name, mean in _by_architecture(rows).items()
+    ]
+    means.sort(key=lambda row: (-row["value"], row["flops"], row["architecture"]))
+    kept = ("architecture", "genotype", "value", "flops", "params", "seconds")
+    return [{name: row[name] for name in kept} for row in means[:_SHOWN]]
 
 
 def audit_summary(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from orchestrator.campaign.plan import plan_campaign, with_space_name
 from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.data_notes import data_notes
-from orchestrator.cli.output import emit, preparation_display, progress_display, say
+from orchestrator.cli.output import emit, emit_rows, preparation_display, progress_display, say
+from orchestrator.cli.tables import Column
 from orchestrator.errors import StoreError
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.store.committer_process import CommitterProcess
@@ -24,6 +25,14 @@ from workers.messages.label import LabelRequest
 from workers.spaces.opening import shipped_modules
 from workers.storage.checkpoints import open_checkpoints, remove_settled
 from workers.storage.spool import Spool, open_spool
+
+_NETWORKS = (
+    Column("genotype", "architecture"),
+    Column("value"),
+    Column("flops", "FLOPs"),
+    Column("params", "", 1),
+    Column("seconds", "", 2),
+)
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def open_store(config: CampaignConfig, request: LabelRequest) -> Iterator[OpenSt
 
 
 def print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    """Print the summary of a campaign; nested results are separate tables, the best architecture comes last.
+    """Print the summary of a campaign; nested results are separate tables, the best networks come last.
 
     If labels are missing, a line on stderr says why, and what to do.
     """
@@ -96,8 +105,13 @@ def print_summary(summary: dict[str, Any], as_json: bool) -> None:
     else:
         # The notes were said before the labels were made.
         shown = {name: value for name, value in summary.items() if value or name not in ("failures", "data_notes")}
-        shown = {name: value for name, value in shown.items() if name not in ("best", "data_notes")}
-        emit(shown | {"best architecture": summary["best"] or {}}, as_json)
+        shown = {name: value for name, value in shown.items() if name not in ("best", "data_notes", "networks")}
+        emit(shown, as_json)
+        if summary["networks"]:
+            emit_rows(summary["networks"], as_json, _NETWORKS, "best networks")
+            store, task = summary["store"], summary["task"]
+            say(f"all labels on one page: orchestrator report --store {store}")
+            say(f"the best network within a limit: orchestrator search --task {task} --max-flops 60% --store {store}")
     if line := describe_failures(summary["failures"]):
         say(line)
 

@@ -1,0 +1,38 @@
+"""What a campaign ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.campaign.summary import best_networks
+from orchestrator.cli.campaign import print_summary
+
+
+def _row(name: str, seed: int, value: float, flops: float = 1e6) -> dict[str, Any]:
+    numbers = {"value": value, "flops": flops, "params": 1e3, "seconds": [("train", 2.0), ("evaluate", 1.0)]}
+    return {"architecture": name, "genotype": f'{{"x":"{name}"}}', "seed": seed, "fidelity": "full", **numbers}
+
+
+def test_networks_are_ranked_by_the_mean_over_their_seeds() -> None:
+    rows = [_row("a", 0, 0.4), _row("a", 1, 0.6), _row("b", 0, 0.55), _row("c", 0, 0.55, flops=1e5)]
+    found = best_networks(rows)
+    assert [row["architecture"] for row in found] == ["c", "b", "a"]  # of equal ones the one with fewer FLOPs
+    assert found[2]["value"] == pytest.approx(0.5)
+    assert found[0] == {"architecture": "c", "genotype": '{"x":"c"}', "value": 0.55, "flops": 1e5, "params": 1e3} | {
+        "seconds": 3.0
+    }
+    assert len(best_networks([_row(str(n), 0, n / 100) for n in range(30)])) == 10
+    assert best_networks([]) == []
+
+
+def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    networks = best_networks([_row("a", 0, 0.5), _row("b", 0, 0.6)])
+    summary = {"task": "seg", "store": "labels", "labels": 2, "networks": networks, "best": networks[0], "failures": []}
+    print_summary(summary, as_json=False)
+    captured = capsys.readouterr()
+    assert captured.out.index('{"x":"b"}') < captured.out.index('{"x":"a"}')
+    assert "1.00 M" in captured.out
+    assert "orchestrator report --store labels" in captured.err
+    assert "orchestrator search --task seg --max-flops 60% --store labels" in captured.err
