@@ -79,9 +79,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file in the page. jpeg: base64. alternative: its text."""
+    """An image file in the page. jpeg: base64. width, height: in pixels. alternative: its text."""
 
     jpeg: str
+    width: int
+    height: int
     alternative: str
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup
 
 from orchestrator.report.contents import ReportContents
@@ -23,13 +25,18 @@ def drawings_of(contents: ReportContents) -> dict[_Identity, tuple[Markup, str]]
         if text is None:
             drawings[identity] = Markup(), "The store has no graph of this network."
             continue
-        svg = to_svg(Graph.from_json(text))
+        svg = _in_pixels(to_svg(Graph.from_json(text)))
         if len(svg) > _MAX_CHARACTERS or total + len(svg) > _MAX_TOTAL:
             drawings[identity] = Markup(), "The drawing is too large for this page: see `orchestrator graph --svg`."
             continue
         total += len(svg)
         drawings[identity] = Markup(svg), ""
     return drawings
+
+
+def _in_pixels(svg: str) -> str:
+    """Return a drawing that is as large as its coordinates, so that its text can be read."""
+    return re.sub(r'viewBox="0 0 (\d+) (\d+)"', r'\g<0> width="\1" height="\2"', svg, count=1)
 
 
 def _graphs(contents: ReportContents) -> dict[_Identity, str]:

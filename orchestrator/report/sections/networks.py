@@ -9,7 +9,7 @@ from orchestrator.report.blocks import Block, Column, NetworkCard, SectionBody, 
 from orchestrator.report.comparable import LabelledNetwork
 from orchestrator.report.contents import ReportContents
 from orchestrator.report.graph_drawings import drawings_of
-from orchestrator.report.prediction_pictures import PictureAllowance
+from orchestrator.report.prediction_pictures import MAX_PICTURES, PictureAllowance
 from orchestrator.report.section import Section
 
 _COLUMNS = (
@@ -48,7 +48,9 @@ def _build(contents: ReportContents) -> SectionBody:
         data.append({"architecture": network.architecture, "space": network.space, **shown})
     all_networks = len({(row["space"], row["architecture"]) for row in contents.rows})
     text = f"The {len(data)} networks that the charts lead to, of {all_networks:,} in the store."
-    if not any(entry["pictures"] for entry in data):
+    if with_pictures := sum(entry["pictures"] > 0 for entry in data):
+        text += f" Pictures of predictions: of {with_pictures} of them; a page has at most {MAX_PICTURES}."
+    else:
         text += " No pictures of predictions: `orchestrator label --save-images 2` keeps some in the store."
     return SectionBody((Text(text), *blocks), {"networks": data})
 
