@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,11 +110,18 @@ def print_summary(summary: dict[str, Any], as_json: bool) -> None:
         emit(shown, as_json)
         if summary["networks"]:
             emit_rows(summary["networks"], as_json, _NETWORKS, "best networks")
-            store, task = summary["store"], summary["task"]
-            say(f"all labels on one page: orchestrator report --store {store}")
-            say(f"the best network within a limit: orchestrator search --task {task} --max-flops 60% --store {store}")
+            _say_what_next(summary)
     if line := describe_failures(summary["failures"]):
         say(line)
+
+
+def _say_what_next(summary: dict[str, Any]) -> None:
+    """Say how to measure the noise of the labels, how to see them, and how to search further."""
+    if summary["reliability"] is None:
+        say("add --repeat 2 to measure how well two seeds agree")
+    say(f"see all labels on one page: orchestrator report --store {summary['store']}")
+    what = " ".join(f"--{name} {shlex.quote(str(summary[name]))}" for name in ("task", "space", "data", "store"))
+    say(f"find the best network within a limit: orchestrator search {what} --max-flops 60%")
 
 
 def open_spool_of(store: str) -> Spool:

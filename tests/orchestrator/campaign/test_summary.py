@@ -29,10 +29,20 @@ def test_networks_are_ranked_by_the_mean_over_their_seeds() -> None:
 
 def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     networks = best_networks([_row("a", 0, 0.5), _row("b", 0, 0.6)])
-    summary = {"task": "seg", "store": "labels", "labels": 2, "networks": networks, "best": networks[0], "failures": []}
+    summary = {
+        "task": "seg",
+        "space": "cells",
+        "data": "shapes",
+        "store": "labels",
+        "labels": 2,
+        "networks": networks,
+        "best": networks[0],
+    }
+    summary |= {"failures": [], "reliability": None}
     print_summary(summary, as_json=False)
     captured = capsys.readouterr()
     assert captured.out.index('{"x":"b"}') < captured.out.index('{"x":"a"}')
     assert "1.00 M" in captured.out
     assert "orchestrator report --store labels" in captured.err
-    assert "orchestrator search --task seg --max-flops 60% --store labels" in captured.err
+    assert "add --repeat 2" in captured.err
+    assert "orchestrator search --task seg --space cells --data shapes --store labels --max-flops 60%" in captured.err
