@@ -120,6 +120,8 @@ def _say_what_next(summary: dict[str, Any]) -> None:
     if summary["reliability"] is None:
         say("add --repeat 2 to measure how well two seeds agree")
     say(f"see all labels on one page: orchestrator report --store {summary['store']}")
+    if ", " in summary["space"]:  # given architectures of several spaces
+        return
     what = " ".join(f"--{name} {shlex.quote(str(summary[name]))}" for name in ("task", "space", "data", "store"))
     say(f"find the best network within a limit: orchestrator search {what} --max-flops 60%")
 
