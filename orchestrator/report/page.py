@@ -23,6 +23,7 @@ _MAX_LABELS = 10_000  # in the data
 _LABEL_COLUMNS = (
     "key",
     "architecture",
+    "genotype",
     "space",
     "task",
     "data",

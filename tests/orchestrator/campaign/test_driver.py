@@ -40,6 +40,7 @@ def test_evaluators_get_the_locations_in_the_store(tmp_path: Path) -> None:
         fidelities=("full", "shared"),
         artifacts_uri=f"{store}/_artifacts",
         checkpoints_uri=f"{store}/_checkpoints",
+        weights_uri=f"{store}/_weights",
         images_folder=f"{store}/_images",
         save_images=2,
         latency="cpu",

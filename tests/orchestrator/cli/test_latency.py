@@ -46,7 +46,7 @@ CASES = [
     (["timm:resnet_18", "--task", "seg"], "must be a timm model"),
     (["nasbench201:|oops|"], "|oops|"),
     (["missing.onnx"], "missing.onnx: No such file"),
-    (["mypackage.missing:network"], "model 'mypackage.missing:network': ModuleNotFoundError"),
+    (["mypackage.missing:network"], "model 'mypackage.missing:network': there is no module mypackage"),
     ([CELL, "--input-size", "1x32x32", "--repeats", "5"], "cannot run on an image of 1x32x32"),
 ]
 
