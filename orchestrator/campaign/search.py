@@ -138,7 +138,7 @@ class Search:
     def _verify(self) -> tuple[tuple[Architecture, ...], str | None]:
         """Label the best networks with the higher fidelity. Returns them, and a problem if there is one."""
         space = self._study.held.space
-        if not self.record.verified:
+        if len(self.record.verified) < self._config.verify:  # not chosen yet, or more are wanted now
             best = best_of_front(self._study, self._config.verify, self._reference)
             self.record = replace(self.record, verified=tuple(a.genotype for a in best))
             self._save()

@@ -41,7 +41,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _KilledError(BaseException):
-    """Stands for a kill of the process."""
+    """Simulates a kill of the process."""
 
 
 class _World:
@@ -101,6 +101,13 @@ def test_the_same_question_again_makes_nothing_and_a_larger_budget_goes_on() -> 
     whole.search(budget="16 labels")
     searched = [[r.key for r in w.made if r.recipe.name == "fake"] for w in (world, whole)]
     assert searched[0] == searched[1]
+
+
+def test_more_networks_are_verified_if_more_are_wanted_later() -> None:
+    world = _World()
+    first, *_ = world.search(budget="12 labels", verify=2)
+    again, *_ = world.search(budget="12 labels", verify=4)
+    assert (len(first.verified), len(again.verified)) == (2, 4)
 
 
 def test_another_question_reuses_all_labels() -> None:
