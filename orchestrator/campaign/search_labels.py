@@ -24,7 +24,6 @@ class SearchLabels:
         self._rows: dict[str, dict[str, Any]] = {}
         self._latencies: dict[str, list[float]] = {}
         self._failed = set[str]()
-        self.device = ""  # data set of the latencies
         self.update()
 
     def update(self) -> None:
@@ -90,6 +89,5 @@ class SearchLabels:
         for row in table.select(["architecture", "data", "recipe_hash", "value"]).to_pylist():
             if row["recipe_hash"] == wanted and row["data"].startswith(f"{self._config.latency}:"):
                 by_device.setdefault(row["data"], {}).setdefault(row["architecture"], []).append(float(row["value"]))
-        self.device, self._latencies = max(
-            by_device.items(), key=lambda item: (len(item[1]), item[0]), default=("", dict[str, list[float]]())
-        )
+        most = max(by_device, key=lambda device: (len(by_device[device]), device), default=None)
+        self._latencies = {} if most is None else by_device[most]

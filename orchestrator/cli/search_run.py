@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.campaign.driver import evaluator_options, label_requests
 from orchestrator.campaign.plan import with_space_name
 from orchestrator.campaign.progress import CampaignProgress
+from orchestrator.campaign.rounds import MIN_BATCH
 from orchestrator.campaign.search import MakeLabels, Search, SearchRun
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
@@ -29,7 +30,6 @@ from workers.messages.label import LabelRequest
 from workers.spaces import get_space
 from workers.spaces.opening import shipped_modules
 
-_MIN_BATCH = 4  # architectures of a round; each round starts workers, which takes seconds
 _EVERY = 100  # traced networks from one line to the next
 
 
@@ -90,7 +90,7 @@ def _record(
         say(f"search {found.id}: goes on after {found.chosen} architectures in {len(found.rounds)} rounds")
         return found
     known = tuple(architecture.id for architecture in labels.architectures())
-    batch = max(_MIN_BATCH, config.workers or 0)
+    batch = max(MIN_BATCH, config.workers or 0)
     record = SearchRecord(question, known, batch)
     say(f"search {record.id}: {len(known)} architectures are labelled already; source tasks: {opened.generation}")
     return record

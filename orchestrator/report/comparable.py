@@ -15,6 +15,7 @@ import numpy as np
 
 from orchestrator.campaign.reliability import label_statistics
 from orchestrator.predictors.ranking import rank_correlation
+from orchestrator.search.front import on_front
 from predictor.label_set import COSTS
 
 HALF_WIDTH_90 = 1.645  # of the interval that holds 90 % of a normal distribution, in standard deviations
@@ -141,11 +142,9 @@ def pareto_front(networks: Iterable[LabelledNetwork], costs: Mapping[str, float]
     costs: by architecture; networks without one are left out.
     """
     known = [network for network in networks if network.architecture in costs]
-    front = list[LabelledNetwork]()
-    for network in sorted(known, key=lambda one: (costs[one.architecture], -one.value, one.architecture)):
-        if not front or network.value > front[-1].value:
-            front.append(network)
-    return front
+    known.sort(key=lambda one: (costs[one.architecture], -one.value, one.architecture))
+    kept = on_front(np.array([n.value for n in known]), np.array([costs[n.architecture] for n in known]))
+    return [network for network, keep in zip(known, kept, strict=True) if keep]
 
 
 def _group(rows: list[Mapping[str, Any]]) -> ComparableLabels:

@@ -21,7 +21,7 @@ _RESULT = "-result.json"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An architecture of a round. reason: why it was chosen, with its score. mean, deviation: as it was predicted."""
+    """An architecture of a round. reason: why it was chosen, with its score. mean, deviation: its prediction."""
 
     genotype: str
     reason: str

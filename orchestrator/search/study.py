@@ -26,7 +26,6 @@ from orchestrator.search.study_labels import Found, StudyLabels
 from orchestrator.search.study_predictor import Objective, StudyPredictor
 from workers.messages.architecture import Architecture
 
-STRATEGIES = ("predictor", "random")
 _SELECTED = 600  # candidates of an evolution, by expected improvement, that a batch is selected from
 Strategy = Literal["predictor", "random"]
 
@@ -152,10 +151,12 @@ class Study:
         rng = random.Random(f"{self.held.space.name}/{self.settings.seed}/{len(labelled)}/{len(self._failed)}")
         start = [*(row.architecture for row in self.front()), *self.sample(), *labelled]
         start = [architecture for architecture in dict.fromkeys(start) if self.held.holds(architecture)]
-        everyone, scores = score(start)
-        if self._labels.enough or len(self._usable(everyone, scores)) < count:
-            settings = self.settings
-            everyone, scores = evolve(start, self.held, score, rng, settings.population, settings.generations)
+        if not self._labels.enough:  # without predictions the sample will do, unless too few of it meet the limits
+            everyone, scores = score(start)
+            if len(rows := self._usable(everyone, scores)) >= count:
+                return self._select(everyone, scores, rows, count)
+        settings = self.settings
+        everyone, scores = evolve(start, self.held, score, rng, settings.population, settings.generations)
         return self._select(everyone, scores, self._usable(everyone, scores), count)
 
     def _usable(self, everyone: Sequence[Architecture], scores: Scores) -> NDArray[np.int64]:
@@ -214,9 +215,7 @@ class Study:
     def _found(self, architecture: Architecture) -> Found:
         cost = self.networks.cost(architecture)
         found = self._labels.found(architecture, {FLOPS: cost.flops, PARAMS: cost.params}, self.settings.limits)
-        if self.held.holds(architecture):
-            return found
-        return Found(architecture, found.values, found.value, found.costs, within=False)
+        return replace(found, within=found.within and self.held.holds(architecture))
 
     def _is_free(self, architecture: Architecture) -> bool:
         """Return whether an architecture is neither labelled nor pending nor failed."""

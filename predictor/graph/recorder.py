@@ -118,7 +118,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _Origin(first.node, first.weights, self._time, first.channels)
         node = self._node(kind, func, args, kwargs, result, inputs, origins, weights)
         self.nodes.append(node)
-        if uncounted := uncounted_operation(func, args, node.op, count_flops(func, args, kwargs, result)):
+        if uncounted := uncounted_operation(func, args, node.op, _count_flops(func, args, kwargs, result)):
             self.uncounted[len(self.nodes) - 1] = uncounted
         return _Origin(len(self.nodes) - 1, frozenset(), self._time, node.channels_out)
 

@@ -15,8 +15,8 @@ _MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operations
 _FLOAT = 1
 _REAL_TYPES = frozenset((1, 10, 11, 16))
 
-# The operation on real numbers that a quantised one stands for, and which of its inputs are that one's. Others are
-# scales and zero points.
+# For each quantised operation: the operation on real numbers that it replaces, and which of its inputs that one has.
+# The other inputs are scales and zero points.
 _QUANTISED: Mapping[tuple[str, str], tuple[str, tuple[int, ...]]] = {
     ("", "ConvInteger"): ("Conv", (0, 1)),
     ("", "MatMulInteger"): ("MatMul", (0, 1)),
