@@ -15,6 +15,9 @@ _TREES = 300
 _FEATURE_SHARE = 0.5  # of the columns that a split chooses from
 _TINY = 1e-6
 _DECIMALS = 3  # of standard scores; other processors and numbers of threads differ by some millionths
+# Labels are multiples of a power of two, so that sums of them are exact: with few labels many splits divide them alike,
+# and otherwise the rounding errors of a processor would choose between these.
+_STEP = 2.0**-20
 
 
 class Forest:
@@ -26,6 +29,7 @@ class Forest:
 
     def __init__(self, table: Floats, values: Floats, seed: int, kind: Kind = "extra") -> None:
         """table: (n, columns). values: (n,)."""
+        values = np.round(values / _STEP) * _STEP
         self._used = np.ptp(np.nan_to_num(table), axis=0) > 0
         self._fill = _column_means(table[:, self._used])
         build = ExtraTreesRegressor if kind == "extra" else RandomForestRegressor

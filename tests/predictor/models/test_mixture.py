@@ -106,3 +106,13 @@ def test_a_forest_with_a_prior_mean_extrapolates_along_it() -> None:
     assert np.abs(sloped(QUERY)[0] - 2 * QUERY[:, 2]).max() < 1e-3
     assert np.abs(flat(QUERY)[0] - 2 * QUERY[:, 2]).mean() > 1
     assert np.allclose(sloped.held_out_predictions()[0], values, atol=1e-3)
+
+
+def test_a_forest_is_the_same_on_processors_that_round_otherwise() -> None:
+    rng = np.random.default_rng(0)
+    # Few labels: many columns divide them alike, so many splits are equally good.
+    table, values, asked = rng.integers(0, 3, (5, 60)) * 1.0, rng.normal(size=5), rng.integers(0, 3, (9, 60)) * 1.0
+    forests = [Forest(table, values * (1 + error), seed=0) for error in (0.0, 2.0**-52, -(2.0**-52))]
+    expected = forests[0](asked)[0]
+    for forest in forests[1:]:
+        np.testing.assert_array_equal(forest(asked)[0], expected)
