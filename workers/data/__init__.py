@@ -5,7 +5,7 @@ with `@register_format(NAME)`, and import the module here. `--data NAME:LOCATION
 data set has for a task are returned as `Sample`, the classes and joints as `Vocabulary`.
 """
 
-from workers.data import coco, imagefolder, masks, shapes  # noqa: F401 - importing a format registers it
+from workers.data import coco, imagefolder, mask_opening, shapes  # noqa: F401 - importing a format registers it
 from workers.data.base import VOID, DataSet, DataWarning, Instance, Sample, Vocabulary, open_data
 
 __all__ = ["VOID", "DataSet", "DataWarning", "Instance", "Sample", "Vocabulary", "open_data"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import warnings
 from functools import cached_property
 from pathlib import Path
@@ -17,25 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.data.array_files import ArrayFiles, index_folder, read_arrays, write_arrays
-from workers.data.base import VOID, DataSet, DataWarning, Sample, register_format, unsupported
+from workers.data.base import VOID, DataSet, DataWarning, Sample, unsupported
 from workers.data.deep_images import bits_in_use, with_reading
 from workers.data.files import (
     ImageHeader,
     decode_image,
     hash_files,
     list_files,
-    open_folder,
     read_header,
     require_folder,
     verify_image,
 )
-from workers.data.label_images import LABEL_SUFFIXES, is_turned, known_ids, occurring_ids
-from workers.data.label_images import read_labels as _read_labels
+from workers.data.label_images import LABEL_SUFFIXES, is_turned, known_ids, occurring_ids, read_labels
 from workers.data.mask_pairs import KINDS, ImageWithLabels, check_names, find_mask_folder, list_pairs
 from workers.data.orientation import turn_pixels
 from workers.errors import BadDataFailure, DataError
 
-_LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
+LAYOUT = "images/{train,val}/*.jpg|png and annotations/{train,val}/*.png"
 _INDEXED_ANNOTATIONS = 1000  # fewer are decoded in little time
 _FOREGROUNDS = (127, 128, 254, 255)  # how programs store "yes" where 0 is "no"
 _GAP = 10  # class ids in a row that do not occur: they are probably no class ids
@@ -64,14 +61,18 @@ class MaskFolder(DataSet):
     def check(self, task: str) -> None:
         """Read every annotation and every image; both splits must have what the evaluation needs."""
         self._require_seg(task)
-        require_folder(self._folder, _LAYOUT)
+        require_folder(self._folder, LAYOUT)
         splits = self._pairs
-        notes = [note for folders in self._subset_folders for note in check_names(*folders)]
+        notes = self._check_names()
         count = len(self.classes(task))
         ids = {split: self._check_pairs(pairs, count) for split, pairs in splits.items()}
         notes += self._check_ids(ids, count)
         if notes:
             warnings.warn("; ".join(notes), DataWarning, stacklevel=2)
+
+    def _check_names(self) -> list[str]:
+        """Raise DataError if an image or an annotation has no partner; return what is left out."""
+        return [note for folders in self._subset_folders for note in check_names(*folders)]
 
     def _check_pairs(self, pairs: list[ImageWithLabels], count: int) -> frozenset[int]:
         """Check images and annotations; return the class ids that occur, VOID too. count: number of classes."""
@@ -119,8 +120,7 @@ class MaskFolder(DataSet):
     def fingerprint(self) -> str:
         """Return the hash of images, annotations and classes.json, and of how they are read if not in the usual way."""
         files = [file for pairs in self._pairs.values() for pair in pairs for file in pair]
-        if self._names_file.exists():
-            files.append(self._names_file)
+        files += [file for file in (self._names_file, *self._meaning_files) if file.exists()]
         content = hash_files(self._folder, files)
         if self._ignore is not None:
             content = hashlib.sha256(f"{content} ignore {self._ignore}".encode()).hexdigest()[:16]
@@ -148,7 +148,7 @@ class MaskFolder(DataSet):
 
     def _labels(self, annotation: Path, image: ImageHeader) -> NDArray[np.uint8]:
         """Return the class ids of an image; ids of the stored pixels are turned upright with it."""
-        labels = _read_labels(annotation)
+        labels = self._read(annotation)
         if (labels.shape[1], labels.shape[0]) == image.stored != image.size:
             labels = turn_pixels(labels, image.orientation)
         if self._foreground is not None:
@@ -160,9 +160,18 @@ class MaskFolder(DataSet):
             labels[labels == self._ignore] = VOID
         return labels
 
+    def _read(self, annotation: Path) -> NDArray[np.uint8]:
+        """Return the class ids of the stored pixels."""
+        return read_labels(annotation)
+
     @property
     def _names_file(self) -> Path:
         return self._folder / "classes.json"
+
+    @property
+    def _meaning_files(self) -> list[Path]:
+        """Files that say which stored values are which classes."""
+        return []
 
     @property
     def _images(self) -> list[Path]:
@@ -209,14 +218,14 @@ class MaskFolder(DataSet):
         """The values of all annotations, which one process of a machine decodes for all others."""
         annotations = [annotation for pairs in self._pairs.values() for _, annotation in pairs]
         try:
-            sizes = hashlib.sha256(",".join(str(path.stat().st_size) for path in annotations).encode()).hexdigest()
+            sizes = ",".join(str(path.stat().st_size) for path in [*annotations, *self._meaning_files])
         except OSError as error:
             raise DataError(f"{error.filename} cannot be read: restore it or check its permissions") from error
         folders = sorted({annotation.parent for annotation in annotations})
-        index = index_folder(folders, f"values of annotations, sizes {sizes}")
+        index = index_folder(folders, f"values of annotations, sizes {hashlib.sha256(sizes.encode()).hexdigest()}")
         if (known := read_arrays(index)) is not None:
             return frozenset(known.facts["ids"])
-        ids = frozenset[int]().union(*(occurring_ids(_read_labels(annotation)) for annotation in annotations))
+        ids = frozenset[int]().union(*(occurring_ids(self._read(annotation)) for annotation in annotations))
         if len(annotations) >= _INDEXED_ANNOTATIONS:
             write_arrays(index, ArrayFiles({}, {"ids": sorted(ids)}))
         return ids
@@ -272,20 +281,3 @@ def _check_labels(labels: NDArray[np.uint8], path: Path, image: Path, size: tupl
             f"{path} has class id {highest} but there are {count} classes: "
             f"use ids 0 to {count - 1}, {VOID} for void, or complete classes.json"
         )
-
-
-@register_format("masks")
-def _open(location: str, task: str) -> DataSet:
-    folder, *options = re.split(r",(ignore|foreground)=", location)
-    values: dict[str, int] = {}
-    for name, value in zip(options[::2], options[1::2], strict=True):
-        if not (value.isascii() and value.isdigit() and int(value) <= VOID):
-            raise DataError(
-                f"data 'masks:{location}': {name}={value} is not a class id: give a number from 0 to {VOID}"
-            )
-        if name in values:
-            raise DataError(f"data 'masks:{location}' names {name} twice: keep one of them")
-        values[name] = int(value)
-    if len(set(values.values())) < len(values):
-        raise DataError(f"data 'masks:{location}': ignore and foreground are the same value: leave out one of them")
-    return MaskFolder(open_folder("masks", folder, _LAYOUT), **values)

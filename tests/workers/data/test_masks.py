@@ -231,7 +231,7 @@ def test_the_highest_id_is_looked_for_once_a_machine(
     (folder / "classes.json").unlink(missing_ok=True)
     names = open_data(f"masks:{folder}", "seg").classes("seg")
     with monkeypatch.context() as patch:
-        patch.setattr("workers.data.masks._read_labels", lambda path: pytest.fail("decoded again"))
+        patch.setattr("workers.data.masks.read_labels", lambda path: pytest.fail("decoded again"))
         assert open_data(f"masks:{folder}", "seg").classes("seg") == names
     path = next((folder / "annotations/train").iterdir())
     with Image.open(path) as image:
