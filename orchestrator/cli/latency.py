@@ -12,6 +12,7 @@ from orchestrator.cli.output import counting_display, emit_rows, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.store.delta import DeltaLabelStore
+from predictor.errors import write_problem
 from workers.latency.settings import MODES, PRECISIONS, REPEATS, SECONDS, WARM_UP, LatencySettings
 from workers.storage.spool import in_object_store
 
@@ -99,6 +100,6 @@ def _open_store(store: str) -> DeltaLabelStore:
         try:
             Path(store.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            what = error.strerror or error
-            raise StoreError(f"label store {store}: cannot be created ({what}): choose a writable location") from None
+            problem = write_problem(error, "choose a writable location")
+            raise StoreError(f"label store {store}: cannot be created: {problem}") from None
     return labels

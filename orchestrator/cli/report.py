@@ -15,6 +15,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import champion_number, decided_numbers
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.atomic_write import replace_file
+from predictor.errors import write_problem
 
 
 def report(
@@ -34,13 +35,13 @@ def report(
     state = _state(opened, predictors)
     if state[0] < 0:
         say(f"--store {store}: does not exist yet")
-    _write(opened, store, predictors, out, json)
+    emit(write_report(store, predictors, out), json)
     with suppress(KeyboardInterrupt):
         while watch:
             time.sleep(every)
             if (now := _state(opened, predictors)) != state:
                 state = now
-                _write(opened, store, predictors, out, json)
+                emit(write_report(store, predictors, out), json)
 
 
 def _state(opened: DeltaLabelStore, predictors: Path) -> tuple[Any, ...]:
@@ -48,24 +49,24 @@ def _state(opened: DeltaLabelStore, predictors: Path) -> tuple[Any, ...]:
     return opened.version(), champion_number(predictors), decided_numbers(predictors)
 
 
-def _write(opened: DeltaLabelStore, store: str, predictors: Path, out: Path, json: bool) -> None:
-    """Write the page in place of the earlier one and say so. Raises ConfigError if it cannot be written."""
+def write_report(store: str, predictors: Path, out: Path) -> dict[str, Any]:
+    """Write the page in place of an earlier one and say what it has. Raises ConfigError if it cannot be written."""
     # Torch takes seconds to load; --help and wrong options do without.
     from orchestrator.report.contents import read_contents
     from orchestrator.report.page import build_report
 
     began = time.monotonic()
-    contents = read_contents(opened, store, predictors)
+    contents = read_contents(DeltaLabelStore(store), store, predictors)
     made = build_report(contents)
     content = made.html.encode("utf-8", "replace")
     try:
         replace_file(out, content)
     except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror or error}: choose a writable file") from None
+        raise ConfigError(f"--out {out}: {write_problem(error, 'choose a writable file')}") from None
     document: dict[str, Any] = {"report": str(out), "store": store, "version": contents.version}
     document |= {"labels": len(contents.rows), "bytes": len(content), "seconds": time.monotonic() - began}
     empty = {name: reason for name, reason in made.missing.items() if reason}
-    emit(document | {"empty_sections": empty}, json)
+    return document | {"empty_sections": empty}
 
 
 def _check_out(out: Path) -> None:

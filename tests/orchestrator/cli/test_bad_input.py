@@ -59,7 +59,7 @@ CASES = [
     (["--task", "seg", "--num", "-4"], "--num:"),
     (
         ["--task", "seg", "--sample", "uniform", "--store", "/proc/labels"],
-        "label store /proc/labels: cannot be created (No such file or directory)",
+        "label store /proc/labels: cannot be created: No such file or directory: choose a writable location",
     ),
     (["--task", "seg", "--num", "20000", "--sample", "uniform"], "has only 15284 architectures"),
     (["--task", "seg", "--repeat", "0"], "--repeat:"),
@@ -309,6 +309,16 @@ def test_unknown_options_and_commands_exit_with_2() -> None:
         )
         assert ended.returncode == 2
         assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["1_0", "\uff11\uff10", "1.5", "1e1", " 8", "²", "nan", "9" * 30])
+def test_numbers_of_options_are_plain_digits(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["label", "--task", "seg", "--num", text], monkeypatch) == 2
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "Invalid value for '--num'" in printed
+    assert "whole number" in printed or "is not from" in printed
 
 
 def test_every_command_has_help_and_json() -> None:

@@ -106,8 +106,11 @@ def test_warnings_for_developers_of_libraries_are_hidden(monkeypatch: pytest.Mon
         app_module._prepare_terminal()
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning, UserWarning):
             warnings.warn("old", category, stacklevel=1)
+        for text in ("index_reduce() is in beta", "DeprecationWarning: `num_anchors` is deprecated"):
+            warnings.warn(text, UserWarning, stacklevel=1)
     assert [warning.category for warning in shown] == [UserWarning]
     assert "ignore::FutureWarning" in os.environ["PYTHONWARNINGS"]
+    assert "ignore:index_reduce:UserWarning" in os.environ["PYTHONWARNINGS"]
 
 
 def test_labels_show_what_the_documentation_says(
