@@ -11,6 +11,7 @@ import warnings
 import typer
 
 from orchestrator.cli import (
+    demo,
     evaluate,
     fetch_weights,
     generations,
@@ -32,7 +33,14 @@ from orchestrator.cli import (
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError, write_problem
 
-_QUIET = "ignore::DeprecationWarning,ignore::PendingDeprecationWarning,ignore::FutureWarning"
+# Each has a category and how its text begins. The last two are of torch and of mmdet, and are of no other category.
+_QUIET = (
+    (DeprecationWarning, ""),
+    (PendingDeprecationWarning, ""),
+    (FutureWarning, ""),
+    (UserWarning, "index_reduce"),
+    (UserWarning, "DeprecationWarning"),
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Label vision architectures on many tasks, and predict the labels of architectures that were never trained.",
 )
+app.command("demo")(demo.demo)
 app.command("label")(label.label)
 app.command("suggest")(suggest.suggest)
 app.command("search")(search.search)
@@ -95,6 +104,7 @@ def _prepare_terminal() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:
-        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", category)
-        os.environ.setdefault("PYTHONWARNINGS", _QUIET)
+        for category, text in _QUIET:
+            warnings.filterwarnings("ignore", text, category)
+        filters = ",".join(f"ignore:{text}:{category.__name__}" for category, text in _QUIET)
+        os.environ.setdefault("PYTHONWARNINGS", filters)

@@ -137,7 +137,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     if field.is_required():
         return _parameter(name, Annotated[str | None, typer.Option(help=field.description)], None)
     kind = str if isinstance(field.default, str) else int | None if field.default is None else type(field.default)
-    number = {} if kind is str else {"parser": _plain_number(kind), "metavar": "FLOAT" if kind is float else "INTEGER"}
+    number: dict[str, Any] = (
+        {} if kind is str else {"parser": _plain_number(kind), "metavar": "FLOAT" if kind is float else "INTEGER"}
+    )
     return _parameter(name, Annotated[kind, typer.Option(help=field.description, **number)], field.default)
 
 

@@ -22,13 +22,15 @@ from predictor.metadata import HoldOutScores
 from predictor.models import Prediction
 
 _MIN_TESTED = 5  # as in the generation's own report
+_MAX_EXPLAINED = 300  # networks of a set
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOutSet:
     """Labels of one set, (n,), and their prediction. scores: as in the generation's own report.
 
-    flops, params: rank correlation of the cost with the labels; None if it is undefined.
+    flops, params: rank correlation of the cost with the labels; None if it is undefined. explained: labels of the set
+    with those that were learned, at most 300. predicted: (explained,) means of them.
     """
 
     labels: LabelSet
@@ -36,6 +38,8 @@ class HeldOutSet:
     scores: HoldOutScores
     flops: float | None
     params: float | None
+    explained: LabelSet
+    predicted: Floats
 
     @property
     def has_intervals(self) -> bool:
@@ -67,15 +71,16 @@ def predict_held_out(predictors: Path) -> HeldOutPredictions:
     recorded = {scores.set_name: scores for scores in predictor.metadata.hold_out}
     found = []
     for identity, labels in build_label_sets(snapshot)[0].items():
-        held_out = replace(split_hold_out(labels)[1], name=names.get(identity.to_kind(), labels.name))
+        labels = replace(labels, name=names.get(identity.to_kind(), labels.name))
+        held_out = split_hold_out(labels)[1]
         if len(held_out) >= _MIN_TESTED and held_out.name in recorded:
-            found.append(_predicted(predictor, held_out))
+            found.append(_predicted(predictor, held_out, labels.take(np.arange(min(len(labels), _MAX_EXPLAINED)))))
     found.sort(key=lambda one: (-len(one.labels), one.labels.name))
     few = f"Generation {number} has no label set with {_MIN_TESTED} held-out labels: label more (`orchestrator label`)."
     return HeldOutPredictions(number, found, "" if found else few)
 
 
-def _predicted(predictor: Predictor, labels: LabelSet) -> HeldOutSet:
+def _predicted(predictor: Predictor, labels: LabelSet, explained: LabelSet) -> HeldOutSet:
     prediction = predictor.predict_set(labels)
     result = score_prediction(prediction, labels.values, labels.lower_is_better)
     scores = HoldOutScores(
@@ -88,8 +93,8 @@ def _predicted(predictor: Predictor, labels: LabelSet) -> HeldOutSet:
         regret=result.regret,
         coverage=_finite(result.coverage),
     )
-    costs = (_rank(labels.column(name), labels.values) for name in ("log_flops", "log_params"))
-    return HeldOutSet(labels, prediction, scores, *costs)
+    flops, params = (_rank(labels.column(name), labels.values) for name in ("log_flops", "log_params"))
+    return HeldOutSet(labels, prediction, scores, flops, params, explained, predictor.predict_set(explained).mean)
 
 
 def _rank(costs: Floats, values: Floats) -> float | None:

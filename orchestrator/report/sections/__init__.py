@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.report.section import Section
 from orchestrator.report.sections import (
     asked,
+    attention,
     audits,
     failures,
     generations,
@@ -28,6 +29,7 @@ SECTIONS: tuple[Section, ...] = (
     searches.SECTION,
     generations.SECTION,
     predictions.SECTION,
+    attention.SECTION,
     spent.SECTION,
     failures.SECTION,
     networks.SECTION,

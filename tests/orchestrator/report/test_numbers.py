@@ -175,3 +175,7 @@ def test_predictions_are_those_of_the_generation(tmp_path: Path) -> None:
     assert page.tables["Generations and refused candidates"][0]["hold-out rank correlation"] == pytest.approx(
         metadata.hold_out[0].spearman
     )
+    (properties,) = page.data["sections"]["attention"]["sets"].values()
+    by_name = {row["property"]: row for row in properties}
+    assert by_name["FLOPs"]["measured"] == pytest.approx(1.0)  # these labels grow with the FLOPs
+    assert by_name["FLOPs"]["predicted"] > 0.9

@@ -102,7 +102,7 @@ def test_one_label_is_enough(tmp_path: Path) -> None:
     made = build_report(contents_of(tmp_path / "labels"))
     page = HtmlPage(made.html)
     empty = {name for name, reason in made.missing.items() if reason}
-    assert empty == {"noise", "audits", "generations", "predictions", "searches"}
+    assert empty == {"noise", "audits", "generations", "predictions", "attention", "searches"}
     (row,) = page.tables["Labels by task, space and recipe"]
     assert (row["labels"], row["lowest"]) == (1, reports(1)[0].measurement.value)  # type: ignore[union-attr]
     assert page.data["sections"]["value-and-cost"]["groups"][0]["spearman"] == {"flops": None, "params": None}
