@@ -73,7 +73,10 @@ class CampaignConfig(BaseModel):
         default=0, ge=0, description="Number of pictures of predictions to save per label, in STORE/_images."
     )
     refresh_every: int = Field(
-        default=0, ge=0, description="Refresh the predictor in the background after this many new labels; 0: never."
+        default=0,
+        ge=0,
+        description="Refresh the predictor in the background after this many new labels, and at the end; 0: only at "
+        "the end of a campaign with --choose diverse, best or both.",
     )
     predictors: str = Field(
         default="predictors", description="Folder of the predictor's generations; all nodes must reach it."
@@ -112,7 +115,7 @@ class CampaignConfig(BaseModel):
             if "pool" in self.model_fields_set:
                 raise ValueError("--pool is of --choose diverse, best and both: add one of them, or leave it out")
             return
-        for option in ("architectures", "audit", "refresh_every", "sample"):
+        for option in ("architectures", "audit", "sample"):
             if option in self.model_fields_set and getattr(self, option):
                 name = option.replace("_", "-")
                 raise ValueError(f"--{name}: not available with --choose {self.choose}: leave it out")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,11 @@ def label_requests(
     spool: Spool,
     display: Display,
     preparation_display: PreparationDisplay,
-    notify: Callable[[str], None],
+    refreshes: BackgroundRefresher | None = None,
 ) -> CampaignProgress:
     """Make the labels of `todo` on Ray, which must be initialised; return the final progress.
 
-    notify: called with a line of text after every refresh of the predictor.
+    refreshes: of the predictor, meanwhile; see `refreshing`.
 
     Raises ConfigError if Ray's resources are insufficient, PreparationError if the pre-training failed.
     """
@@ -68,7 +68,6 @@ def label_requests(
     check_cluster(needs)
     prepare_missing(config.store, todo, preparation_display)
     scaling = scaling_policy(config.workers, actors_that_fit(reserved, nodes))
-    refreshes = background_refresher(config, reserved, notify) if config.refresh_every else None
     if refreshes is not None:
         scaling = ReservingPolicy(scaling, lambda: refreshes.reserved)
     controller = CampaignController(list(todo), uuid.uuid4().hex[:12], scaling)
@@ -100,18 +99,37 @@ def label_requests(
         try:
             ended = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
         finally:
-            if refreshes is not None:
-                refreshes.close(complete=ended is not None and not ended.todo)
+            if refreshes is not None and (ended is None or ended.todo):
+                refreshes.interrupted = True
     return ended
 
 
-def background_refresher(
+@contextmanager
+def refreshing(
+    config: CampaignConfig, requests: Sequence[LabelRequest], notify: Callable[[str], None]
+) -> Iterator[BackgroundRefresher | None]:
+    """Refresh the predictor during a campaign with --refresh-every, and after one that chose or has it.
+
+    Ray must be initialised. The predictor has learned all labels when the block ends. requests: with the recipes of all
+    labels. notify: called with a line of text after every refresh.
+    """
+    if not (config.refresh_every or config.in_rounds):
+        yield None
+        return
+    refreshes = _background_refresher(config, most_resources([request.recipe for request in requests]), notify)
+    try:
+        yield refreshes
+    except BaseException:
+        refreshes.interrupted = True
+        raise
+    finally:
+        refreshes.close()
+
+
+def _background_refresher(
     config: CampaignConfig, worker_resources: Mapping[str, float], notify: Callable[[str], None]
 ) -> BackgroundRefresher:
-    """Return background refreshes of the predictor on this campaign's Ray.
-
-    worker_resources: what a label worker reserves.
-    """
+    """Return background refreshes on this campaign's Ray. worker_resources: what a label worker reserves."""
     import ray
 
     from orchestrator.campaign.telemetry import GenerationMetrics

@@ -17,13 +17,15 @@ class Reliability:
 
     spearman: mean rank correlation over pairs of seeds; None if a seed's labels are all equal. variance_ratio: variance
     between architectures (variance of their means minus the seeds' share) divided by the variance between seeds, after
-    removing every seed's mean; None if the seeds agree exactly.
+    removing every seed's mean; None if the seeds agree exactly. residual_deviation: standard deviation between seeds of
+    one architecture, after removing every seed's mean, in the label's metric.
     """
 
     architectures: int
     seeds: int
     spearman: float | None
     variance_ratio: float | None
+    residual_deviation: float
 
 
 def reliability(values: NDArray[np.float64]) -> Reliability | None:
@@ -37,7 +39,8 @@ def reliability(values: NDArray[np.float64]) -> Reliability | None:
     means = centred.mean(1, keepdims=True)
     within = float(((centred - means) ** 2).sum() / ((count - 1) * (seeds - 1)))
     between = max(0.0, float((means**2).sum() / (count - 1)) - within / seeds)
-    return Reliability(count, seeds, rho if np.isfinite(rho) else None, between / within if within > 0 else None)
+    ratio = between / within if within > 0 else None
+    return Reliability(count, seeds, rho if np.isfinite(rho) else None, ratio, within**0.5)
 
 
 def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:

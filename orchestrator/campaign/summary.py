@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.config import CampaignConfig
+from orchestrator.campaign.known_reliability import known_reliability
 from orchestrator.campaign.missing import group_failures
 from orchestrator.campaign.plan import CampaignPlan
 from orchestrator.campaign.progress import CampaignProgress
@@ -24,7 +25,10 @@ def summarise(
     progress: CampaignProgress | None,
     dashboard: str | None,
 ) -> dict[str, Any]:
-    """Return the content of the final table: the labels in the store that belong to this campaign's requests."""
+    """Return the content of the final table: the labels in the store that belong to this campaign's requests.
+
+    "points" has FLOPs and value of every network, for a picture; all else is for people and programs alike.
+    """
     wanted = {key for request in (*plan.requests, *plan.audit) for key in request.keys}
     tables = [store.labels(space=space) for space in plan.spaces]
     stored = [row for table in tables for row in table.to_pylist() if row["key"] in wanted]
@@ -34,6 +38,7 @@ def summarise(
     failures = _failures(plan, store, {row["key"] for row in stored}, progress, config.task)
     statistics = label_statistics(rows)
     best = max(rows, key=lambda r: float(r["value"]), default=None)
+    networks, known = ranked_networks(rows), known_reliability(plan.requests[0])
     return {
         "task": config.task,
         "space": ", ".join(plan.spaces),
@@ -43,12 +48,14 @@ def summarise(
         "failures": failures,
         "metric": best["metric"] if best else None,
         "best": {k: best[k] for k in ("architecture", "genotype", "value", "flops", "params")} if best else None,
-        "networks": best_networks(rows),
+        "networks": networks[:_SHOWN],
+        "points": [(network["flops"], network["value"]) for network in networks],
         "lowest": statistics["lowest"],
         "median": median(values) if values else None,
         "highest": statistics["highest"],
         "seconds_a_label": sum(map(_seconds, rows)) / len(rows) if rows else None,
         "reliability": statistics["reliability"],
+        "known_reliability": known.model_dump() if known and not statistics["reliability"] else None,
         "reliability_by_metric": _reliability_by_metric(rows) if statistics["reliability"] else {},
         "audit": audit_summary(rows, [r for r in stored if r["fidelity"] == "full"]) if config.audit else {},
         "also": {task: label_statistics([r for r in own_fidelity if r["task"] == task]) for task in config.also},
@@ -75,15 +82,15 @@ def _failures(
     return group_failures(attempts, missing, ended or "the campaign ended before it was their turn")
 
 
-def best_networks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return up to ten networks, the best first, with the means over their seeds."""
+def ranked_networks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All networks, the best first, with the means over their seeds."""
     genotypes = {row["architecture"]: row["genotype"] for row in rows}
     means = [
         {"architecture": name, "genotype": genotypes[name], **mean} for name, mean in _by_architecture(rows).items()
     ]
     means.sort(key=lambda row: (-row["value"], row["flops"], row["architecture"]))
     kept = ("architecture", "genotype", "value", "flops", "params", "seconds")
-    return [{name: row[name] for name in kept} for row in means[:_SHOWN]]
+    return [{name: row[name] for name in kept} for row in means]
 
 
 def audit_summary(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:

@@ -33,12 +33,13 @@ from orchestrator.cli import (
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError, write_problem
 
-# Each has a category and how its text begins. The last two are of torch and of mmdet, and are of no other category.
+# Each has a category and how its text begins. Torch and mmdet use the category of warnings for users.
 _QUIET = (
     (DeprecationWarning, ""),
     (PendingDeprecationWarning, ""),
     (FutureWarning, ""),
     (UserWarning, "index_reduce"),
+    (UserWarning, "Sparse CSR tensor"),
     (UserWarning, "DeprecationWarning"),
 )
 

@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.driver import label_requests
+from orchestrator.campaign.driver import label_requests, refreshing
 from orchestrator.campaign.missing import RETRY, describe_failures
 from orchestrator.campaign.plan import plan_campaign, with_space_name
 from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.data_notes import data_notes
-from orchestrator.cli.output import emit, emit_rows, preparation_display, progress_display, say
+from orchestrator.cli.output import emit, emit_rows, emit_scatter, preparation_display, progress_display, say
 from orchestrator.cli.tables import Column
 from orchestrator.errors import StoreError
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.layout import checkpoints_uri, spool_uri
+from predictor.errors import write_problem
 from workers.messages.label import LabelRequest
 from workers.spaces.opening import shipped_modules
 from workers.storage.checkpoints import open_checkpoints, remove_settled
@@ -34,6 +35,8 @@ _NETWORKS = (
     Column("params", "", 1),
     Column("seconds", "", 2),
 )
+# Printed separately; the notes were said before the labels were made.
+_SHOWN_OTHERWISE = ("best", "data_notes", "known_reliability", "networks", "points")
 
 
 def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
@@ -54,9 +57,9 @@ def run_to_the_end(config: CampaignConfig) -> dict[str, Any]:
         if todo and plan.warning:
             say(plan.warning)
         if todo:
-            with ray_session(shipped_modules(config.space)) as dashboard:
+            with ray_session(shipped_modules(config.space)) as dashboard, refreshing(config, todo, say) as refreshes:
                 progress = label_requests(
-                    config, todo, store.committer, store.spool, progress_display, preparation_display, say
+                    config, todo, store.committer, store.spool, progress_display, preparation_display, refreshes
                 )
     if progress is not None and progress.problem:
         say(f"stopped: {progress.problem}")
@@ -97,28 +100,37 @@ def open_store(config: CampaignConfig, request: LabelRequest) -> Iterator[OpenSt
 
 
 def print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    """Print the summary of a campaign; nested results are separate tables, the best networks come last.
+    """Print the summary of a campaign; nested results are separate tables, the best networks and a plot come last.
 
     If labels are missing, a line on stderr says why, and what to do.
     """
     if as_json:
-        emit(summary, as_json)
+        emit({name: value for name, value in summary.items() if name != "points"}, as_json)
     else:
-        # The notes were said before the labels were made.
-        shown = {name: value for name, value in summary.items() if value or name not in ("failures", "data_notes")}
-        shown = {name: value for name, value in shown.items() if name not in ("best", "data_notes", "networks")}
-        emit(shown, as_json)
+        shown = {name: value for name, value in summary.items() if name not in _SHOWN_OTHERWISE}
+        emit(shown if shown["failures"] else {k: v for k, v in shown.items() if k != "failures"}, as_json)
         if summary["networks"]:
             emit_rows(summary["networks"], as_json, _NETWORKS, "best networks")
+            emit_scatter(summary["points"], summary["metric"])
+            _say_noise(summary)
             _say_what_next(summary)
     if line := describe_failures(summary["failures"]):
         say(line)
 
 
-def _say_what_next(summary: dict[str, Any]) -> None:
-    """Say how to measure the noise of the labels, how to see them, and how to search further."""
+def _say_noise(summary: dict[str, Any]) -> None:
+    """Say how far labels of one network differ between seeds if that is known, and how to measure it if it was not."""
+    if known := summary["known_reliability"]:
+        say(
+            f"noise: labels of one network differ by {known['deviation']:.3f} (standard deviation) between seeds; two "
+            f"seeds rank networks with a correlation of {known['spearman']:.2f} (on {known['networks']} others)"
+        )
     if summary["reliability"] is None:
-        say("add --repeat 2 to measure how well two seeds agree")
+        say(f"add --repeat 2 to measure {'it with these networks' if known else 'how well two seeds agree'}")
+
+
+def _say_what_next(summary: dict[str, Any]) -> None:
+    """Say how to see the labels, and how to search further."""
     say(f"see all labels on one page: orchestrator report --store {summary['store']}")
     if ", " in summary["space"]:  # given architectures of several spaces
         return
@@ -131,5 +143,5 @@ def open_spool_of(store: str) -> Spool:
     try:
         return open_spool(spool_uri(store))
     except OSError as error:
-        what = error.strerror or error
-        raise StoreError(f"label store {store}: cannot be created ({what}): choose a writable location") from None
+        problem = write_problem(error, "choose a writable location")
+        raise StoreError(f"label store {store}: cannot be created: {problem}") from None

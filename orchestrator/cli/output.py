@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.campaign.progress import CampaignProgress
+from orchestrator.cli.scatter import print_scatter
 from orchestrator.cli.tables import Column, print_fields, print_table
 from workers.supernet.preparation_step import PreparationStep
 
@@ -47,6 +48,11 @@ def emit_rows(
         print_table(_out, rows, columns or [Column(name) for name in rows[0]], title)
     else:
         say(f"{title}: no rows" if title else "no rows")
+
+
+def emit_scatter(points: Sequence[tuple[float, float]], metric: str) -> None:
+    """Plot (FLOPs, value) pairs if stdout is a terminal that can show them."""
+    print_scatter(_out, points, metric)
 
 
 def clear_screen() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.driver import label_requests
+from orchestrator.campaign.driver import label_requests, refreshing
 from orchestrator.campaign.plan import CampaignPlan, plan_template, with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
@@ -16,6 +16,7 @@ from orchestrator.campaign.summary import summarise
 from orchestrator.cli.campaign import open_store
 from orchestrator.cli.data_notes import data_notes
 from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.predictors.refresh.background import BackgroundRefresher
 from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources, ray_session
 from orchestrator.search.chooser import Chooser
 from orchestrator.search.history import failed_before, labelled_architectures
@@ -58,14 +59,16 @@ def _rounds_on_ray(
     chooser = open_chooser_for(config, template, labels)
     with ExitStack() as stack:
         addresses: list[str | None] = []
+        refreshes: list[BackgroundRefresher | None] = []
 
         def start_ray() -> None:
             if not addresses:
                 addresses.append(stack.enter_context(ray_session(shipped_modules(config.space))))
+                refreshes.append(stack.enter_context(refreshing(config, [template], say)))
 
         def make_labels(todo: Sequence[LabelRequest]) -> CampaignProgress:
             start_ray()
-            return label_requests(config, todo, committer, spool, progress_display, preparation_display, say)
+            return label_requests(config, todo, committer, spool, progress_display, preparation_display, refreshes[0])
 
         batch = MIN_BATCH
         if len(labelled_architectures(labels, template)) < config.num:

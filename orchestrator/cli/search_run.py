@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.campaign.driver import evaluator_options, label_requests
+from orchestrator.campaign.driver import evaluator_options, label_requests, refreshing
 from orchestrator.campaign.plan import with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH
@@ -18,6 +18,7 @@ from orchestrator.campaign.search_plan import SearchPlan, named_reference, plan_
 from orchestrator.campaign.search_summary import summarise_search
 from orchestrator.cli.campaign import OpenStore, open_store
 from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.predictors.refresh.background import BackgroundRefresher
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.search.export.folder import check_new_folder, export_network
 from orchestrator.search.holding import Held
@@ -102,17 +103,18 @@ def _workers(config: SearchConfig, plan: SearchPlan, store: OpenStore) -> Iterat
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        started: list[str | None] = []
+        refreshes: list[BackgroundRefresher | None] = []
 
         def make(requests: Sequence[LabelRequest]) -> CampaignProgress | None:
-            if not started:
-                started.append(stack.enter_context(ray_session(shipped_modules(config.space))))
+            if not refreshes:
+                stack.enter_context(ray_session(shipped_modules(config.space)))
+                refreshes.append(stack.enter_context(refreshing(config, requests, say)))
             progress = None
             for task in dict.fromkeys(request.task for request in requests):
                 todo = [request for request in requests if request.task == task]
                 campaign = config.campaign(task)
                 progress = label_requests(
-                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, say
+                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, refreshes[0]
                 )
                 if progress.interrupted:
                     break

@@ -23,9 +23,13 @@ _FIELDS = {"CPU": ("cpus", 1.0), "GPU": ("gpus", 1.0), "memory": ("memory_mb", 2
 def ray_session(modules: Sequence[Path] = ()) -> Iterator[str | None]:
     """Join the cluster of RAY_ADDRESS, or start a local Ray, until the block ends; yields the dashboard's address.
 
-    modules: packages or Python files that a cluster's machines get a copy of. Raises ConfigError if that fails.
+    Inside another session it joins that one, which goes on afterwards. modules: packages or Python files that a
+    cluster's machines get a copy of. Raises ConfigError if that fails.
     """
     ray: Any = importlib.import_module("ray")  # takes seconds to import, and is not needed if there is no work
+    if ray.is_initialized():
+        yield ray.init(ignore_reinit_error=True).dashboard_url or None
+        return
     address = os.environ.get("RAY_ADDRESS")
     copied = {"runtime_env": {"py_modules": [str(path) for path in modules]}} if address and modules else {}
     try:

@@ -36,10 +36,11 @@ def refresh_command(store: str, predictors: str, address: str) -> Command:
 
 
 class BackgroundRefresher:
-    """Starts a refresh after every `every` new labels, one at a time.
+    """Starts a refresh after every `every` new labels, one at a time; 0: only at the end.
 
-    workers_in_the_way: called when a refresh starts; returns how many label workers must stop to free cores for it.
-    on_result: gets the JSON document of each refresh, or {"decision": "failed", "reason": ...}.
+    interrupted: set it if labels are missing at the end. workers_in_the_way: called when a refresh starts; returns how
+    many label workers must stop to free cores for it. on_result: gets the JSON document of each refresh, or
+    {"decision": "failed", "reason": ...}.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class BackgroundRefresher:
     ) -> None:
         self._every, self._command = every, command
         self._workers_in_the_way, self._on_result = workers_in_the_way, on_result
+        self.interrupted = False
         self._reserved = 0
         self._new, self._lock = 0, threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,23 +77,21 @@ class BackgroundRefresher:
         elif self._process is not None and time.monotonic() - self._started > _TIME_LIMIT_S:
             self._kill()
             self._report_failure(f"did not end within {_TIME_LIMIT_S:g} s")
-        if self._process is None and self._due():
+        if self._process is None and self._every and self._new >= self._every:
             self._start()
 
-    def close(self, complete: bool) -> None:
-        """Close at the end of a campaign. complete: wait for the running refresh and one more if due; else kill it."""
+    def close(self) -> None:
+        """Close at the end of a campaign, when the predictor has learned all labels; if interrupted, at once."""
         try:
             with suppress(KeyboardInterrupt):
-                while complete and (self._process is not None or self._due()):
+                while not self.interrupted and (self._process is not None or self._new):
                     self.tick()
+                    if self._process is None and self._new:
+                        self._start()
                     time.sleep(0.2)
         finally:
             self._kill()
             self._reader.shutdown()
-
-    def _due(self) -> bool:
-        with self._lock:
-            return self._new >= self._every
 
     def _start(self) -> None:
         with self._lock:

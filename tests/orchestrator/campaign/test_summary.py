@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.campaign.summary import best_networks
+from orchestrator.campaign.summary import ranked_networks
 from orchestrator.cli.campaign import print_summary
 
 
@@ -17,18 +17,17 @@ def _row(name: str, seed: int, value: float, flops: float = 1e6) -> dict[str, An
 
 def test_networks_are_ranked_by_the_mean_over_their_seeds() -> None:
     rows = [_row("a", 0, 0.4), _row("a", 1, 0.6), _row("b", 0, 0.55), _row("c", 0, 0.55, flops=1e5)]
-    found = best_networks(rows)
+    found = ranked_networks(rows)
     assert [row["architecture"] for row in found] == ["c", "b", "a"]  # of equal ones the one with fewer FLOPs
     assert found[2]["value"] == pytest.approx(0.5)
     assert found[0] == {"architecture": "c", "genotype": '{"x":"c"}', "value": 0.55, "flops": 1e5, "params": 1e3} | {
         "seconds": 3.0
     }
-    assert len(best_networks([_row(str(n), 0, n / 100) for n in range(30)])) == 10
-    assert best_networks([]) == []
+    assert ranked_networks([]) == []
 
 
 def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
-    networks = best_networks([_row("a", 0, 0.5), _row("b", 0, 0.6)])
+    networks = ranked_networks([_row("a", 0, 0.5), _row("b", 0, 0.6)])
     summary = {
         "task": "seg",
         "space": "cells",
@@ -38,7 +37,7 @@ def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pyt
         "networks": networks,
         "best": networks[0],
     }
-    summary |= {"failures": [], "reliability": None}
+    summary |= {"failures": [], "reliability": None, "known_reliability": None, "metric": "mIoU", "points": []}
     print_summary(summary, as_json=False)
     captured = capsys.readouterr()
     assert captured.out.index('{"x":"b"}') < captured.out.index('{"x":"a"}')
@@ -46,3 +45,15 @@ def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pyt
     assert "orchestrator report --store labels" in captured.err
     assert "add --repeat 2" in captured.err
     assert "orchestrator search --task seg --space cells --data shapes --store labels --max-flops 60%" in captured.err
+
+
+def test_the_noise_that_is_known_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    networks = ranked_networks([_row("a", 0, 0.5)])
+    known = {"spearman": 0.914, "deviation": 0.0061, "networks": 24}
+    summary = {"task": "seg", "space": "cells", "data": "shapes", "store": "labels", "networks": networks, "best": {}}
+    summary |= {"failures": [], "reliability": None, "known_reliability": known, "metric": "mIoU", "points": []}
+    print_summary(summary, as_json=False)
+    said = capsys.readouterr().err
+    assert "differ by 0.006 (standard deviation) between seeds" in said
+    assert "a correlation of 0.91 (on 24 others)" in said
+    assert "add --repeat 2 to measure it with these networks" in said

@@ -27,7 +27,7 @@ def test_a_report_is_written_and_described(
     document = json.loads(capsys.readouterr().out)
     page = tmp_path / "report.html"
     assert (document["report"], document["labels"], document["bytes"]) == ("report.html", 14, page.stat().st_size)
-    assert set(document["empty_sections"]) == {"noise", "generations", "predictions", "searches"}
+    assert set(document["empty_sections"]) == {"noise", "generations", "predictions", "attention", "searches"}
     assert HtmlPage(page.read_text()).data["label_count"] == 14
 
 

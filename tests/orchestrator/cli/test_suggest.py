@@ -49,7 +49,6 @@ LABEL_CASES = [
     (["--pool", "9"], "--pool is of --choose diverse, best and both"),
     (["--choose", "best", "--audit", "4"], "--audit: not available with --choose best: leave it out"),
     (["--choose", "both", "--architectures", "x.csv"], "--architectures: not available with --choose both"),
-    (["--choose", "both", "--refresh-every", "4"], "--refresh-every: not available with --choose both"),
 ]
 
 

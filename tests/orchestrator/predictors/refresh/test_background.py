@@ -52,10 +52,23 @@ def test_one_refresh_at_a_time_after_enough_labels(program: Program) -> None:
     refresher.tick()
     assert refresher._process is first
     wait(refresher, results, 1)
-    refresher.close(complete=True)  # one more was due
+    refresher.close()  # the last labels
     assert results == [document, document]
     assert refresher.reserved == 0
     assert describe_refresh(document) == "refresh: promote: better, generation 2 is used"
+
+
+@pytest.mark.parametrize(("every", "labels", "refreshes"), [(5, 7, 2), (5, 5, 1), (0, 3, 1), (5, 0, 0), (0, 0, 0)])
+def test_the_predictor_learns_the_last_labels(program: Program, every: int, labels: int, refreshes: int) -> None:
+    program('print(\'{"decision": "promote", "reason": "better"}\')')
+    results = list[dict[str, Any]]()
+    refresher = BackgroundRefresher(every, Command([], {}), lambda: 1, results.append)
+    refresher.committed(min(labels, 5))
+    refresher.tick()
+    assert (refresher.reserved == 1) == (0 < every <= labels)
+    refresher.committed(max(0, labels - 5))
+    refresher.close()
+    assert len(results) == refreshes
 
 
 @pytest.mark.parametrize(
@@ -75,7 +88,7 @@ def test_a_failed_refresh_is_reported(program: Program, text: str, reason: str) 
     wait(refresher, results, 1)
     assert results == [{"decision": "failed", "reason": reason}]
     assert describe_refresh(results[0]) == f"refresh: failed: {reason}"
-    refresher.close(complete=True)
+    refresher.close()
 
 
 def test_a_refresh_that_hangs_or_cannot_start_is_reported(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +105,8 @@ def test_a_refresh_that_hangs_or_cannot_start_is_reported(program: Program, monk
     refresher.committed(1)
     refresher.tick()
     assert results[1]["reason"] == "could not be started: No such file or directory"
-    refresher.close(complete=False)
+    refresher.interrupted = True
+    refresher.close()
 
 
 def test_an_unfinished_campaign_kills_its_refresh(program: Program) -> None:
@@ -103,7 +117,8 @@ def test_an_unfinished_campaign_kills_its_refresh(program: Program) -> None:
     refresher.tick()
     process = refresher._process
     assert process is not None
-    refresher.close(complete=False)
+    refresher.interrupted = True
+    refresher.close()
     assert process.returncode == -9
     assert results == []
 
