@@ -42,13 +42,12 @@ class _Loaded(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
-@pytest.mark.slow
 def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 70
@@ -60,7 +59,6 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
     assert outside == []
 
 
-@pytest.mark.slow
 def test_the_picture_of_the_architecture_loads_nothing(site: Path) -> None:
     picture = (site / "pictures" / "architecture.svg").read_text()
     assert re.findall(r"(?:href|src)=\"(?!#)|@import|url\((?!#)", picture) == []
