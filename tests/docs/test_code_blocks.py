@@ -82,6 +82,27 @@ def _check_other(words: list[str], block: Block) -> None:
             assert set(word.split("[")[1].rstrip("]").split(",")) <= set(extras), f"{block}: {word}"
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("orchestrator labl --task seg", "labl: no such command"),
+        ("orchestrator generations pn 3", "no such command"),
+        ("orchestrator label --tasks seg", "--tasks"),
+        ("orchestrator label --task seg --num three", "valid integer"),
+        ("orchestrator label --task seg --fidelity full --recipe 2x", "'2x'"),
+        ("orchestrator label --task seg --set stops=5", "stops"),
+        ("orchestrator label --task seg --space nasbench202", "'nasbench202'"),
+        ("orchestrator search --task det --budget soon", "soon"),
+        ("ray submit cluster/cluster.yaml cluster/submit.py -- label --task seg --nums 4", "--nums"),
+        ("ray exec cluster/cluster.yaml 'ray job submit --no-wait -- orchestrator label --tasks seg'", "--tasks"),
+    ],
+)
+def test_wrong_commands_are_found(line: str, message: str) -> None:
+    ((arguments,),) = [orchestrator_arguments(words) for words in commands(line)]
+    with pytest.raises(Exception, match=message):
+        parse(arguments)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_and_options_in_the_text(path: Path) -> None:
     known = all_options()

@@ -18,7 +18,7 @@ from workers.messages.recipe import Recipe
 from workers.spaces import get_space
 from workers.spaces.opening import is_space_file
 
-PROGRAM = typer.main.get_command(app)
+PROGRAM: Any = typer.main.get_command(app)
 _MODELS = {"label": CampaignConfig, "prepare": CampaignConfig, "suggest": CampaignConfig, "search": SearchConfig}
 _OPERATORS = {"&&", "||", ";", "|", "&", "do", "then"}
 
@@ -69,20 +69,17 @@ def parse(arguments: list[str]) -> Any:
 
     Options that come from a configuration model are checked by it, and the recipe is loaded.
     """
-    command, name, rest = PROGRAM, "orchestrator", list(arguments)
-    context: Any = command.make_context(name, [], resilient_parsing=True)
-    while hasattr(command, "get_command"):
-        at = next((n for n, word in enumerate(rest) if command.get_command(context, word)), None)
-        if at is None:
-            break
-        if rest[:at]:
-            context = command.make_context(name, rest[:at], parent=context.parent)
-        name, rest, command = rest[at], rest[at + 1 :], command.get_command(context, rest[at])
-        context = command.make_context(name, list(rest), parent=context) if not _is_group(command) else context
-    if _is_group(command):
-        if command is PROGRAM:
-            raise ValueError(f"no command in {arguments}")
-        context = command.make_context(name, rest, parent=context)
+    program = PROGRAM.make_context("orchestrator", [], resilient_parsing=True)
+    name, *rest = arguments
+    command = PROGRAM.get_command(program, name)
+    if command is None:
+        raise ValueError(f"orchestrator {name}: no such command")
+    at = next((n for n, word in enumerate(rest) if _is_group(command) and command.get_command(program, word)), None)
+    context = command.make_context(name, rest[:at], parent=program)
+    if at is not None:
+        context = command.get_command(context, rest[at]).make_context(rest[at], rest[at + 1 :], parent=context)
+    elif _is_group(command) and (left := [*getattr(context, "_protected_args", []), *context.args]):
+        raise ValueError(f"orchestrator {name}: no such command: {left}")
     check_values(name, context)
     return context
 
