@@ -40,16 +40,22 @@ def node_needs(
 def check_cluster(needs: NodeNeeds) -> None:
     """Check all nodes that are alive, in parallel; Ray must be initialised. Raises ConfigError for the first failure.
 
-    Nodes that join later are checked by the first worker that starts there.
+    Nodes that join later are checked by the first worker that starts there. The node of this process is checked in it:
+    a worker would first load the same libraries, for seconds.
     """
     remote: Any = ray.remote(check_node)
     checks: dict[Any, str] = {}  # the node that runs each check
     nodes: Any = ray.nodes  # not typed
+    own = ray.get_runtime_context().get_node_id()
     for node in nodes():
-        if node["Alive"]:
+        if node["Alive"] and node["NodeID"] != own:
             on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             check = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=on_node).remote(needs)
             checks[check] = _node_name(node)
+    try:
+        check_node(needs)
+    except NodeError as error:
+        raise ConfigError(str(error)) from None
     done, pending = ray.wait(list(checks), num_returns=len(checks), timeout=_TIMEOUT_S)
     for check in done:
         _raise_for(check, checks[check])

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
@@ -37,6 +36,8 @@ class _Accuracy(Metric):
     """Top-1 accuracy, and its mean over classes."""
 
     def __init__(self, classes: int) -> None:
+        from torchmetrics.classification import MulticlassAccuracy  # loads scipy.signal: seconds that planning saves
+
         self._top1 = MulticlassAccuracy(classes, average="micro")
         self._balanced = MulticlassAccuracy(classes, average="macro")
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
@@ -27,6 +26,9 @@ class _MeanIoU(Metric):
     """Mean IoU from one confusion matrix over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
+        # Loads scipy.signal: seconds that planning saves.
+        from torchmetrics.classification import MulticlassConfusionMatrix
+
         # Class ids are checked when they are read; checking them here again would take half of the update's time.
         self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
 
