@@ -214,3 +214,12 @@ def test_people_of_a_second_category(tmp_path: Path) -> None:
         edit(tmp_path / f"annotations/person_keypoints_{part}.json", add)
     found = notes(f"coco:{tmp_path}", "pose")
     assert found.count("dropped 1 objects of further categories with joints (first: annotation 12)") == 2
+
+
+def test_images_that_no_annotation_file_lists_are_counted(tmp_path: Path) -> None:
+    folder = write_small_coco(tmp_path / "set")
+    assert "lists" not in notes(f"coco:{folder}", "det")
+    image = next(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
+    for name in ("new1.jpg", "new2.png"):
+        write_png(image.parent / name, PIXELS)
+    assert "2 images that no annotation file lists (first: new1.jpg)" in notes(f"coco:{folder}", "det")

@@ -150,6 +150,7 @@ def test_every_format_is_used_everywhere(tmp_path: Path, suffix: str) -> None:
         write_png(tmp_path / "masks/annotations" / subset / "0.png", (pixels[..., 0] > 0).astype(np.uint8))
     coco = write_small_coco(tmp_path / "coco")
     for part in ("train", "val"):
+        (coco / "images" / part / "1.png").unlink()
         save(coco / "images" / part / f"1.{suffix}")
         edit(
             coco / f"annotations/instances_{part}.json",

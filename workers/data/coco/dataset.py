@@ -17,7 +17,7 @@ from workers.data.coco.layout import ANNOTATION_KINDS, LAYOUT, SUBSETS, parse_lo
 from workers.data.coco.objects import Category, Dropped
 from workers.data.coco.subset import Subset, read_subset
 from workers.data.deep_images import bits_in_use, with_reading
-from workers.data.files import ImageHeader, decode_image, read_header, require_folder, verify_image
+from workers.data.files import ImageHeader, decode_image, list_files, read_header, require_folder, verify_image
 from workers.data.orientation import SWAPPED, turn_sample
 from workers.errors import BadDataFailure, DataError
 
@@ -52,6 +52,7 @@ class Coco(DataSet):
         dropped = []
         for subset in self._subsets.values():
             dropped += [*subset.dropped, *self._check_files(subset)]
+        dropped += self._unlisted_images()
         if dropped:
             warnings.warn("; ".join(map(str, dropped)), DataWarning, stacklevel=2)
 
@@ -205,6 +206,18 @@ class Coco(DataSet):
         if not labelled:
             raise DataError(f"{subset.path}: every pixel of its PNGs is void: paint the segments that it lists")
         return [Dropped(subset.path, len(missing), "segments without pixels", missing[0])] if missing else []
+
+    def _unlisted_images(self) -> list[Dropped]:
+        """Return, for each folder of images, how many no annotation file lists."""
+        listed: dict[Path, set[str]] = {}
+        for subset in self._subsets.values():
+            listed.setdefault(subset.root.resolve(), set()).update(subset.images.names)
+        unlisted = {root: [f.name for f in list_files(root) if f.name not in names] for root, names in listed.items()}
+        return [
+            Dropped(root, len(names), "images that no annotation file lists", names[0], "left out")
+            for root, names in unlisted.items()
+            if names
+        ]
 
 
 def _annotated_orientation(subset: Subset, image: int, path: Path, header: ImageHeader) -> int:
