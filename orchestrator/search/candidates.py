@@ -74,6 +74,7 @@ class TracedNetworks:
         self._trace, self._show = trace_network, show
         self._rows: dict[str, int | None] = {}
         self._costs: dict[str, NetworkCost] = {}
+        self.problem = ""  # why the last network that is left out cannot be built
         self.pool = GraphPool.of([])
 
     @property
@@ -120,7 +121,8 @@ class TracedNetworks:
         self._rows[architecture.id] = None
         try:
             graph = self._trace(architecture)
-        except AIOPError:
+        except AIOPError as error:
+            self.problem = str(error)
             return None
         self._costs[architecture.id] = NetworkCost(float(graph.flops), float(graph.params))
         return graph

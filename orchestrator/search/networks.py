@@ -22,6 +22,11 @@ class StudyNetworks:
         """Number of architectures that were traced."""
         return max(networks.traced for networks in self.by_task.values())
 
+    @property
+    def problem(self) -> str:
+        """Why the last network that is left out cannot be built; empty if all can."""
+        return next((networks.problem for networks in self.by_task.values() if networks.problem), "")
+
     def add(self, architectures: Iterable[Architecture]) -> list[Architecture]:
         """Trace what is new; return the architectures that have a graph with every head, in their order."""
         found = list(architectures)

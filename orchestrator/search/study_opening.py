@@ -108,7 +108,9 @@ def open_study(
         objectives[task] = Objective(name, surrogate, weights[number] if weights else 1.0)
     sample = networks.add(itertools.islice(held.drawn(settings.seed), settings.pool))
     if not sample:
-        raise ConfigError(f"space {held.space.name}: none of {settings.pool} sampled networks can be traced")
+        raise ConfigError(
+            f"space {held.space.name}: none of {settings.pool} sampled networks can be traced: {networks.problem}"
+        )
     if reference is None:
         reference = max(sample, key=lambda a: (networks.cost(a).flops, a.id))
         notify(f"reference: the sampled network with the most FLOPs, {reference.genotype}")

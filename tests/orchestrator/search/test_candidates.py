@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.search.candidates import Candidates, TracedNetworks
+from orchestrator.search.networks import StudyNetworks
 from predictor.graph import Graph, TraceError
 from tests.support.numbered_space import SIZE, SPACE, candidates, traced
 from workers.messages.architecture import Architecture
@@ -35,6 +36,7 @@ def test_networks_are_traced_once_and_those_that_cannot_be_built_are_left_out() 
     assert {a.values["number"] for a in found} == set(range(0, SIZE, 2))
     assert networks.add(found) == found
     assert len(calls) == SIZE
+    assert networks.problem == StudyNetworks({"faking": networks}).problem == "as asked"
     assert networks.pool.statistics[networks.rows(found[3:4])].tolist() == networks.statistics(found[3:4]).tolist()
     assert networks.cost(found[3]).flops == traced(found[3]).flops
 
