@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.controller import CampaignController
+from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.run import Observer, run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ReservingPolicy, ScalingPolicy
@@ -45,10 +46,11 @@ def label_requests(
     display: Display,
     preparation_display: PreparationDisplay,
     refreshes: BackgroundRefresher | None = None,
+    kept: KeptActors | None = None,
 ) -> CampaignProgress:
     """Make the labels of `todo` on Ray, which must be initialised; return the final progress.
 
-    refreshes: of the predictor, meanwhile; see `refreshing`.
+    refreshes: of the predictor, meanwhile; see `refreshing`. kept: workers that stay for the next call.
 
     Raises ConfigError if Ray's resources are insufficient, PreparationError if the pre-training failed.
     """
@@ -97,11 +99,26 @@ def label_requests(
 
         ended = None
         try:
-            ended = run_campaign(controller, RayExecutor(spec), record=spool.put, commit=commit, observer=observe)
+            ended = run_campaign(
+                controller, RayExecutor(spec, kept=kept), record=spool.put, commit=commit, observer=observe
+            )
         finally:
             if refreshes is not None and (ended is None or ended.todo):
                 refreshes.interrupted = True
     return ended
+
+
+@contextmanager
+def keeping_workers(config: CampaignConfig) -> Iterator[KeptActors | None]:
+    """Keep workers between the rounds of a campaign; not if refreshes in between need their cores."""
+    if config.refresh_every:
+        yield None
+        return
+    kept = KeptActors()
+    try:
+        yield kept
+    finally:
+        kept.close()
 
 
 @contextmanager

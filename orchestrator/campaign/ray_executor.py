@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
 from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, Heartbeat, WorkerLost, WorkerReady
+from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.ray_runtime.session import actors_that_fit, node_resources
 from workers.execution.actor import LabelActor, NodeRejected, WorkerLocation
 from workers.execution.node_check import NodeNeeds
@@ -58,7 +59,9 @@ def outcome_of(error: Exception) -> Outcome:
 class RayExecutor:
     """Runs actors named label-TASK-SPACE-N. Ray must be initialised."""
 
-    def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time, kept: KeptActors | None = None) -> None:
+        """kept: where actors come from first, and stay afterwards; without it all are killed."""
+        self._kept = kept
         self._spec, self._cpus = spec, spec.resources.get("CPU", 0.0)
         self._clock = clock
         remote: Any = ray.remote  # its types do not know the option
@@ -79,8 +82,12 @@ class RayExecutor:
         return dict(self._locations)
 
     def spawn(self, worker: int) -> None:
-        """Ask Ray for an actor; it may wait for free resources."""
+        """Take an actor that was kept, or ask Ray for one; it may wait for free resources."""
         spec = self._spec
+        kept = self._kept.take(spec) if self._kept is not None else None
+        if kept is not None:
+            self._actors[worker], self._startups[kept.where.remote()] = kept, worker
+            return
         actor: Any = self._class.options(
             name=f"label-{spec.task}-{spec.space}-{next(_numbers)}",
             num_cpus=self._cpus,
@@ -100,7 +107,11 @@ class RayExecutor:
             self._calls[self._actors[worker].run.remote(job)] = worker
 
     def kill(self, worker: int) -> None:
-        """End the actor's process; this takes Ray up to two seconds."""
+        """End the actor's process, or keep it if it has no job. To end it takes Ray up to two seconds."""
+        if self._kept is not None and worker in self._locations and worker not in self._calls.values():
+            self._kept.keep(self._spec, self._actors[worker])
+            self._forget(worker)
+            return
         for ref in [ref for ref, owner in self._calls.items() if owner == worker]:
             if ray.wait([ref], timeout=0)[0]:
                 event = self._resolve(ref)
@@ -122,7 +133,7 @@ class RayExecutor:
         return events
 
     def close(self) -> None:
-        """Kill all actors."""
+        """Kill all actors that are left."""
         for worker in list(self._actors):
             self._discard(worker)
         self._calls.clear()
@@ -193,11 +204,15 @@ class RayExecutor:
             self._last_capacity_poll = float("-inf")
 
     def _discard(self, worker: int) -> None:
+        actor = self._forget(worker)
+        if actor is not None:
+            ray.kill(actor, no_restart=True)
+
+    def _forget(self, worker: int) -> Any | None:
+        """Return the actor of a worker, which is none from now on."""
         self._locations.pop(worker, None)
         for ref in [ref for ref, owner in self._startups.items() if owner == worker]:
             del self._startups[ref]
         for ref in [ref for ref, owner in self._pulses.items() if owner == worker]:
             del self._pulses[ref]
-        actor = self._actors.pop(worker, None)
-        if actor is not None:
-            ray.kill(actor, no_restart=True)
+        return self._actors.pop(worker, None)

@@ -14,7 +14,7 @@ from orchestrator.store.base import LabelStore
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelRequest
 
-MIN_BATCH = 4  # architectures of a round; each round starts workers, which takes longer than to choose
+MIN_BATCH = 4  # architectures of a round; each round waits for its last label
 _MAX_FRUITLESS = 3  # rounds in a row without a new label: something is wrong with the set-up
 
 MakeLabels = Callable[[Sequence[LabelRequest]], CampaignProgress]

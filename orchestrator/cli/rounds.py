@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.driver import label_requests, refreshing
+from orchestrator.campaign.driver import keeping_workers, label_requests, refreshing
+from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.campaign.plan import CampaignPlan, plan_template, with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
@@ -59,16 +60,17 @@ def _rounds_on_ray(
     chooser = open_chooser_for(config, template, labels)
     with ExitStack() as stack:
         addresses: list[str | None] = []
-        refreshes: list[BackgroundRefresher | None] = []
+        session: list[tuple[BackgroundRefresher | None, KeptActors | None]] = []
 
         def start_ray() -> None:
             if not addresses:
                 addresses.append(stack.enter_context(ray_session(shipped_modules(config.space))))
-                refreshes.append(stack.enter_context(refreshing(config, [template], say)))
+                refreshes = stack.enter_context(refreshing(config, [template], say))
+                session.append((refreshes, stack.enter_context(keeping_workers(config))))
 
         def make_labels(todo: Sequence[LabelRequest]) -> CampaignProgress:
             start_ray()
-            return label_requests(config, todo, committer, spool, progress_display, preparation_display, refreshes[0])
+            return label_requests(config, todo, committer, spool, progress_display, preparation_display, *session[0])
 
         batch = MIN_BATCH
         if len(labelled_architectures(labels, template)) < config.num:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.campaign.driver import evaluator_options, label_requests, refreshing
+from orchestrator.campaign.driver import evaluator_options, keeping_workers, label_requests, refreshing
+from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.campaign.plan import with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH
@@ -103,18 +104,19 @@ def _workers(config: SearchConfig, plan: SearchPlan, store: OpenStore) -> Iterat
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        refreshes: list[BackgroundRefresher | None] = []
+        session: list[tuple[BackgroundRefresher | None, KeptActors | None]] = []
 
         def make(requests: Sequence[LabelRequest]) -> CampaignProgress | None:
-            if not refreshes:
+            if not session:
                 stack.enter_context(ray_session(shipped_modules(config.space)))
-                refreshes.append(stack.enter_context(refreshing(config, requests, say)))
+                refreshes = stack.enter_context(refreshing(config, requests, say))
+                session.append((refreshes, stack.enter_context(keeping_workers(config))))
             progress = None
             for task in dict.fromkeys(request.task for request in requests):
                 todo = [request for request in requests if request.task == task]
                 campaign = config.campaign(task)
                 progress = label_requests(
-                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, refreshes[0]
+                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, *session[0]
                 )
                 if progress.interrupted:
                     break

@@ -71,6 +71,10 @@ class LabelActor:
             self._evaluator = LatencyFollowUp(self._evaluator, campaign_settings(options.latency), self._spool)
         self._checkpoints = _open_checkpoints(options)
         use_cores(cpus)
+        return self.where()
+
+    def where(self) -> WorkerLocation:
+        """Return the machine and the process."""
         return WorkerLocation(platform.node(), os.getpid(), _card())
 
     def run(self, job: LabelJob) -> AttemptReport:

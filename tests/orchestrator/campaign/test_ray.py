@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ import pytest
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import CapacityChanged, WorkerReady
 from orchestrator.campaign.failure import FailurePolicy
+from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.campaign.progress import CampaignProgress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
@@ -161,3 +163,41 @@ def test_two_thousand_labels(tmp_path: Path) -> None:
     assert share >= 0.95
     assert last <= 2 * first
     assert late - early < 8 * 2**20
+
+
+def _run(executor: RayExecutor, numbers: range) -> set[int]:
+    """Run a campaign on two workers; return their processes."""
+    processes = set[int]()
+    controller = CampaignController([request(n, seconds=0.3) for n in numbers], "c", FixedWorkers(2))
+
+    def observe(_: CampaignProgress) -> None:
+        processes.update(location.pid for location in executor.locations.values())
+
+    end = run_campaign(controller, executor, record=lambda _: None, observer=observe, poll_s=0.05)
+    assert (end.done, end.todo) == (len(numbers), 0)
+    return processes
+
+
+def _is_gone(process: int) -> bool:
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not psutil.pid_exists(process)
+
+
+def test_actors_stay_for_the_next_campaign_with_the_same_settings(tmp_path: Path) -> None:
+    kept, spool = KeptActors(), FolderSpool(tmp_path)
+    spec = ActorSpec("faking", "fake", "tests.support.fake_evaluator:build", str(spool.directory), {"CPU": 0.5})
+    first = _run(RayExecutor(spec, kept=kept), range(4))
+    assert len(first) == 2
+    assert _run(RayExecutor(spec, kept=kept), range(4, 8)) == first
+    os.kill(min(first), signal.SIGKILL)  # while no campaign runs
+    assert _is_gone(min(first))
+    third = _run(RayExecutor(spec, kept=kept), range(8, 12))
+    assert first & third == {max(first)}
+    other = dataclasses.replace(spec, space="another")
+    fourth = _run(RayExecutor(other, kept=kept), range(12, 14))
+    assert not third & fourth
+    assert all(_is_gone(process) for process in third)
+    kept.close()
+    assert all(_is_gone(process) for process in fourth)
