@@ -92,6 +92,16 @@ def counting_display(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: show(f"{done} of {total} {what}", done, total)
 
 
+def say_some(what: str, every: int = 100) -> Callable[[int, int], None]:
+    """Return a function that says how many items of a total are done, at every `every` items."""
+
+    def show(done: int, total: int) -> None:
+        if done % every == 0:
+            say(f"{done} of {total} {what}")
+
+    return show
+
+
 @contextmanager
 def bytes_display() -> Iterator[Callable[[int, int], None]]:
     """Show how many bytes of a total are downloaded; a total of 0 is unknown."""

@@ -16,7 +16,7 @@ from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.campaign import open_store
 from orchestrator.cli.data_notes import data_notes
-from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.cli.output import preparation_display, progress_display, say, say_some
 from orchestrator.predictors.refresh.background import BackgroundRefresher
 from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources, ray_session
 from orchestrator.search.chooser import Chooser
@@ -27,8 +27,6 @@ from orchestrator.store.delta import DeltaLabelStore
 from workers.messages.label import LabelRequest
 from workers.spaces.opening import shipped_modules
 from workers.storage.spool import Spool
-
-_EVERY = 100  # traced candidates from one line to the next; half a minute on a laptop
 
 
 def run_in_rounds(config: CampaignConfig) -> dict[str, Any]:
@@ -91,13 +89,7 @@ def open_chooser_for(config: CampaignConfig, template: LabelRequest, labels: Del
         seed=config.seed,
         predictors=Path(config.predictors),
         excluded=failed_before(template, failed),
-        show=_say_some,
+        show=say_some("candidates traced"),
     )
     say(f"choosing {config.choose} among {config.pool} architectures; source tasks: {generation}")
     return chooser
-
-
-def _say_some(done: int, total: int) -> None:
-    """Say how many candidates are traced, every hundred."""
-    if done % _EVERY == 0:
-        say(f"{done} of {total} candidates traced")

@@ -18,7 +18,7 @@ from orchestrator.campaign.search_labels import SearchLabels
 from orchestrator.campaign.search_plan import SearchPlan, named_reference, plan_search, question_of
 from orchestrator.campaign.search_summary import summarise_search
 from orchestrator.cli.campaign import OpenStore, open_store
-from orchestrator.cli.output import preparation_display, progress_display, say
+from orchestrator.cli.output import preparation_display, progress_display, say, say_some
 from orchestrator.predictors.refresh.background import BackgroundRefresher
 from orchestrator.ray_runtime.session import ray_session
 from orchestrator.search.export.folder import check_new_folder, export_network
@@ -31,8 +31,6 @@ from orchestrator.store.layout import searches_uri
 from workers.messages.label import LabelRequest
 from workers.spaces import get_space
 from workers.spaces.opening import shipped_modules
-
-_EVERY = 100  # traced networks from one line to the next
 
 
 def search_to_the_end(config: SearchConfig, export: Path | None = None) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def search_to_the_end(config: SearchConfig, export: Path | None = None) -> dict[
             reference=reference,
             weights=config.weights,
             predictors=Path(config.predictors),
-            show=_say_some,
+            show=say_some("networks traced"),
             notify=say,
         )
         labels = SearchLabels(config, plan, store.labels)
@@ -123,9 +121,3 @@ def _workers(config: SearchConfig, plan: SearchPlan, store: OpenStore) -> Iterat
             return progress
 
         yield make
-
-
-def _say_some(done: int, total: int) -> None:
-    """Say how many networks are traced, every hundred."""
-    if done % _EVERY == 0:
-        say(f"{done} of {total} networks traced")
