@@ -210,7 +210,7 @@ def best_of_front(study: Study, count: int, reference: Architecture) -> list[Arc
     """
     found = [row.architecture for row in study.found() if row.within and row.architecture != reference]
     found.sort(key=lambda a: (study.networks.cost(a).flops, a.id))
-    found = list({study.networks.function(a): a for a in reversed(found)}.values())
+    found = list({study.function(a): a for a in reversed(found)}.values())
     if not found:
         return []
     values = dict(zip(found, study.smoothed(found), strict=True))

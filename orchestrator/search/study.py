@@ -98,6 +98,10 @@ class Study:
             self._sample = self.networks.add(itertools.islice(self.held.drawn(self.settings.seed), self.settings.pool))
         return self._sample
 
+    def function(self, architecture: Architecture) -> bytes:
+        """Return what is equal for architectures whose networks compute the same: as the space says, or by graphs."""
+        return self.held.space.function(architecture).encode() or self.networks.function(architecture)
+
     def found(self) -> list[Found]:
         """Return all labelled architectures, the highest value first."""
         rows = [self._found(architecture) for architecture in self._labels.architectures()]
@@ -164,7 +168,7 @@ class Study:
 
         Of networks that compute the same, the cheapest is taken, and none if one of them was taken before.
         """
-        function = self.networks.function
+        function = self.function
         taken = {function(a) for a in [*self._labels.architectures(), *self._pending]}
         cheapest: dict[bytes, int] = {}
         for row in np.flatnonzero(scores.excess <= 0).tolist():

@@ -144,6 +144,13 @@ class Space(ABC):
         except GenotypeError:  # choices that depend on each other
             return first
 
+    def function(self, architecture: Architecture) -> str:
+        """Return a text that is equal for architectures that compute the same with equal weights.
+
+        Empty if the space does not know: then graphs are compared.
+        """
+        return ""
+
     def build(self, architecture: Architecture, settings: Mapping[str, Any] | None = None) -> Backbone:
         """Build the backbone of an architecture. settings: a recipe's section `body`, which overrides the defaults.
 

@@ -159,6 +159,21 @@ class NasBench201(Space):
         ops = architecture.values["ops"]
         return re.sub(r"\bedges\.(\d)\.", lambda match: f"edges.{match[1]}.{ops[int(match[1])]}.", name)
 
+    def function(self, architecture: Architecture) -> str:
+        """Return the sum that the cell's output is, with the number of convolutions in it.
+
+        Skips are left out, terms are sorted, and edges from nodes that are always zero add nothing.
+        """
+        sums: list[list[str]] = [["x"], [], [], []]
+        convolutions: list[set[int]] = [set(), set(), set(), set()]  # by node: edges that its value depends on
+        for number, (op, (source, target)) in enumerate(zip(architecture.values["ops"], EDGES, strict=True)):
+            convolves = op.startswith("nor_conv")
+            if op == "none" or not (sums[source] or convolves):  # a convolution of zeros has a bias, from its norm
+                continue
+            sums[target] += sums[source] if op == "skip_connect" else [f"{op}({'+'.join(sorted(sums[source]))})"]
+            convolutions[target] |= convolutions[source] | ({number} if convolves else set())
+        return f"{'+'.join(sorted(sums[3]))}; {len(convolutions[3])} convolutions"
+
     def check(self, genotype: dict[str, Any]) -> None:
         """Raise GenotypeError unless there are six known operations."""
         ops = genotype.get("ops")
