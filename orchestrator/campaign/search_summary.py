@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from orchestrator.campaign.search import SearchEnd
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
+from orchestrator.predictors.ranking import rank_correlation
 from orchestrator.search.profile import SpaceProfile
 from orchestrator.search.study import Study
 from orchestrator.search.study_labels import Found
 from orchestrator.search.verification import Comparison, compare
 from workers.messages.architecture import Architecture
+
+_MIN_COMPARED = 5  # networks; a correlation of fewer says nothing
 
 
 def summarise_search(
@@ -29,6 +35,7 @@ def summarise_search(
     comparisons = {task: _comparisons(labels, reference, end.verified, task) for task in config.tasks}
     verified = [_verified(found[a], end, comparisons, study) for a in end.verified if a in found]
     winner = pick_winner(verified, config.tasks)
+    reference_row = _reference_row(found.get(reference), labels, reference, config)
     return {
         "task": config.task,
         "space": config.space,
@@ -41,10 +48,11 @@ def summarise_search(
         "profile": asdict(profile),
         "limits": dict(study.settings.limits),
         "axis": study.settings.axis,
-        "reference": _reference_row(found.get(reference), labels, reference, config),
+        "reference": reference_row,
         "front": [_row(row) for row in study.front()],
         "verified": verified,
         "winner": winner,
+        "agreement": {task: agreement(verified, reference_row, task) for task in config.tasks},
         "problem": end.problem,
         "store": config.store,
     }
@@ -70,6 +78,21 @@ def pick_winner(verified: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> 
     complete = [row for row in verified if row["within"] and set(tasks) <= row["verified"].keys()]
     best = max(complete, key=lambda row: (score(row), -row["flops"]), default=None)
     return dict(best) if best is not None else None
+
+
+def agreement(verified: Sequence[Mapping[str, Any]], reference: Mapping[str, Any] | None, task: str) -> float | None:
+    """Return the rank correlation of the rounds' labels with the verified ones, the reference included.
+
+    None for fewer than five networks, or if one of both is the same for all.
+    """
+    pairs = [(row["values"][task], row["verified"][task]["value"]) for row in verified if task in row["verified"]]
+    if reference is not None and task in reference["verified"]:
+        pairs.append((reference["values"][task], reference["verified"][task]))
+    if len(pairs) < _MIN_COMPARED:
+        return None
+    rounds, full = np.array(pairs, np.float64).T
+    rho = float(rank_correlation(rounds, full))
+    return rho if math.isfinite(rho) else None
 
 
 def _comparisons(

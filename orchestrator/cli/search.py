@@ -28,6 +28,8 @@ _VERIFIED = (
     *_COST_COLUMNS,
 )
 
+_AGREES = 0.5  # rank correlation; below it the rounds hardly looked for what is verified
+
 
 @options_from(SearchConfig, OPTIONS)
 def search(
@@ -71,6 +73,12 @@ def _print(document: Mapping[str, Any], config: SearchConfig) -> None:
     shown = {name: document[name] for name in ("task", "space", "labels", "known", "seconds", "traced", "store")}
     wanted = ("architecture", "genotype", "flops", "params", "latency")
     emit(shown | {"winner": {name: winner[name] for name in wanted if name in winner} if winner else {}}, False)
+    for task, rho in document["agreement"].items():
+        if rho is not None and rho < _AGREES and config.fidelity != config.verify_fidelity:
+            say(
+                f"{task}: labels of fidelity {config.fidelity} ranked the verified networks with a correlation of "
+                f"{rho:.2f} only: search again with --fidelity {config.verify_fidelity}, which uses the verified labels"
+            )
     if document["problem"]:
         say(f"stopped: {document['problem']}")
 

@@ -17,7 +17,7 @@ from orchestrator.campaign.search import Search, SearchEnd, SearchRun
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
 from orchestrator.campaign.search_plan import SearchPlan, question_of
-from orchestrator.campaign.search_summary import summarise_search
+from orchestrator.campaign.search_summary import agreement, summarise_search
 from orchestrator.errors import ConfigError, StoreError
 from orchestrator.search.profile import profile_space
 from orchestrator.search.record import MemoryRecords, SearchRecord, open_records
@@ -202,3 +202,12 @@ def test_records_are_kept_in_a_folder_and_damaged_ones_are_refused(tmp_path: obj
     path.write_text(path.read_text()[:100])
     with pytest.raises(StoreError, match="remove this file"):
         records.load(end.record.id)
+
+
+def test_labels_of_the_rounds_are_compared_with_the_verified_ones() -> None:
+    rows = [{"values": {"det": cheap}, "verified": {"det": {"value": 5.0 - cheap}}} for cheap in (1.0, 2.0, 3.0, 4.0)]
+    reference = {"values": {"det": 0.5}, "verified": {"det": 9.0}}
+    assert agreement(rows, reference, "det") == pytest.approx(-1.0)
+    assert agreement(rows, None, "det") is None  # four are too few
+    assert agreement(rows, {**reference, "verified": {}}, "det") is None
+    assert agreement([*rows, {"values": {"det": 6}, "verified": {}}], reference, "det") == pytest.approx(-1.0)

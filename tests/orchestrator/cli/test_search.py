@@ -97,7 +97,7 @@ def test_the_front_the_comparison_and_the_winner_are_printed(capsys: pytest.Capt
     document = {
         "task": "seg", "space": "cells", "labels": 8, "known": 0, "seconds": 90.0, "traced": 300, "store": "labels",
         "front": [_row("{small}"), _row("{cell}")], "verified": [best], "winner": best, "problem": None,
-        "reference": _row("{large}", verified={"seg": 0.59}),
+        "reference": _row("{large}", verified={"seg": 0.59}), "agreement": {"seg": 0.9},
     }  # fmt: skip
     search._print(document, SearchConfig.checked(task="seg"))
     text = capsys.readouterr().out
@@ -109,3 +109,6 @@ def test_the_front_the_comparison_and_the_winner_are_printed(capsys: pytest.Capt
     captured = capsys.readouterr()
     assert "verified" not in captured.out
     assert "stopped: interrupted" in captured.err
+    assert "search again" not in captured.err
+    search._print(document | {"agreement": {"seg": -0.36}}, SearchConfig.checked(task="seg"))
+    assert "a correlation of -0.36 only: search again with --fidelity full" in capsys.readouterr().err
