@@ -181,7 +181,7 @@ class Search:
         progress = self._run.make_labels(todo)
         self._labels.update()
         if progress is not None and progress.interrupted:
-            return progress.problem or "interrupted: run the command again to go on"
+            return progress.problem or "interrupted: run the command again to continue"
         return None
 
     def _room(self) -> int:

@@ -29,7 +29,7 @@ def fetch_weights(
 ) -> None:
     """Download published weights, or read a checkpoint, and convert them to a safetensors file for a recipe.
 
-    An interrupted download goes on where it stopped. A file that is here is not downloaded again.
+    An interrupted download continues where it stopped. A file that is here is not downloaded again.
     """
     # Requests and torch take seconds to load; --help does without.
     from orchestrator.weights.catalogue import is_published_name

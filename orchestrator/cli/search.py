@@ -40,7 +40,7 @@ def search(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Search for the best networks within limits, and verify them against a reference. Run it again to go on.
+    """Search for the best networks within limits, and verify them against a reference. Run it again to continue.
 
     A profile of the space says whether the limits can be met. Rounds choose networks by evolution with the predictor,
     and label them; the predictor learns from each. The best are then labelled with --verify-fidelity and several seeds.

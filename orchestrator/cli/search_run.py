@@ -87,7 +87,7 @@ def _record(
     question = question_of(config, plan, opened.reference)
     found = records.load(question_id(question))
     if found is not None:
-        say(f"search {found.id}: goes on after {found.chosen} architectures in {len(found.rounds)} rounds")
+        say(f"search {found.id}: continues after {found.chosen} architectures in {len(found.rounds)} rounds")
         return found
     known = tuple(architecture.id for architecture in labels.architectures())
     batch = max(MIN_BATCH, config.workers or 0)

@@ -23,7 +23,7 @@ _FIELDS = {"CPU": ("cpus", 1.0), "GPU": ("gpus", 1.0), "memory": ("memory_mb", 2
 def ray_session(modules: Sequence[Path] = ()) -> Iterator[str | None]:
     """Join the cluster of RAY_ADDRESS, or start a local Ray, until the block ends; yields the dashboard's address.
 
-    Inside another session it joins that one, which goes on afterwards. modules: packages or Python files that a
+    Inside another session it joins that one, which continues afterwards. modules: packages or Python files that a
     cluster's machines get a copy of. Raises ConfigError if that fails.
     """
     ray: Any = importlib.import_module("ray")  # takes seconds to import, and is not needed if there is no work

@@ -1,4 +1,4 @@
-"""What a search has chosen so far, in the store: so that one that was killed goes on as if it had not been."""
+"""What a search has chosen so far, in the store, so that a killed search continues undisturbed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images a batch has. Plans depend on seed and step alone, so training can go on at any step."""
+"""Which images a batch has. Plans depend on seed and step alone, so training can continue at any step."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class ArtifactFolder:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """Where unfinished artifacts are saved, by their names: any machine goes on from there."""
+        """Where unfinished artifacts are saved, by their names: any machine continues from there."""
         from workers.storage.checkpoints import FolderCheckpoints, ObjectCheckpoints  # loads torch
 
         if self._bucket is not None:

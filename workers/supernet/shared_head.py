@@ -49,7 +49,7 @@ def train_head(
     """Train `head` for the recipe's steps on the features of `source`. Returns the head with averaged weights.
 
     report: is called with step, from 1, and loss, after each step on a CPU, after some on a GPU: reading the loss waits
-    for it. resumption: saves checkpoints, and has the one to go on from.
+    for it. resumption: saves checkpoints, and has the one to continue from.
 
     channels: of the levels that the head takes. Channels that no backbone of a batch has are zero, which is what
     `copy_shared_head` makes of them.

@@ -182,7 +182,7 @@ def train_network(
     """Train for the recipe's steps. Returns the network with averaged weights.
 
     split: number of parts of each batch, whose gradients are accumulated. resumption: saves checkpoints, and has the
-    one to go on from.
+    one to continue from.
 
     Raises DivergedFailure if the loss is not finite.
     """

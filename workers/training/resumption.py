@@ -1,4 +1,4 @@
-"""Checkpoints inside a label: what training depends on, when it is saved, and how it goes on from there."""
+"""Checkpoints inside a label: what training depends on, when it is saved, and how it continues from there."""
 
 from __future__ import annotations
 
