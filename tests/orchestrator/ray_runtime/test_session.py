@@ -23,6 +23,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     monkeypatch.setattr(ray, "init", lambda **given: seen.update(given) or _Context())
     monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # though other tests of this process may use it
     monkeypatch.setattr(session, "check_reachable", lambda address: None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return seen
@@ -50,3 +51,21 @@ def test_a_failed_copy_is_one_line(options: dict[str, Any], monkeypatch: pytest.
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(ConfigError, match=r"cannot be used \(.*too large.*\): start the cluster"), ray_session():
         pass
+
+
+def test_a_session_inside_another_joins_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[str]()
+
+    def init(**given: Any) -> _Context:
+        calls.append("join" if given.get("ignore_reinit_error") else "start")
+        return _Context()
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(ray, "is_initialized", lambda: "start" in calls)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with ray_session():
+        with ray_session():
+            pass
+        assert calls == ["start", "join"]
+    assert calls == ["start", "join", "shutdown"]
