@@ -18,6 +18,7 @@ from orchestrator.errors import ConfigError
 Axes = Any  # matplotlib has no types that mypy could check here
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _INCHES = (4.2, 3.3)
+_MARGIN = 0.15  # inches
 # matplotlib writes these colours, which nothing else uses; the page has variables of the same names.
 INK, FAINT, GRID, PAPER = "#010203", "#010204", "#010205", "#010206"
 SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216")
@@ -72,6 +73,7 @@ def draw_chart(
     figures = importlib.import_module("matplotlib.figure")
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(figsize=(_INCHES[0], _INCHES[1] * height), layout="constrained")
+        figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN / 2)  # room for half of the last tick's label
         axes = figure.subplots()
         draw(axes)
         handles, labels = axes.get_legend_handles_labels()
