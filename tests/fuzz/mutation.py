@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ _LETTERS = ["", " ", "a" * 5000, "\0", "\n", "\x1b[2J", "ü", "\u202e", "\ud800"
 _NUMBERS = [0, -1, 1, 2, 255, 256, 2**31, 2**62, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308]
 _NUMBERS += [math.nan, math.inf, -math.inf]
 _OTHERS = [None, True, False, [], {}, [[]], {"": ""}, ["a"] * 300, [0] * 300, _DEEP]
+_NUMERALS = ["0", "-1", "\u00b2", "\u0663", "1_0", "+7", "1e999", "9" * 20, "9" * 400, "9" * 5000, "0" * 5000 + "1"]
 _WORDS = ["1e9", "nan", "-1", "NaN", "null", "0x10", "1_0", "²", "none", "hub", "/dev/null", "mmdet:x.py"]
 _ODD = st.sampled_from([*_LETTERS, *_NUMBERS, *_OTHERS, *_WORDS])
 _EDITS = ("drop", "repeat", "replace", "replace", "retype", "rename", "swap", "nest", "add")
@@ -42,8 +44,11 @@ def files(valid: bytes, reseal: Callable[[bytes], bytes] | None = None) -> st.Se
 
 def texts(valid: Sequence[str]) -> st.SearchStrategy[str]:
     """Return texts that users could write: valid ones, with changes, and any."""
-    pieces = st.one_of(st.sampled_from(_LETTERS + _WORDS), st.sampled_from("0123456789.,:x=%+-eE[]{}() \t"), st.text())
-    change = st.tuples(st.sampled_from(("insert", "drop", "cut", "repeat", "join")), st.integers(0, 5000), pieces)
+    pieces = st.one_of(
+        st.sampled_from([*_LETTERS, *_WORDS, *_NUMERALS]), st.sampled_from("0123456789.,:x=%+-eE[]{}() \t"), st.text()
+    )
+    kinds = st.sampled_from(("insert", "drop", "cut", "repeat", "join", "number", "number"))
+    change = st.tuples(kinds, st.integers(0, 5000), pieces)
     spoilt = st.tuples(st.sampled_from(valid), st.lists(change, max_size=4)).map(lambda pair: _spoilt_text(*pair))
     return st.one_of(spoilt, spoilt, st.text(max_size=40))
 
@@ -172,4 +177,7 @@ def _spoilt_text(valid: str, changes: list[tuple[str, int, str]]) -> str:
                 text = text[:at] + text
             case "join":
                 text += piece
+            case "number" if numbers := list(re.finditer(r"\d+", text)):
+                found = numbers[where % len(numbers)]
+                text = text[: found.start()] + _NUMERALS[len(piece) % len(_NUMERALS)] + text[found.end() :]
     return text

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from orchestrator.campaign.search_config import SearchConfig
+from orchestrator.cli.evaluate import _counts
 from orchestrator.cli.options import parse_input_size, recipe_overrides
 from orchestrator.published.named_networks import open_network
 from orchestrator.search.holding import Held
@@ -168,6 +169,11 @@ def genotype_documents() -> Reader:
         return documents(valid, as_json)
 
     return Reader("genotypes", as_json(valid), inputs, lambda folder: read)
+
+
+@reader
+def numbers_of_labels() -> Reader:
+    return _text_reader("labels", ["0,20,100", "others", "0, others"], _counts)
 
 
 @reader
