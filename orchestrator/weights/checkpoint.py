@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pickle
+import pickletools
 import re
+import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors.torch
 import torch
@@ -32,6 +35,8 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.")
 _CAFFE_STYLE = re.compile(r"style\s*=\s*['\"]caffe['\"]")
 # Prefixes of the backbone's names in a detector: torchvision's, then mmdet's.
 _BACKBONES = ("backbone.body.", "backbone.")
+_LONGEST_NAME = 1000
+_PICKLES = 4  # at the beginning of a file in torch's older format
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,32 @@ def _load_safetensors(path: Path) -> Mapping[Any, Any]:
     return tensors
 
 
+def _check_names(path: Path) -> None:
+    """Raise WeightsError for an object's name of thousands of characters, which torch would search for hours.
+
+    Opcodes are listed, not run. What is no pickle is left to torch.
+    """
+    try:
+        with path.open("rb") as file, ExitStack() as opened:
+            stream: IO[bytes] = file
+            if zipfile.is_zipfile(file):
+                archive = opened.enter_context(zipfile.ZipFile(file))
+                names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+                stream = opened.enter_context(archive.open(names[0]))
+            else:
+                file.seek(0)
+            for _ in range(_PICKLES):
+                for opcode, argument, _ in pickletools.genops(stream):
+                    if opcode.name in ("GLOBAL", "INST") and len(argument) > _LONGEST_NAME:
+                        raise WeightsError(f"{path}: is not a readable checkpoint (a name is too long): copy it again")
+    except WeightsError:
+        raise
+    except Exception:  # a damaged archive or pickle
+        return
+
+
 def _load_torch(path: Path) -> Mapping[Any, Any]:
+    _check_names(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its command line as one
             loaded = torch.load(path, map_location="cpu", weights_only=True)

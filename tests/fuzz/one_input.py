@@ -80,7 +80,7 @@ def _check_message(error: Exception) -> None:
         raise Fault(f"{type(error).__name__} without text", where)
     if len(more) > 21 or any(not line.startswith("  ") for line in more):
         raise Fault(f"{type(error).__name__} of {len(more) + 1} lines: {str(error)[:200]!r}", where)
-    if longest := max((line for line in (first, *more) if len(line) > _LONGEST), key=len, default=""):
+    if longest := max((line for line in (first, *more) if len(line.strip()) > _LONGEST), key=len, default=""):
         raise Fault(f"{type(error).__name__} of {len(longest)} characters: {longest[:200]!r}", where)
     if odd := [c for c in str(error) if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c != "\n"]:
         raise Fault(f"{type(error).__name__} with {odd[0]!r}: {str(error)[:200]!r}", where)

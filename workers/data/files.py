@@ -21,6 +21,7 @@ from PIL import ExifTags, Image
 from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as torchvision_decode
 
+from predictor.errors import one_line
 from workers.data.image_formats import IMAGE_SUFFIXES
 from workers.data.jpeg_stream import breaks_off, find_end
 from workers.data.orientation import SWAPPED, turn_back, turn_pixels
@@ -28,7 +29,10 @@ from workers.data.png_stream import plain_png
 from workers.errors import DataError
 
 # All that Pillow raises for a damaged file.
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+DECODE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError),
+    *(LookupError, TypeError, ArithmeticError, AttributeError),  # of tags that are missing or of another type
+)
 FULL_DEPTH = 16  # bits of a channel that has more than eight
 _MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)  # more are refused by Pillow as a decompression bomb
 
@@ -37,8 +41,11 @@ def open_folder(name: str, location: str, layout: str) -> Path:
     """Return the absolute folder of `name:location`. layout: what it should hold, for the error message."""
     if not location:
         raise DataError(f"data '{name}:' names no folder: write {name}:DIR, where DIR holds {layout}")
-    folder = Path(location).expanduser().resolve()
-    require_folder(folder, layout)
+    try:
+        folder = Path(location).expanduser().resolve()
+        require_folder(folder, layout)
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, characters that no name has, no such user
+        raise DataError(f"data '{name}:{location}': {one_line(error)}: give a folder that holds {layout}") from None
     return folder
 
 

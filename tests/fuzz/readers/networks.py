@@ -61,7 +61,7 @@ def onnx_structure() -> Reader:
     def write(document: Any) -> bytes:
         try:
             return bytes(json_format.ParseDict(document, onnx.ModelProto()).SerializeToString())
-        except (json_format.ParseError, TypeError, AttributeError):
+        except Exception:  # protobuf raises many types
             return as_json(document)
 
     def open_reader(folder: Path) -> Read:

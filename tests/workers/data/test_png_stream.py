@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workers.data.files import decode_image, read_deep
+from workers.data.files import decode_image, open_folder, read_deep, verify_image
 from workers.data.label_images import read_labels
 from workers.data.png_stream import plain_png
 from workers.errors import DataError
@@ -100,3 +100,28 @@ def test_a_chunk_that_announces_gigabytes_takes_no_memory(tmp_path: Path) -> Non
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 10_000_000
+
+
+def test_a_file_without_pixels_is_refused(tmp_path: Path) -> None:
+    content = _png(_pixels(1, "uint8")).replace(b"IDAT", b"IDiT")
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError):
+        verify_image(tmp_path / "a.png")
+
+
+def test_a_tag_of_another_type_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.tif")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    at = content.index(struct.pack("<HH", 273, 4))  # StripOffsets, of type LONG
+    content[at + 2] = 5  # RATIONAL
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(DataError):
+        read_labels(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "a\0b", "\ud800", "~nobody-has-this-name/x"], ids=["long", "nul", "half", "home"]
+)
+def test_what_names_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="give a folder that holds"):
+        open_folder("coco", name, "annotations")
