@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -94,32 +94,29 @@ def _load_safetensors(path: Path) -> Mapping[Any, Any]:
 
 
 def _check_names(path: Path) -> None:
-    """Raise WeightsError for an object's name of thousands of characters, which torch would search for hours.
+    """Raise ValueError for a name of thousands of characters, which torch would search for hours to explain it.
 
-    Opcodes are listed, not run. What is no pickle is left to torch.
+    Opcodes are listed, not run. Other errors are those of a damaged archive or pickle.
     """
-    try:
-        with path.open("rb") as file, ExitStack() as opened:
-            stream: IO[bytes] = file
-            if zipfile.is_zipfile(file):
-                archive = opened.enter_context(zipfile.ZipFile(file))
-                names = [name for name in archive.namelist() if name.endswith("data.pkl")]
-                stream = opened.enter_context(archive.open(names[0]))
-            else:
-                file.seek(0)
-            for _ in range(_PICKLES):
-                for opcode, argument, _ in pickletools.genops(stream):
-                    if opcode.name in ("GLOBAL", "INST") and len(argument) > _LONGEST_NAME:
-                        raise WeightsError(f"{path}: is not a readable checkpoint (a name is too long): copy it again")
-    except WeightsError:
-        raise
-    except Exception:  # a damaged archive or pickle
-        return
+    with path.open("rb") as file, ExitStack() as opened:
+        stream: Any = file
+        if zipfile.is_zipfile(file):
+            archive = opened.enter_context(zipfile.ZipFile(file))
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            stream = opened.enter_context(archive.open(name))
+        else:
+            file.seek(0)
+        for _ in range(_PICKLES):
+            if not stream.peek(1):
+                return
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name in ("GLOBAL", "INST") and len(str(argument)) > _LONGEST_NAME:
+                    raise ValueError("a name is too long")
 
 
 def _load_torch(path: Path) -> Mapping[Any, Any]:
-    _check_names(path)
     try:
+        _check_names(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its command line as one
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -113,8 +113,10 @@ def test_files_that_cannot_be_used_are_one_line_errors(tmp_path: Path) -> None:
         (tmp_path / f"{name}.pth").write_bytes(content)
     (tmp_path / "text.safetensors").write_text("no")
     (tmp_path / "name.pth").write_bytes(b"\x80\x02ctorch\n" + b"[" * 300_000 + b"\n.")
+    (tmp_path / "name2.pth").write_bytes(b"\x80\x02ctorch\n\xff" + b"[" * 300_000 + b"\n.")
     messages = {
         "name.pth": "a name is too long",
+        "name2.pth": "not a readable checkpoint",
         "object.pth": r"holds more than weights .*Custom.* could run code: where you trust the file, save its weights",
         "model.pth": r"holds more than weights .*Linear",
         "tensor.pth": "holds a Tensor, not weights by name: save the state_dict",
