@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictor import shipped
+from predictor.errors import AIOPError, one_line
 from predictor.features.graph_pool import GraphPool
 from predictor.features.statistics import statistics_table
-from predictor.generation import Generation, read_generation, write_generation
+from predictor.generation import Generation, GenerationError, read_generation, write_generation
 from predictor.graph.structure import Graph
 from predictor.label_set import LabelSet
 from predictor.metadata import GenerationMetadata
@@ -61,6 +62,16 @@ class Predictor:
         changed after it was written.
         """
         generation = read_generation(Path(folder))
+        try:
+            return cls._restored(generation)
+        except AIOPError:
+            raise
+        except Exception as error:  # the content fits its checksum, but is not that of a predictor
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            raise GenerationError(f"predictor {folder}: cannot be restored ({reason}): train it again") from error
+
+    @classmethod
+    def _restored(cls, generation: Generation) -> Predictor:
         arrays, metadata = generation.arrays, generation.metadata
         model = get_model(metadata.model).restore(strip_prefix(arrays, "model."), generation.model_state)
         support = {}

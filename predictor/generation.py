@@ -22,6 +22,7 @@ from predictor.features.statistics import STATISTICS
 from predictor.graph.vocabulary import OPS, VERSION
 from predictor.label_set import PROXIES
 from predictor.metadata import GenerationMetadata
+from predictor.text_files import parse_json
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.models.base import Arrays
@@ -80,10 +81,13 @@ def read_generation(folder: Path) -> Generation:
         raise GenerationError(f"predictor {folder}: {_WEIGHTS}: checksum mismatch: restore it, or train it again")
     try:
         arrays = load_tensors(weights)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise GenerationError(f"predictor {folder}: {_WEIGHTS}: {error}: train it again") from None
     references, widening = description.get("references", []), description.get("widening", {})
-    return Generation(metadata, description["learnt"], description["few"], arrays, references, widening)
+    try:
+        return Generation(metadata, description["learnt"], description["few"], arrays, references, widening)
+    except KeyError as error:
+        raise GenerationError(f"predictor {folder}: {_DESCRIPTION} has no {error}: train it again") from None
 
 
 def read_metadata(folder: Path) -> GenerationMetadata:
@@ -101,7 +105,7 @@ def _metadata(folder: Path, description: dict[str, Any]) -> GenerationMetadata:
 
 def _read_description(folder: Path) -> dict[str, Any]:
     try:
-        description = json.loads((folder / _DESCRIPTION).read_text())
+        description = parse_json((folder / _DESCRIPTION).read_bytes())
     except FileNotFoundError:
         raise GenerationError(f"predictor {folder}: does not exist: make one with `orchestrator train`") from None
     except (OSError, ValueError) as error:

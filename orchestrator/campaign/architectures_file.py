@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.csv_file import CsvError, read_csv
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError
-from predictor.text_files import read_text
+from predictor.text_files import parse_json, read_text
 from workers.messages.architecture import Architecture
 from workers.spaces import get_space
 from workers.spaces.names import architecture_named
@@ -57,8 +57,9 @@ def _refuse(path: Path | str, what: str, problems: list[str]) -> None:
     """Raise ConfigError with a line for each problem, if there are any."""
     if problems:
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        lines = "\n  ".join([*problems[:_SHOWN], *more])
-        raise ConfigError(f"--architectures {path}: {len(problems)} {what}: fix or remove them\n  {lines}")
+        raise ConfigError(
+            f"--architectures {path}: {len(problems)} {what}: fix or remove them", [*problems[:_SHOWN], *more]
+        )
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
@@ -71,7 +72,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
         raise ConfigError(f"--architectures {path}: cannot be read ({error}): name a text file in UTF-8") from None
     if path.suffix == ".json":
         try:
-            entries = json.loads(text)
+            entries = parse_json(text)
         except ValueError as error:
             raise ConfigError(f"--architectures {path}: is not JSON ({error}): fix it") from None
         if not isinstance(entries, list):

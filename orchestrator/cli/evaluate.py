@@ -17,6 +17,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.atomic_write import replace_file
 from predictor.errors import write_problem
+from predictor.plain_numbers import plain_int
 
 if TYPE_CHECKING:  # it loads torch
     from predictor.evaluation import Answer
@@ -157,9 +158,12 @@ def _write(out: Path, answers: Sequence[Answer], rows: list[dict[str, Any]]) -> 
 
 def _counts(text: str) -> list[int | Literal["others"]]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part == "others" or part.isdecimal() for part in parts):
-        raise ConfigError(f"--labels {text}: write numbers with commas between them, for example 0,20,100, or others")
-    return ["others" if part == "others" else int(part) for part in parts]
+    try:
+        return ["others" if part == "others" else plain_int(part, least=0) for part in parts]
+    except ValueError:
+        raise ConfigError(
+            f"--labels {text}: write numbers with commas between them, for example 0,20,100, or others"
+        ) from None
 
 
 def _check_out(out: Path | None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 import typer
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -17,6 +16,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.predictors.generations import generation_folder, generation_numbers
 from orchestrator.published.image_size import image_size
 from predictor.plain_numbers import plain_float, plain_int
+from workers.yaml_file import parse_yaml
 
 IMAGE = "SIDE, HEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTH"
 
@@ -70,8 +70,8 @@ def recipe_overrides(pairs: list[str]) -> dict[str, object]:
         if not equals or not name:
             raise ConfigError(f"--set '{pair}': write FIELD=VALUE, for example steps=500")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = parse_yaml(text)
+        except ValueError:
             raise ConfigError(f"--set '{pair}': the value is not YAML") from None
         section, dot, inner = name.partition(".")
         if dot:

@@ -13,6 +13,7 @@ from orchestrator.predictors.generations import DECISIONS
 from orchestrator.predictors.verdict import GateFigures, Verdict
 from predictor.atomic_write import replace_file
 from predictor.metadata import HoldOutScores
+from predictor.text_files import parse_json
 
 
 def _readable_or_none(figures: Any, validate: ValidatorFunctionWrapHandler) -> GateFigures | None:
@@ -69,7 +70,7 @@ def read_records(folder: Path) -> list[RefreshRecord]:
     records = list[RefreshRecord]()
     for path in sorted((folder / DECISIONS).glob("*.json")):
         try:
-            records.append(_RECORD.validate_python(json.loads(path.read_text())))
+            records.append(_RECORD.validate_python(parse_json(path.read_bytes())))
         except (OSError, ValueError):
             continue
     return records

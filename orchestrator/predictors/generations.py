@@ -23,7 +23,7 @@ TRAINING, SNAPSHOTS, DECISIONS = "_training", "_replay", "_decisions"
 
 def generation_numbers(folder: Path) -> list[int]:
     """Return the numbers of all generations in ascending order."""
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    return sorted(int(path.name) for path in folder.iterdir() if _is_number(path.name)) if folder.is_dir() else []
 
 
 def generation_folder(folder: Path, number: int) -> Path:
@@ -38,7 +38,7 @@ def next_generation(folder: Path) -> Path:
 
 def decided_numbers(folder: Path) -> list[int]:
     """Return the numbers of all candidates that were decided on, refused ones included, in ascending order."""
-    return sorted(int(path.stem) for path in (folder / DECISIONS).glob("*.json") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in (folder / DECISIONS).glob("*.json") if _is_number(path.stem))
 
 
 def publish(generation: Path) -> None:
@@ -122,4 +122,9 @@ def _linked_number(link: Path) -> int | None:
         name = os.readlink(link)
     except OSError:
         return None
-    return int(name) if name.isdigit() else None
+    return int(name) if _is_number(name) else None
+
+
+def _is_number(name: str) -> bool:
+    """Return whether `int` reads a name; there are digits that it does not."""
+    return name.isascii() and name.isdigit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from safetensors.numpy import save as save_tensors
 
 from orchestrator.predictors.snapshot import ADDED_COLUMNS, INDEX, ROWS, Snapshot
 from predictor.atomic_write import write_folder
-from predictor.errors import AIOPError
+from predictor.errors import AIOPError, one_line
 from predictor.features.graph_pool import GraphPool
 from predictor.generation import input_version
+from predictor.text_files import parse_json
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
 FORMAT = 1
@@ -44,7 +46,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
 def read_snapshot(folder: Path) -> Snapshot:
     """Inverse of `write_snapshot`. Raises SnapshotError, also if the checksum of a file does not match."""
     try:
-        description = json.loads((folder / _DESCRIPTION).read_text())
+        description = parse_json((folder / _DESCRIPTION).read_bytes())
         files = {name: (folder / name).read_bytes() for name in (_ROWS, _INDEX, _GRAPHS)}
     except FileNotFoundError:
         raise SnapshotError(f"snapshot {folder}: does not exist") from None
@@ -53,12 +55,29 @@ def read_snapshot(folder: Path) -> Snapshot:
     expected = (FORMAT, input_version())
     if not isinstance(description, dict) or (description.get("format"), description.get("reads")) != expected:
         raise SnapshotError(f"snapshot {folder}: written by another version of this program")
+    digests, version = description.get("sha256"), description.get("version")
+    if not isinstance(digests, dict) or type(version) is not int:
+        raise SnapshotError(f"snapshot {folder}: {_DESCRIPTION} has no hashes or no version")
     for name, content in files.items():
-        if hashlib.sha256(content).hexdigest() != description["sha256"].get(name):
+        if hashlib.sha256(content).hexdigest() != digests.get(name):
             raise SnapshotError(f"snapshot {folder}: {name}: checksum mismatch")
+    try:
+        return _restored(folder, version, files)
+    except AIOPError:
+        raise
+    except Exception as error:  # the content fits its checksum, but is not that of a snapshot
+        raise SnapshotError(f"snapshot {folder}: cannot be read ({one_line(error)})") from error
+
+
+def _restored(folder: Path, version: int, files: Mapping[str, bytes]) -> Snapshot:
     pool = GraphPool.from_arrays(load_tensors(files[_GRAPHS]))
     rows, index = (pa.ipc.open_file(files[name]).read_all() for name in (_ROWS, _INDEX))
-    return Snapshot(description["version"], _with_added_columns(folder, rows).cast(ROWS), index.cast(INDEX), pool)
+    for table in (rows, index):
+        table.validate(full=True)
+    snapshot = Snapshot(version, _with_added_columns(folder, rows).cast(ROWS), index.cast(INDEX), pool)
+    if not all(0 <= place < len(pool) for place in snapshot.graph_indices().values()):
+        raise SnapshotError(f"snapshot {folder}: {_INDEX} names graphs that {_GRAPHS} does not have")
+    return snapshot
 
 
 def _with_added_columns(folder: Path, rows: pa.Table) -> pa.Table:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigError
 from predictor.errors import AIOPError, one_line
+from predictor.text_files import parse_json
 
 if TYPE_CHECKING:  # it takes seconds to load, and names alone do not need it
     from torch import nn
@@ -142,7 +143,7 @@ def _canonical(name: str, text: str) -> str:
     if not text.strip():
         return ""
     try:
-        arguments = json.loads(text)
+        arguments = parse_json(text)
     except ValueError:
         arguments = None
     if not isinstance(arguments, list | dict):

@@ -50,7 +50,7 @@ def ray_session(modules: Sequence[Path] = ()) -> Iterator[str | None]:
 def check_reachable(address: str | None) -> None:
     """Raise OSError if HOST:PORT cannot be reached: Ray would retry for two minutes. Other forms are not checked."""
     host, _, port = (address or "").rpartition(":")
-    if host and port.isdecimal() and port.isascii() and len(port) < 6 and "/" not in host:
+    if host and port.isdecimal() and port.isascii() and len(port) < 6 and int(port) < 2**16 and "/" not in host:
         socket.create_connection((host, int(port)), _CONNECT_S).close()
 
 

@@ -62,6 +62,6 @@ def _small_jpeg(path: Path) -> tuple[bytes, tuple[int, int]] | None:
             picture.thumbnail((_MAX_SIDE, _MAX_SIDE))
             size = picture.size
             picture.convert("RGB").save(content, "JPEG", quality=_QUALITY)
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except Exception:  # a damaged file makes Pillow raise many types
         return None
     return content.getvalue(), size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -56,9 +55,7 @@ def failed_before(request: LabelRequest, failed: Collection[str]) -> Callable[[A
 def architecture_of(space: Space, genotype: str) -> Architecture | None:
     """Return the architecture of a stored genotype; None if the space does not have it any more."""
     try:
-        values = json.loads(genotype)
-        space.check(values)
-        return space.architecture(values)
+        return space.parse_json(genotype)
     except AIOPError:
         return None
 

@@ -79,7 +79,8 @@ def parse_budget(text: str) -> Budget:
     """Return the budget that a text such as `2h`, `45m` or `200 labels` names. Raises ConfigError."""
     number, unit = _split(text)
     option = f"--budget '{text}'"
-    if number is None or (unit not in _SECONDS and unit not in ("label", "labels")):
+    known = unit in _SECONDS or unit in ("label", "labels")
+    if number is None or not known or number == math.inf:
         raise ConfigError(f"{option}: write a time such as 2h or 45m, or a number of networks such as '200 labels'")
     if not number:
         raise ConfigError(f"{option}: nothing can be searched: write at least '1 label'")

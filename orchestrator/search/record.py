@@ -13,6 +13,7 @@ import pyarrow.fs as pa_fs
 
 from orchestrator.errors import StoreError
 from predictor.atomic_write import replace_file
+from predictor.text_files import parse_json
 from workers.storage.spool import in_object_store
 
 _VERSION = 1
@@ -67,13 +68,15 @@ class SearchRecord:
     def from_json(cls, text: str, where: str) -> SearchRecord:
         """Inverse of `to_json`. Raises StoreError for anything else. where: names the record in messages."""
         try:
-            found = json.loads(text)
+            found = parse_json(text)
             if found["version"] != _VERSION:
                 raise ValueError(f"version {found['version']}")
+            if not isinstance(found["question"], dict):
+                raise ValueError("its question is no object")
             rounds = tuple(tuple(Chosen(**chosen) for chosen in one) for one in found["rounds"])
             known, verified = tuple(map(str, found["known"])), tuple(map(str, found["verified"]))
             return cls(found["question"], known, int(found["batch"]), rounds, float(found["seconds"]), verified)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise StoreError(
                 f"search {where}: cannot be read ({error}): remove this file to start the search again; its labels are "
                 "in the store"
@@ -158,7 +161,7 @@ class _StoredRecords:
         found = []
         for name in sorted(name for name in self._names() if name.endswith(_RESULT)):
             try:
-                document = json.loads(self._read(name))
+                document = parse_json(self._read(name))
                 if not isinstance(document, dict):
                     raise ValueError("is no object")
             except (OSError, ValueError) as error:

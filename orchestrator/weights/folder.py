@@ -45,9 +45,11 @@ class WeightsFolder:
     def _hashes(self) -> dict[str, str]:
         try:
             hashes: dict[str, str] = orjson.loads(self._hashes_file.read_bytes())
+            if not isinstance(hashes, dict) or not all(isinstance(digest, str) for digest in hashes.values()):
+                raise ValueError("is no object of hashes")
         except FileNotFoundError:
             return {}
-        except (OSError, orjson.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise WeightsError(
                 f"{self._hashes_file}: cannot be read ({error}): remove it; the next fetch trusts the files again"
             ) from None

@@ -8,7 +8,9 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any
 
+from predictor.errors import AIOPError, one_line
 from predictor.graph.vocabulary import VERSION
+from predictor.text_files import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,13 @@ class Node:
 
 
 _FIELDS = attrgetter(*(field.name for field in fields(Node)))
+_SIZES = fields(Node)[2:]  # those after `op` and `inputs`
+_IS_PAIR = [isinstance(field.default, tuple) for field in _SIZES]
+_BIAS = [field.name for field in _SIZES].index("bias")
+
+
+class GraphError(AIOPError):
+    """A text that is no graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +96,36 @@ class Graph:
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """Inverse of `to_json`."""
-        parts = json.loads(text)
-        values: list[list[Any]] = [[tuple(v) if isinstance(v, list) else v for v in node] for node in parts["nodes"]]
-        nodes = [Node(*node) for node in values]
-        return cls(tuple(nodes), tuple(parts["input_size"]), parts["version"], tuple(parts.get("uncounted", ())))
+        """Inverse of `to_json`. Raises GraphError for anything else."""
+        try:
+            parts = parse_json(text)
+            nodes = tuple(_node(values, number) for number, values in enumerate(parts["nodes"]))
+            channels, height, width = map(_integer, parts["input_size"])
+            uncounted = tuple(map(_text, parts.get("uncounted", ())))
+            return cls(nodes, (channels, height, width), _integer(parts["version"]), uncounted)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GraphError(f"graph: cannot be read ({one_line(error)}): trace the network again") from None
+
+
+def _node(values: list[Any], number: int) -> Node:
+    """Return node `number` from the values of its fields. Raises ValueError and TypeError."""
+    op, inputs, *rest = values
+    if not all(type(source) is int and 0 <= source < number for source in inputs):
+        raise ValueError(f"node {number} reads from {str(inputs)[:60]}")
+    sizes = [(_integer(v[0]), _integer(v[1])) if type(v) is list and len(v) == 2 else _integer(v) for v in rest]
+    if [type(size) is tuple for size in sizes] != _IS_PAIR:
+        raise ValueError(f"node {number} has other fields")
+    sizes[_BIAS] = bool(sizes[_BIAS])
+    return Node(_text(op), tuple(inputs), *sizes)  # type: ignore[arg-type]
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{str(value)[:60]} is no integer")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:60]} is no text")
+    return value

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from predictor.atomic_write import replace_file
+from predictor.errors import one_line
 from predictor.networks.fitting import TrainingProgress
+from predictor.text_files import parse_json
+
+log = logging.getLogger(__name__)
 
 _PROGRESS = "progress.json"
+_STORED = TypeAdapter(TrainingProgress)
 
 
 class FolderCheckpointer:
@@ -27,13 +35,17 @@ class FolderCheckpointer:
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, stage: str) -> tuple[TrainingProgress, dict[str, Tensor]] | None:
-        """See `Checkpointer.load`."""
+        """See `Checkpointer.load`. A damaged checkpoint is logged and not used."""
+        path = self._folder / f"{_file_name(stage)}.json"
         try:
-            progress = json.loads((self._folder / f"{_file_name(stage)}.json").read_text())
-            weights = (self._folder / progress.pop("weights")).read_bytes()
+            document = parse_json(path.read_bytes())
+            progress = _STORED.validate_python(document)
+            return progress, load_tensors((self._folder / str(document["weights"])).read_bytes())
         except FileNotFoundError:
             return None
-        return TrainingProgress(**progress), load_tensors(weights)
+        except (OSError, ValueError, LookupError, SafetensorError) as error:
+            log.warning("checkpoint %s: not readable (%s): starting from the first epoch", path, one_line(error))
+            return None
 
     def save(self, stage: str, progress: TrainingProgress, state: Callable[[], dict[str, Tensor]], epochs: int) -> None:
         """See `Checkpointer.save`. The state is written first, so that every progress file has its state."""
@@ -50,10 +62,10 @@ class FolderCheckpointer:
 def read_progress(folder: Path) -> dict[str, Any] | None:
     """Return stage, epoch, epochs and loss of the newest checkpoint in a folder; None if there is none."""
     try:
-        progress: dict[str, Any] = json.loads((folder / _PROGRESS).read_text())
+        progress = parse_json((folder / _PROGRESS).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return progress
+    return progress if isinstance(progress, dict) else None
 
 
 def _file_name(stage: str) -> str:

@@ -98,6 +98,8 @@ def test_damage_is_reported_in_one_line(predictor: Predictor, tmp_path: Path) ->
         (content, document | {"reads": "?"}, "trained on graphs of another version"),
         (content, [], "has format None"),
         (content, {k: v for k, v in document.items() if k != "model"}, "generation.json: .*model.*: train it again"),
+        (content, {k: v for k, v in document.items() if k != "learnt"}, "generation.json has no 'learnt': train it"),
+        (content, document | {"learnt": 3}, "cannot be restored .*: train it again"),
     ]:
         weights.write_bytes(damaged)
         description.write_text(json.dumps(text))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.atomic_write import publish_folder, temporary_sibling
+from predictor.text_files import parse_json
 from workers.code_version import code_version
 from workers.node_folder import node_folder
 
@@ -46,11 +47,11 @@ def index_folder(sources: Iterable[Path], kind: str) -> Path:
 def read_arrays(folder: Path) -> ArrayFiles | None:
     """Return the arrays of a folder, mapped into memory; None if there are none, or they are damaged."""
     try:
-        facts = json.loads((folder / _FACTS).read_text())
+        facts = parse_json((folder / _FACTS).read_bytes())
         arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
-    except (OSError, ValueError, EOFError):
+        return ArrayFiles(arrays, facts) if sorted(arrays) == facts["arrays"] else None
+    except Exception:  # numpy reads a damaged header as Python, which may fail in any way
         return None
-    return ArrayFiles(arrays, facts) if sorted(arrays) == facts["arrays"] else None
 
 
 def write_arrays(folder: Path, content: ArrayFiles) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from workers.data.files import DECODE_ERRORS, FULL_DEPTH, read_deep, read_png_header
+from workers.data.files import DECODE_ERRORS, FULL_DEPTH, open_image, read_deep, read_png_header
 from workers.data.image_formats import JPEG_SUFFIXES
 from workers.errors import DataError
 
@@ -75,7 +74,7 @@ def _is_transparent(path: Path) -> bool:
     try:
         if path.suffix.lower() == ".png" and not _png_has_transparency(path):
             return False
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if not image.has_transparency_data:
                 return False
             return bool((np.array(image.convert("RGBA").getchannel("A")) < 255).any())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import warnings
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,18 @@ from PIL import ExifTags, Image
 from torchvision.io import ImageReadMode
 from torchvision.io import decode_image as torchvision_decode
 
+from predictor.errors import one_line
 from workers.data.image_formats import IMAGE_SUFFIXES
 from workers.data.jpeg_stream import breaks_off, find_end
 from workers.data.orientation import SWAPPED, turn_back, turn_pixels
+from workers.data.png_stream import plain_png
 from workers.errors import DataError
 
 # All that Pillow raises for a damaged file.
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+DECODE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError),
+    *(LookupError, TypeError, ArithmeticError, AttributeError),  # of tags that are missing or of another type
+)
 FULL_DEPTH = 16  # bits of a channel that has more than eight
 _MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)  # more are refused by Pillow as a decompression bomb
 
@@ -34,8 +41,11 @@ def open_folder(name: str, location: str, layout: str) -> Path:
     """Return the absolute folder of `name:location`. layout: what it should hold, for the error message."""
     if not location:
         raise DataError(f"data '{name}:' names no folder: write {name}:DIR, where DIR holds {layout}")
-    folder = Path(location).expanduser().resolve()
-    require_folder(folder, layout)
+    try:
+        folder = Path(location).expanduser().resolve()
+        require_folder(folder, layout)
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, characters that no name has, no such user
+        raise DataError(f"data '{name}:{location}': {one_line(error)}: give a folder that holds {layout}") from None
     return folder
 
 
@@ -90,10 +100,26 @@ class ImageHeader:
         return (self.stored[1], self.stored[0]) if self.orientation in SWAPPED else self.stored
 
 
+class _BoundedReader(io.BufferedReader):
+    """A file that never allocates more for a read than there is: a damaged image may announce gigabytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `io.BufferedReader.read`."""
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        return super().read(size if size is None or size < 0 else min(size, max(0, left)))
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file with Pillow, which may raise `DECODE_ERRORS`."""
+    with _BoundedReader(io.FileIO(path)) as file, Image.open(file) as image:
+        yield image
+
+
 def read_header(path: Path) -> ImageHeader:
     """Read the header of an image file; its pixels are not checked. Raises DataError."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return _header(image)
     except DECODE_ERRORS as error:
         raise unreadable(path) from error
@@ -170,8 +196,9 @@ def decode_image(path: Path, *, upright: bool = True, bits: int = FULL_DEPTH) ->
         if _torchvision_knows(content):
             pixels = _decode_by_torchvision(content, upright)
         elif _is_deep_png(content):
-            pixels = scale_deep(_decode_deep_png(content, upright), bits)
-    except RuntimeError:
+            deep = scale_deep(_decode_deep_png(content), bits)
+            pixels = turn_pixels(deep, _png_orientation(content)) if upright else deep
+    except (RuntimeError, *DECODE_ERRORS):
         pass  # torchvision's messages name no file, and what it refuses Pillow may read
     try:
         if pixels is None:
@@ -211,9 +238,16 @@ def _is_deep_png(content: bytes) -> bool:
     return bool(width * height <= _MAX_PIXELS)
 
 
-def _decode_deep_png(content: bytes, upright: bool) -> NDArray[np.uint16]:
-    """Return (H, W, 3) values without transparency."""
-    pixels = _decode_by_torchvision(content, upright, ImageReadMode.UNCHANGED)
+def _png_orientation(content: bytes) -> int:
+    with Image.open(io.BytesIO(content)) as image:
+        return exif_orientation(image)
+
+
+def _decode_deep_png(content: bytes) -> NDArray[np.uint16]:
+    """Return (H, W, 3) values as stored, without transparency. Raises RuntimeError if some are missing."""
+    if (plain := plain_png(content)) is None:
+        raise RuntimeError("torchvision would end this process")
+    pixels = _decode_by_torchvision(plain, False, ImageReadMode.UNCHANGED)
     if pixels.dtype != np.uint16:
         raise RuntimeError("torchvision has converted the image")
     return pixels[..., :3] if pixels.shape[2] > 2 else np.repeat(pixels[..., :1], 3, axis=2)
@@ -222,11 +256,11 @@ def _decode_deep_png(content: bytes, upright: bool) -> NDArray[np.uint16]:
 def read_deep(path: Path) -> NDArray[np.int64] | None:
     """Return the values of an image of more than eight bits a channel, None for any other. Raises DataError."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if image.format != "PNG":
                 return np.array(image).astype(np.int64) if image.mode.startswith("I") else None
         content = path.read_bytes()
-        return _decode_deep_png(content, False).astype(np.int64) if _is_deep_png(content) else None
+        return _decode_deep_png(content).astype(np.int64) if _is_deep_png(content) else None
     except (*DECODE_ERRORS, RuntimeError) as error:
         raise unreadable(path) from error
 
@@ -240,18 +274,13 @@ def scale_deep(values: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 def _torchvision_knows(content: bytes) -> bool:
     """Return whether torchvision decodes an image to the same colours as Pillow, in less time.
 
-    These are grey and colour JPEGs, but not CMYK; and PNGs of up to eight bits without transparency. Pillow refuses
-    huge images, which torchvision would allocate memory for.
+    These are grey and colour JPEGs, but not CMYK. Pillow refuses huge images, which torchvision would allocate memory
+    for. PNGs take the same time, and a damaged one ends the process in torchvision.
     """
-    if content.startswith(b"\xff\xd8"):
-        components, pixels = _read_jpeg_frame(content)
-        return components in (1, 3) and pixels <= _MAX_PIXELS
-    if content.startswith(b"\x89PNG") and len(content) > 25:
-        width, height = struct.unpack(">2I", content[16:24])
-        if width * height > _MAX_PIXELS:
-            return False
-        return content[24] <= 8 and content[25] in (0, 2, 3) and content.find(b"tRNS", 0, content.find(b"IDAT")) < 0
-    return False
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    components, pixels = _read_jpeg_frame(content)
+    return components in (1, 3) and pixels <= _MAX_PIXELS
 
 
 def _read_jpeg_frame(content: bytes) -> tuple[int, int]:

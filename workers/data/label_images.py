@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from workers.data.base import VOID
-from workers.data.files import DECODE_ERRORS, exif_orientation, read_header, read_png_header, unreadable
+from workers.data.files import DECODE_ERRORS, exif_orientation, open_image, read_header, read_png_header, unreadable
 from workers.data.orientation import turn_pixels
 from workers.errors import DataError
 
@@ -29,7 +28,7 @@ def read_labels(path: Path) -> NDArray[np.uint8]:
             depth, colour = read_png_header(path)
             if colour not in (_GREY, _PALETTE) or depth > 8:
                 raise fault
-        with Image.open(path) as image:
+        with open_image(path) as image:
             if path.suffix.lower() == ".png" and image.format != "PNG":
                 raise unreadable(path)
             if image.mode not in ("1", "L", "P"):

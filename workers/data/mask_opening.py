@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from predictor.plain_numbers import plain_int
 from workers.data.base import VOID, DataSet, register_format
 from workers.data.files import open_folder
 from workers.data.masks import LAYOUT, MaskFolder
@@ -17,13 +18,14 @@ def open_masks(location: str, task: str) -> DataSet:
     folder, *options = re.split(r",(ignore|foreground)=", location)
     values: dict[str, int] = {}
     for name, value in zip(options[::2], options[1::2], strict=True):
-        if not (value.isascii() and value.isdigit() and int(value) <= VOID):
-            raise DataError(
-                f"data 'masks:{location}': {name}={value} is not a class id: give a number from 0 to {VOID}"
-            )
         if name in values:
             raise DataError(f"data 'masks:{location}' names {name} twice: keep one of them")
-        values[name] = int(value)
+        try:
+            values[name] = plain_int(value, least=0, most=VOID)
+        except ValueError:
+            raise DataError(
+                f"data 'masks:{location}': {name}={value} is not a class id: give a number from 0 to {VOID}"
+            ) from None
     if len(set(values.values())) < len(values):
         raise DataError(f"data 'masks:{location}': ignore and foreground are the same value: leave out one of them")
     root = open_folder("masks", folder, LAYOUT)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from predictor.plain_numbers import plain_int
 from workers.data.base import DataSet, Instance, Sample, Vocabulary, register_format, unsupported
 from workers.data.shape_outlines import JOINTS, LIMBS, THINGS, Points, outline, pose
 from workers.errors import DataError
@@ -238,9 +239,12 @@ def _open(location: str, task: str) -> DataSet:
     options: dict[str, int] = {}
     for option in filter(None, location.split(",")):
         key, _, value = option.partition("=")
-        if key not in {"seed", "train", "held_out"} or not value.isdigit():
-            raise DataError(f"data 'shapes:{location}': '{option}' is not one of seed=N, train=N, held_out=N")
-        options[key] = int(value)
+        try:
+            if key not in {"seed", "train", "held_out"}:
+                raise ValueError(f"{key} is no option")
+            options[key] = plain_int(value, least=0)
+        except ValueError:
+            raise DataError(f"data 'shapes:{location}': '{option}' is not one of seed=N, train=N, held_out=N") from None
     if min(options.get("train", 1), options.get("held_out", 1)) < 1:
         raise DataError(f"data 'shapes:{location}': a split would be empty: ask for at least one image")
     data = Shapes(**options, close_up=task == "cls")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.plain_numbers import plain_int
 from workers.data.base import VOID
 from workers.data.files import decode_image, list_files, list_folders, require_folder
 from workers.data.label_images import LABEL_SUFFIXES
@@ -167,9 +168,10 @@ def _read_label_map(path: Path) -> dict[Colour, str]:
         parts = rest.partition(":")[0].split(",")
         if not name.strip() or len(parts) != 3 or not all(p.strip().isascii() and p.strip().isdigit() for p in parts):
             raise DataError(f"{path}: '{line[:60]}' is not a class and its colour: {remedy}")
-        red, green, blue = (int(part) for part in parts)
-        if max(red, green, blue) > 255:
-            raise DataError(f"{path}: '{line[:60]}' has a number above 255: {remedy}")
+        try:
+            red, green, blue = (plain_int(part.strip(), most=255) for part in parts)
+        except ValueError:
+            raise DataError(f"{path}: '{line[:60]}' has a number above 255: {remedy}") from None
         if (red, green, blue) in colours or name in colours.values():
             raise DataError(f"{path}: '{line[:60]}' repeats a class or a colour: give each class one colour")
         colours[red, green, blue] = name

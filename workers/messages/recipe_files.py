@@ -74,14 +74,19 @@ def recipe_fields(path: Path, space: str) -> dict[str, Any]:
 
     `from_config` names a configuration of mmdet whose fields the file's own ones replace. Raises RecipeError.
     """
-    examples = "of fields, see workers/recipes/ for examples"
-    raw = read_mapping(path, "recipe", RecipeError, "a readable YAML file or a tier", examples)
-    per_space = raw.pop("spaces", None) or {}
+    examples = "see workers/recipes/ for examples"
+    raw = read_mapping(path, "recipe", RecipeError, "a readable YAML file or a tier", f"of fields, {examples}")
+    for section in ("spaces", "head"):
+        if not isinstance(raw.get(section) or {}, dict):
+            raise RecipeError(f"recipe {path}: {section} must be a mapping of fields: {examples}")
+    per_space = (raw.pop("spaces", None) or {}).get(space) or {}
+    if not isinstance(per_space, dict):
+        raise RecipeError(f"recipe {path}: spaces.{space} must be a mapping of fields: {examples}")
     source = raw.pop("from_config", None)
     read: dict[str, Any] = {} if source is None else fields_from_config(source, path)
     head = {**read.get("head", {}), **(raw.get("head") or {})}
     fields: dict[str, Any] = {"name": path.stem, **read, **raw, **({"head": head} if head else {})}
-    fields.update(per_space.get(space, {}))
+    fields.update(per_space)
     return fields
 
 

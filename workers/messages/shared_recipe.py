@@ -128,7 +128,7 @@ def load_shared_recipe(which: str, task: str, space: str, overrides: Mapping[str
             )
     common = {name: changes.pop(name) for name in COMMON_FIELDS if name in changes}
     full = load_recipe(own["full"], task, space, common).model_dump(mode="json", exclude={"name", "version"})
-    own_head = {"name": f"{own['name']}.head"} | dict(own.pop("shared_head", {}))
+    own_head = {"name": f"{own['name']}.head"} | dict(_section(own.pop("shared_head", {}), "shared_head", path))
     changes_of_parts = {key: _section(changes.pop(key, {}), key, path) for key in ("supernet", "shared_head")}
     supernet_path = _supernet_file(own["supernet"])
     weights = {"task": "cls"} | recipe_fields(supernet_path, space) | {"body": full["body"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from predictor.cost import Cost, measure_cost
 from predictor.entry_points import SPACES, load_entry_points, require_free_name
+from predictor.text_files import parse_json
 from workers.errors import GenotypeError, RecipeError, UnknownNameError
 from workers.messages.architecture import Architecture
 from workers.spaces.kept_flops import KeptFlops
@@ -120,7 +120,7 @@ class Space(ABC):
     def parse_json(self, text: str) -> Architecture:
         """Return the architecture with a genotype in JSON. Raises GenotypeError."""
         try:
-            genotype = json.loads(text)
+            genotype = parse_json(text)
         except ValueError as error:
             raise GenotypeError(f"{self.name} string '{text}': is not JSON ({error})") from None
         if not isinstance(genotype, dict):

@@ -10,6 +10,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
+from predictor.text_files import parse_json
 from workers.code_version import code_version
 from workers.messages.architecture import Architecture
 from workers.node_folder import node_folder
@@ -43,12 +44,12 @@ class KeptFlops:
     def _read(self) -> dict[str, float]:
         known = {}
         try:
-            lines = self._path.read_text().splitlines()
+            lines = self._path.read_text(errors="replace").splitlines()
         except OSError:
             return {}
         for line in lines:
             try:
-                architecture, flops = json.loads(line)
+                architecture, flops = parse_json(line)
                 known[str(architecture)] = float(flops)
             except (ValueError, TypeError):  # cut short by a crash
                 continue

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from workers.errors import ArtifactError
-from workers.storage.manifest import MANIFEST
+from workers.storage.manifest import MANIFEST, parse_manifest
 from workers.storage.objects import open_objects, read_object, write_object
 
 
@@ -42,7 +41,7 @@ class ArtifactBucket:
         """
         manifest = (folder / MANIFEST).read_bytes()
         with self._translated_errors(name):
-            for path, digest in json.loads(manifest).items():
+            for path, digest in parse_manifest(manifest).items():
                 write_object(self._files, f"{name}/{digest}", (folder / path).read_bytes())
             if self.manifest(name) is None:
                 write_object(self._files, f"{name}/{MANIFEST}", manifest)
@@ -54,7 +53,7 @@ class ArtifactBucket:
         """
         with self._translated_errors(name):
             manifest = read_object(self._files, f"{name}/{MANIFEST}")
-            for path, digest in json.loads(manifest).items():
+            for path, digest in parse_manifest(manifest).items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 content = read_object(self._files, f"{name}/{digest}")
                 if hashlib.sha256(content).hexdigest() != digest:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from predictor.atomic_write import replacing
+from predictor.text_files import parse_json
 from workers.storage.spool import in_object_store
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class FolderCheckpoints:
             return None
         try:
             with safe_open(path, "pt") as file:
-                facts = json.loads((file.metadata() or {})[_FACTS])
+                facts = _facts(file.metadata() or {})
                 return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, facts)  # noqa: SIM118 - no mapping
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             log.warning("checkpoint %s: not readable (%s): starting from the first step", path, error)
@@ -144,9 +145,9 @@ class ObjectCheckpoints:
             log.warning("checkpoint %s/%s: not readable (%s): starting from the first step", self._uri, name, text)
             return None
         try:
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            return Checkpoint(safetensors.torch.load(content), json.loads(header["__metadata__"][_FACTS]))
-        except (SafetensorError, ValueError, KeyError) as error:
+            header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            return Checkpoint(safetensors.torch.load(content), _facts(header["__metadata__"]))
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             log.warning("checkpoint %s/%s: damaged (%s): starting from the first step", self._uri, name, error)
             return None
 
@@ -172,3 +173,11 @@ class ObjectCheckpoints:
 
 def _portable(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+
+
+def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts in a file's metadata. Raises KeyError and ValueError."""
+    facts = parse_json(metadata[_FACTS])
+    if not isinstance(facts, dict):
+        raise ValueError("its facts are no object")
+    return facts

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from predictor.atomic_write import replace_file
-from workers.errors import UnknownNameError
+from predictor.errors import AIOPError
 from workers.messages.label import AttemptReport
 from workers.storage.report_json import report_file_name, report_from_json, report_to_json
 
@@ -67,7 +67,7 @@ class FolderSpool:
                 raise ValueError(f"holds attempt {report.job.attempt_id}")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, UnknownNameError) as error:
+        except (OSError, ValueError, AIOPError) as error:
             self._set_aside(path, f"{type(error).__name__}: {' '.join(str(error).split())}")
             return None
         return report

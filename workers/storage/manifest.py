@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from predictor.text_files import parse_json
 from workers.errors import ArtifactError
 
 MANIFEST = "manifest.json"
@@ -17,11 +17,23 @@ def file_hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def parse_manifest(content: bytes) -> dict[str, str]:
+    """Return the SHA-256 of each file by its path. Raises ValueError for anything else, and for paths outside."""
+    hashes = parse_json(content)
+    if not isinstance(hashes, dict) or not all(isinstance(digest, str) for digest in hashes.values()):
+        raise ValueError("is no object of hashes")
+    for name in hashes:
+        path = PurePosixPath(name)
+        if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
+            raise ValueError(f"names the path {name[:80]!r}, which is not in the artifact")
+    return hashes
+
+
 def verify_artifact(folder: Path) -> None:
     """Raise ArtifactError unless `folder` holds exactly the files of its manifest."""
     remedy = "remove the folder, then it is made again"
     try:
-        expected = json.loads((folder / MANIFEST).read_text())
+        expected = parse_manifest((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise ArtifactError(f"artifact {folder}: its {MANIFEST} cannot be read: {remedy}") from error
     actual = file_hashes(folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow.fs as pa_fs
 
-from workers.errors import UnknownNameError
+from predictor.errors import AIOPError
 from workers.messages.label import AttemptReport
 from workers.storage.objects import open_objects, read_object, write_object
 from workers.storage.report_json import report_file_name, report_from_json, report_to_json
@@ -66,7 +66,7 @@ class ObjectSpool:
             report = report_from_json(content)
             if report_file_name(report) != name:  # remove() would not find it, so it would be committed again
                 raise ValueError(f"holds attempt {report.job.attempt_id}")
-        except (ValueError, UnknownNameError) as error:
+        except (ValueError, AIOPError) as error:
             write_object(self._files, _BAD + name, content)
             self._delete(name)
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"

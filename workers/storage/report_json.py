@@ -7,11 +7,15 @@ from dataclasses import asdict
 from typing import Any, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from predictor.graph.structure import Graph
+from predictor.text_files import parse_json
 from workers.messages.architecture import Architecture
 from workers.messages.fidelity import get_fidelity
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
+
+_LAST_SECOND = 1e11  # since the epoch: in the year 5138, half of what a timestamp can be
 
 
 def report_file_name(report: AttemptReport) -> str:
@@ -55,10 +59,10 @@ def report_from_json(content: str | bytes) -> AttemptReport:
     """Return the report that `report_to_json` wrote.
 
     Raises:
-        ValueError: `content` is not such JSON.
-        UnknownNameError: the fidelity is unknown.
+        ValueError: `content` is not such JSON, or the store could not hold it.
+        AIOPError: the fidelity is unknown, or a graph is none.
     """
-    return _ReportDocument.model_validate(json.loads(content)).to_report()
+    return _ReportDocument.model_validate(parse_json(content)).to_report()
 
 
 class _RequestDocument(BaseModel):
@@ -96,8 +100,8 @@ class _ReportDocument(BaseModel):
     outcome: Outcome
     message: str
     node: str
-    started: float
-    seconds: float
+    started: float = Field(ge=0, le=_LAST_SECOND)
+    seconds: float = Field(ge=0, le=_LAST_SECOND)
     final: bool
     measurement: Measurement | None
 
@@ -105,7 +109,17 @@ class _ReportDocument(BaseModel):
     def _measured_if_ok(self) -> Self:
         if (self.outcome is Outcome.OK) != (self.measurement is not None):
             raise ValueError("a report has a measurement exactly when it succeeded")
+        if self.measurement is not None:
+            self._check_results(self.measurement)
         return self
+
+    def _check_results(self, measurement: Measurement) -> None:
+        """Raise ValueError unless there is a result of each companion task, and GraphError for what is no graph."""
+        if missing := set(self.request.also) - set(measurement.also):
+            raise ValueError(f"has no result of {', '.join(sorted(missing))}")
+        for result in (measurement, *measurement.also.values()):
+            if result.graph:
+                Graph.from_json(result.graph)
 
     def to_report(self) -> AttemptReport:
         return AttemptReport(

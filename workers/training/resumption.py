@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -9,13 +10,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 
+from predictor.errors import one_line
 from workers import pulse
 from workers.storage.checkpoints import Checkpoint, Checkpoints
 from workers.training.optimization import Optimization
 
+log = logging.getLogger(__name__)
+
 Runs = list[dict[str, dict[str, float]]]  # metrics by task of each training that is complete
+
+
+class _Facts(BaseModel):
+    step: int = Field(ge=0)
+    split: int
+    runs: Runs
+    seconds: dict[str, float]
+
+
+def _read_facts(name: str, facts: Mapping[str, Any]) -> _Facts | None:
+    """Return the facts of a checkpoint; None, which is logged, if they are others than `Resumption` writes."""
+    try:
+        return _Facts.model_validate(facts)
+    except ValidationError as error:
+        log.warning("checkpoint %s: not readable (%s): starting from the first step", name, one_line(error))
+        return None
 
 
 class Resumption:
@@ -29,11 +50,12 @@ class Resumption:
         """checkpoints: None keeps none. every_s: seconds between two checkpoints. split: parts of each batch."""
         self._checkpoints, self._name, self._every_s = checkpoints, name, every_s
         found = checkpoints.load(name) if checkpoints is not None else None
-        if found is not None and found.facts["split"] != split:  # the batch norms of other parts, so other numbers
-            found = None
+        facts = None if found is None else _read_facts(name, found.facts)
+        if facts is None or facts.split != split:  # the batch norms of other parts, so other numbers
+            found = facts = None
         self._found, self._split = found, split
-        self.runs: Runs = [] if found is None else list(found.facts["runs"])
-        self.seconds: dict[str, float] = {} if found is None else dict(found.facts["seconds"])
+        self.runs: Runs = [] if facts is None else facts.runs
+        self.seconds: dict[str, float] = {} if facts is None else facts.seconds
         self._since = self._saved = time.monotonic()
 
     def start(self, module: nn.Module, optimization: Optimization[Any], steps: int) -> int:

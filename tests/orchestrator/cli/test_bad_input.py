@@ -175,6 +175,7 @@ def test_a_newer_and_a_corrupt_store_are_refused(
         (["--labels", "few"], "--labels few: write numbers with commas"),
         (["--labels", "20,other"], "--labels 20,other: write numbers with commas between them, for example"),
         (["--labels", "-3"], "--labels -3: write numbers with commas"),
+        (["--labels", "9" * 5000], "write numbers with commas"),
         (["--out", "report.pdf"], "--out report.pdf: name a file that ends in .md or .json"),
         (["--out", "/nowhere/report.md"], "No such file or directory: choose a writable file"),
         (["--split", "luck"], "--split luck: choose one of architecture, task, space"),

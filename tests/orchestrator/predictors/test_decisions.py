@@ -92,6 +92,6 @@ def test_unreadable_figures_do_not_lose_the_record(tmp_path: Path, figures: obje
     assert (record.figures, record.done) == (None, False)
 
 
-@pytest.mark.parametrize("document", [[], {}, DOCUMENT | {"decision": "perhaps"}])
+@pytest.mark.parametrize("document", [[], {}, DOCUMENT | {"decision": "perhaps"}, {"number": 10**400}])
 def test_unreadable_records_are_skipped(tmp_path: Path, document: object) -> None:
     assert read(tmp_path, document) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,18 @@ def test_damage_is_a_one_line_error(store: DeltaLabelStore, tmp_path: Path) -> N
                 read_snapshot(tmp_path / "snapshot")
         path.write_bytes(content)
     read_snapshot(tmp_path / "snapshot")
+    description = json.loads((tmp_path / "snapshot/replay.json").read_text())
+    for document in ({"version": 1}, {"sha256": 3, "version": 1}, {"sha256": {}, "version": "x"}):
+        (tmp_path / "snapshot/replay.json").write_text(
+            json.dumps({k: description[k] for k in ("format", "reads")} | document)
+        )
+        with pytest.raises(SnapshotError, match="has no hashes or no version"):
+            read_snapshot(tmp_path / "snapshot")
+    for name in ("rows.arrow", "graphs.safetensors"):  # with a checksum that fits
+        digests = description["sha256"] | {name: hashlib.sha256(b"torn").hexdigest()}
+        content = (tmp_path / "snapshot" / name).read_bytes()
+        (tmp_path / "snapshot" / name).write_bytes(b"torn")
+        (tmp_path / "snapshot/replay.json").write_text(json.dumps(description | {"sha256": digests}))
+        with pytest.raises(SnapshotError, match="cannot be read"):
+            read_snapshot(tmp_path / "snapshot")
+        (tmp_path / "snapshot" / name).write_bytes(content)

@@ -70,7 +70,21 @@ def test_a_budget_is_a_time_or_a_number_of_labels(text: str, budget: Budget) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "0h", "0 labels", "200", "2 weeks", "-1h", "1.5 labels", "", "h", "all", "1e3 labels"]
+    "text",
+    [
+        "0",
+        "0h",
+        "0 labels",
+        "200",
+        "2 weeks",
+        "-1h",
+        "1.5 labels",
+        "",
+        "h",
+        "all",
+        "1e3 labels",
+        pytest.param("9" * 400 + " labels", id="huge"),
+    ],
 )
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--budget"):

@@ -52,7 +52,8 @@ def test_a_new_round_forgets_what_was_verified() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"version": 2}', RECORD.to_json()[:80], RECORD.to_json().replace("4", '"x"')]
+    "text",
+    ["", "{}", "[]", '{"version": 2}', RECORD.to_json()[:80], RECORD.to_json().replace("4", '"x"'), "[" * 100_000],
 )
 def test_a_damaged_record_is_an_error_that_names_the_file(text: str, tmp_path: Path) -> None:
     records = open_records(str(tmp_path))
@@ -63,9 +64,10 @@ def test_a_damaged_record_is_an_error_that_names_the_file(text: str, tmp_path: P
 
 
 def test_a_damaged_result_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a-result.json").write_text("[1]")
-    with pytest.raises(StoreError, match=r"a-result\.json"):
-        open_records(str(tmp_path)).results()
+    for text in ("[1]", '{"a":' * 100_000):
+        (tmp_path / "a-result.json").write_text(text)
+        with pytest.raises(StoreError, match=r"a-result\.json"):
+            open_records(str(tmp_path)).results()
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

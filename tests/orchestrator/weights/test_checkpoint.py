@@ -105,8 +105,18 @@ def test_files_that_cannot_be_used_are_one_line_errors(tmp_path: Path) -> None:
     (tmp_path / "torn.pth").write_bytes((tmp_path / "object.pth").read_bytes()[:500])
     (tmp_path / "text.pth").write_text("<html>not found</html>")
     (tmp_path / "empty.pth").touch()
+    for name, content in {
+        "pop": b"\x80\x02}q\x01.\x80\x02s.",
+        "end": b"\x80\x02\x8a",
+        "half": b"\x80\x02X\x01",
+    }.items():
+        (tmp_path / f"{name}.pth").write_bytes(content)
     (tmp_path / "text.safetensors").write_text("no")
+    (tmp_path / "name.pth").write_bytes(b"\x80\x02ctorch\n" + b"[" * 300_000 + b"\n.")
+    (tmp_path / "name2.pth").write_bytes(b"\x80\x02ctorch\n\xff" + b"[" * 300_000 + b"\n.")
     messages = {
+        "name.pth": "a name is too long",
+        "name2.pth": "not a readable checkpoint",
         "object.pth": r"holds more than weights .*Custom.* could run code: where you trust the file, save its weights",
         "model.pth": r"holds more than weights .*Linear",
         "tensor.pth": "holds a Tensor, not weights by name: save the state_dict",
@@ -115,6 +125,9 @@ def test_files_that_cannot_be_used_are_one_line_errors(tmp_path: Path) -> None:
         "torn.pth": "not a readable checkpoint",
         "text.pth": r"not a readable checkpoint|holds more than weights",
         "empty.pth": "not a readable checkpoint",
+        "pop.pth": "not a readable checkpoint",
+        "end.pth": "not a readable checkpoint",
+        "half.pth": "not a readable checkpoint",
         "missing.pth": "not a readable checkpoint",
         "text.safetensors": "is not a readable safetensors file",
     }

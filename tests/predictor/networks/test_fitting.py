@@ -123,3 +123,18 @@ def test_warm_start_weights_are_returned_if_no_epoch_is_better(monkeypatch: pyte
         assert (end.best_epoch, end.best_loss) == (epoch, min(losses))
         same = [torch.equal(value, before[name]) for name, value in learner.network.state_dict().items()]
         assert all(same) != changed
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "{}", '{"epoch": "x", "weights": "a"}', '{"epoch": 1, "weights": ["a"]}', "[" * 100_000]
+)
+def test_a_damaged_checkpoint_is_not_used(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpointer = FolderCheckpointer(tmp_path)
+    checkpointer.save("joint", TrainingProgress(1, 0.5), lambda: {"w": torch.ones(2)}, 3)
+    assert checkpointer.load("joint") is not None
+    (tmp_path / "joint.json").write_text(text)
+    assert checkpointer.load("joint") is None
+    checkpointer.save("joint", TrainingProgress(1, 0.5), lambda: {"w": torch.ones(2)}, 3)
+    (tmp_path / "joint.1.safetensors").write_bytes(b"torn")
+    assert checkpointer.load("joint") is None
+    assert "starting from the first epoch" in caplog.text

@@ -65,8 +65,14 @@ def test_a_damaged_index_is_not_used(tmp_path: Path) -> None:
     assert read_arrays(index) is not None
     (index / "a.npy").write_bytes(b"torn")
     assert read_arrays(index) is None
+    header = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<i8', 'fo" + bytes(100)  # numpy reads it as Python
+    (index / "a.npy").write_bytes(header)
+    assert read_arrays(index) is None
     (index / "a.npy").unlink()
     assert read_arrays(index) is None
+    for facts in ("null", "[]", "{}", "[" * 100_000):
+        (index / "facts.json").write_text(facts)
+        assert read_arrays(index) is None
 
 
 def test_texts_survive() -> None:

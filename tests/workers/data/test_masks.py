@@ -80,7 +80,7 @@ def test_the_layout_of_ade20k(folder: Path) -> None:
     assert len({before, without, data.fingerprint()}) == 3  # other names, then other labels
 
 
-@pytest.mark.parametrize("option", ["", "-1", "256", "sky"])
+@pytest.mark.parametrize("option", ["", "-1", "256", "sky", "²", pytest.param("9" * 5000, id="huge")])
 def test_a_wrong_id_to_ignore_is_refused(folder: Path, option: str) -> None:
     with pytest.raises(DataError, match="is not a class id: give a number from 0 to 255") as caught:
         open_data(f"masks:{folder},ignore={option}", "seg")

@@ -76,6 +76,8 @@ def test_classification_images_are_close_ups_of_the_object_in_front() -> None:
     [
         ("shapes:sed=1", "'sed=1' is not one of"),
         ("shapes:train=many", "not one of"),
+        ("shapes:train=²", "not one of"),
+        pytest.param("shapes:train=" + "9" * 5000, "not one of", id="huge"),
         ("shapes:train=0", "a split would be empty"),
     ],
 )

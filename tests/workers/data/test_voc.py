@@ -143,6 +143,7 @@ def _map(text: str) -> Callable[[Path], None]:
         (_map("road:128,64::\n"), "is not a class and its colour"),
         (_map("road:1_2,64,1::\n"), "is not a class and its colour"),
         (_map("road:128,64,300::\n"), "above 255"),
+        pytest.param(_map(f"road:128,64,{'9' * 5000}::\n"), "above 255", id="huge"),
         (_map(LABEL_MAP + "road:1,1,1::\n"), "repeats a class or a colour"),
         (_map(LABEL_MAP + "tree:0,0,0::\n"), "repeats a class or a colour"),
         (_map("# nothing\n"), "has 0 classes"),

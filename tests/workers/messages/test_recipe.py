@@ -77,6 +77,10 @@ def test_a_few_images_get_several_trainings(passes: float | None, images: int, t
         ("- 1\n", "must be a mapping"),
         ("a: [\n", "not YAML"),
         ("lr: -1\n", "lr: Input should be greater than 0"),
+        ("spaces: [a]\n", "spaces must be a mapping of fields"),
+        ("spaces: {nasbench201: wide}\n", "spaces.nasbench201 must be a mapping of fields"),
+        ("head: 3\n", "head must be a mapping of fields"),
+        ("steps: 0x" + "f" * 300 + "\n", "more than 64 bits"),
     ],
 )
 def test_an_invalid_recipe_is_a_one_line_error(tmp_path: Path, text: str, message: str) -> None:

@@ -35,6 +35,8 @@ def test_what_is_known_is_not_counted_again(parallel: bool, tmp_path: Path) -> N
     (path,) = tmp_path.iterdir()
     path.write_text(path.read_text()[:-3])  # cut short by a crash
     assert KeptFlops("s", (64, 64), None, flops_of).of(NETWORKS, parallel=parallel) == expected
+    path.write_bytes(path.read_bytes() + b'\n\xff\n["x", 1' + b"0" * 400 + b"]\n")
+    assert KeptFlops("s", (64, 64), None, fail).of(NETWORKS, parallel=False) == expected
     for other in (("t", (64, 64), {}), ("s", (64, 32), {}), ("s", (64, 64), {"width": 1})):
         with pytest.raises(AssertionError):
             KeptFlops(*other, fail).of(NETWORKS, parallel=False)

@@ -1,5 +1,6 @@
 """Artifacts are made once, by one process, completely or not at all."""
 
+import json
 import multiprocessing
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from workers.errors import ArtifactError
 from workers.storage.artifacts import ArtifactFolder
+from workers.storage.manifest import parse_manifest
 
 
 def fill(folder: Path, text: str = "content") -> None:
@@ -45,7 +47,7 @@ def test_a_failed_attempt_leaves_only_its_partial_folder_for_the_next(tmp_path: 
     assert [p.name for p in artifacts.get("thing", resume).iterdir() if p.name != "manifest.json"] == ["whole"]
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone", "more", "manifest", "no manifest"])
+@pytest.mark.parametrize("damage", ["changed", "gone", "more", "manifest", "null", "deep", "numbers", "no manifest"])
 def test_a_damaged_artifact_is_never_used(tmp_path: Path, damage: str) -> None:
     artifacts = ArtifactFolder(tmp_path)
     path = artifacts.get("thing", fill)
@@ -58,6 +60,9 @@ def test_a_damaged_artifact_is_never_used(tmp_path: Path, damage: str) -> None:
             (path / "b.txt").write_text("")
         case "manifest":
             (path / "manifest.json").write_text('{"part/a')
+        case "null" | "deep" | "numbers":
+            content = {"null": "null", "deep": "[" * 100_000, "numbers": '{"part/a.txt": 3}'}[damage]
+            (path / "manifest.json").write_text(content)
         case _:
             (path / "manifest.json").unlink()
     with pytest.raises(ArtifactError, match="remove the folder, then it is made again") as caught:
@@ -85,3 +90,9 @@ def test_processes_that_need_it_at_once_make_it_once(tmp_path: Path) -> None:
         process.join(20)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert made.read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "", "."])
+def test_a_manifest_names_no_file_outside_its_artifact(name: str) -> None:
+    with pytest.raises(ValueError, match="not in the artifact"):
+        parse_manifest(json.dumps({name: "00"}).encode())

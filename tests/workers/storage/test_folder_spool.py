@@ -33,22 +33,35 @@ def test_a_campaign_named_like_a_path_stays_in_the_folder(tmp_path):
     assert spool.read() == [report(campaign="../../out")]
 
 
-@pytest.mark.parametrize("damage", ["torn", "empty", "binary", "list", "fields", "nested", "renamed", "fidelity"])
+DAMAGES = {
+    "torn": lambda whole: whole[: len(whole) // 2],
+    "empty": lambda whole: b"",
+    "binary": lambda whole: b"\xff\xfe\x00",
+    "list": lambda whole: b"[1]",
+    "fields": lambda whole: b'{"request": {}}',
+    "nested": lambda whole: whole.replace(b'"steps": 360', b'"steps": -1'),
+    "fidelity": lambda whole: whole.replace(b'"fidelity": "full"', b'"fidelity": "rumour"'),
+    "renamed": lambda whole: whole.replace(b'"attempt": 1', b'"attempt": 2'),
+    # What could be read, but not committed: the committer would end, and so would every later one.
+    "steps": lambda whole: whole.replace(b'"steps": 360', b'"steps": 1' + b"0" * 400),
+    "time": lambda whole: whole.replace(b'"started": 1700000002.5', b'"started": 1e308'),
+    "no time": lambda whole: whole.replace(b'"started": 1700000002.5', b'"started": NaN'),
+    "duration": lambda whole: whole.replace(b'"seconds": 4.25', b'"seconds": 1e300'),
+    "surrogate": lambda whole: whole.replace(b'"node": "node-1"', b'"node": "\\ud800"'),
+    "graph": lambda whole: whole.replace(b'"graph": ""', b'"graph": "{}"'),
+    "companion": lambda whole: whole.replace(b'"also": []', b'"also": ["det"]'),
+    "deep": lambda whole: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
 def test_an_unreadable_file_is_set_aside_with_a_warning(tmp_path, caplog, damage):
     spool = FolderSpool(tmp_path)
     spool.put(report(1))
     path = spool.put(report(2))
     whole = path.read_bytes()
-    content = {
-        "torn": whole[: len(whole) // 2],
-        "empty": b"",
-        "binary": b"\xff\xfe\x00",
-        "list": b"[1]",
-        "fields": b'{"request": {}}',
-        "nested": whole.replace(b'"steps": 360', b'"steps": -1'),
-        "fidelity": whole.replace(b'"fidelity": "full"', b'"fidelity": "rumour"'),
-        "renamed": whole.replace(b'"attempt": 1', b'"attempt": 2'),
-    }[damage]
+    content = DAMAGES[damage](whole)
+    assert content != whole
     path.write_bytes(content)
     os.utime(path, (0, 0))
     assert spool.read(1) == [report(1)]

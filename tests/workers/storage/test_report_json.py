@@ -25,16 +25,18 @@ _CONTENT = (
     '"started": 1700000000.5, "seconds": 4.25, "final": false, "measurement": {"value": 0.25, "metric": "pq", '
     '"metrics": {"pq": 0.25}, "flops": 1500000000.0, "params": 3000000.0, "seconds": {"train": 3.5, "data": 0.25}, '
     '"also": {"seg": {"value": 0.5, "metric": "miou", "metrics": {"miou": 0.5, "acc": 0.75}, "flops": 1000000000.0, '
-    '"params": 2000000.0, "seconds": {}, "also": {}, "graph": "{\\"nodes\\": []}"}}, "graph": "{}"}}'
+    '"params": 2000000.0, "seconds": {}, "also": {}, "graph": '
+    '"{\\"version\\":1,\\"input_size\\":[3,8,8],\\"nodes\\":[]}"}}, "graph": ""}}'
 )
+_GRAPH = '{"version":1,"input_size":[3,8,8],"nodes":[]}'
 
 
 def _same_report() -> AttemptReport:
     recipe = Recipe(name="pano.laptop", task="pano", head={"width": 16}, train_images=64, cpus=2)
     architecture = Architecture.of("nasbench201", {"ops": ["none"] * 6})
     request = LabelRequest(architecture, "pano", "shapes", "f00d", "full", recipe, 3, ("seg",))
-    seg = Measurement(0.5, "miou", {"miou": 0.5, "acc": 0.75}, 1e9, 2e6, {}, graph='{"nodes": []}')
-    pano = Measurement(0.25, "pq", {"pq": 0.25}, 1.5e9, 3e6, {"train": 3.5, "data": 0.25}, {"seg": seg}, "{}")
+    seg = Measurement(0.5, "miou", {"miou": 0.5, "acc": 0.75}, 1e9, 2e6, {}, graph=_GRAPH)
+    pano = Measurement(0.25, "pq", {"pq": 0.25}, 1.5e9, 3e6, {"train": 3.5, "data": 0.25}, {"seg": seg})
     return AttemptReport(LabelJob(request, "c1/é", 2, 4), Outcome.OK, "", "node-1", 1700000000.5, 4.25, pano)
 
 

@@ -18,7 +18,7 @@ from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import LabelJob, LabelRequest
 from workers.messages.recipe_files import load_recipe
 from workers.spaces import get_space
-from workers.storage.checkpoints import FolderCheckpoints
+from workers.storage.checkpoints import Checkpoint, FolderCheckpoints
 from workers.tasks import task_names
 from workers.training.full import FullEvaluator
 from workers.training.resumption import Resumption
@@ -128,3 +128,15 @@ def test_the_seconds_of_an_interrupted_label_count(tmp_path: Path) -> None:
 def test_a_short_label_writes_no_checkpoint(tmp_path: Path) -> None:
     make(job("cls", checkpoint_s=600), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"split": 1}, {"split": 1, "step": -1, "runs": [], "seconds": {}}, {"step": "x"}]
+)
+def test_facts_of_another_form_are_not_used(
+    facts: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    FolderCheckpoints(tmp_path).save("k", Checkpoint({"weights.a": torch.ones(1)}, facts))
+    resumed = Resumption(FolderCheckpoints(tmp_path), "k", 1.0)
+    assert (resumed.runs, resumed.seconds) == ([], {})
+    assert "starting from the first step" in caplog.text
