@@ -37,7 +37,7 @@ def _check_size(value: Any) -> None:
         inner = waiting.pop()
         count += 1
         if count > _MAX_VALUES:
-            raise ValueError(f"has more than {_MAX_VALUES} values, or an alias inside of what it stands for")
+            raise ValueError(f"has more than {_MAX_VALUES} values, or an alias inside of what it names")
         if isinstance(inner, dict):
             waiting += [*inner, *inner.values()]
         elif isinstance(inner, list | tuple | set):

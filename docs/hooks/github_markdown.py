@@ -37,5 +37,5 @@ def _lines(markdown: str) -> Iterator[str]:
 
 
 def _in_list(line: str) -> bool:
-    """Whether a line is an item of a list, or goes on with one: then the next item needs no blank line."""
+    """Whether a line is an item of a list, or continues one: then the next item needs no blank line."""
     return bool(_ITEM.match(line)) or re.match(r"\d+[.)] ", line) is not None or line.startswith((" ", "#"))

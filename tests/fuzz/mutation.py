@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-_DEEP = "@DEEP@"  # stands for lists inside lists, deeper than any parser goes
+_DEEP = "@DEEP@"  # replaced by lists inside lists, deeper than any parser goes
 _DEPTH = 100_000
 _LETTERS = ["", " ", "a" * 5000, "\0", "\n", "\x1b[2J", "ü", "\u202e", "\ud800", "\U0001f600", "..", "/", "%", "'"]
 _NUMBERS = [0, -1, 1, 2, 255, 256, 2**31, 2**62, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308]

@@ -16,7 +16,7 @@ _LAUGHS = "a: &a [x, x]\n" + "b: &b0 [*a, *a]\n" + "".join(f"k{n}: &b{n + 1} [*b
         ("a: !!timestamp x", "groupdict"),
         ("a: !!python/object/apply:os.system [x]", "could not determine a constructor"),
         ("{" * 3000, "inside each other"),
-        ("a: &a [*a]", "an alias inside of what it stands for"),
+        ("a: &a [*a]", "an alias inside of what it names"),
         (_LAUGHS, "more than 100000 values"),
         ("a: 0x" + "f" * 17, "more than 64 bits"),
         ("a: [", "while parsing"),
