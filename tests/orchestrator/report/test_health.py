@@ -80,7 +80,7 @@ def test_the_predictor(spearman: float, state: str) -> None:
     names, places = np.array(list("abcdef")), np.arange(6)
     label_set = LabelSet("cells/seg/d", "cells", "seg", "d", names, np.linspace(0, 1, 6), places, pool)
     scores = HoldOutScores(set_name="cells/seg/d", task="seg", tested=6, spearman=spearman)
-    one = HeldOutSet(label_set, Prediction.ranking(np.zeros(6)), scores, -0.7, None)
+    one = HeldOutSet(label_set, Prediction.ranking(np.zeros(6)), scores, -0.7, None, label_set, np.zeros(6))
     read = contents(labels())
     object.__setattr__(read, "held_out", HeldOutPredictions(1, [one]))
     assert health.predictor(read).state == state
