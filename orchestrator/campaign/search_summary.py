@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from orchestrator.campaign.search import SearchEnd
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.campaign.search_labels import SearchLabels
-from orchestrator.predictors.ranking import rank_correlation
+from orchestrator.predictors.ranking import known_rank_correlation
 from orchestrator.search.profile import SpaceProfile
 from orchestrator.search.study import Study
 from orchestrator.search.study_labels import Found
@@ -91,8 +90,7 @@ def agreement(verified: Sequence[Mapping[str, Any]], reference: Mapping[str, Any
     if len(pairs) < _MIN_COMPARED:
         return None
     rounds, full = np.array(pairs, np.float64).T
-    rho = float(rank_correlation(rounds, full))
-    return rho if math.isfinite(rho) else None
+    return known_rank_correlation(rounds, full)
 
 
 def _comparisons(

@@ -118,10 +118,10 @@ def _agreement(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Compare predictions with measurements: rank correlation and mean error in the metric."""
     import numpy as np
 
-    from orchestrator.predictors.ranking import rank_correlation
+    from orchestrator.predictors.ranking import known_rank_correlation
 
     predicted, measured = (np.array([row[name] for row in rows]) for name in ("predicted", "measured"))
     return {
-        "rank_correlation": float(rank_correlation(predicted[None], measured[None])[0]),
+        "rank_correlation": known_rank_correlation(predicted, measured),
         "mean_error": float(np.abs(predicted - measured).mean()),
     }

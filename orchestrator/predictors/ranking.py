@@ -19,6 +19,12 @@ def rank_correlation(first: Floats, second: Floats) -> Floats:
     return _correlation(a, b, np.ones(a.shape[-1], np.int64))
 
 
+def known_rank_correlation(first: Floats, second: Floats) -> float | None:
+    """Return Spearman's correlation of (N,) and (N,); None if all values of one of them are equal."""
+    rho = float(rank_correlation(first, second))
+    return rho if np.isfinite(rho) else None
+
+
 def bootstrap_rank_correlation(first: Floats, second: Floats, counts: NDArray[np.int64]) -> Floats:
     """Return (D,) Spearman's correlations of (N,) and (N,) in D bootstrap samples; NaN if undefined.
 

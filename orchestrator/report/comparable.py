@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.campaign.reliability import label_statistics
-from orchestrator.predictors.ranking import rank_correlation
+from orchestrator.predictors.ranking import known_rank_correlation
 from orchestrator.search.front import on_front
 from predictor.label_set import COSTS
 
@@ -123,8 +123,7 @@ class ComparableLabels:
         if len(self.networks) < _MIN_RANKED:
             return None
         pairs = np.array([(getattr(network, cost), network.value) for network in self.networks], np.float64)
-        rho = float(rank_correlation(pairs[:, 0], pairs[:, 1]))
-        return rho if math.isfinite(rho) else None
+        return known_rank_correlation(pairs[:, 0], pairs[:, 1])
 
 
 def group_labels(rows: Iterable[Mapping[str, Any]]) -> tuple[ComparableLabels, ...]:

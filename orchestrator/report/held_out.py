@@ -12,7 +12,7 @@ import numpy as np
 from orchestrator.predictors.generations import champion_number, generation_folder, snapshot_folder
 from orchestrator.predictors.holdout import split_hold_out
 from orchestrator.predictors.label_sets import build_label_sets
-from orchestrator.predictors.ranking import rank_correlation
+from orchestrator.predictors.ranking import known_rank_correlation
 from orchestrator.predictors.snapshot_file import SnapshotError, read_snapshot
 from predictor import Predictor
 from predictor.evaluation.metrics import score_prediction
@@ -93,12 +93,8 @@ def _predicted(predictor: Predictor, labels: LabelSet, explained: LabelSet) -> H
         regret=result.regret,
         coverage=_finite(result.coverage),
     )
-    flops, params = (_rank(labels.column(name), labels.values) for name in ("log_flops", "log_params"))
+    flops, params = (known_rank_correlation(labels.column(name), labels.values) for name in ("log_flops", "log_params"))
     return HeldOutSet(labels, prediction, scores, flops, params, explained, predictor.predict_set(explained).mean)
-
-
-def _rank(costs: Floats, values: Floats) -> float | None:
-    return _finite(float(rank_correlation(costs, values)))
 
 
 def _finite(value: Any) -> float | None:

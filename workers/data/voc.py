@@ -55,7 +55,7 @@ class VocFolder(MaskFolder):
         """Return the class id of a colour. Raises DataError if labelmap.txt does not have it."""
         colour = (code >> 16, code >> 8 & 255, code & 255)
         if colour in self._colours:
-            return list(self._colours).index(colour)
+            return self._ids_by_colour[colour]
         if colour == _BORDER:
             return VOID
         raise DataError(f"{annotation} has the colour {colour}, which {self._label_map} does not have: add its class")
@@ -72,6 +72,10 @@ class VocFolder(MaskFolder):
     def _colours(self) -> Mapping[Colour, str]:
         """The class of each colour in the order of their ids; none without labelmap.txt."""
         return _read_label_map(self._label_map) if self._meaning_files else {}
+
+    @cached_property
+    def _ids_by_colour(self) -> dict[Colour, int]:
+        return {colour: number for number, colour in enumerate(self._colours)}
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

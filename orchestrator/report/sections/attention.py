@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.predictors.ranking import rank_correlation
+from orchestrator.predictors.ranking import known_rank_correlation
 from orchestrator.report.blocks import Block, Column, Figure, SectionBody, Table, Text
 from orchestrator.report.contents import ReportContents
 from orchestrator.report.held_out import HeldOutSet
@@ -66,8 +66,8 @@ def property_correlations(labels: LabelSet, predicted: Floats) -> list[dict[str,
         name, column = _name(statistic), statistics[:, place]
         if name is None or np.ptp(column) == 0:
             continue
-        row: dict[str, Any] = {"property": name, "predicted": _correlation(column, predicted)}
-        row["measured"] = _correlation(column, labels.values)
+        row: dict[str, Any] = {"property": name, "predicted": known_rank_correlation(column, predicted)}
+        row["measured"] = known_rank_correlation(column, labels.values)
         of_cost = statistic == _COST
         row["beyond_flops"] = None if of_cost else _partial(column, predicted, cost)
         row["measured_beyond_flops"] = None if of_cost else _partial(column, labels.values, cost)
@@ -87,18 +87,10 @@ def _name(statistic: str) -> str | None:
     return _PROPERTIES.get(statistic)
 
 
-def _correlation(first: Floats, second: Floats) -> float | None:
-    rho = float(rank_correlation(first, second))
-    return rho if math.isfinite(rho) else None
-
-
 def _partial(first: Floats, second: Floats, given: Floats) -> float | None:
     """Return the partial rank correlation of two columns at equal ranks of a third; None if it is undefined."""
-    with_each_other, with_first, with_second = (
-        _correlation(first, second),
-        _correlation(first, given),
-        _correlation(second, given),
-    )
+    pairs = (first, second), (first, given), (second, given)
+    with_each_other, with_first, with_second = (known_rank_correlation(*pair) for pair in pairs)
     if with_each_other is None or with_first is None or with_second is None:
         return None
     scale = math.sqrt(max(0.0, 1 - with_first**2) * max(0.0, 1 - with_second**2))
