@@ -21,7 +21,7 @@ _NAMES = ["1.png", "2.png"]
 def _data_reader(
     write: Callable[[Path], object], spoilt: str, spec: str, task: str, sample: bool = False
 ) -> Callable[[Path], Read]:
-    """Return what opens a data set with one file in place of its own, and checks it as `label` does."""
+    """Return what opens a data set with one file replaced, and checks it as `label` does."""
 
     def open_reader(folder: Path) -> Read:
         write(folder)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.app import main
+from tests.support.label_in_process import run
 from tests.support.onnx_networks import OnnxBuilder
 
 
@@ -20,18 +18,11 @@ def incomplete(tmp_path: Path) -> Path:
     return builder.write(tmp_path / "net.onnx", result, 14, {"v0_0": [1, 3, 16, 16]})
 
 
-def _run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
 def test_the_table_of_a_graph_marks_a_lower_bound(
     incomplete: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(["graph", str(incomplete), "--input-size", "16"], monkeypatch) == 0
-    printed = capsys.readouterr()
+    printed = run(monkeypatch, capsys, "graph", str(incomplete), "--input-size", "16")
+    assert printed.code == 0
     assert "flops: >= " in printed.out
     assert "FLOPs are a lower bound: my.Mystery not counted" in printed.err
 
@@ -39,8 +30,9 @@ def test_the_table_of_a_graph_marks_a_lower_bound(
 def test_so_does_its_json(
     incomplete: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(["graph", str(incomplete), "--input-size", "16", "--json"], monkeypatch) == 0
-    document = json.loads(capsys.readouterr().out)
+    printed = run(monkeypatch, capsys, "graph", str(incomplete), "--input-size", "16", "--json")
+    assert printed.code == 0
+    document = printed.document
     assert (document["flops_lower_bound"], document["uncounted"]) == (True, ["my.Mystery"])
 
 
@@ -48,8 +40,8 @@ def test_a_prediction_marks_it_and_says_what_it_means(
     incomplete: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # without a predictor of one's own
-    asked = ["predict", str(incomplete), "--task", "cls", "--head", "none", "--input-size", "16"]
-    assert _run(asked, monkeypatch) == 0
-    printed = capsys.readouterr()
+    asked = "--task", "cls", "--head", "none", "--input-size", "16"
+    printed = run(monkeypatch, capsys, "predict", str(incomplete), *asked)
+    assert printed.code == 0
     assert ">= " in printed.out
     assert "so the prediction is for a cheaper network" in printed.err
