@@ -34,7 +34,7 @@ class CampaignMetrics:
     """Exported as ray_orchestrator_* with the tags task and space. Ray must be initialised.
 
     labels_total (by outcome of the attempt), queue_depth, in_flight, workers, workers_starting, utilisation,
-    commit_seconds, store_rows. The workers add phase_seconds.
+    commit_seconds, store_rows. The workers add those of `workers.execution.work_metrics`.
     """
 
     def __init__(self, task: str, space: str) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray.util.metrics
 import yaml
 from click.testing import CliRunner
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -16,12 +15,13 @@ from orchestrator.campaign import telemetry
 from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.store.committer_process import Drained
 from tests.support.cluster_queries import alerts, group_labels, metric_names, panels, selector_labels
-from workers.execution import actor
+from workers import tally
+from workers.execution import work_metrics
 from workers.messages.label import Outcome
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
-_RAY_METRICS = {"ray_node_mem_used", "ray_node_mem_total", "ray_node_cpu_utilization"}
-_ADDED_LABELS = {"le", "ip"}  # by Prometheus and Ray
+_RAY_METRICS = {"ray_node_mem_used", "ray_node_mem_total", "ray_node_cpu_utilization", "ray_node_gpus_utilization"}
+_ADDED_LABELS = {"le", "ip", "GpuIndex"}  # by Prometheus and Ray
 
 
 @pytest.fixture
@@ -48,12 +48,15 @@ def exported_labels(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     kinds = {"Counter": recorder(""), "Gauge": recorder(""), "Histogram": recorder("_bucket", "_sum", "_count")}
     for name, kind in kinds.items():
         monkeypatch.setattr(telemetry, name, kind)
-        monkeypatch.setattr(ray.util.metrics, name, kind)
+        monkeypatch.setattr(work_metrics, name, kind)
     campaign = telemetry.CampaignMetrics("seg", "nasbench201")
     campaign.observe(CampaignProgress(CampaignState.RUNNING, 1, 1, 1, 1, 1, 1, dict.fromkeys(Outcome, 1), 0.5))
     campaign.committed(Drained(1, (0.1,), 1))
     telemetry.GenerationMetrics().observe(1, 0.5)
-    actor._phase_seconds("seg", "nasbench201").observe(1.0, {"phase": "train"})
+    work = work_metrics.WorkMetrics("seg", "nasbench201")
+    list(tally.count_waiting([1, 2]))
+    tally.add_checkpoint()
+    work.attempt_ended({"train": 1.0})
     return labels
 
 

@@ -1,4 +1,4 @@
-"""A thin Ray actor around `run_attempt`: the only module of this package that imports Ray."""
+"""A thin Ray actor around `run_attempt`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from workers.execution.evaluators import build_evaluator
 from workers.execution.latency_follow_up import LatencyFollowUp
 from workers.execution.node_check import NodeNeeds, check_node
 from workers.execution.threads import use_cores
+from workers.execution.work_metrics import WorkMetrics
 from workers.latency.settings import campaign_settings
 from workers.messages.evaluator_options import EvaluatorOptions
 from workers.messages.label import AttemptReport, LabelJob
@@ -47,7 +48,7 @@ class LabelActor:
     def __init__(self, task: str, space: str) -> None:
         self._task = task
         self._space = space
-        self._phases: Any = None
+        self._metrics: WorkMetrics | None = None  # once ready, because Ray must be initialised
 
     def __repr__(self) -> str:
         return f"LabelActor({self._task}, {self._space})"
@@ -70,6 +71,7 @@ class LabelActor:
         if options.latency:
             self._evaluator = LatencyFollowUp(self._evaluator, campaign_settings(options.latency), self._spool)
         self._checkpoints = _open_checkpoints(options)
+        self._metrics = WorkMetrics(self._task, self._space)
         use_cores(cpus)
         return self.where()
 
@@ -78,19 +80,20 @@ class LabelActor:
         return WorkerLocation(platform.node(), os.getpid(), _card())
 
     def run(self, job: LabelJob) -> AttemptReport:
-        """Run one attempt. The seconds of its phases are published as the metric ray_orchestrator_phase_seconds."""
+        """Run one attempt, and publish the seconds of its phases."""
         with log_attempt(job):
             report = run_attempt(self._evaluator, job, self._spool, self._checkpoints)
             log_outcome(report)
-        if report.measurement is not None:
-            self._phases = self._phases or _phase_seconds(self._task, self._space)
-            for phase, seconds in report.measurement.seconds.items():
-                self._phases.observe(seconds, {"phase": phase})
+        if self._metrics is not None:
+            self._metrics.attempt_ended(report.measurement.seconds if report.measurement else {})
         return report
 
     def pulse(self) -> Pulse:
-        """Return the last sign of life of the attempt. Runs in another thread than `run`."""
-        return pulse.read()
+        """Return and publish the last sign of life of the attempt. Runs in another thread than `run`."""
+        last = pulse.read()
+        if self._metrics is not None:
+            self._metrics.alive(last)
+        return last
 
 
 def _open_checkpoints(options: EvaluatorOptions) -> Any:
@@ -111,12 +114,3 @@ def _node_id() -> str:
     import ray
 
     return str(ray.get_runtime_context().get_node_id())
-
-
-def _phase_seconds(task: str, space: str) -> Any:
-    from ray.util.metrics import Histogram
-
-    bounds = [0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600]
-    phases = Histogram("orchestrator_phase_seconds", "Seconds a phase of a label.", bounds, ("task", "space", "phase"))
-    phases.set_default_tags({"task": task, "space": space})
-    return phases

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from predictor.graph import trace
-from workers import pulse
+from workers import pulse, tally
 from workers.data import Vocabulary
 from workers.detectors.head import DetectorHead
 from workers.errors import DivergedFailure, RecipeError
@@ -195,7 +195,8 @@ def train_network(
     set_training_mode(network, network.body, recipe)
     resumption = resumption or Resumption(None, "", recipe.checkpoint_s)
     first = resumption.start(network, optimization, recipe.steps)
-    for step, parts in enumerate(data.training(recipe.steps, seed, first, split), first):
+    batches = tally.count_waiting(data.training(recipe.steps, seed, first, split))
+    for step, parts in enumerate(batches, first):
         loss = torch.zeros(())
         for part in parts:
             images = part.images.to(memory_format=memory_format(recipe, device))

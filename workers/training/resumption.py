@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 
 from predictor.errors import one_line
-from workers import pulse
+from workers import pulse, tally
 from workers.storage.checkpoints import Checkpoint, Checkpoints
 from workers.training.optimization import Optimization
 
@@ -90,6 +90,7 @@ class Resumption:
         }
         if self._checkpoints.save(self._name, Checkpoint(training_state(module, optimization), facts)):
             pulse.beat(saved=self._offset + step)
+            tally.add_checkpoint()
         self._saved = time.monotonic()
 
     def _is_long(self) -> bool:
