@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.campaign.controller import CampaignController
@@ -26,8 +27,8 @@ def requests(count: int) -> list[LabelRequest]:
     return [*failing, request(4, "hang", recipe=short_limit), *(request(n, seconds=0.15) for n in range(5, count))]
 
 
-def main(address: str, store_folder: str, count: int) -> None:
-    """Continue the campaign after the last driver was killed."""
+def main(address: str, store_folder: str, count: int, infrastructure_cap: int = 2) -> None:
+    """Continue the campaign after the last driver was killed. infrastructure_cap: as in FailurePolicy."""
     import ray
 
     ray.init(address=address, log_to_driver=False)
@@ -41,10 +42,13 @@ def main(address: str, store_folder: str, count: int) -> None:
 
     def commit() -> None:
         committer.drain()
-        Path(store_folder, "committer.pid").write_text(str(committer.pid))
+        with suppress(OSError):  # tests fill the disk
+            Path(store_folder, "committer.pid").write_text(str(committer.pid))
 
     end = run_campaign(
-        CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(4), FailurePolicy(infrastructure_cap=2)),
+        CampaignController(
+            todo, uuid.uuid4().hex[:12], FixedWorkers(4), FailurePolicy(infrastructure_cap=infrastructure_cap)
+        ),
         RayExecutor(
             ActorSpec(
                 "faking", "fake", "tests.support.fake_evaluator:build", str(spool.directory), resources={"CPU": 0.5}
@@ -60,4 +64,4 @@ def main(address: str, store_folder: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))

@@ -1,0 +1,265 @@
+"""A storm of faults over a running campaign: draws them from a seed, and checks the store while they happen.
+
+The campaign is that of `tests.support.killed_driver`. Its driver is started again whenever it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from orchestrator.store.delta import DeltaLabelStore
+from predictor.errors import AIOPError
+from workers.messages.label import AttemptReport, Outcome
+from workers.storage.folder_spool import FolderSpool
+from workers.storage.report_json import report_from_json
+
+_DISK_FULL_S = 1.0
+_STOPPED_S = 2.0  # at most
+_LAST_LABELS = 200  # no more faults when so few are left, so that the campaign's end is undisturbed
+
+
+@dataclass
+class Fault:
+    """One fault that happened. recovery_s: until the next label was in spool or store."""
+
+    kind: str
+    recovery_s: float = 0.0
+
+
+@dataclass
+class Storm:
+    """Faults on one campaign. weights: how often each kind is drawn, in relation to the others."""
+
+    store: Path
+    cluster: Any  # ray.cluster_utils.Cluster with a head without cores and two nodes
+    count: int
+    rng: random.Random
+    node_cpus: int = 2
+    faults: list[Fault] = field(default_factory=list)
+    acknowledged: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
+    starts: int = 0
+
+    def __post_init__(self) -> None:
+        self._driver: subprocess.Popen[str] | None = None
+        self._nodes = [node for node in self.cluster.list_all_nodes() if node is not self.cluster.head_node]
+        self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {
+            "kill a worker": (8, lambda: self._signal(self._workers(), signal.SIGKILL)),
+            "stop a worker for a while": (4, lambda: self._pause(self._workers())),
+            "kill the committer": (4, lambda: self._signal(self._committer(), signal.SIGKILL)),
+            "stop the committer for a while": (2, lambda: self._pause(self._committer())),
+            "kill the driver": (1, self._kill_driver),
+            "stop the driver for a while": (2, lambda: self._pause(self._driver_process())),
+            "kill a node": (1, self._kill_node),
+            "stop a raylet for a while": (1, lambda: self._pause(self._raylets())),
+            "kill a node's agent": (1, lambda: self._signal(self._agents(), signal.SIGKILL)),
+            "fill the disk": (2, self._fill_disk),
+            "damage a waiting report": (2, self._damage_report),
+            "leave half-written files": (2, self._litter),
+        }
+
+    def run(self, wanted: int, every_s: float) -> dict[str, Any]:
+        """Cause `wanted` faults, fewer if the campaign ends before; then let it end. Returns its last counts."""
+        while len(self.faults) < wanted and self._left() > _LAST_LABELS:
+            self._keep_driver_alive()
+            time.sleep(self.rng.expovariate(1 / every_s))
+            kind = self.rng.choices([*self._kinds], [weight for weight, _ in self._kinds.values()])[0]
+            before = self._labels()
+            if self._kinds[kind][1]():
+                self.faults.append(Fault(kind, self._wait_for_a_label(before)))
+                self.check()
+        return self._finish()
+
+    def check(self) -> None:
+        """Check that every acknowledged label is in spool or store, and no key is in the store twice."""
+        waiting = {report.job.request.key for report in self._spooled() if report.outcome is Outcome.OK}
+        rows = DeltaLabelStore(str(self.store)).labels().column("key").to_pylist()
+        assert len(rows) == len(set(rows)), f"{len(rows) - len(set(rows))} labels are in the store twice"
+        lost = self.acknowledged - set(rows) - waiting - self.damaged
+        # A report may move from the spool to the store between the two reads, but not out of both.
+        lost -= DeltaLabelStore(str(self.store)).keys() if lost else set()
+        assert not lost, f"{len(lost)} acknowledged labels are lost"
+        self.acknowledged |= waiting | set(rows)
+
+    def by_kind(self) -> Iterator[str]:
+        """Yield a line for each kind: how many, median and longest recovery."""
+        for kind, count in sorted(Counter(fault.kind for fault in self.faults).items()):
+            seconds = sorted(fault.recovery_s for fault in self.faults if fault.kind == kind)
+            yield f"{kind}: {count}, recovery {seconds[len(seconds) // 2]:.1f} s, at most {seconds[-1]:.1f} s"
+
+    def _finish(self) -> dict[str, Any]:
+        while True:
+            self._keep_driver_alive()
+            assert self._driver is not None
+            out, _ = self._driver.communicate(timeout=900)
+            code, self._driver = self._driver.returncode, None
+            if code == 0:
+                end: dict[str, Any] = json.loads(out.splitlines()[-1])
+                store = DeltaLabelStore(str(self.store))
+                if not self.damaged - store.keys() - store.finally_failed():
+                    return end
+                # The next run makes the labels of damaged reports again.
+
+    def _keep_driver_alive(self) -> None:
+        if self._driver is None or self._driver.poll() is not None:
+            started = self.store / "driver.started"
+            started.unlink(missing_ok=True)
+            command = [sys.executable, "-m", "tests.support.killed_driver", self.cluster.address, str(self.store)]
+            self._driver = subprocess.Popen([*command, str(self.count), "20"], stdout=subprocess.PIPE, text=True)
+            self.starts += 1
+            while not started.exists() and self._driver.poll() is None:
+                time.sleep(0.05)
+
+    def _labels(self) -> int:
+        """Return the number of attempts that are in spool or store."""
+        attempts = {report.job.attempt_id for report in self._spooled()}
+        return len(attempts) + DeltaLabelStore(str(self.store)).attempts().num_rows
+
+    def _left(self) -> int:
+        return self.count - len(DeltaLabelStore(str(self.store)).keys())
+
+    def _wait_for_a_label(self, before: int) -> float:
+        begin = time.monotonic()
+        while self._labels() <= before:
+            self._keep_driver_alive()
+            assert time.monotonic() - begin < 300, f"no label for 300 s after: {self.faults[-1:]}"
+            time.sleep(0.1)
+        return time.monotonic() - begin
+
+    def _spooled(self) -> list[AttemptReport]:
+        """Return the waiting reports without setting damaged ones aside, as the committer does."""
+        reports = list[AttemptReport]()
+        for path in FolderSpool(self.store / "_spool").pending():
+            with suppress(OSError, ValueError, AIOPError):
+                reports.append(report_from_json(path.read_text(encoding="utf-8")))
+        return reports
+
+    def _driver_process(self) -> list[psutil.Process]:
+        return [psutil.Process(self._driver.pid)] if self._driver is not None else []
+
+    def _committer(self) -> list[psutil.Process]:
+        with suppress(OSError, ValueError, psutil.NoSuchProcess):
+            return [psutil.Process(int((self.store / "committer.pid").read_text()))]
+        return []
+
+    def _raylets(self) -> list[psutil.Process]:
+        return [psutil.Process(info.process.pid) for node in self._nodes for info in node.all_processes["raylet"]]
+
+    def _workers(self) -> list[psutil.Process]:
+        return [p for raylet in self._raylets() for p in _children(raylet) if "LabelActor" in _title(p)]
+
+    def _agents(self) -> list[psutil.Process]:
+        return [p for raylet in self._raylets() for p in _children(raylet) if "DashboardAgent" in _title(p)]
+
+    def _signal(self, processes: list[psutil.Process], number: signal.Signals) -> bool:
+        if not processes:
+            return False
+        with suppress(psutil.NoSuchProcess):
+            self.rng.choice(processes).send_signal(number)
+        self._restore_nodes()
+        return True
+
+    def _pause(self, processes: list[psutil.Process]) -> bool:
+        if not processes:
+            return False
+        chosen = self.rng.choice(processes)
+        with suppress(psutil.NoSuchProcess):
+            chosen.suspend()
+            time.sleep(self.rng.uniform(0.1, _STOPPED_S))
+            chosen.resume()
+        return True
+
+    def _kill_driver(self) -> bool:
+        if self._driver is None:
+            return False
+        self._driver.kill()
+        self._driver.wait()
+        return True
+
+    def _kill_node(self) -> bool:
+        node = self.rng.choice(self._nodes)
+        self.cluster.remove_node(node, allow_graceful=False)
+        self._nodes.remove(node)
+        self._add_node()
+        return True
+
+    def _add_node(self) -> None:
+        self._nodes.append(self.cluster.add_node(num_cpus=self.node_cpus))
+
+    def _restore_nodes(self) -> None:
+        """Replace nodes that died with one of their processes."""
+        for node in [*self._nodes]:
+            if not node.any_processes_alive() or node.dead_processes():
+                with suppress(Exception):
+                    self.cluster.remove_node(node, allow_graceful=False)
+                self._nodes.remove(node)
+                self._add_node()
+
+    def _fill_disk(self) -> bool:
+        ballast = self.store / "ballast"
+        with suppress(OSError), ballast.open("wb") as file:
+            while True:
+                file.write(bytes(1 << 20))
+        time.sleep(self.rng.uniform(0.1, _DISK_FULL_S))
+        ballast.unlink(missing_ok=True)
+        return True
+
+    def _damage_report(self) -> bool:
+        """Cut off the end of a report that waits. Its label is no longer acknowledged, and has to be made again."""
+        waiting = FolderSpool(self.store / "_spool").pending()
+        if not waiting:
+            return False
+        path = self.rng.choice(waiting)
+        with suppress(OSError):
+            text = path.read_text()
+            os.truncate(path, len(text) // 2)
+            self.damaged.add(path.name.split("-")[0])
+        return True
+
+    def _litter(self) -> bool:
+        """Leave what writers leave that die in the middle."""
+        for folder, name in (
+            ("_spool", ".tmp-1.json"),
+            ("labels", "part-0.parquet"),
+            ("labels/_delta_log", "_tmp.json"),
+        ):
+            if (self.store / folder).is_dir():
+                (self.store / folder / f"{self.rng.randrange(1 << 30)}{name}").write_bytes(b"PAR1 half")
+        return True
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return list(process.children(recursive=True))
+    return []
+
+
+def _title(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return " ".join(process.cmdline())
+    return ""
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """Mount a file system of that size. Raises CalledProcessError without the right to."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
