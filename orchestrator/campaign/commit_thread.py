@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from orchestrator.errors import StoreError
+from workers.storage.patience import PATIENCE_S, Patience
+
 
 class CommitThread:
-    """Calls `commit` in one thread, one call at a time. An error in it is raised by the next method call."""
+    """Calls `commit` in one thread, one call at a time. An error in it is raised by the next method call.
 
-    def __init__(self, commit: Callable[[], object], interval_s: float) -> None:
+    A StoreError is raised only once commits have failed for a time: meanwhile the labels wait in the spool.
+    """
+
+    def __init__(self, commit: Callable[[], object], interval_s: float, patience_s: float = PATIENCE_S) -> None:
         self._commit = commit
         self._interval_s = interval_s
+        self._patience = Patience("commit", patience_s)
         self._last_commit: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: Future[object] | None = None
@@ -21,7 +28,7 @@ class CommitThread:
         if self._pending is not None and not self._pending.done():
             return
         if self._pending is not None:
-            self._pending.result()
+            self._check(self._pending, now)
             self._pending = None
         if self._last_commit is None or now - self._last_commit >= self._interval_s:
             self._last_commit = now
@@ -31,5 +38,14 @@ class CommitThread:
         """Wait for the running commit, then commit the rest."""
         self._thread.shutdown(wait=True)
         self._commit()
-        if self._pending is not None:
-            self._pending.result()
+        error = None if self._pending is None else self._pending.exception()
+        if error is not None and not isinstance(error, StoreError):  # what the store refused is committed now
+            raise error
+
+    def _check(self, ended: Future[object], now: float) -> None:
+        try:
+            ended.result()
+        except StoreError as error:
+            self._patience.failed(error, now)
+        else:
+            self._patience.worked()

@@ -15,7 +15,9 @@ from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import Drain, Event, Stop, Tick
 from orchestrator.campaign.executor import Executor
 from orchestrator.campaign.progress import CampaignProgress, CampaignState
+from orchestrator.campaign.unsaved_reports import UnsavedReports
 from workers.messages.label import AttemptReport
+from workers.storage.patience import PATIENCE_S
 
 Observer = Callable[[CampaignProgress], None]
 
@@ -30,6 +32,7 @@ def run_campaign(
     clock: Callable[[], float] = time.time,
     poll_s: float = 0.5,
     commit_every_s: float = 5.0,
+    patience_s: float = PATIENCE_S,
 ) -> CampaignProgress:
     """Run until the controller finishes. Always close the executor and commit, also after an error.
 
@@ -39,24 +42,28 @@ def run_campaign(
         record: saves a report that no worker could write.
         commit: moves reports from the spool to the store; called in another thread, and again at the end.
         observer: called with the progress about every `poll_s` seconds.
+        patience_s: how long the spool and the store may refuse to be written before the campaign ends.
     """
-    committer = CommitThread(commit, commit_every_s)
+    committer, unsaved = CommitThread(commit, commit_every_s, patience_s), UnsavedReports(record, patience_s)
     try:
         with _interrupts() as interrupts:
-            _loop(controller, executor, record, committer, observer, clock, poll_s, interrupts)
+            _loop(controller, executor, unsaved, committer, observer, clock, poll_s, interrupts)
     finally:
         # Finished labels must reach the store even if the executor fails.
         try:
             executor.close()
         finally:
-            committer.close()
+            try:
+                unsaved.close()
+            finally:
+                committer.close()
     return controller.progress
 
 
 def _loop(
     controller: CampaignController,
     executor: Executor,
-    record: Callable[[AttemptReport], object],
+    unsaved: UnsavedReports,
     committer: CommitThread,
     observer: Observer | None,
     clock: Callable[[], float],
@@ -64,25 +71,26 @@ def _loop(
     interrupts: Iterator[Event],
 ) -> None:
     last_tick = clock()
-    _act(controller.handle(Tick(last_tick)), executor, record)
+    _act(controller.handle(Tick(last_tick)), executor, unsaved, last_tick)
     while controller.state is not CampaignState.FINISHED:
         events = executor.poll(poll_s)
         for event in (*interrupts, *events):
-            _act(controller.handle(event), executor, record)
+            _act(controller.handle(event), executor, unsaved, clock())
         now = clock()
         # A tick checks the time limits of all workers, so a busy loop does it only every `poll_s` seconds.
         if not events or now - last_tick >= poll_s or controller.state is CampaignState.STOPPING:
             last_tick = now
             if controller.state is CampaignState.STOPPING:
                 for event in executor.poll(0):
-                    _act(controller.handle(event), executor, record)
-            _act(controller.handle(Tick(now)), executor, record)
+                    _act(controller.handle(event), executor, unsaved, now)
+            _act(controller.handle(Tick(now)), executor, unsaved, now)
+            unsaved.retry(now)
             committer.tick(now)
             if observer:
                 observer(controller.progress)
 
 
-def _act(actions: Iterable[Action], executor: Executor, record: Callable[[AttemptReport], object]) -> None:
+def _act(actions: Iterable[Action], executor: Executor, unsaved: UnsavedReports, now: float) -> None:
     for action in actions:
         match action:
             case Spawn(worker):
@@ -92,7 +100,7 @@ def _act(actions: Iterable[Action], executor: Executor, record: Callable[[Attemp
             case Kill(worker):
                 executor.kill(worker)
             case SaveReport(report):
-                record(report)
+                unsaved.add(report, now)
             case Finish():
                 pass
 

@@ -191,12 +191,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--part", default="0/1")
+    parser.add_argument("--space", help="replay the sets of this space only")
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
     arguments = parser.parse_args()
     part, parts = map(int, arguments.part.split("/"))
     sets, _ = read_label_sets(DeltaLabelStore(arguments.store))
     lines = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     done = {(line["set"], line["strategy"], line["seed"]) for line in lines}
+    sets = [labels for labels in sets if arguments.space in (None, labels.space)]
     tables = {labels.name: Table(labels) for labels in sets}
     wanted = list(_wanted(sets, arguments.strategies.split(","), arguments.seeds))
     for number, (labels, strategy, seed) in enumerate(wanted):

@@ -13,6 +13,7 @@ from workers import pulse
 from workers.errors import BadDataFailure, DataError, DivergedFailure, LoaderLostFailure, OutOfMemoryFailure
 from workers.execution.threads import return_freed_memory
 from workers.messages.label import AttemptReport, Evaluator, LabelJob, Measurement, Outcome
+from workers.storage.patience import Patience
 
 if TYPE_CHECKING:  # a scripted evaluator needs no torch
     from workers.storage.checkpoints import Checkpoints
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # a scripted evaluator needs no torch
 _FINAL_OUTCOMES = frozenset({Outcome.BAD_DATA, Outcome.DIVERGED, Outcome.ERROR})
 _OUT_OF_MEMORY_TEXTS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
 _MAX_MESSAGE_LENGTH = 2000
+_RETRY_S = 1.0
 
 
 class ReportSink(Protocol):
@@ -72,10 +74,23 @@ def run_attempt(
     report = AttemptReport(
         job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL_OUTCOMES
     )
-    spool.put(report)
+    _put(spool, report)
     if checkpoints is not None and (measurement is not None or report.final):
         checkpoints.remove(job.request.key)
     return report
+
+
+def _put(spool: ReportSink, report: AttemptReport) -> None:
+    """Store a report. What was measured may have taken hours, so that a place that cannot be written is tried again."""
+    patience = Patience("spool")
+    while True:
+        try:
+            spool.put(report)
+            return
+        except OSError as error:
+            patience.failed(error, time.monotonic())
+        pulse.beat()
+        time.sleep(_RETRY_S)
 
 
 def _free_memory() -> None:

@@ -65,6 +65,9 @@ class Resumption:
         """
         found, self._found = self._found, None
         self._offset = len(self.runs) * steps
+        if found is not None and (missing := _missing_tensor(found.tensors, module, optimization)):
+            log.warning("checkpoint %s: %s does not fit the network: starting from the first step", self._name, missing)
+            found = None
         if found is None:
             pulse.beat(step=self._offset)
             return 0
@@ -111,6 +114,25 @@ def training_state(module: nn.Module, optimization: Optimization[Any]) -> dict[s
         for field, value in optimization.optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{field}.{number}"] = value
     return tensors | _random_state()
+
+
+def _missing_tensor(tensors: Mapping[str, Tensor], module: nn.Module, optimization: Optimization[Any]) -> str | None:
+    """Return the name of a tensor that is missing or has another shape than this training's; None if all fit."""
+    expected = training_state(module, optimization)
+    expected.pop("random.cuda", None)  # a checkpoint may come from a machine without a GPU
+    for name, value in expected.items():
+        if name not in tensors or tensors[name].shape != value.shape:
+            return name
+    weights = [name for name in tensors if name.startswith(("weights.", "averaged."))]
+    shapes = [parameter.shape for parameter in optimization.parameters]
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            number = name.rpartition(".")[2]
+            if not number.isdigit() or int(number) >= len(shapes):
+                return name
+            if value.numel() > 1 and value.shape != shapes[int(number)]:
+                return name
+    return next((name for name in weights if name not in expected), None)
 
 
 @torch.no_grad()

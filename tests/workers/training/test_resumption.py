@@ -21,6 +21,7 @@ from workers.spaces import get_space
 from workers.storage.checkpoints import Checkpoint, FolderCheckpoints
 from workers.tasks import task_names
 from workers.training.full import FullEvaluator
+from workers.training.optimization import Optimization
 from workers.training.resumption import Resumption
 
 multiprocessing.set_forkserver_preload(["workers.training.full"])
@@ -111,8 +112,6 @@ def test_a_damaged_checkpoint_costs_its_steps_only(tmp_path: Path, caplog: pytes
 def test_the_seconds_of_an_interrupted_label_count(tmp_path: Path) -> None:
     first = Resumption(FolderCheckpoints(tmp_path), "k", 1e-9)
     module = torch.nn.Linear(2, 2)
-    from workers.training.optimization import Optimization
-
     recipe = job("cls").request.recipe
     optimization = Optimization(module, recipe)
     assert first.start(module, optimization, STEPS) == 0
@@ -140,3 +139,37 @@ def test_facts_of_another_form_are_not_used(
     resumed = Resumption(FolderCheckpoints(tmp_path), "k", 1.0)
     assert (resumed.runs, resumed.seconds) == ([], {})
     assert "starting from the first step" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("drop", "add"),
+    [
+        ("weights.weight", None),
+        ("random.torch", None),
+        (None, ("weights.bias", (3,))),
+        (None, ("weights.more", (2,))),
+        (None, ("optimizer.exp_avg.7", (2, 2))),
+        (None, ("optimizer.exp_avg.0", (3, 2))),
+        (None, ("optimizer.exp_avg.x", (2, 2))),
+    ],
+)
+def test_tensors_of_another_network_are_not_used(
+    drop: str | None, add: tuple[str, tuple[int, ...]] | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = torch.nn.Linear(2, 2)
+    optimization = Optimization(module, job("cls").request.recipe)
+    first = Resumption(FolderCheckpoints(tmp_path), "k", 1e-9)
+    first.start(module, optimization, STEPS)
+    module(torch.ones(1, 2)).sum().backward()
+    optimization.step(0, torch.zeros(()))
+    first.after_step(3, STEPS, module, optimization)
+    saved = FolderCheckpoints(tmp_path).load("k")
+    assert saved is not None
+    tensors = {name: value for name, value in saved.tensors.items() if name != drop}
+    if add is not None:
+        tensors[add[0]] = torch.ones(add[1])
+    FolderCheckpoints(tmp_path).save("k", Checkpoint(tensors, saved.facts))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert Resumption(FolderCheckpoints(tmp_path), "k", 1.0).start(module, optimization, STEPS) == 0
+    assert (drop or (add and add[0])) in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
