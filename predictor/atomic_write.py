@@ -37,6 +37,28 @@ def replace_file(path: Path, content: bytes | str) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def create_file(path: Path, content: str) -> None:
+    """Write `content`, as UTF-8, to a new file. The folder must exist. Raises OSError.
+
+    Raises FileExistsError if there is a file, also if another process creates it first; that file is unchanged.
+    """
+    partial = temporary_sibling(path)
+    try:
+        partial.write_bytes(content.encode())
+        _flush(partial)
+        try:
+            os.link(partial, path)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            if path.exists():  # some network file systems have no links; between the two calls lie microseconds there
+                raise FileExistsError(f"{path} exists already") from None
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Create `folder` with `files` by name, and its parents if they are missing.
 

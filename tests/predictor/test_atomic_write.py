@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from predictor.atomic_write import publish_folder, replace_file, replace_symlink, replacing, write_folder
+from predictor.atomic_write import create_file, publish_folder, replace_file, replace_symlink, replacing, write_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -107,3 +108,26 @@ def test_a_link_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         replace_symlink(tmp_path / "latest", "000003")
     assert os.readlink(tmp_path / "latest") == "000002"
     assert names(tmp_path) == ["latest"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_exists_is_not_created(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    path = tmp_path / "a.json"
+    create_file(path, "first: é")
+    with pytest.raises(FileExistsError):
+        create_file(path, "second")
+    assert path.read_text(encoding="utf-8") == "first: é"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_file_that_cannot_be_created_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OSError, match="disk full"):
+        create_file(tmp_path / "a.json", "text")
+    assert names(tmp_path) == []
+
+
+def _no_links(*_: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")

@@ -92,8 +92,14 @@ class Storm:
         lost = self.acknowledged - set(rows) - waiting - self.damaged
         # A report may move from the spool to the store between the two reads, but not out of both.
         lost -= DeltaLabelStore(str(self.store)).keys() if lost else set()
-        assert not lost, f"{len(lost)} acknowledged labels are lost"
+        assert not lost, f"acknowledged labels are lost, with these attempts: {self._attempts(lost)}"
         self.acknowledged |= waiting | set(rows)
+
+    def _attempts(self, keys: set[str]) -> list[tuple[str, str]]:
+        rows = DeltaLabelStore(str(self.store)).attempts().to_pylist()
+        stored = [(row["attempt_id"], row["outcome"]) for row in rows if row["key"] in keys]
+        reports = [report for report in self._spooled() if report.job.request.key in keys]
+        return stored + [(report.job.attempt_id, f"{report.outcome} in the spool") for report in reports]
 
     def by_kind(self) -> Iterator[str]:
         """Yield a line for each kind: how many, median and longest recovery."""

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from predictor.atomic_write import replace_file
+from predictor.atomic_write import create_file, replace_file
 from predictor.errors import AIOPError
-from workers.messages.label import AttemptReport
+from workers.messages.label import AttemptReport, Outcome
 from workers.storage.report_json import report_file_name, report_from_json, report_to_json
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,16 @@ class FolderSpool:
         directory.mkdir(parents=True, exist_ok=True)
 
     def put(self, report: AttemptReport) -> Path:
-        """Write `report` and flush it to disk. Putting the same attempt twice leaves one file. Raises OSError."""
-        path = self._path(report)
-        replace_file(path, report_to_json(report))
+        """Write `report` and flush it to disk. See `Spool.put`. Raises OSError."""
+        path, content = self._path(report), report_to_json(report)
+        if report.outcome is Outcome.OK:
+            replace_file(path, content)
+            return path
+        try:
+            create_file(path, content)
+        except FileExistsError:
+            if not self._is_success(path):
+                replace_file(path, content)
         return path
 
     def pending(self) -> list[Path]:
@@ -56,6 +63,12 @@ class FolderSpool:
         """Remove the files of `reports`. A file that is already gone is no error."""
         for report in reports:
             self._path(report).unlink(missing_ok=True)
+
+    def _is_success(self, path: Path) -> bool:
+        try:
+            return report_from_json(path.read_text(encoding="utf-8")).outcome is Outcome.OK
+        except (OSError, ValueError, AIOPError):  # in the store meanwhile, or not readable
+            return False
 
     def _path(self, report: AttemptReport) -> Path:
         return self.directory / report_file_name(report)

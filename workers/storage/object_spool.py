@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow.fs as pa_fs
 
 from predictor.errors import AIOPError
-from workers.messages.label import AttemptReport
+from workers.messages.label import AttemptReport, Outcome
 from workers.storage.objects import open_objects, read_object, write_object
 from workers.storage.report_json import report_file_name, report_from_json, report_to_json
 
@@ -26,8 +26,10 @@ class ObjectSpool:
         self._files = open_objects(uri, options)
 
     def put(self, report: AttemptReport) -> None:
-        """Write `report`. Putting the same attempt twice leaves one object. Raises OSError."""
-        write_object(self._files, report_file_name(report), report_to_json(report).encode())
+        """Write `report`. See `Spool.put`. Raises OSError."""
+        name = report_file_name(report)
+        if report.outcome is Outcome.OK or not self._is_success(name):
+            write_object(self._files, name, report_to_json(report).encode())
 
     def pending(self) -> list[str]:
         """Return the names of the objects that wait, oldest first."""
@@ -56,6 +58,12 @@ class ObjectSpool:
         name = ".probe"
         write_object(self._files, name, b"probe")
         read_object(self._files, name)
+
+    def _is_success(self, name: str) -> bool:
+        try:
+            return report_from_json(read_object(self._files, name)).outcome is Outcome.OK
+        except (FileNotFoundError, ValueError, AIOPError):  # no such object, or one that is not readable
+            return False
 
     def _load(self, name: str) -> AttemptReport | None:
         try:

@@ -16,7 +16,9 @@ class Spool(Protocol):
     location: str  # a folder or URI that `open_spool` opens on any machine
 
     def put(self, report: AttemptReport, /) -> object:
-        """Store a report durably. Putting the same attempt twice leaves one report."""
+        """Store a report durably. Of the same attempt one report is left: the last one, but never a failure that came
+        after a success. A worker may die right after it has put its label, and the driver then reports its death.
+        """
         ...
 
     def pending(self) -> Sequence[object]:

@@ -1,10 +1,12 @@
 """Spools in folders: one complete file per attempt, oldest first, unreadable files set aside."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from tests.support.store_reports import report
+from workers.messages.label import Outcome
 from workers.storage.folder_spool import FolderSpool
 
 
@@ -14,6 +16,21 @@ def test_one_complete_file_per_attempt(tmp_path):
     spool.put(report())
     assert path.name == f"{report().job.attempt_id}.json"
     assert [entry.name for entry in spool.directory.iterdir()] == [path.name]
+
+
+def test_a_failure_does_not_replace_the_success_of_its_attempt(tmp_path):
+    spool, success = FolderSpool(tmp_path), report()
+    death = replace(success, outcome=Outcome.CRASH, message="died", measurement=None)
+    spool.put(success)
+    spool.put(death)
+    assert spool.read() == [success]
+    spool.remove([success])
+    spool.put(death)
+    spool.put(given_up := replace(death, message="died too often"))
+    assert spool.read() == [given_up]
+    spool.put(success)
+    assert spool.read() == [success]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_reads_the_oldest_first_up_to_the_limit(tmp_path):

@@ -1,5 +1,7 @@
 """A spool in an object store has the contract of a spool in a folder."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.store.committer import Committer
@@ -8,6 +10,7 @@ from tests.support.store_reports import report
 from workers.errors import NodeError
 from workers.execution import node_check
 from workers.execution.node_check import NodeNeeds, check_node
+from workers.messages.label import Outcome
 from workers.storage import object_spool
 from workers.storage.object_spool import ObjectSpool
 from workers.storage.objects import write_object
@@ -26,6 +29,15 @@ def test_reports_wait_until_they_are_removed(spool):
     assert len(spool.read(2)) == 2
     spool.remove([report(2), report(2), report(9)])
     assert {waiting.job.attempt_id for waiting in spool.read()} == {report(1).job.attempt_id, report(3).job.attempt_id}
+
+
+def test_a_failure_does_not_replace_the_success_of_its_attempt(spool):
+    success = report(1)
+    death = replace(success, outcome=Outcome.CRASH, message="died", measurement=None)
+    spool.put(death)
+    spool.put(success)
+    spool.put(death)
+    assert spool.read() == [success]
 
 
 def test_a_committer_empties_the_spool(spool):
