@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 
+from orchestrator.campaign.clock import steady_time
 from orchestrator.campaign.events import AttemptEnded, Event, WorkerReady
 from workers.execution.attempt import ReportSink, run_attempt
 from workers.messages.label import Evaluator, LabelJob
@@ -14,7 +14,7 @@ from workers.messages.label import Evaluator, LabelJob
 class InProcessExecutor:
     """Runs one job at a time, inside `poll`. Time limits have no effect, and a crash ends the caller too."""
 
-    def __init__(self, evaluator: Evaluator, spool: ReportSink, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, evaluator: Evaluator, spool: ReportSink, clock: Callable[[], float] = steady_time) -> None:
         self._evaluator = evaluator
         self._spool = spool
         self._clock = clock

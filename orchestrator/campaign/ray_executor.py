@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayError
 
+from orchestrator.campaign.clock import steady_time
 from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, Heartbeat, WorkerLost, WorkerReady
 from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.ray_runtime.session import actors_that_fit, node_resources
@@ -59,7 +60,9 @@ def outcome_of(error: Exception) -> Outcome:
 class RayExecutor:
     """Runs actors named label-TASK-SPACE-N. Ray must be initialised."""
 
-    def __init__(self, spec: ActorSpec, clock: Callable[[], float] = time.time, kept: KeptActors | None = None) -> None:
+    def __init__(
+        self, spec: ActorSpec, clock: Callable[[], float] = steady_time, kept: KeptActors | None = None
+    ) -> None:
         """kept: where actors come from first, and stay afterwards; without it all are killed."""
         self._kept = kept
         self._spec, self._cpus = spec, spec.resources.get("CPU", 0.0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, SaveReport, Spawn
+from orchestrator.campaign.clock import steady_time
 from orchestrator.campaign.commit_thread import CommitThread
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.events import Drain, Event, Stop, Tick
@@ -29,7 +29,7 @@ def run_campaign(
     record: Callable[[AttemptReport], object],
     commit: Callable[[], object] = lambda: None,
     observer: Observer | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = steady_time,
     poll_s: float = 0.5,
     commit_every_s: float = 5.0,
     patience_s: float = PATIENCE_S,
