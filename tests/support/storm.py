@@ -1,6 +1,6 @@
 """A storm of faults over a running campaign: draws them from a seed, and checks the store while they happen.
 
-The campaign is that of `tests.support.killed_driver`. Its driver is started again whenever it dies.
+The campaign's driver is any command that continues where it was killed. It is started again whenever it dies.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from workers.storage.report_json import report_from_json
 
 _DISK_FULL_S = 1.0
 _STOPPED_S = 2.0  # at most
-_LAST_LABELS = 200  # no more faults when so few are left, so that the campaign's end is undisturbed
+_ENDS = 5  # runs of the driver after the last fault
 
 
 @dataclass
@@ -42,13 +41,21 @@ class Fault:
 
 @dataclass
 class Storm:
-    """Faults on one campaign. weights: how often each kind is drawn, in relation to the others."""
+    """Faults on one campaign.
 
+    command: of the driver; it prints a JSON document at its end. cluster: ray.cluster_utils.Cluster with a head without
+    cores and two nodes. count: labels that the campaign makes. last_labels: there are no more faults when so few are
+    left, so that its end is undisturbed. also: a further check after each fault.
+    """
+
+    command: list[str]
     store: Path
-    cluster: Any  # ray.cluster_utils.Cluster with a head without cores and two nodes
+    cluster: Any
     count: int
     rng: random.Random
     node_cpus: int = 2
+    last_labels: int = 200
+    also: Callable[[], None] = lambda: None
     faults: list[Fault] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
@@ -74,7 +81,7 @@ class Storm:
 
     def run(self, wanted: int, every_s: float) -> dict[str, Any]:
         """Cause `wanted` faults, fewer if the campaign ends before; then let it end. Returns its last counts."""
-        while len(self.faults) < wanted and self._left() > _LAST_LABELS:
+        while len(self.faults) < wanted and self._left() > self.last_labels:
             self._keep_driver_alive()
             time.sleep(self.rng.expovariate(1 / every_s))
             kind = self.rng.choices([*self._kinds], [weight for weight, _ in self._kinds.values()])[0]
@@ -82,6 +89,7 @@ class Storm:
             if self._kinds[kind][1]():
                 self.faults.append(Fault(kind, self._wait_for_a_label(before)))
                 self.check()
+                self.also()
         return self._finish()
 
     def check(self) -> None:
@@ -108,27 +116,23 @@ class Storm:
             yield f"{kind}: {count}, recovery {seconds[len(seconds) // 2]:.1f} s, at most {seconds[-1]:.1f} s"
 
     def _finish(self) -> dict[str, Any]:
-        while True:
+        for _ in range(_ENDS):
             self._keep_driver_alive()
             assert self._driver is not None
             out, _ = self._driver.communicate(timeout=900)
             code, self._driver = self._driver.returncode, None
-            if code == 0:
-                end: dict[str, Any] = json.loads(out.splitlines()[-1])
-                store = DeltaLabelStore(str(self.store))
-                if not self.damaged - store.keys() - store.finally_failed():
-                    return end
-                # The next run makes the labels of damaged reports again.
+            store = DeltaLabelStore(str(self.store))
+            if code == 0 and not self.damaged - store.keys() - store.finally_failed():
+                end: dict[str, Any] = json.loads(out[out.index("{") :])
+                return end  # otherwise the next run makes the labels of damaged reports again
+        raise AssertionError(f"the campaign does not end: exit code {code} after {_ENDS} runs")
 
     def _keep_driver_alive(self) -> None:
         if self._driver is None or self._driver.poll() is not None:
-            started = self.store / "driver.started"
-            started.unlink(missing_ok=True)
-            command = [sys.executable, "-m", "tests.support.killed_driver", self.cluster.address, str(self.store)]
-            self._driver = subprocess.Popen([*command, str(self.count), "20"], stdout=subprocess.PIPE, text=True)
+            self._driver = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
             self.starts += 1
-            while not started.exists() and self._driver.poll() is None:
-                time.sleep(0.05)
+            while not self._workers() and self._driver.poll() is None:
+                time.sleep(0.2)
 
     def _labels(self) -> int:
         """Return the number of attempts that are in spool or store."""
@@ -155,12 +159,13 @@ class Storm:
         return reports
 
     def _driver_process(self) -> list[psutil.Process]:
-        return [psutil.Process(self._driver.pid)] if self._driver is not None else []
+        if self._driver is None or self._driver.poll() is not None:
+            return []
+        return [psutil.Process(self._driver.pid)]
 
     def _committer(self) -> list[psutil.Process]:
-        with suppress(OSError, ValueError, psutil.NoSuchProcess):
-            return [psutil.Process(int((self.store / "committer.pid").read_text()))]
-        return []
+        """Return the driver's processes that Python spawned; the committer is the only one."""
+        return [p for driver in self._driver_process() for p in _children(driver) if "spawn_main" in _title(p)]
 
     def _raylets(self) -> list[psutil.Process]:
         return [psutil.Process(info.process.pid) for node in self._nodes for info in node.all_processes["raylet"]]

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 
 from orchestrator.store.delta import DeltaLabelStore
+from predictor import Predictor
 from tests.support.killed_driver import requests
 from tests.support.storm import Storm, small_disk
 
@@ -24,27 +30,78 @@ EVERY_S = 0.5
 LABELS_A_FAULT = 12
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(20 * FAULTS + 900)
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_storm(tmp_path: Path) -> None:
-    count = LABELS_A_FAULT * FAULTS + 300
+@contextmanager
+def storm_cluster() -> Iterator[Cluster]:
+    """A cluster that commands find by its address only."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    reset_ray_address()  # other tests of this machine start clusters of their own
     try:
         for _ in range(2):
             cluster.add_node(num_cpus=2)
-        with small_disk(tmp_path / "store", megabytes=600) as store_folder:
-            storm = Storm(store_folder, cluster, count, random.Random(SEED))
-            print(f"\nseed {SEED}, {count} labels")
-            end = storm.run(FAULTS, EVERY_S)
-            print("\n".join(storm.by_kind()))
-            print(
-                f"{len(storm.faults)} faults, {storm.starts} drivers, {len(storm.damaged)} damaged reports, end {end}"
-            )
-            storm.check()
-            store, wanted = DeltaLabelStore(str(store_folder)), requests(count)
-            assert store.keys() == {request.key for request in wanted[5:]}
-            assert store.finally_failed() == {request.key for request in wanted[:4]}
-            assert len(storm.faults) == FAULTS, "the campaign ended before all faults: use more labels"
+        yield cluster
     finally:
         cluster.shutdown()
+
+
+def report(storm: Storm, end: object) -> None:
+    print("\n".join(storm.by_kind()))
+    print(f"{len(storm.faults)} faults, {storm.starts} drivers, {len(storm.damaged)} damaged reports, end {end}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(20 * FAULTS + 900)
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_storm_over_fake_labels(tmp_path: Path) -> None:
+    count = LABELS_A_FAULT * FAULTS + 300
+    with storm_cluster() as cluster, small_disk(tmp_path / "store", megabytes=600) as folder:
+        module = "tests.support.killed_driver"
+        command = [sys.executable, "-m", module, cluster.address, str(folder), str(count), "20"]
+        storm = Storm(command, folder, cluster, count, random.Random(SEED))
+        print(f"\nseed {SEED}, {count} labels")
+        end = storm.run(FAULTS, EVERY_S)
+        report(storm, end)
+        storm.check()
+        store, wanted = DeltaLabelStore(str(folder)), requests(count)
+        assert store.keys() == {request.key for request in wanted[5:]}
+        assert store.finally_failed() == {request.key for request in wanted[:4]}
+    assert len(storm.faults) == FAULTS, "the campaign ended before all faults: use more labels"
+
+
+PROGRAM = "from orchestrator.cli import main; main()"
+LABEL = ["label", "--task", "seg", "--fidelity", "full", "--set", "steps=4", "--set", "batch=4", "--set", "ema=0.5"]
+LABEL += ["--set", "input_size=[32, 32]", "--set", "train_images=32", "--set", "eval_images=16", "--workers", "4"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 * FAULTS + 1800)
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_storm_over_real_labels_and_refreshes(tmp_path: Path) -> None:
+    count, predictors = 4 * FAULTS + 60, tmp_path / "predictors"
+
+    def check_generations() -> None:
+        if (predictors / "latest").exists():
+            Predictor.load(predictors / "latest")
+
+    with storm_cluster() as cluster, small_disk(tmp_path / "store", megabytes=600) as folder:
+        arguments = [*LABEL, "--num", str(count), "--store", str(folder), "--predictors", str(predictors)]
+        command = [sys.executable, "-c", PROGRAM, *arguments, "--refresh-every", "60", "--json"]
+        os.environ["RAY_ADDRESS"] = cluster.address
+        try:
+            storm = Storm(command, folder, cluster, count, random.Random(SEED), 2, 40, check_generations)
+            print(f"\nseed {SEED}, {count} labels")
+            end = storm.run(FAULTS, 4 * EVERY_S)
+            report(storm, end)
+            storm.check()
+            disturbed = _values(folder)
+            again = [*LABEL, "--num", str(count), "--store", str(tmp_path / "again"), "--json"]
+            subprocess.run([sys.executable, "-c", PROGRAM, *again], check=True, stdout=subprocess.DEVNULL)
+        finally:
+            del os.environ["RAY_ADDRESS"]
+    assert len(disturbed) == count
+    assert disturbed == _values(tmp_path / "again")
+    assert Predictor.load(predictors / "latest").known
+
+
+def _values(folder: Path) -> dict[str, float]:
+    rows = DeltaLabelStore(str(folder)).labels()
+    return dict(zip(rows.column("key").to_pylist(), rows.column("value").to_pylist(), strict=True))
