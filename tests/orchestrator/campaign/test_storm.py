@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray._common.utils import reset_ray_address
@@ -26,8 +27,8 @@ from tests.support.storm import Storm, small_disk
 
 FAULTS = int(os.environ.get("AIOP_STORM", "40"))
 SEED = int(os.environ.get("AIOP_STORM_SEED", "1"))
-EVERY_S = 0.5
-LABELS_A_FAULT = 12
+EVERY_S = 0.2
+LABELS_A_FAULT = 20
 
 
 @contextmanager
@@ -43,7 +44,8 @@ def storm_cluster() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def report(storm: Storm, end: object) -> None:
+def report(storm: Storm, document: dict[str, Any]) -> None:
+    end = {name: document[name] for name in ("done", "labels", "missing", "failed") if name in document}
     print("\n".join(storm.by_kind()))
     print(f"{len(storm.faults)} faults, {storm.starts} drivers, {len(storm.damaged)} damaged reports, end {end}")
 
@@ -89,7 +91,7 @@ def test_storm_over_real_labels_and_refreshes(tmp_path: Path) -> None:
         try:
             storm = Storm(command, folder, cluster, count, random.Random(SEED), 2, 40, check_generations)
             print(f"\nseed {SEED}, {count} labels")
-            end = storm.run(FAULTS, 4 * EVERY_S)
+            end = storm.run(FAULTS, 10 * EVERY_S)
             report(storm, end)
             storm.check()
             disturbed = _values(folder)
