@@ -42,7 +42,7 @@ def group_statistics(labels: pa.Table) -> dict[str, dict[str, Any]]:
 def _encoded(labels: pa.Table, name: str) -> tuple[NDArray[np.int64], list[str]]:
     """A number for each row, and the text for each number."""
     column = labels.column(name).combine_chunks().dictionary_encode()
-    return column.indices.to_numpy().astype(np.int64), column.dictionary.to_pylist()
+    return column.indices.to_numpy().astype(np.int64), [str(text) for text in column.dictionary.to_pylist()]
 
 
 def _without_metric(parts: list[str]) -> tuple[str, ...]:

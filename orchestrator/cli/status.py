@@ -109,7 +109,7 @@ def _attempts(opened: DeltaLabelStore) -> dict[str, Any]:
     return {
         "attempts": dict(counts),
         "labels_in_the_last_hour": recent.filter(pc.field("outcome") == Outcome.OK.value).num_rows,
-        "failures": group_failures(of_missing.to_pylist(), dict.fromkeys(of_missing["key"].to_pylist(), 1)),
+        "failures": group_failures(of_missing.to_pylist(), dict.fromkeys(missing, 1)),
         "recent_failures": failed.sort_by("started")["message"][-5:].to_pylist(),
     }
 

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction
 
-from orchestrator.store.delta_log import can_replace_some, replace_all_files, replace_files
+from orchestrator.store.delta_log import can_replace_some, has_plain_files, replace_all_files, replace_files
 
 COMPACTED_BYTES = 8 << 20  # larger files are left alone, so that the cost of a compaction does not grow either
 # One new file has at most as many rows, from files of at most as many bytes. Files with half the rows are left alone.
@@ -26,7 +27,7 @@ _MERGED_ROWS, _MERGED_BYTES = 1 << 16, 16 << 20
 # Rows of a file are sorted, and readers skip groups of rows without the wanted values.
 _ORDER = ("task", "space", "data", "fidelity", "fingerprint", "recipe_hash", "outcome", "started")
 _GROUP_ROWS = 1 << 12
-_COMPRESSION = "zstd"
+_UNIQUE = ("key", "attempt_id", "graph")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +58,29 @@ def compact_small_files(
     files: of the table. folder: of a table that is not in an object store, where only all files can be replaced
     together. schema: of the rows. everything: merge all small files.
     """
+    if not has_plain_files(table):
+        return
     live = _live_files(table)
     some = folder is not None and can_replace_some(table)
     merged = _mergeable(live, everything) if some else _worth_rewriting(live, everything)
     if len(merged) < 2:
         return
-    added = [_write_sorted(_read(part, files, schema), files) for part in _parts(merged)]
-    if len(merged) == len(live):
-        replace_all_files(table, added)
-    elif folder is not None:
-        replace_files(table, folder, [file.path for file in merged], added)
+    added = [_write_sorted(_read(part, files, schema), files, schema) for part in _parts(merged)]
+    try:
+        if len(merged) == len(live):
+            replace_all_files(table, added)
+        elif folder is not None:
+            replace_files(table, folder, [file.path for file in merged], added)
+    except CommitFailedError:
+        for action in added:  # no vacuum would find them
+            files.delete_file(action.path)
+        raise
 
 
 def _live_files(table: DeltaTable) -> list[_File]:
-    columns = pa.table(table.get_add_actions()).select(["path", "size_bytes", "num_records"]).to_pylist()
-    return [_File(str(row["path"]), int(row["size_bytes"]), int(row["num_records"] or 0)) for row in columns]
+    added = pa.table(table.get_add_actions())
+    columns = (added.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+    return [_File(str(path), int(size or 0), int(rows or 0)) for path, size, rows in zip(*columns, strict=True)]
 
 
 def _mergeable(live: Sequence[_File], everything: bool) -> list[_File]:
@@ -107,8 +116,8 @@ def _parts(merged: Sequence[_File]) -> Iterator[list[_File]]:
 
 
 def _read(part: Sequence[_File], files: pa_fs.FileSystem, schema: pa.Schema) -> pa.Table:
-    """The rows of some files, sorted. Texts that repeat are read as dictionaries, which need a tenth of the memory."""
-    repeated = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in ("key", "graph")]
+    """The rows of some files, sorted. Texts that repeat are read as dictionaries, to save memory."""
+    repeated = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in _UNIQUE]
     tables = []
     for file in part:
         path = unquote(file.path)
@@ -128,22 +137,27 @@ def _with_zone(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names).cast(pa.schema(fields))
 
 
-def _write_sorted(rows: pa.Table, files: pa_fs.FileSystem) -> AddAction:
+def _write_sorted(rows: pa.Table, files: pa_fs.FileSystem, schema: pa.Schema) -> AddAction:
     """Write a file and return the entry that adds it."""
-    path = f"part-00000-{uuid.uuid4()}-c000.{_COMPRESSION}.parquet"
-    pq.write_table(
-        rows, path, filesystem=files, compression=_COMPRESSION, row_group_size=_GROUP_ROWS, store_schema=False
-    )
+    path = f"part-00000-{uuid.uuid4()}-c000.zstd.parquet"
+    writer = pq.ParquetWriter(path, schema, filesystem=files, compression="zstd", store_schema=False)
+    with writer:
+        for start in range(0, rows.num_rows, _GROUP_ROWS):
+            # As plain texts: of a dictionary, every group would get all entries.
+            writer.write_table(rows.slice(start, _GROUP_ROWS).cast(schema))
     size = files.get_file_info(path).size
     return AddAction(path, size, {}, int(time.time() * 1000), False, json.dumps(_statistics(rows)))
 
 
 def _statistics(rows: pa.Table) -> dict[str, Any]:
-    """The lowest and highest text of columns that a file is sorted by, by which readers skip it."""
-    columns = [name for name in ("key", "attempt_id", *_ORDER[:-1]) if name in rows.column_names]
-    lowest, highest = dict[str, str](), dict[str, str]()
-    for name in columns:
-        extremes = pc.min_max(rows.column(name).cast(pa.string())).as_py()
-        lowest[name], highest[name] = extremes["min"], extremes["max"]
-    nulls = {name: rows.column(name).null_count for name in columns}
-    return {"numRecords": rows.num_rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls}
+    """The statistics of a file that deltalake writes too: with the tables' configuration, only of the first column."""
+    name = rows.column_names[0]
+    extremes = pc.min_max(rows.column(0))
+    lowest, highest = str(extremes["min"]), str(extremes["max"])
+    nulls = {name: rows.column(0).null_count}
+    return {
+        "numRecords": rows.num_rows,
+        "minValues": {name: lowest},
+        "maxValues": {name: highest},
+        "nullCount": nulls,
+    }

@@ -46,12 +46,14 @@ def replace_all_files(table: DeltaTable, added: Sequence[AddAction]) -> None:
     table.create_write_transaction(list(added), "overwrite", table.schema(), commit_properties=exclusive)
 
 
+def has_plain_files(table: DeltaTable) -> bool:
+    """Return whether the files hold exactly the rows and columns of the table, whatever other programs did to it."""
+    return table.protocol().min_reader_version == 1 and not table.metadata().partition_columns
+
+
 def can_replace_some(table: DeltaTable) -> bool:
     """Return whether the table's protocol is so simple that `replace_files` may write an entry."""
-    protocol = table.protocol()
-    return (
-        protocol.min_writer_version <= 2 and protocol.min_reader_version == 1 and not table.metadata().partition_columns
-    )
+    return table.protocol().min_writer_version <= 2
 
 
 def replace_files(table: DeltaTable, folder: Path, removed: Sequence[str], added: Sequence[AddAction]) -> None:

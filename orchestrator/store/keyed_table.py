@@ -182,7 +182,6 @@ class KeyedTable:
             return
         self._compact(table, everything=True)
         with translated_errors(self._uri):
-            table.update_incremental()
             table.create_checkpoint()
             table.vacuum(dry_run=False)
 
@@ -190,7 +189,8 @@ class KeyedTable:
         folder = None if self._remote else Path(os.path.abspath(self._uri))
         try:
             compact_small_files(table, self._file_system(), folder, self._schema, everything)
-        except (DeltaError, OSError, StoreError) as error:  # CommitFailedError too: another process was faster
+            table.update_incremental()
+        except (DeltaError, OSError, pa.ArrowException) as error:  # CommitFailedError too: another process was faster
             # No row is lost, and the next compaction includes these files.
             log.info("label store %s: compaction skipped: %s", self._uri, error)
 

@@ -64,7 +64,7 @@ def commit_all(store: str, template: str, count: int) -> None:
 
 def read(store: str, what: str) -> None:
     """Read a part of the store; print seconds, rows and memory."""
-    before, start = memory("VmHWM"), time.perf_counter()
+    before, start, started = memory("VmHWM"), time.perf_counter(), time.process_time()
     opened = DeltaLabelStore(store)
     if what == "columns":
         rows = len(opened.labels(task=TASK, columns=["architecture", "seed", "value"]))
@@ -76,15 +76,16 @@ def read(store: str, what: str) -> None:
         rows = len(opened.keys())
     else:
         rows = len(opened.graphs(task=TASK))
-    seconds = time.perf_counter() - start
-    _print({"seconds": seconds, "rows": rows, "peak_MB": memory("VmHWM"), "before_MB": before})
+    seconds, cpu = time.perf_counter() - start, time.process_time() - started
+    _print({"seconds": seconds, "cpu": cpu, "rows": rows, "peak_MB": memory("VmHWM"), "before_MB": before})
 
 
 def compact(store: str) -> None:
     """Compact the store; print seconds and memory."""
-    before, start = memory("VmHWM"), time.perf_counter()
+    before, start, started = memory("VmHWM"), time.perf_counter(), time.process_time()
     DeltaLabelStore(store).compact()
-    _print({"seconds": time.perf_counter() - start, "peak_MB": memory("VmHWM"), "before_MB": before})
+    seconds, cpu = time.perf_counter() - start, time.process_time() - started
+    _print({"seconds": seconds, "cpu": cpu, "peak_MB": memory("VmHWM"), "before_MB": before})
 
 
 def memory(name: str) -> int:
