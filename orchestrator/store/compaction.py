@@ -58,7 +58,7 @@ def compact_small_files(
     files: of the table. folder: of a table that is not in an object store, where only all files can be replaced
     together. schema: of the rows. everything: merge all small files.
     """
-    if not has_plain_files(table):
+    if not has_plain_files(table, schema):
         return
     live = _live_files(table)
     some = folder is not None and can_replace_some(table)

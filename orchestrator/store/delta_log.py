@@ -46,9 +46,11 @@ def replace_all_files(table: DeltaTable, added: Sequence[AddAction]) -> None:
     table.create_write_transaction(list(added), "overwrite", table.schema(), commit_properties=exclusive)
 
 
-def has_plain_files(table: DeltaTable) -> bool:
-    """Return whether the files hold exactly the rows and columns of the table, whatever other programs did to it."""
-    return table.protocol().min_reader_version == 1 and not table.metadata().partition_columns
+def has_plain_files(table: DeltaTable, schema: pa.Schema) -> bool:
+    """Return whether files with the columns of `schema` hold all of the table, whatever other programs did to it."""
+    columns = {field.name for field in table.schema().fields}
+    plain = table.protocol().min_reader_version == 1 and not table.metadata().partition_columns
+    return plain and columns == set(schema.names)
 
 
 def can_replace_some(table: DeltaTable) -> bool:

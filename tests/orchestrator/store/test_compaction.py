@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field
 from deltalake.exceptions import CommitFailedError
+from deltalake.schema import PrimitiveType
 
 from orchestrator.store import DeltaLabelStore, compaction, delta_log, keyed_table
 from orchestrator.store.compaction import _File, _mergeable, _parts
@@ -131,11 +132,22 @@ def test_a_killed_compaction_changes_nothing(tmp_path: Path, monkeypatch: pytest
     assert sorted(again.labels()["seed"].to_pylist()) == list(range(2003))
 
 
-def test_files_with_deleted_rows_are_not_merged(tmp_path: Path) -> None:
+def _add_column(path: Path) -> None:
+    DeltaTable(path).alter.add_columns([Field("extra", PrimitiveType("string"), nullable=True)])
+
+
+def _allow_deleted_rows(path: Path) -> None:
+    DeltaTable(path).alter.set_table_properties({"delta.enableDeletionVectors": "true"})
+
+
+@pytest.mark.parametrize("change", [_add_column, _allow_deleted_rows])
+def test_files_that_may_hold_more_or_less_than_our_rows_are_not_merged(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
     store = DeltaLabelStore(tmp_path)
     for seed in range(3):
         store.commit([report(seed)])
-    DeltaTable(tmp_path / "labels").alter.set_table_properties({"delta.enableDeletionVectors": "true"})
+    change(tmp_path / "labels")
     store.compact()
     assert len(DeltaTable(tmp_path / "labels").file_uris()) == 3
 
