@@ -191,7 +191,7 @@ class KeyedTable:
             compact_small_files(table, self._file_system(), folder, self._schema, everything)
             table.update_incremental()
         except (DeltaError, OSError, KeyError, pa.ArrowException) as error:
-            # CommitFailedError too: another process was faster. No row is lost, the next compaction includes these files.
+            # CommitFailedError too: another process was faster. No row is lost; the next compaction has these files.
             log.info("label store %s: compaction skipped: %s", self._uri, error)
 
     def _try_write(self, table: DeltaTable, rows: list[dict[str, Any]]) -> bool:
