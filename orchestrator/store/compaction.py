@@ -24,6 +24,7 @@ from orchestrator.store.delta_log import can_replace_some, has_plain_files, repl
 COMPACTED_BYTES = 8 << 20  # larger files are left alone, so that the cost of a compaction does not grow either
 # One new file has at most as many rows, from files of at most as many bytes. Files with half the rows are left alone.
 _MERGED_ROWS, _MERGED_BYTES = 1 << 16, 16 << 20
+_MERGED_GRAPHS = 1 << 12  # rows with graphs: a graph has 4 to 100 kB of text, which compresses well
 # Rows of a file are sorted, and readers skip groups of rows without the wanted values.
 _ORDER = ("task", "space", "data", "fidelity", "fingerprint", "recipe_hash", "outcome", "started")
 _GROUP_ROWS = 1 << 12
@@ -37,10 +38,6 @@ class _File:
     path: str
     size: int
     rows: int
-
-    @property
-    def is_small(self) -> bool:
-        return self.size < COMPACTED_BYTES and self.rows < _MERGED_ROWS // 2
 
 
 def compact_small_files(
@@ -60,12 +57,13 @@ def compact_small_files(
     """
     if not has_plain_files(table, schema):
         return
-    live = _live_files(table)
+    live, most_rows = _live_files(table), _MERGED_GRAPHS if "graph" in schema.names else _MERGED_ROWS
+    small = [file for file in live if file.size < COMPACTED_BYTES and file.rows < most_rows // 2]
     some = folder is not None and can_replace_some(table)
-    merged = _mergeable(live, everything) if some else _worth_rewriting(live, everything)
+    merged = _mergeable(small, everything) if some else _worth_rewriting(live, small, everything)
     if len(merged) < 2:
         return
-    added = [_write_sorted(_read(part, files, schema), files, schema) for part in _parts(merged)]
+    added = [_write_sorted(_read(part, files, schema), files, schema) for part in _parts(merged, most_rows)]
     try:
         if len(merged) == len(live):
             replace_all_files(table, added)
@@ -83,9 +81,9 @@ def _live_files(table: DeltaTable) -> list[_File]:
     return [_File(str(path), int(size or 0), int(rows or 0)) for path, size, rows in zip(*columns, strict=True)]
 
 
-def _mergeable(live: Sequence[_File], everything: bool) -> list[_File]:
+def _mergeable(small: Sequence[_File], everything: bool) -> list[_File]:
     """The small files, or as many of the smallest as are worth it."""
-    small = sorted((file for file in live if file.is_small), key=lambda file: file.size)
+    small = sorted(small, key=lambda file: file.size)
     if everything:
         return small
     count, total = 0, 0
@@ -96,19 +94,18 @@ def _mergeable(live: Sequence[_File], everything: bool) -> list[_File]:
     return small[:count]
 
 
-def _worth_rewriting(live: Sequence[_File], everything: bool) -> list[_File]:
+def _worth_rewriting(live: Sequence[_File], small: Sequence[_File], everything: bool) -> list[_File]:
     """All files, if the small ones are so many that it is worth it to rewrite the table; otherwise none."""
-    small = sum(file.size for file in live if file.is_small)
     needed = 1 if everything else sum(file.size for file in live) // 2
-    return list(live) if small >= needed else []
+    return list(live) if sum(file.size for file in small) >= needed else []
 
 
-def _parts(merged: Sequence[_File]) -> Iterator[list[_File]]:
+def _parts(merged: Sequence[_File], most_rows: int) -> Iterator[list[_File]]:
     """The files in groups, each of which becomes one file."""
     part: list[_File] = []
     for file in merged:
         rows, size = sum(f.rows for f in part) + file.rows, sum(f.size for f in part) + file.size
-        if part and (rows > _MERGED_ROWS or size > _MERGED_BYTES):
+        if part and (rows > most_rows or size > _MERGED_BYTES):
             yield part
             part = []
         part.append(file)
@@ -122,7 +119,7 @@ def _read(part: Sequence[_File], files: pa_fs.FileSystem, schema: pa.Schema) -> 
     for file in part:
         path = unquote(file.path)
         tables.append(pq.read_table(path, columns=schema.names, filesystem=files, read_dictionary=repeated))
-    rows = pa.concat_tables(_with_zone(table, schema) for table in tables).unify_dictionaries().combine_chunks()
+    rows = pa.concat_tables(_with_zone(table, schema) for table in tables).unify_dictionaries()
     order = [name for name in _ORDER if name in schema.names]
     keys = pa.table({name: rows.column(name).cast(schema.field(name).type) for name in order})
     return rows.take(pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in order]))

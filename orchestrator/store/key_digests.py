@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 # Digests have one length, so it does not matter that numpy ignores zeros at the end of such values.
 _DIGEST = np.dtype("S16")
 _HEX_DIGITS = 32  # of a label's key
+_RECENT = 1 << 16  # keys that are added before the large array is copied
 _AT_ONCE = 1 << 16  # keys of a column that are converted to Python objects at a time
 
 
@@ -25,9 +26,10 @@ class KeyDigests:
 
     def __init__(self) -> None:
         self._sorted: NDArray[np.bytes_] = np.empty(0, _DIGEST)
+        self._recent: NDArray[np.bytes_] = np.empty(0, _DIGEST)  # sorted too, and none of them is in the other
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return len(self._sorted) + len(self._recent)
 
     def contains(self, keys: Sequence[str]) -> NDArray[np.bool_]:
         """Return for each key whether it is in the set."""
@@ -45,15 +47,23 @@ class KeyDigests:
 
     def _merge(self, digests: NDArray[np.bytes_]) -> None:
         digests = _distinct(digests)
-        new = digests[~self._found(digests)]
-        if len(new):
-            self._sorted = np.insert(self._sorted, np.searchsorted(self._sorted, new), new)
+        self._recent = _inserted(self._recent, digests[~self._found(digests)])
+        if len(self._recent) > _RECENT:
+            self._sorted, self._recent = _inserted(self._sorted, self._recent), self._recent[:0].copy()
 
     def _found(self, digests: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-        if not len(self._sorted):
-            return np.zeros(len(digests), np.bool_)
-        places = np.minimum(np.searchsorted(self._sorted, digests), len(self._sorted) - 1)
-        return np.asarray(self._sorted[places] == digests)
+        return _are_in(digests, self._sorted) | _are_in(digests, self._recent)
+
+
+def _are_in(digests: NDArray[np.bytes_], among: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    if not len(among):
+        return np.zeros(len(digests), np.bool_)
+    places = np.minimum(np.searchsorted(among, digests), len(among) - 1)
+    return np.asarray(among[places] == digests)
+
+
+def _inserted(among: NDArray[np.bytes_], new: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+    return np.insert(among, np.searchsorted(among, new), new)
 
 
 def _slices(column: pa.ChunkedArray[Any]) -> Iterator[list[str]]:

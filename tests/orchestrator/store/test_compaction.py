@@ -17,6 +17,7 @@ from orchestrator.store import DeltaLabelStore, compaction, delta_log, keyed_tab
 from orchestrator.store.compaction import _File, _mergeable, _parts
 from orchestrator.store.delta_log import replace_files
 from orchestrator.store.schema import LABELS
+from predictor.graph import Graph, Node
 from tests.support.store_reports import report
 from workers.messages.label import AttemptReport
 
@@ -38,8 +39,6 @@ def test_a_file_waits_until_the_smaller_ones_have_as_many_bytes() -> None:
     assert _sizes(_mergeable(_files(30, 10, 10, 10), everything=False)) == [10, 10, 10, 30]
     assert _mergeable(_files(10, 25, 90), everything=False) == []
     assert _sizes(_mergeable(_files(100, 10, 10, 10), everything=True)) == [10, 10, 10, 100]
-    assert _mergeable(_files(9 << 20, 9 << 20), everything=True) == []
-    assert _mergeable(_files(10, 10, rows=1 << 15), everything=True) == []
 
 
 def test_rows_are_rewritten_a_few_times_only() -> None:
@@ -55,8 +54,24 @@ def test_rows_are_rewritten_a_few_times_only() -> None:
 
 
 def test_new_files_have_limited_rows_and_bytes() -> None:
-    assert [_sizes(part) for part in _parts(_files(10 << 20, 5 << 20, 5 << 20))] == [[10 << 20, 5 << 20], [5 << 20]]
-    assert [len(part) for part in _parts(_files(*[1] * 5, rows=30_000))] == [2, 2, 1]
+    files = _files(10 << 20, 5 << 20, 5 << 20)
+    assert [_sizes(part) for part in _parts(files, 100)] == [[10 << 20, 5 << 20], [5 << 20]]
+    assert [len(part) for part in _parts(_files(*[1] * 5, rows=30), 65)] == [2, 2, 1]
+
+
+def test_files_with_many_rows_or_graphs_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "_MERGED_ROWS", 40)
+    monkeypatch.setattr(compaction, "_MERGED_GRAPHS", 8)
+    store, graph = DeltaLabelStore(tmp_path), Graph((Node("input"),), (3, 8, 8)).to_json()
+    for number in range(0, 20, 5):
+        store.commit([report(seed, space=f"s{seed}", graph=graph) for seed in range(number, number + 5)])
+    store.commit([report(seed) for seed in range(20, 45)])
+    store.compact()
+    files = [
+        sorted(pa.table(DeltaTable(tmp_path / table).get_add_actions())["num_records"].to_pylist())
+        for table in ("labels", "graphs")
+    ]
+    assert files == [[20, 25], [5, 5, 5, 5]]
 
 
 def test_readers_skip_groups_of_a_merged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
