@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,15 +46,42 @@ def reliability(values: NDArray[np.float64]) -> Reliability | None:
 
 def pivot(rows: list[tuple[str, int, float]]) -> NDArray[np.float64]:
     """Arrange (architecture, seed, value) rows as (architectures, seeds); skip architectures without all seeds."""
-    seeds = sorted({seed for _, seed, _ in rows})
-    table = {(architecture, seed): value for architecture, seed, value in rows}
-    complete = [a for a in dict.fromkeys(a for a, _, _ in rows) if all((a, s) in table for s in seeds)]
-    return np.array([[table[a, s] for s in seeds] for a in complete]).reshape(len(complete), len(seeds))
+    codes: dict[str, int] = {}
+    architectures = np.array([codes.setdefault(architecture, len(codes)) for architecture, _, _ in rows], np.int64)
+    seeds, values = np.array([row[1] for row in rows], np.int64), np.array([row[2] for row in rows], np.float64)
+    return pivot_columns(architectures, seeds, values)
+
+
+def pivot_columns(
+    architectures: NDArray[np.int64], seeds: NDArray[np.int64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Arrange (N,) columns as (architectures, seeds); skip architectures without all seeds.
+
+    architectures: a number for each. They keep the order in which they first occur.
+    """
+    _, first, row = np.unique(architectures, return_index=True, return_inverse=True)
+    names, column = np.unique(seeds, return_inverse=True)
+    table, filled = np.zeros((len(first), len(names))), np.zeros((len(first), len(names)), np.bool_)
+    table[row, column], filled[row, column] = values, True
+    order = np.argsort(first)
+    return np.asarray(table[order][filled[order].all(1)])
 
 
 def label_statistics(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the number, range and reliability of labels that can be compared, from rows of the store."""
     values = [row["value"] for row in rows]
-    agreement = reliability(pivot([(r["architecture"], r["seed"], r["value"]) for r in rows])) if rows else None
-    extremes = {"lowest": min(values, default=None), "highest": max(values, default=None)}
-    return {"labels": len(rows), **extremes, "reliability": asdict(agreement) if agreement else None}
+    return _statistics(values, pivot([(r["architecture"], r["seed"], r["value"]) for r in rows]))
+
+
+def column_statistics(
+    architectures: NDArray[np.int64], seeds: NDArray[np.int64], values: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return the same as `label_statistics` from columns, see `pivot_columns`."""
+    return _statistics(values, pivot_columns(architectures, seeds, values))
+
+
+def _statistics(values: Sequence[float] | NDArray[np.float64], table: NDArray[np.float64]) -> dict[str, Any]:
+    agreement = reliability(table)
+    lowest, highest = (float(min(values)), float(max(values))) if len(values) else (None, None)
+    extremes = {"lowest": lowest, "highest": highest}
+    return {"labels": len(values), **extremes, "reliability": asdict(agreement) if agreement else None}

@@ -6,6 +6,9 @@ from dataclasses import asdict
 from statistics import fmean, median
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.known_reliability import known_reliability
@@ -30,8 +33,8 @@ def summarise(
     "points" has FLOPs and value of every network, for a picture; all else is for people and programs alike.
     """
     wanted = {key for request in (*plan.requests, *plan.audit) for key in request.keys}
-    tables = [store.labels(space=space) for space in plan.spaces]
-    stored = [row for table in tables for row in table.to_pylist() if row["key"] in wanted]
+    own = pc.field("key").isin(pa.array(sorted(wanted), pa.string()))
+    stored = [row for space in plan.spaces for row in store.labels(space=space).filter(own).to_pylist()]
     own_fidelity = [r for r in stored if r["fidelity"] == config.fidelity]
     rows = [r for r in own_fidelity if r["task"] == config.task]
     values = [row["value"] for row in rows]

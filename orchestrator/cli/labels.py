@@ -49,12 +49,13 @@ def labels(
     opened = DeltaLabelStore(store)
     if opened.version() < 0:
         say(f"--store {store}: does not exist yet")
-    rows = opened.labels(task=task, space=space, data=data)
+    columns = [column.key for column in _COLUMNS]
+    rows = opened.labels(task=task, space=space, data=data, columns=columns if out is None else None)
     rows = _best_first(rows)
     if out is not None:
         _write(rows, out)
         say(f"{rows.num_rows} labels written to {out}")
-    shown = rows.select([column.key for column in _COLUMNS]).slice(0, limit).to_pylist()
+    shown = rows.select(columns).slice(0, limit).to_pylist()
     emit_rows(shown, json, _COLUMNS)
     if not json and rows.num_rows > limit:
         say(f"{limit} of {rows.num_rows} labels shown: use --limit or --out for more")

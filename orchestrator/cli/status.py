@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
 from orchestrator.campaign.missing import group_failures
-from orchestrator.campaign.reliability import label_statistics
+from orchestrator.campaign.stored_groups import COLUMNS, group_statistics
 from orchestrator.cli.options import Json, Predictors, Store, Watch
 from orchestrator.cli.output import clear_screen, emit, emit_rows, say
 from orchestrator.cli.tables import Column, flattened
@@ -20,6 +21,8 @@ from orchestrator.predictors.generations import champion_number, pinned_number
 from orchestrator.predictors.refresh.history import hold_out_score, last_decision
 from orchestrator.ray_runtime.view import cluster_summary
 from orchestrator.store.delta import DeltaLabelStore
+from orchestrator.store.keyed_table import distinct_strings
+from workers.messages.label import Outcome
 
 
 def status(
@@ -83,32 +86,32 @@ def _group_names(group: str) -> dict[str, str]:
 
 def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str, Any]:
     """The document that `status --json` prints."""
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    columns = ["task", "space", "fidelity", "fingerprint", "recipe_hash", "architecture", "seed", "value", "metric"]
-    rows, parts = opened.labels().select(columns).to_pylist(), ("task", "space", "fidelity", "fingerprint")
-    metrics: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        row["group"] = "/".join(row[part] for part in parts)
-        metrics[f"{row['group']}/{row['recipe_hash']}"].add(row["metric"])
-    for row in rows:  # labels of several metrics cannot be compared
-        metric = f"@{row['metric']}" if len(metrics[f"{row['group']}/{row['recipe_hash']}"]) > 1 else ""
-        groups[f"{row['group']}{metric}/{row['recipe_hash']}"].append(row)
-    wanted = ["key", "attempt", "outcome", "message", "started", "seconds", "final"]
-    attempts = opened.attempts().select(wanted).to_pylist()
-    attempts.sort(key=lambda a: a["started"])
-    failures = [a["message"] for a in attempts if a["outcome"] != "ok"]
-    document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": sum(map(len, groups.values()))}
-    document["groups"] = {name: label_statistics(rows) for name, rows in sorted(groups.items())}
-    document["attempts"] = dict(Counter(a["outcome"] for a in attempts))
-    since = datetime.now(UTC) - timedelta(hours=1)
-    ended = [a for a in attempts if a["started"] + timedelta(seconds=a["seconds"]) >= since]
-    document["labels_in_the_last_hour"] = sum(a["outcome"] == "ok" for a in ended)
-    labelled = opened.keys()
-    document["failures"] = group_failures(attempts, {a["key"]: 1 for a in attempts if a["key"] not in labelled})
-    document["recent_failures"] = failures[-5:]
+    labels = opened.labels(columns=COLUMNS)
+    document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": labels.num_rows}
+    document["groups"] = group_statistics(labels)
+    document |= _attempts(opened)
     document["predictor"] = _predictor(predictors)
     document["cluster"] = cluster_summary()
     return document
+
+
+def _attempts(opened: DeltaLabelStore) -> dict[str, Any]:
+    """The fields on attempts. Only failed ones of missing labels become Python objects, since there are a million."""
+    attempts = opened.attempts(columns=["key", "attempt", "outcome", "message", "started", "seconds", "final"])
+    outcomes = attempts.group_by("outcome").aggregate([("started", "min"), ("outcome", "count")]).sort_by("started_min")
+    counts = zip(outcomes["outcome"].to_pylist(), outcomes["outcome_count"].to_pylist(), strict=True)
+    microseconds = pc.multiply(attempts["seconds"], 1e6).cast(pa.int64(), safe=False)
+    ended = pc.add(attempts["started"], microseconds.cast(pa.duration("us")))
+    recent = attempts.filter(pc.greater_equal(ended, pa.scalar(datetime.now(UTC) - timedelta(hours=1), ended.type)))
+    failed = attempts.filter(pc.field("outcome") != Outcome.OK.value)
+    missing = opened.unlabelled(distinct_strings(failed["key"].unique()))
+    of_missing = failed.filter(pc.field("key").isin(pa.array(sorted(missing), pa.string())))
+    return {
+        "attempts": dict(counts),
+        "labels_in_the_last_hour": recent.filter(pc.field("outcome") == Outcome.OK.value).num_rows,
+        "failures": group_failures(of_missing.to_pylist(), dict.fromkeys(missing, 1)),
+        "recent_failures": failed.sort_by("started")["message"][-5:].to_pylist(),
+    }
 
 
 def _predictor(folder: Path) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _first_rows(store: LabelStore, version: int) -> dict[tuple[str, ...], dict[s
     """Return one label of each set, by the set's kind: the network with the fewest FLOPs, which is built fastest."""
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     columns = [*IDENTITY_COLUMNS, "genotype", "flops", "params", "key"]
-    labels = store.labels(version=version)
+    labels = store.labels(version=version, columns=[*columns, "recipe"])
     for index, row in enumerate(labels.select(columns).to_pylist()):
         if row["fidelity"] == "proxy":
             continue

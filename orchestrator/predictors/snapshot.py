@@ -48,9 +48,9 @@ class Snapshot:
     ) -> Snapshot:
         """Return the snapshot of a later store version. Only new labels and graphs are read."""
         try:
-            rows = store.labels_since(self.version, version).select(ROWS.names)
+            rows = store.labels_since(self.version, version, ROWS.names)
         except StoreVacuumedError:
-            rows = store.labels(version=version).select(ROWS.names)
+            rows = store.labels(version=version, columns=ROWS.names)
             rows = rows.filter(pc.invert(pc.is_in(rows.column("key"), value_set=self.rows.column("key"))))
         known = self.graph_indices()
         labels = rows.select([*GRAPH_KEY, "fidelity"]).to_pylist()

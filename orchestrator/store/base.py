@@ -64,22 +64,36 @@ class LabelStore(Protocol):
         """Return the keys that have a final failed attempt and no label."""
         ...
 
-    def labels(self, *, version: int | None = None, **filters: Unpack[LabelFilter]) -> pa.Table:
+    def labels(
+        self,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        **filters: Unpack[LabelFilter],
+    ) -> pa.Table:
         """Return the labels that match every filter, with the columns of `schema.LABELS`.
 
-        version: of the store, by default the newest. Raises StoreError for a version that does not exist.
+        version: of the store, by default the newest. columns: to read only these; the recipe has half of the bytes.
+        Raises StoreError for a version that does not exist.
         """
         ...
 
-    def labels_since(self, since: int, version: int | None = None) -> pa.Table:
+    def labels_since(self, since: int, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Return labels added after version `since`, up to `version` or the newest, as `schema.LABELS`.
 
-        Raises StoreVacuumedError if `since` was vacuumed, StoreError for a version that never existed.
+        columns: to read only these. Raises StoreVacuumedError if `since` was vacuumed, StoreError for a version that
+        never existed.
         """
         ...
 
-    def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
-        """Return the attempts that match every filter, with the columns of `schema.ATTEMPTS`."""
+    def attempts(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        campaign: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return the attempts that match every filter, with the columns of `schema.ATTEMPTS`, or only some of them."""
         ...
 
     def graphs(

@@ -90,7 +90,7 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
         try:
             if committer is None:
                 opened = DeltaLabelStore(store)
-                rows = len(opened.keys())
+                rows = opened.count()
                 committer = Committer(opened, open_spool(spool))
             drained = _drain(committer, rows)
             answer: Drained | str = drained

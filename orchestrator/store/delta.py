@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Unpack
 
@@ -69,19 +69,42 @@ class DeltaLabelStore:
     def finally_failed(self) -> set[str]:
         """See `LabelStore.finally_failed`."""
         failed = pc.field("final") & (pc.field("outcome") != Outcome.OK.value)
-        return distinct_strings(self._attempts.read(failed, ["key"]).column("key")) - self._labels.keys()
+        return self.unlabelled(distinct_strings(self._attempts.read(failed, ["key"]).column("key")))
 
-    def labels(self, *, version: int | None = None, **filters: Unpack[LabelFilter]) -> pa.Table:
+    def unlabelled(self, keys: Set[str]) -> set[str]:
+        """Return those of some keys that have no label. Few keys need little memory, however many labels there are."""
+        if not keys:
+            return set()
+        among = pc.field("key").isin(pa.array(sorted(keys), pa.string()))
+        return set(keys) - distinct_strings(self._labels.read(among, ["key"]).column("key"))
+
+    def labels(
+        self,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        **filters: Unpack[LabelFilter],
+    ) -> pa.Table:
         """See `LabelStore.labels`."""
-        return self._labels.read(_all_equal(filters), version=version)
+        return self._labels.read(_all_equal(filters), columns, version)
 
-    def labels_since(self, since: int, version: int | None = None) -> pa.Table:
+    def labels_since(self, since: int, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """See `LabelStore.labels_since`."""
-        return self._labels.rows_since(since, version)
+        return self._labels.rows_since(since, version, columns)
 
-    def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
+    def count(self) -> int:
+        """Return the number of labels."""
+        return self._labels.count()
+
+    def attempts(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        campaign: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
         """See `LabelStore.attempts`."""
-        return self._attempts.read(_all_equal({"task": task, "space": space, "campaign": campaign}))
+        return self._attempts.read(_all_equal({"task": task, "space": space, "campaign": campaign}), columns)
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None

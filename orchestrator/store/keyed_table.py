@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from orchestrator.errors import StoreError, StoreVacuumedError
 from orchestrator.store.compaction import compact_small_files
 from orchestrator.store.delta_log import added_files, read_files
 from orchestrator.store.error_translation import translated_errors
+from orchestrator.store.key_digests import KeyDigests
 from orchestrator.store.tables import check_table, create_table, open_table, table_file_system
 from workers.storage.spool import in_object_store
 
@@ -28,6 +31,8 @@ MAX_CONFLICTS = 200
 
 # Every commit reads the list of live files. Without compaction each commit would be slower than the one before.
 COMPACT_EVERY = 8
+
+_WRITING = WriterProperties(compression="ZSTD")  # graphs repeat themselves
 
 
 def _remedy(error: Exception) -> str:
@@ -53,7 +58,7 @@ class KeyedTable:
         self._key = key
         self._options = storage_options
         self._table: DeltaTable | None = None
-        self._keys: set[str] = set()
+        self._keys = KeyDigests()
         self._writes = 0
         self.known_version = -1  # version of the table that `_keys` belongs to
 
@@ -65,24 +70,25 @@ class KeyedTable:
         """
         if not rows:
             return 0
+        first: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            first.setdefault(row[self._key], row)
+        keys = list(first)
         table = self._table or self._open_or_create()
         for conflicts in range(MAX_CONFLICTS):
             # Needed also after a failed write that still advanced the table's handle.
             self._update_keys(table)
-            new_rows: dict[str, dict[str, Any]] = {}
-            for row in rows:
-                if row[self._key] not in self._keys:
-                    new_rows.setdefault(row[self._key], row)
-            if not new_rows:
+            new_keys = [key for key, known in zip(keys, self._keys.contains(keys), strict=True) if not known]
+            if not new_keys:
                 return 0
-            if self._try_write(table, list(new_rows.values())):
+            if self._try_write(table, [first[key] for key in new_keys]):
                 if table.version() == self.known_version + 1:
-                    self._keys.update(new_rows)
+                    self._keys.add(new_keys)
                     self.known_version += 1
                 self._writes += 1
                 if self._writes % COMPACT_EVERY == 0:
                     self._compact(table)
-                return len(new_rows)
+                return len(new_keys)
             time.sleep(random.uniform(0, 0.005 * min(conflicts + 1, 10)))
             self._refresh()
         raise StoreError(
@@ -97,14 +103,18 @@ class KeyedTable:
 
     def keys(self) -> set[str]:
         """Return all keys of the newest version."""
+        return distinct_strings(self.read(columns=[self._key]).column(0))
+
+    def count(self) -> int:
+        """Return the number of rows of the newest version."""
         self._refresh()
-        return set(self._keys)
+        return len(self._keys)
 
     def read(
-        self, condition: pc.Expression | None = None, columns: list[str] | None = None, version: int | None = None
+        self, condition: pc.Expression | None = None, columns: Sequence[str] | None = None, version: int | None = None
     ) -> pa.Table:
-        """Return the rows that match `condition`, of a version or of the newest."""
-        schema = self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
+        """Return the rows that match `condition`, of a version or of the newest. Of columns, only these are read."""
+        schema = self._selected(columns)
         table = open_table(self._uri, self._options)
         if table is None or version == -1:
             return schema.empty_table()
@@ -112,7 +122,10 @@ class KeyedTable:
             self._load_version(table, version)
         return self._scan(table, schema, condition)
 
-    def rows_since(self, since: int, version: int | None = None) -> pa.Table:
+    def _selected(self, columns: Sequence[str] | None) -> pa.Schema:
+        return self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
+
+    def rows_since(self, since: int, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Return rows added after version `since`, up to `version` or the newest. Compactions add none.
 
         Raises StoreVacuumedError if `since` was vacuumed, StoreError for a version that never existed.
@@ -122,22 +135,23 @@ class KeyedTable:
         version = newest if version is None else version
         if (wrong := max(since, version)) > newest:
             raise StoreError(f"label store {self._uri}: has no version {wrong}, the newest is {newest}: choose another")
+        schema = self._selected(columns)
         if table is None:
-            return self._schema.empty_table()
-        rows = None if self._remote else self._rows_from_log(since, version)
-        return self._rows_by_comparison(since, version) if rows is None else rows
+            return schema.empty_table()
+        rows = None if self._remote else self._rows_from_log(since, version, schema)
+        return self._rows_by_comparison(since, version, schema) if rows is None else rows
 
-    def _rows_from_log(self, since: int, version: int) -> pa.Table | None:
+    def _rows_from_log(self, since: int, version: int, schema: pa.Schema) -> pa.Table | None:
         """Rows of the added files according to the log; None if log entries or files were cleaned up."""
         with translated_errors(self._uri):
             try:
                 files = self._file_system()
                 paths = (path for number in range(since + 1, version + 1) for path in added_files(files, number))
-                return read_files(files, paths, self._schema)
+                return read_files(files, paths, schema)
             except FileNotFoundError:
                 return None
 
-    def _rows_by_comparison(self, since: int, version: int) -> pa.Table:
+    def _rows_by_comparison(self, since: int, version: int, schema: pa.Schema) -> pa.Table:
         """Rows of `version` whose keys version `since` lacks."""
         try:
             before = self.read(columns=[self._key], version=since).column(0)
@@ -145,8 +159,8 @@ class KeyedTable:
             raise StoreVacuumedError(
                 f"label store {self._uri}: version {since} was vacuumed ({error}): re-read the whole table"
             ) from error
-        rows = self.read(version=version)
-        return rows.filter(pc.invert(pc.is_in(rows.column(self._key), value_set=before)))
+        rows = self.read(columns=list(dict.fromkeys([self._key, *schema.names])), version=version)
+        return rows.filter(pc.invert(pc.is_in(rows.column(self._key), value_set=before))).select(schema.names)
 
     def _load_version(self, table: DeltaTable, version: int) -> None:
         try:
@@ -166,25 +180,26 @@ class KeyedTable:
         table = open_table(self._uri, self._options)
         if table is None:
             return
-        self._compact(table)
+        self._compact(table, everything=True)
         with translated_errors(self._uri):
             table.create_checkpoint()
             table.vacuum(dry_run=False)
 
-    def _compact(self, table: DeltaTable) -> None:
+    def _compact(self, table: DeltaTable, everything: bool = False) -> None:
+        folder = None if self._remote else Path(os.path.abspath(self._uri))
         try:
-            compact_small_files(
-                table, self._file_system(), lambda condition: self._scan(table, self._schema, condition), self._key
-            )
-        except (DeltaError, OSError, StoreError) as error:  # CommitFailedError too: another process was faster
-            # No row is lost, and the next compaction includes these files.
+            compact_small_files(table, self._file_system(), folder, self._schema, everything)
+            table.update_incremental()
+        except (DeltaError, OSError, KeyError, pa.ArrowException) as error:
+            # CommitFailedError too: another process was faster. No row is lost; the next compaction has these files.
             log.info("label store %s: compaction skipped: %s", self._uri, error)
 
     def _try_write(self, table: DeltaTable, rows: list[dict[str, Any]]) -> bool:
         batch = pa.Table.from_pylist(rows, schema=self._schema)
         try:
             # Without retries Delta refuses a commit that conflicts with another process instead of rebasing it.
-            write_deltalake(table, batch, mode="append", commit_properties=CommitProperties(max_commit_retries=0))
+            exclusive = CommitProperties(max_commit_retries=0)
+            write_deltalake(table, batch, mode="append", writer_properties=_WRITING, commit_properties=exclusive)
         except CommitFailedError:
             return False
         except (DeltaError, OSError, ValueError) as error:
@@ -216,26 +231,22 @@ class KeyedTable:
         if newest == self.known_version:
             return
         with translated_errors(self._uri):
-            new_keys: set[str] = set()
             try:
                 if self.known_version < 0:
                     raise FileNotFoundError
                 for version in range(self.known_version + 1, newest + 1):
-                    new_keys |= self._added_keys(version)
+                    self._keys.add_column(self._added_keys(version))
             except FileNotFoundError:  # the first time, or after log entries or files were cleaned up
                 whole = DeltaTable(self._uri, version=newest, storage_options=self._options)
-                column = self._scan(whole, pa.schema([self._schema.field(self._key)]), None).column(0)
-                new_keys = distinct_strings(column)
-        self._keys |= new_keys
+                self._keys.add_column(self._scan(whole, self._selected([self._key]), None).column(0))
         self.known_version = newest
 
-    def _added_keys(self, version: int) -> set[str]:
+    def _added_keys(self, version: int) -> pa.ChunkedArray[Any]:
         if self._remote:
             # In object stores one query is faster than reading other processes' files one by one, and these are rare.
             raise FileNotFoundError
-        key = pa.schema([self._schema.field(self._key)])
         files = self._file_system()
-        return distinct_strings(read_files(files, added_files(files, version), key).column(0))
+        return read_files(files, added_files(files, version), self._selected([self._key])).column(0)
 
     def _scan(self, table: DeltaTable, schema: pa.Schema, condition: pc.Expression | None) -> pa.Table:
         with translated_errors(self._uri):

@@ -66,26 +66,39 @@ class MemoryLabelStore:
         failed = {row["key"] for row in self._attempts.values() if row["final"] and row["outcome"] != Outcome.OK}
         return failed - self._labels.keys()
 
-    def labels(self, *, version: int | None = None, **filters: Unpack[LabelFilter]) -> pa.Table:
+    def labels(
+        self,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        **filters: Unpack[LabelFilter],
+    ) -> pa.Table:
         """See `LabelStore.labels`."""
         if version is not None and version > self._version:
             raise StoreError(f"label store in memory: has no version {version}: choose another")
         newest = self._version if version is None else version
         rows = [row for row in _matching(self._labels, filters) if self._added_by[row["key"]] <= newest]
-        return pa.Table.from_pylist(rows, schema=LABELS)
+        return pa.Table.from_pylist(rows, schema=LABELS).select(columns or LABELS.names)
 
-    def labels_since(self, since: int, version: int | None = None) -> pa.Table:
+    def labels_since(self, since: int, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """See `LabelStore.labels_since`."""
         newest = self._version if version is None else version
         if max(since, newest) > self._version:
             raise StoreError(f"label store in memory: has no version {max(since, newest)}: choose another")
         rows = [row for row in self._labels.values() if since < self._added_by[row["key"]] <= newest]
-        return pa.Table.from_pylist(rows, schema=LABELS)
+        return pa.Table.from_pylist(rows, schema=LABELS).select(columns or LABELS.names)
 
-    def attempts(self, task: str | None = None, space: str | None = None, campaign: str | None = None) -> pa.Table:
+    def attempts(
+        self,
+        task: str | None = None,
+        space: str | None = None,
+        campaign: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
         """See `LabelStore.attempts`."""
         filters = {"task": task, "space": space, "campaign": campaign}
-        return pa.Table.from_pylist(_matching(self._attempts, filters), schema=ATTEMPTS)
+        rows = pa.Table.from_pylist(_matching(self._attempts, filters), schema=ATTEMPTS)
+        return rows.select(columns or ATTEMPTS.names)
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None

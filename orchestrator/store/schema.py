@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from predictor.graph.structure import Graph
-from workers.messages.label import AttemptReport, LabelRequest, Measurement, Outcome
+from workers.messages.label import AttemptReport, LabelRequest, Measurement, Outcome, attempt_id
 from workers.messages.measured_recipe import FIDELITY as MEASURED
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
@@ -112,10 +112,11 @@ class TableRows:
 
 def report_rows(reports: Sequence[AttemptReport]) -> TableRows:
     """Return the rows of workers' reports."""
+    keys = [report.job.request.key for report in reports]  # computed once, which is half of the time
     return TableRows(
-        labels=[row for report in reports for row in _label_rows(report)],
-        graphs=[row for report in reports for row in _graph_rows(report)],
-        attempts=[_attempt_row(report) for report in reports],
+        labels=[row for report, key in zip(reports, keys, strict=True) for row in _label_rows(report, key)],
+        graphs=_graph_rows(reports),
+        attempts=[_attempt_row(report, key) for report, key in zip(reports, keys, strict=True)],
     )
 
 
@@ -124,22 +125,30 @@ def table_rows(labels: pa.Table, graphs: pa.Table, attempts: pa.Table) -> TableR
     return TableRows(labels.to_pylist(), graphs.to_pylist(), attempts.to_pylist())
 
 
-def _label_rows(report: AttemptReport) -> list[dict[str, Any]]:
+def _label_rows(report: AttemptReport, key: str) -> list[dict[str, Any]]:
     """The rows of `labels` for a report: one, and one for each companion task; none for a failed attempt."""
     measured, request = report.measurement, report.job.request
     if report.outcome is not Outcome.OK or measured is None:
         return []
-    companions = [_label_row(report, other, measured.also[other.task]) for other in request.companions]
-    return [_label_row(report, request, measured), *companions]
+    companions = [_label_row(report, other, other.key, measured.also[other.task]) for other in request.companions]
+    return [_label_row(report, request, key, measured), *companions]
 
 
-def _graph_rows(report: AttemptReport) -> list[dict[str, Any]]:
-    """The rows of `graphs` for a report, one for each graph in it."""
-    measured, request = report.measurement, report.job.request
-    if report.outcome is not Outcome.OK or measured is None:
-        return []
-    pairs = [(request, measured), *((other, measured.also[other.task]) for other in request.companions)]
-    return [_graph_row(request, measured.graph) for request, measured in pairs if measured.graph]
+def _graph_rows(reports: Sequence[AttemptReport]) -> list[dict[str, Any]]:
+    """The rows of `graphs`. Labels that differ in their seed repeat their graph, which is parsed once."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for report in reports:
+        measured, request = report.measurement, report.job.request
+        if report.outcome is not Outcome.OK or measured is None:
+            continue
+        for wanted, result in ((request, measured), *((c, measured.also[c.task]) for c in request.companions)):
+            if not result.graph:
+                continue
+            shared = wanted.fidelity, wanted.fingerprint, wanted.recipe.hash
+            kind = wanted.architecture, wanted.task, *shared, result.graph
+            if kind not in rows:
+                rows[kind] = _graph_row(wanted, result.graph)
+    return list(rows.values())
 
 
 def graph_fingerprint(fidelity: str, fingerprint: str) -> str:
@@ -167,11 +176,11 @@ def _graph_row(request: LabelRequest, text: str) -> dict[str, Any]:
     }
 
 
-def _label_row(report: AttemptReport, request: LabelRequest, measured: Measurement) -> dict[str, Any]:
+def _label_row(report: AttemptReport, request: LabelRequest, key: str, measured: Measurement) -> dict[str, Any]:
     job = report.job
     started = datetime.fromtimestamp(report.started, UTC)
     return {
-        "key": request.key,
+        "key": key,
         "architecture": request.architecture.id,
         "space": request.architecture.space,
         "genotype": request.architecture.genotype,
@@ -199,12 +208,12 @@ def _label_row(report: AttemptReport, request: LabelRequest, measured: Measureme
     }
 
 
-def _attempt_row(report: AttemptReport) -> dict[str, Any]:
+def _attempt_row(report: AttemptReport, key: str) -> dict[str, Any]:
     """The row of `attempts` for a report. The message of a success is why the architecture was chosen, if recorded."""
     job, architecture = report.job, report.job.request.architecture
     return {
-        "attempt_id": job.attempt_id,
-        "key": job.request.key,
+        "attempt_id": attempt_id(key, job.campaign, job.attempt),
+        "key": key,
         "campaign": job.campaign,
         "attempt": job.attempt,
         "split": job.split,

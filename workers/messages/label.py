@@ -70,7 +70,12 @@ class LabelJob:
     @property
     def attempt_id(self) -> str:
         """A globally unique id: key, campaign (which is unique per run) and number of the attempt."""
-        return f"{self.request.key}-{self.campaign}-{self.attempt}"
+        return attempt_id(self.request.key, self.campaign, self.attempt)
+
+
+def attempt_id(key: str, campaign: str, attempt: int) -> str:
+    """Return `LabelJob.attempt_id` for the key of its request."""
+    return f"{key}-{campaign}-{attempt}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Fields that decide a network as it is at the start of a training.
 NETWORK_FIELDS = ("name", "task", "input_size", "head", "body", "pixel_mean", "pixel_std", "backbone_pixels")
+# Hashes by type and content. Every label's key needs one, and a store of a million labels has few recipes.
+_hashes: dict[tuple[type, str], str] = {}
+_KEPT_HASHES = 4096
 _MAX_TRAININGS = 4  # with a few images there would be dozens
 
 
@@ -245,6 +248,14 @@ class Recipe(BaseModel):
         Fields with their default value are left out, so a new field does not change the keys of older labels. Hence a
         default never changes, and the default of a new field must mean what was done before.
         """
+        known = type(self), self.model_dump_json()
+        if known not in _hashes:
+            if len(_hashes) == _KEPT_HASHES:
+                _hashes.clear()
+            _hashes[known] = self._computed_hash()
+        return _hashes[known]
+
+    def _computed_hash(self) -> str:
         parts = {name: part.hash for name in type(self).model_fields if isinstance(part := getattr(self, name), Recipe)}
         left_out = set(self._NOT_HASHED) | parts.keys()
         fields = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | parts

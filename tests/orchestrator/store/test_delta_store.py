@@ -113,6 +113,14 @@ def test_commits_to_a_large_store_are_as_fast_as_the_first_ones(tmp_path):
     assert median(seconds[old]) <= 2 * median(seconds[young])
 
 
+def test_counts_labels_and_tells_which_keys_have_none(tmp_path):
+    store = DeltaLabelStore(tmp_path)
+    assert (store.count(), store.unlabelled(set())) == (0, set())
+    DeltaLabelStore(tmp_path).commit([report(seed) for seed in range(3)])
+    assert store.count() == 3
+    assert store.unlabelled({report(1).job.request.key, "other"}) == {"other"}
+
+
 def test_commits_compact_small_files(tmp_path, monkeypatch):
     monkeypatch.setattr(keyed_table, "COMPACT_EVERY", 4)
     first, second = DeltaLabelStore(tmp_path), DeltaLabelStore(tmp_path)

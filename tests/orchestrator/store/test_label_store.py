@@ -146,6 +146,16 @@ class TestLabelStore:
         assert store.attempts(task="depth").column("key").to_pylist() == [keys[1]]
         assert store.attempts(space="cells", campaign="it's").column("key").to_pylist() == [keys[3]]
 
+    def test_reads_only_some_columns(self, store):
+        store.commit([report(1)])
+        first = store.version()
+        store.commit([report(2, task="depth"), report(3)])
+        assert store.labels(task="depth", columns=["seed", "task"]).to_pylist() == [{"seed": 2, "task": "depth"}]
+        rows = store.labels_since(first, columns=["seed"])
+        assert rows.column_names == ["seed"]
+        assert sorted(rows["seed"].to_pylist()) == [2, 3]
+        assert store.attempts(task="depth", columns=["outcome"]).to_pylist() == [{"outcome": "ok"}]
+
     def test_an_unknown_filter_is_an_error(self, store):
         with pytest.raises(TypeError, match="no filter is called tasks: use task, space, data, fidelity, campaign"):
             store.labels(tasks="depth")
