@@ -13,6 +13,7 @@ from orchestrator.campaign.events import (
     Drain,
     Event,
     Heartbeat,
+    LabelsStored,
     Stop,
     Tick,
     WorkerLost,
@@ -64,6 +65,7 @@ class CampaignController:
         self._splits: dict[tuple[str, str], int] = {}  # recipe and card -> parts of a batch that fit into its memory
         self._running: dict[int, _RunningAttempt] = {}
         self._abandoned: dict[int, tuple[str, bool]] = {}  # killed while working -> key, whether the key was given up
+        self._stored_meanwhile: set[str] = set()  # keys whose label was stored by others while an attempt ran
         self._infrastructure: Counter[str] = Counter()  # architecture -> failures since a success
         self._failed_starts = 0
         self._problem: str | None = None
@@ -121,6 +123,8 @@ class CampaignController:
                 self._lost(event)
             case CapacityChanged(workers):
                 self._capacity = workers
+            case LabelsStored(keys):
+                self._stored(keys)
             case Drain():
                 self._interrupted = True
                 if self._state is CampaignState.RUNNING:
@@ -203,6 +207,20 @@ class CampaignController:
                 self._actions.append(Kill(other))
                 self._record(attempt, Outcome.STOPPED, "an earlier attempt at the same label came in late")
 
+    def _stored(self, keys: Iterable[str]) -> None:
+        """Do not make labels that are in the store. Attempts that run are not killed: a new worker costs more."""
+        for key in keys:
+            late = [worker for worker, (other, _) in self._abandoned.items() if other == key]
+            given_up = any(self._abandoned[worker][1] for worker in late)
+            if self._todo.pop(key, None) is not None or given_up:
+                self._failed -= given_up
+                self._done += 1
+                self._saved.pop(key, None)
+                for worker in late:
+                    del self._abandoned[worker]
+            elif any(attempt.key == key for attempt in self._running.values()):
+                self._stored_meanwhile.add(key)
+
     def _lost(self, event: WorkerLost) -> None:
         if event.worker in self._starting:
             del self._starting[event.worker]
@@ -232,6 +250,11 @@ class CampaignController:
         recorded: the worker has saved the report. worker: the worker if a late success of the attempt may still arrive.
         """
         key, architecture = attempt.key, report.job.request.architecture.id
+        if key in self._stored_meanwhile:
+            self._done += 1
+            if not recorded:
+                self._actions.append(SaveReport(report))
+            return
         progressed = attempt.saved > self._saved.get(key, 0)
         self._saved[key] = max(attempt.saved, self._saved.get(key, 0))
         if report.outcome in INFRASTRUCTURE and not progressed:

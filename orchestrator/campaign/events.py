@@ -65,6 +65,14 @@ class CapacityChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsStored:
+    """Labels are in the store, whoever made them: this campaign, another one, or a worker that died right after."""
+
+    keys: tuple[str, ...]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Start no new jobs; finish the running ones."""
 
@@ -74,4 +82,4 @@ class Stop:
     """End at once and kill all workers."""
 
 
-Event = Tick | WorkerReady | Heartbeat | AttemptEnded | WorkerLost | CapacityChanged | Drain | Stop
+Event = Tick | WorkerReady | Heartbeat | AttemptEnded | WorkerLost | CapacityChanged | LabelsStored | Drain | Stop

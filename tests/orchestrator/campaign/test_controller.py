@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.campaign.actions import Dispatch, Finish, Kill, SaveReport, Spawn
 from orchestrator.campaign.controller import CampaignController
-from orchestrator.campaign.events import AttemptEnded, Drain, Event, Stop, Tick, WorkerLost, WorkerReady
+from orchestrator.campaign.events import AttemptEnded, Drain, Event, LabelsStored, Stop, Tick, WorkerLost, WorkerReady
 from orchestrator.campaign.failure import FailureHistory, FailurePolicy, GiveUp, Requeue, Retry
 from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.campaign.run import run_campaign
@@ -313,3 +313,44 @@ def test_many_failures_of_every_kind_lose_no_request() -> None:
     for job in rig.executor.dispatched:
         attempts[job.request.key].append(job.attempt)
     assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in attempts.values())
+
+
+def _running(count: int, workers: int = 1) -> tuple[CampaignController, list[LabelRequest]]:
+    """A campaign whose workers run the first jobs."""
+    requests = [request(n) for n in range(count)]
+    controller = CampaignController(requests, "c", FixedWorkers(workers), FailurePolicy(infrastructure_cap=1))
+    controller.handle(Tick(0.0))
+    for worker in range(workers):
+        controller.handle(WorkerReady(worker, 1.0, "n"))
+    return controller, requests
+
+
+def test_labels_that_others_stored_are_not_made() -> None:
+    controller, requests = _running(3)
+    assert controller.handle(LabelsStored((requests[1].key, requests[2].key, "of another list"), 2.0)) == []
+    assert (controller.progress.todo, controller.progress.done) == (0, 2)
+    end = controller.handle(AttemptEnded(0, report(LabelJob(requests[0], "c")), 3.0))
+    assert end[-1] == Finish()
+    assert (controller.progress.done, controller.progress.failed) == (3, 0)
+
+
+@pytest.mark.parametrize("outcome", [O.OK, O.ERROR, O.CRASH])
+def test_a_label_that_is_stored_while_it_runs_counts_once(outcome: Outcome) -> None:
+    controller, (wanted,) = _running(1)
+    controller.handle(LabelsStored((wanted.key,), 2.0))
+    ended = report(LabelJob(wanted, "c"), outcome)
+    actions = controller.handle(
+        WorkerLost(0, outcome, "died", "n", 3.0) if outcome is O.CRASH else AttemptEnded(0, ended, 3.0)
+    )
+    assert (controller.progress.done, controller.progress.failed, controller.progress.todo) == (1, 0, 0)
+    assert actions[-1] == Finish()
+
+
+def test_a_success_that_is_found_in_the_store_after_its_worker_died_counts() -> None:
+    controller, requests = _running(2, workers=2)
+    controller.handle(WorkerLost(0, O.CRASH, "died", "n", 2.0))  # given up, because the cap is one
+    assert controller.progress.failed == 1
+    controller.handle(LabelsStored((requests[0].key,), 3.0))
+    assert (controller.progress.done, controller.progress.failed) == (1, 0)
+    controller.handle(AttemptEnded(0, report(LabelJob(requests[0], "c")), 4.0))  # and the late report changes nothing
+    assert (controller.progress.done, controller.progress.failed) == (1, 0)
