@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ class CampaignController:
         scaling: ScalingPolicy,
         failures: FailurePolicy | None = None,
     ) -> None:
+        self._campaign = campaign
         self._todo = {request.key: LabelJob(request, campaign) for request in requests}
         self._scaling = scaling
         self._capacity: int | None = None
@@ -66,6 +68,7 @@ class CampaignController:
         self._running: dict[int, _RunningAttempt] = {}
         self._abandoned: dict[int, tuple[str, bool]] = {}  # killed while working -> key, whether the key was given up
         self._stored_meanwhile: set[str] = set()  # keys whose label was stored by others while an attempt ran
+        self._shuffled = False
         self._infrastructure: Counter[str] = Counter()  # architecture -> failures since a success
         self._failed_starts = 0
         self._problem: str | None = None
@@ -102,6 +105,16 @@ class CampaignController:
             problem=self._problem,
             interrupted=self._interrupted,
         )
+
+    @property
+    def waiting(self) -> list[str]:
+        """Keys that wait for a worker. May be read by another thread."""
+        return list(self._todo)
+
+    @property
+    def repeated(self) -> list[str]:
+        """Keys that wait for a worker after an attempt that failed. May be read by another thread."""
+        return [key for key, job in list(self._todo.items()) if job.attempt > 1]
 
     def handle(self, event: Event) -> list[Action]:
         """Handle one event and return the actions to carry out, in order."""
@@ -209,10 +222,13 @@ class CampaignController:
 
     def _stored(self, keys: Iterable[str]) -> None:
         """Do not make labels that are in the store. Attempts that run are not killed: a new worker costs more."""
+        by_others = False
         for key in keys:
             late = [worker for worker, (other, _) in self._abandoned.items() if other == key]
             given_up = any(self._abandoned[worker][1] for worker in late)
-            if self._todo.pop(key, None) is not None or given_up:
+            job = self._todo.pop(key, None)
+            by_others |= job is not None and job.attempt == 1
+            if job is not None or given_up:
                 self._failed -= given_up
                 self._done += 1
                 self._saved.pop(key, None)
@@ -220,6 +236,15 @@ class CampaignController:
                     del self._abandoned[worker]
             elif any(attempt.key == key for attempt in self._running.values()):
                 self._stored_meanwhile.add(key)
+        if by_others and not self._shuffled:
+            self._shuffle()
+
+    def _shuffle(self) -> None:
+        """Make the labels that are left in an order of this campaign's, because another one makes them in the same."""
+        self._shuffled = True
+        keys = sorted(self._todo)
+        random.Random(self._campaign).shuffle(keys)
+        self._todo = {key: self._todo[key] for key in keys}
 
     def _lost(self, event: WorkerLost) -> None:
         if event.worker in self._starting:

@@ -15,6 +15,7 @@ from orchestrator.campaign.kept_actors import KeptActors
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.run import Observer, run_campaign
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, ReservingPolicy, ScalingPolicy
+from orchestrator.campaign.stored_meanwhile import StoredMeanwhile
 from orchestrator.predictors.generations import champion_number
 from orchestrator.predictors.refresh.background import CPUS, BackgroundRefresher, describe_refresh, refresh_command
 from orchestrator.predictors.refresh.history import hold_out_score
@@ -83,6 +84,7 @@ def label_requests(
         needs,
     )
     metrics = CampaignMetrics(config.task, spaces)
+    meanwhile = StoredMeanwhile(todo, controller, committer.labelled)
     with display(len(todo)) as show:
 
         def observe(progress: CampaignProgress) -> None:
@@ -91,11 +93,12 @@ def label_requests(
             if refreshes is not None:
                 refreshes.tick()
 
-        def commit() -> None:
+        def commit() -> tuple[str, ...]:
             drained = committer.drain()
             metrics.committed(drained)
             if refreshes is not None:
                 refreshes.committed(drained.labels)
+            return meanwhile.after(drained)
 
         ended = None
         try:

@@ -10,9 +10,9 @@ from typing import Any
 
 from orchestrator.campaign.actions import Action, Dispatch, Finish, Kill, SaveReport, Spawn
 from orchestrator.campaign.clock import steady_time
-from orchestrator.campaign.commit_thread import CommitThread
+from orchestrator.campaign.commit_thread import Commit, CommitThread
 from orchestrator.campaign.controller import CampaignController
-from orchestrator.campaign.events import Drain, Event, Stop, Tick
+from orchestrator.campaign.events import Drain, Event, LabelsStored, Stop, Tick
 from orchestrator.campaign.executor import Executor
 from orchestrator.campaign.progress import CampaignProgress, CampaignState
 from orchestrator.campaign.unsaved_reports import UnsavedReports
@@ -27,7 +27,7 @@ def run_campaign(
     executor: Executor,
     *,
     record: Callable[[AttemptReport], object],
-    commit: Callable[[], object] = lambda: None,
+    commit: Commit = lambda: None,
     observer: Observer | None = None,
     clock: Callable[[], float] = steady_time,
     poll_s: float = 0.5,
@@ -40,7 +40,8 @@ def run_campaign(
 
     Args:
         record: saves a report that no worker could write.
-        commit: moves reports from the spool to the store; called in another thread, and again at the end.
+        commit: moves reports from the spool to the store; called in another thread, and again at the end. Returns keys
+            of waiting labels that are in the store, which are then not made.
         observer: called with the progress about every `poll_s` seconds.
         patience_s: how long the spool and the store may refuse to be written before the campaign ends.
     """
@@ -85,7 +86,8 @@ def _loop(
                     _act(controller.handle(event), executor, unsaved, now)
             _act(controller.handle(Tick(now)), executor, unsaved, now)
             unsaved.retry(now)
-            committer.tick(now)
+            if stored := tuple(committer.tick(now)):
+                _act(controller.handle(LabelsStored(stored, now)), executor, unsaved, now)
             if observer:
                 observer(controller.progress)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+from collections.abc import Set
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Literal
 
 from orchestrator.errors import StoreError
 from orchestrator.store.committer import Committer
@@ -14,6 +16,7 @@ from predictor.errors import AIOPError
 from workers.storage.spool import open_spool
 
 _MAX_DEATHS = 10  # in a row, before it is treated as an error
+Request = Literal["drain"] | frozenset[str]  # or keys, to know which have a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,27 @@ class CommitterProcess:
 
     def drain(self) -> Drained:
         """Commit until the spool is empty. Raises StoreError if the store refuses or the process keeps dying."""
+        drained = self._ask("drain")
+        assert isinstance(drained, Drained)
+        return drained
+
+    def labelled(self, keys: Set[str]) -> frozenset[str]:
+        """Return those of some keys that have a label. Raises StoreError like `drain`."""
+        found = self._ask(frozenset(keys))
+        assert isinstance(found, frozenset)
+        return found
+
+    def _ask(self, request: Request) -> Drained | frozenset[str]:
         for _ in range(_MAX_DEATHS):
             pipe = self._connect()
             try:
-                pipe.send("drain")
-                answer = pipe.recv()
+                pipe.send(request)
+                answer: Drained | frozenset[str] | str = pipe.recv()
             except (EOFError, OSError):
                 self.close()
                 continue
             if isinstance(answer, str):
                 raise StoreError(answer)
-            assert isinstance(answer, Drained)
             return answer
         raise StoreError(
             f"label store {self._store}: the committer died {_MAX_DEATHS} times in a row: see the log above"
@@ -84,17 +97,20 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
     rows = 0  # labels in the store
     while True:
         try:
-            pipe.recv()
+            request: Request = pipe.recv()
         except (EOFError, OSError):
             return
+        answer: Drained | frozenset[str] | str
         try:
             if committer is None:
                 opened = DeltaLabelStore(store)
                 rows = opened.count()
                 committer = Committer(opened, open_spool(spool))
-            drained = _drain(committer, rows)
-            answer: Drained | str = drained
-            rows = drained.rows
+            if isinstance(request, frozenset):
+                answer = request - opened.unlabelled(request)
+            else:
+                answer = drained = _drain(committer, rows)
+                rows = drained.rows
         except AIOPError as error:
             answer, committer = str(error), None
         except OSError as error:

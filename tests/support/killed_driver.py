@@ -13,6 +13,7 @@ from orchestrator.campaign.failure import FailurePolicy
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
+from orchestrator.campaign.stored_meanwhile import StoredMeanwhile
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.fake_evaluator import RECIPE, request
@@ -40,20 +41,20 @@ def main(address: str, store_folder: str, count: int, infrastructure_cap: int = 
     Path(store_folder, "committer.pid").write_text(str(committer.pid))
     Path(store_folder, "driver.started").touch()
 
-    def commit() -> None:
-        committer.drain()
+    policy = FailurePolicy(infrastructure_cap=infrastructure_cap)
+    controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(4), policy)
+    meanwhile = StoredMeanwhile(todo, controller, committer.labelled)
+
+    def commit() -> tuple[str, ...]:
+        drained = committer.drain()
         with suppress(OSError):  # tests fill the disk
             Path(store_folder, "committer.pid").write_text(str(committer.pid))
+        return meanwhile.after(drained)
 
+    evaluator = "tests.support.fake_evaluator:build"
     end = run_campaign(
-        CampaignController(
-            todo, uuid.uuid4().hex[:12], FixedWorkers(4), FailurePolicy(infrastructure_cap=infrastructure_cap)
-        ),
-        RayExecutor(
-            ActorSpec(
-                "faking", "fake", "tests.support.fake_evaluator:build", str(spool.directory), resources={"CPU": 0.5}
-            )
-        ),
+        controller,
+        RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), resources={"CPU": 0.5})),
         record=spool.put,
         commit=commit,
         commit_every_s=0.1,

@@ -334,6 +334,28 @@ def test_labels_that_others_stored_are_not_made() -> None:
     assert (controller.progress.done, controller.progress.failed) == (3, 0)
 
 
+def _order(campaign: str, stored: tuple[str, ...]) -> list[str]:
+    """The order in which one worker gets the labels, after some were found in the store."""
+    controller = CampaignController([request(n) for n in range(20)], campaign, FixedWorkers(1))
+    controller.handle(Tick(0.0))
+    actions = controller.handle(WorkerReady(0, 1.0, "n"))
+    controller.handle(LabelsStored(stored, 2.0))
+    order: list[str] = []
+    while dispatched := [action for action in actions if isinstance(action, Dispatch)]:
+        order.append(dispatched[0].job.request.key)
+        actions = controller.handle(AttemptEnded(0, report(dispatched[0].job), 3.0))
+    return order
+
+
+def test_two_campaigns_do_not_make_the_same_labels_at_the_same_time() -> None:
+    keys = [request(n).key for n in range(20)]
+    assert _order("a", ()) == keys
+    first, second = _order("a", (keys[3],)), _order("b", (keys[3],))
+    assert sorted(first) == sorted(second) == sorted({*keys} - {keys[3]})
+    assert first[1:] != second[1:]
+    assert first == _order("a", (keys[3],))
+
+
 @pytest.mark.parametrize("outcome", [O.OK, O.ERROR, O.CRASH])
 def test_a_label_that_is_stored_while_it_runs_counts_once(outcome: Outcome) -> None:
     controller, (wanted,) = _running(1)

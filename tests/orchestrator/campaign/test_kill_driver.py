@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 import ray
 
@@ -69,6 +70,18 @@ def test_an_undisturbed_campaign(tmp_path: Path) -> None:
     end = finish(start(tmp_path, 20))
     assert end == {"done": 15, "failed": 5, "todo": 0, "problem": None}
     check(tmp_path, 20)
+
+
+def test_two_campaigns_with_one_list(tmp_path: Path) -> None:
+    """Each makes about half of the labels, because it hears what the other one has stored."""
+    count = 160
+    first, second = start(tmp_path, count), start(tmp_path, count)
+    ends = [finish(first), finish(second)]
+    check(tmp_path, count)
+    made = DeltaLabelStore(str(tmp_path)).attempts().filter(pc.field("outcome") == "ok").num_rows
+    print(f"{made} labels were made of {count - 5}: {ends}")
+    assert made < 1.5 * (count - 5)
+    assert all(end["done"] == count - 5 for end in ends)
 
 
 @pytest.mark.parametrize(("kills", "count"), [(4, 60), pytest.param(20, 300, marks=pytest.mark.slow)])

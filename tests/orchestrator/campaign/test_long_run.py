@@ -98,8 +98,11 @@ def _run(folder: Path, seconds: float, workers: int) -> tuple[list[Sample], floa
         if progress.done >= len(samples) * LABELS // 10 and progress.done:
             samples.append(_sample(progress.done, committer, [p.pid for p in runner.locations.values()], folder))
 
+    def commit() -> None:
+        committer.drain()
+
     begin = time.time()
-    end = run_campaign(controller, runner, record=spool.put, commit=committer.drain, observer=observe)
+    end = run_campaign(controller, runner, record=spool.put, commit=commit, observer=observe)
     share, wall = utilisation(controller.times, time.time()), time.time() - begin
     committer.close()
     assert end.done == len(DeltaLabelStore(str(folder)).keys()) == LABELS
