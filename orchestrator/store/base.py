@@ -73,7 +73,7 @@ class LabelStore(Protocol):
     ) -> pa.Table:
         """Return the labels that match every filter, with the columns of `schema.LABELS`.
 
-        version: of the store, by default the newest. columns: to read only these; the recipe has half of the bytes.
+        version: of the store, by default the newest. columns: to read only these; the recipe alone is about 1 kB.
         Raises StoreError for a version that does not exist.
         """
         ...

@@ -172,7 +172,7 @@ class KeyedTable:
     def version(self) -> int:
         """Return the newest version; -1 if the table does not exist."""
         with translated_errors(self._uri):
-            table = self._refresh()
+            table = self._newest()
             return -1 if table is None else int(table.version())
 
     def compact(self) -> None:
@@ -216,14 +216,20 @@ class KeyedTable:
         return table
 
     def _refresh(self) -> DeltaTable | None:
+        """The table in its newest version, whose keys are then known."""
         with translated_errors(self._uri):
-            if self._table is None:
-                self._table = open_table(self._uri, self._options)
-            else:
-                self._table.update_incremental()
-            if self._table is not None:
-                check_table(self._uri, self._table)
-                self._update_keys(self._table)
+            table = self._newest()
+            if table is not None:
+                self._update_keys(table)
+        return table
+
+    def _newest(self) -> DeltaTable | None:
+        if self._table is None:
+            self._table = open_table(self._uri, self._options)
+        else:
+            self._table.update_incremental()
+        if self._table is not None:
+            check_table(self._uri, self._table)
         return self._table
 
     def _update_keys(self, table: DeltaTable) -> None:
