@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.labelled_cells import cell_labels
+from tests.support.large_store import NETWORKS, SEEDS, TASKS
 from workers.storage.report_json import report_to_json
 
 COUNT = int(os.environ.get("AIOP_LABELS", "100000"))
@@ -53,8 +54,9 @@ def _measure(store: str) -> None:
         print(f"{table}: {len(files)} files, {size} MB, with files that compactions replaced", flush=True)
     for what in READS:
         (figures,) = _in_process("read", store, what)
-        if what != "graphs":
-            assert figures["rows"] == (COUNT if what in ("since", "keys") else COUNT // 20)
+        graphs = min(NETWORKS, COUNT // TASKS // SEEDS) // TASKS
+        expected = {"since": COUNT, "keys": COUNT, "graphs": graphs}
+        assert figures["rows"] == expected.get(what, COUNT // TASKS)
     document = _status(store)
     assert document["labels"] == COUNT
     assert document["attempts"] == {"ok": COUNT, "out_of_memory": COUNT // 10}
