@@ -30,6 +30,7 @@ from workers.storage.report_json import report_from_json
 _DISK_FULL_S = 1.0
 _STOPPED_S = 1.0  # at most
 _CHECK_EVERY = 4  # faults: reading a whole store takes as long as several labels
+_TELL_EVERY = 50
 _ENDS = 5  # runs of the driver after the last fault
 
 
@@ -93,6 +94,10 @@ class Storm:
                 if len(self.faults) % _CHECK_EVERY == 0:
                     self.check()
                     self.also()
+                if len(self.faults) % _TELL_EVERY == 0:
+                    print(
+                        f"{len(self.faults)} faults, {self._labels()} attempts", *self.by_kind(), sep="\n  ", flush=True
+                    )
         return self._finish()
 
     def check(self) -> None:
