@@ -24,7 +24,7 @@ READS = ("labels", "columns", "graphs", "since", "keys")
 
 
 def _in_process(call: str, *arguments: Any) -> list[dict[str, float]]:
-    """Run a function of `large_store` in a process of its own, whose memory is then known; return what it prints."""
+    """Run a function of `large_store` in a separate process, whose memory is then known; return what it prints."""
     code = f"from tests.support import large_store; large_store.{call}(*{arguments!r})"
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True
