@@ -92,10 +92,11 @@ def test_page(
     make_folder(path, RUN[path], tmp_path)
     printed: dict[str, str] = {}
     for command in RUN[path]:
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         _run(command, tmp_path, printed)
+        seconds = time.perf_counter() - began, time.process_time() - cpu
         with capsys.disabled():
-            print(f"\n{time.perf_counter() - began:5.1f} s  {command}", end="", flush=True)
+            print("\n{:5.1f} s, CPU {:5.1f} s  {}".format(*seconds, command), end="", flush=True)
 
 
 def _run(command: PageCommand, folder: Path, printed: dict[str, str]) -> None:

@@ -28,6 +28,7 @@ from orchestrator.store.layout import artifacts_uri
 from tests.support.label_in_process import InProcessCommitter, Printed
 from workers.execution.evaluators import FidelityEvaluator
 from workers.execution.preparer import Preparer
+from workers.execution.threads import use_cores
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.spool import Spool
@@ -74,6 +75,7 @@ def _label_requests(
     config: Any, todo: Sequence[LabelRequest], committer: InProcessCommitter, spool: Spool, *_: Any
 ) -> CampaignProgress:
     """Do what `orchestrator.campaign.driver.label_requests` does, without Ray."""
+    use_cores(1)  # as a worker does
     location = artifacts_uri(config.store)
     for request in {request.recipe.hash: request for request in todo}.values():
         if isinstance(request.recipe, SharedRecipe):

@@ -57,7 +57,7 @@ NOT_RUN = (
 _TINY = "--set steps=2 --set ema=0 --set batch=2 --set input_size=[64,64] --set train_images=8 --set eval_images=4"
 _ONE_CORE = "--set cpus=1 --set gpus=0 --set memory_mb=0"
 _TINY_SHARED = (
-    "--set steps=2 --set calibration_images=4 --set cpus=1 --set gpus=0 --set shared_head.steps=2 "
+    "--set steps=2 --set ema=0 --set calibration_images=4 --set cpus=1 --set gpus=0 --set shared_head.steps=2 "
     "--set shared_head.calibration_images=4 --set shared_head.cpus=1 --set shared_head.gpus=0 "
     "--set supernet.steps=2 --set supernet.ema=0 --set supernet.batch=2 --set supernet.train_images=8 "
     "--set supernet.cpus=1 --set supernet.gpus=0"
@@ -96,8 +96,12 @@ SMALLER = (
     Options(r"orchestrator import \S*\.csv", "traced in this process: no worker has to start", options="--jobs 1"),
     Options(r"orchestrator evaluate ", "one process, one choice of the known labels", options="--jobs 1 --seeds 1"),
     Options(r"evaluate .*--labels", "one model of ten, few labels", options="--labels 0,4 --model extra-trees"),
-    Options(r"latency ", "three runs of each network", options="--repeats 3 --warm-up 1 --seconds 5"),
-    Options(r"latency .*--task det", "a detector at 800x1344 takes a minute on a CPU", options="--input-size 64"),
+    Options(r"orchestrator latency ", "three runs of each network", options="--repeats 3 --warm-up 1 --seconds 5"),
+    Options(
+        r"orchestrator latency .*--task det",
+        "a detector at 800x1344 takes a minute on a CPU",
+        options="--input-size 64",
+    ),
     Options(
         r"(refresh|report|status) --watch", "ended by Ctrl-C, as the page says, after an answer", options="--every 0.2"
     ),
@@ -118,6 +122,7 @@ ON_RAY = (
     Rule(r"README\.md.*label ", "what everyone runs first"),
     Rule(r"label .*--(choose|refresh-every) ", "a refresh in the background is a process that joins this Ray"),
     Rule(r"orchestrator (train|refresh) ", "a run of Ray Train"),
+    Rule(r"orchestrator status", "shows the cluster: without this Ray it would join another one of the machine"),
 )
 STOPPED_AFTER = (
     Stopped(r"refresh --watch", "it waits for more labels", text="decision"),
