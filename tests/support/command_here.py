@@ -99,6 +99,7 @@ def _interrupted(when: Callable[[], bool]) -> Iterator[None]:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
     thread = threading.Thread(target=watch)
     thread.start()
     try:
@@ -106,5 +107,6 @@ def _interrupted(when: Callable[[], bool]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        signal.signal(signal.SIGINT, handler)
     if sent == [False]:
         raise TimeoutError(f"no answer after {_WATCHED_S:.0f} s")
