@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
 import json
 from collections.abc import Callable, Mapping
@@ -49,7 +50,8 @@ def count_labels(folder: Path) -> dict[Path, int]:
 
 def check_outcome(words: list[str], folder: Path, printed: Printed, before: Mapping[Path, int]) -> None:
     """Raise AssertionError if what a command left is not what it is for. Every command has a check."""
-    context = parse(words)
+    with contextlib.chdir(folder):  # it loads the recipe
+        context = parse(words)
     outcome = Outcome(words, folder, printed, before, dict(context.params))
     CHECKS[words[0]](outcome)
     out = outcome.options.get("out")

@@ -46,7 +46,7 @@ _CELLS = ("nor_conv_3x3", "nor_conv_1x1", "skip_connect", "avg_pool_3x3")
 def make_folder(path: Path, commands: Sequence[PageCommand], folder: Path) -> None:
     """Write what the commands of a page suppose into an empty folder."""
     words = [word for command in commands for word in command.words]
-    for spec in (words[n + 1] for n, word in enumerate(words) if word == "--data"):
+    for spec in sorted({words[n + 1] for n, word in enumerate(words) if word == "--data"}):
         write_data_set(spec, folder)
     _write_tiny_recipes(folder)
     match path.stem:
@@ -99,8 +99,8 @@ def _write_results(path: Path) -> None:
         rows.append((name, "cls", "imagenet-1k", "top1", 0.5 + number / 50, 64, "published:a"))
         rows.append((name, "seg", "ade20k", "miou", 0.3 + number / 60, 64, "published:b"))
     for number, name in enumerate(cells):
-        rows.append((name, "cls", "cifar10", "top1", 0.8 + number / 100, 32, "published:c"))
-        rows.append((name, "cls", "cifar100", "top1", 0.5 + number / 90, 32, "published:c"))
+        rows.append((name, "cls", "cifar10", "top1", 0.8 + number / 400, 32, "published:c"))
+        rows.append((name, "cls", "cifar100", "top1", 0.5 + number / 400, 32, "published:c"))
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
 

@@ -60,7 +60,7 @@ _TINY_SHARED = (
     "--set steps=2 --set ema=0 --set calibration_images=4 --set cpus=1 --set gpus=0 --set shared_head.steps=2 "
     "--set shared_head.calibration_images=4 --set shared_head.cpus=1 --set shared_head.gpus=0 "
     "--set supernet.steps=2 --set supernet.ema=0 --set supernet.batch=2 --set supernet.train_images=8 "
-    "--set supernet.cpus=1 --set supernet.gpus=0"
+    "--set supernet.input_size=[64,64] --set supernet.precision=float32 --set supernet.cpus=1 --set supernet.gpus=0"
 )
 _PREPARED = "minutes of pre-training: two steps each of weights, head, fine-tune and full training"
 
@@ -86,6 +86,7 @@ SMALLER = (
         _PREPARED,
         options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}",
     ),
+    Options(r"cheaply.*mobilenetv3 (?!.*width)", "half as wide, as in the page's text", options="--set body.width=0.5"),
     Options(r"label-your-data.*label ", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
     Options(r"label .*--data coco:lsp$", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
     Options(
@@ -94,8 +95,8 @@ SMALLER = (
         options=f"--budget '4 labels' --verify 1 --verify-seeds 2 --pool 20 {_TINY}",
     ),
     Options(r"orchestrator import \S*\.csv", "traced in this process: no worker has to start", options="--jobs 1"),
-    Options(r"orchestrator evaluate ", "one process, one choice of the known labels", options="--jobs 1 --seeds 1"),
-    Options(r"evaluate .*--labels", "one model of ten, few labels", options="--labels 0,4 --model extra-trees"),
+    Options(r"evaluate ", "few labels, chosen once, in one process", options="--labels 0,4 --seeds 1 --jobs 1"),
+    Options(r"evaluate --split task", "one model of a dozen", options="--model extra-trees"),
     Options(r"orchestrator latency ", "three runs of each network", options="--repeats 3 --warm-up 1 --seconds 5"),
     Options(
         r"orchestrator latency .*--task det",

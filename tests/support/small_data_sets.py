@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tests.support.plain_images import red_box, write_png
-from tests.support.small_coco import write_small_coco
+from tests.support.small_coco import write_images, write_small_coco
 
 _IMAGES, _SIZE = 4, (64, 48)  # a subset; width and height
 _SUBSETS = {"training": "train", "validation": "val"}  # names in ADE20K
@@ -19,8 +20,6 @@ def write_data_set(spec: str, folder: Path) -> None:
     """Write the data set FORMAT:NAME[,...] to FOLDER/NAME, in the layout in which it is downloaded."""
     kind, _, where = spec.partition(":")
     target = folder / where.split(",")[0]
-    if target.exists():
-        return
     match kind:
         case "coco" if target.name == "mpii":
             _write_mpii(target)
@@ -36,9 +35,16 @@ def _names() -> list[str]:
     return [f"{number}.png" for number in range(1, _IMAGES + 1)]
 
 
+def _write_coco(folder: Path) -> None:
+    """Write annotations of all kinds, and images that differ from those of a set with another name."""
+    write_small_coco(folder, _names())
+    for part, shade in (("train", 0), ("val", 100)):
+        write_images(folder / "images" / part, _names(), shade + zlib.crc32(folder.name.encode()) % 50)
+
+
 def _write_coco_2017(folder: Path) -> None:
     """Write annotations/KIND_{train,val}2017.json and {train,val}2017/."""
-    write_small_coco(folder, _names())
+    _write_coco(folder)
     for part in ("train", "val"):
         (folder / "images" / part).rename(folder / f"{part}2017")
         for kind in ("instances", "person_keypoints", "panoptic"):
@@ -50,7 +56,7 @@ def _write_coco_2017(folder: Path) -> None:
 
 def _write_mpii(folder: Path) -> None:
     """Write images, with mpii_{train,val}.json next to the folder."""
-    write_small_coco(folder, _names())
+    _write_coco(folder)
     for part in ("train", "val"):
         (folder / f"annotations/person_keypoints_{part}.json").rename(folder.parent / f"mpii_{part}.json")
 
