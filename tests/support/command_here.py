@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.cli.app import main
+from orchestrator.search.study import StudySettings
 from orchestrator.store.layout import artifacts_uri
 from tests.support.label_in_process import InProcessCommitter, Printed
 from workers.execution.evaluators import FidelityEvaluator
@@ -68,6 +70,8 @@ def labels_made_here() -> Iterator[None]:
             patch.setattr(f"orchestrator.cli.{name}.label_requests", _label_requests)
             patch.setattr(f"orchestrator.cli.{name}.ray_session", lambda *_: nullcontext())
         patch.setattr("orchestrator.cli.campaign.CommitterProcess", InProcessCommitter)
+        # A search of four labels evolves once; to trace the hundreds of detectors of its generations takes minutes.
+        patch.setattr("orchestrator.cli.search_run.StudySettings", partial(StudySettings, population=8, generations=2))
         yield
 
 

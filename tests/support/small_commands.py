@@ -23,7 +23,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Options(Rule):
-    """Options in place of the same ones, else at the end. `--set` replaces the same field only. None is left out."""
+    """Options in place of the same ones, else at the end; of `--set` and `--verify-set`, in place of the same field."""
 
     options: str = field(kw_only=True)
 
@@ -86,14 +86,11 @@ SMALLER = (
         _PREPARED,
         options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}",
     ),
-    Options(r"cheaply.*mobilenetv3 (?!.*width)", "half as wide, as in the page's text", options="--set body.width=0.5"),
+    Options(r"--space mobilenetv3 ", "a stratified sample traces hundreds of networks", options="--sample uniform"),
     Options(r"label-your-data.*label ", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
     Options(r"label .*--data coco:lsp$", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
-    Options(
-        r"search ",
-        "four labels of two steps",
-        options=f"--budget '4 labels' --verify 1 --verify-seeds 2 --pool 20 {_TINY}",
-    ),
+    Options(r"search ", "four labels", options="--budget '4 labels' --verify 1 --verify-seeds 2 --pool 20"),
+    Options(r"search ", "two steps on few images", options=f"{_TINY} {_TINY.replace('--set', '--verify-set')}"),
     Options(r"orchestrator import \S*\.csv", "traced in this process: no worker has to start", options="--jobs 1"),
     Options(r"evaluate ", "few labels, chosen once, in one process", options="--labels 0,4 --seeds 1 --jobs 1"),
     Options(r"evaluate --split task", "one model of a dozen", options="--model extra-trees"),
@@ -166,7 +163,7 @@ def _value(words: list[str], option: str, default: str) -> str:
 def _set_option(words: list[str], name: str, value: str) -> None:
     """Replace the value of an option, or of a field of --set, or add it."""
     for number, word in enumerate(words[:-1]):
-        same_field = name != "--set" or words[number + 1].split("=")[0] == value.split("=")[0]
+        same_field = not name.endswith("set") or words[number + 1].split("=")[0] == value.split("=")[0]
         if word == name and same_field:
             words[number + 1] = value
             return
