@@ -96,6 +96,8 @@ def check_values(name: str, context: Any) -> None:
     given = {
         key: value for key, value in context.params.items() if key in model.model_fields and was_given(context, key)
     }
+    if name == "suggest":
+        given["choose"] = context.params["choose"]
     config = model.checked(**{**_from_file(context.params), **_parsed(model, given)})
     if config.num and not is_space_file(config.space):
         for task in config.task.split(","):

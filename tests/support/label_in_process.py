@@ -43,7 +43,9 @@ class Printed:
         return loaded
 
 
-class _Committer:
+class InProcessCommitter:
+    """Commits in the calling process, with the methods of a `CommitterProcess`."""
+
     def __init__(self, store: str, spool: str) -> None:
         self._committer = Committer(DeltaLabelStore(store), open_spool(spool))
 
@@ -63,7 +65,7 @@ def label_with(monkeypatch: pytest.MonkeyPatch, make: MakeExecutor | Evaluator) 
     reached: list[LabelRequest] = []
 
     def label_requests(
-        config: Any, todo: Sequence[LabelRequest], committer: _Committer, spool: Spool, *_: Any
+        config: Any, todo: Sequence[LabelRequest], committer: InProcessCommitter, spool: Spool, *_: Any
     ) -> CampaignProgress:
         reached.extend(todo)
         made: Any = make
@@ -74,7 +76,7 @@ def label_with(monkeypatch: pytest.MonkeyPatch, make: MakeExecutor | Evaluator) 
 
     monkeypatch.setattr("orchestrator.cli.campaign.label_requests", label_requests)
     monkeypatch.setattr("orchestrator.cli.campaign.ray_session", lambda *_: nullcontext())
-    monkeypatch.setattr("orchestrator.cli.campaign.CommitterProcess", _Committer)
+    monkeypatch.setattr("orchestrator.cli.campaign.CommitterProcess", InProcessCommitter)
     monkeypatch.setattr(status, "cluster_summary", dict)
     return reached
 
