@@ -86,7 +86,9 @@ SMALLER = (
         _PREPARED,
         options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}",
     ),
-    Options(r"--space mobilenetv3 ", "a stratified sample traces hundreds of networks", options="--sample uniform"),
+    Options(
+        r"--space (mobilenetv3|zoo) ", "a stratified sample traces hundreds of networks", options="--sample uniform"
+    ),
     Options(r"label-your-data.*label ", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
     Options(r"label .*--data coco:lsp$", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
     Options(r"search ", "four labels", options="--budget '4 labels' --verify 1 --verify-seeds 2 --pool 20"),
