@@ -107,7 +107,7 @@ def _serve(pipe: Connection, store: str, spool: str) -> None:
                 rows = opened.count()
                 committer = Committer(opened, open_spool(spool))
             if isinstance(request, frozenset):
-                answer = request - opened.unlabelled(request)
+                answer = opened.labelled(request)
             else:
                 answer = drained = _drain(committer, rows)
                 rows = drained.rows

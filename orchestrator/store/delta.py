@@ -78,6 +78,10 @@ class DeltaLabelStore:
         among = pc.field("key").isin(pa.array(sorted(keys), pa.string()))
         return set(keys) - distinct_strings(self._labels.read(among, ["key"]).column("key"))
 
+    def labelled(self, keys: Set[str]) -> frozenset[str]:
+        """Return those of some keys that have a label, for a process that commits: it knows the keys already."""
+        return self._labels.held(keys)
+
     def labels(
         self,
         *,

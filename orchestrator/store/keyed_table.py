@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,12 @@ class KeyedTable:
         """Return the number of rows of the newest version."""
         self._refresh()
         return len(self._keys)
+
+    def held(self, keys: Set[str]) -> frozenset[str]:
+        """Return those of some keys that the newest version has. The first call reads all keys of the table."""
+        self._refresh()
+        asked = list(keys)
+        return frozenset(key for key, known in zip(asked, self._keys.contains(asked), strict=True) if known)
 
     def read(
         self, condition: pc.Expression | None = None, columns: Sequence[str] | None = None, version: int | None = None
