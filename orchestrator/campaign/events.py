@@ -66,7 +66,7 @@ class CapacityChanged:
 
 @dataclass(frozen=True, slots=True)
 class LabelsStored:
-    """Labels are in the store, whoever made them: this campaign, another one, or a worker that died right after."""
+    """The store has these labels. Another campaign may have made them, or a worker that died after its report."""
 
     keys: tuple[str, ...]
     now: float

@@ -62,6 +62,7 @@ _TINY_SHARED = (
     "--set supernet.steps=2 --set supernet.ema=0 --set supernet.batch=2 --set supernet.train_images=8 "
     "--set supernet.input_size=[64,64] --set supernet.precision=float32 --set supernet.cpus=1 --set supernet.gpus=0"
 )
+_SMALL_PREPARED = f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"
 _PREPARED = "minutes of pre-training: two steps each of weights, head, fine-tune and full training"
 
 SMALLER = (
@@ -84,13 +85,13 @@ SMALLER = (
     Options(
         r"label-cheaply.*label .*--(audit|set)",
         _PREPARED,
-        options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}",
+        options=_SMALL_PREPARED,
     ),
     Options(
         r"--space (mobilenetv3|zoo) ", "a stratified sample traces hundreds of networks", options="--sample uniform"
     ),
-    Options(r"label-your-data.*label ", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
-    Options(r"label .*--data coco:lsp$", _PREPARED, options=f"--set full=tiny-{{recipe}}-{{task}}.yaml {_TINY_SHARED}"),
+    Options(r"label-your-data.*label ", _PREPARED, options=_SMALL_PREPARED),
+    Options(r"label .*--data coco:lsp$", _PREPARED, options=_SMALL_PREPARED),
     Options(r"search ", "four labels", options="--budget '4 labels' --verify 1 --verify-seeds 2 --pool 20"),
     Options(r"search ", "two steps on few images", options=f"{_TINY} {_TINY.replace('--set', '--verify-set')}"),
     Options(r"orchestrator import \S*\.csv", "traced in this process: no worker has to start", options="--jobs 1"),
@@ -127,7 +128,7 @@ ON_RAY = (
 STOPPED_AFTER = (
     Stopped(r"refresh --watch", "it waits for more labels", text="decision"),
     Stopped(r"report --watch", "it waits for changes", text="report.html"),
-    Stopped(r"status --watch", "it repeats for ever", text="Cluster"),
+    Stopped(r"status --watch", "it does not end by itself", text="Cluster"),
 )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -68,15 +67,15 @@ class Storm:
         self._driver: subprocess.Popen[str] | None = None
         self._nodes = [node for node in self.cluster.list_all_nodes() if node is not self.cluster.head_node]
         self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {
-            "kill a worker": (8, lambda: self._signal(self._workers(), signal.SIGKILL)),
+            "kill a worker": (8, lambda: self._kill(self._workers())),
             "stop a worker for a while": (4, lambda: self._pause(self._workers())),
-            "kill the committer": (4, lambda: self._signal(self._committer(), signal.SIGKILL)),
+            "kill the committer": (4, lambda: self._kill(self._committer())),
             "stop the committer for a while": (2, lambda: self._pause(self._committer())),
             "kill the driver": (1, self._kill_driver),
             "stop the driver for a while": (2, lambda: self._pause(self._driver_process())),
             "kill a node": (1, self._kill_node),
             "stop a raylet for a while": (1, lambda: self._pause(self._raylets())),
-            "kill a node's agent": (1, lambda: self._signal(self._agents(), signal.SIGKILL)),
+            "kill a node's agent": (1, lambda: self._kill(self._agents())),
             "fill the disk": (2, self._fill_disk),
             "damage a waiting report": (2, self._damage_report),
             "leave half-written files": (2, self._litter),
@@ -184,11 +183,11 @@ class Storm:
     def _agents(self) -> list[psutil.Process]:
         return [p for raylet in self._raylets() for p in _children(raylet) if "DashboardAgent" in _title(p)]
 
-    def _signal(self, processes: list[psutil.Process], number: signal.Signals) -> bool:
+    def _kill(self, processes: list[psutil.Process]) -> bool:
         if not processes:
             return False
         with suppress(psutil.NoSuchProcess):
-            self.rng.choice(processes).send_signal(number)
+            self.rng.choice(processes).kill()
         self._restore_nodes()
         return True
 

@@ -51,7 +51,7 @@ def test_a_training_that_ends_early_is_counted_up_to_its_last_batch(clock: _Cloc
 
 
 class _Metric:
-    """Stands in for a metric of Ray and keeps what it is given."""
+    """Records what a metric of Ray would publish."""
 
     recorded: dict[str, list[float]]
 
