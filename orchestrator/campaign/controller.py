@@ -192,7 +192,7 @@ class CampaignController:
             self._remember_split(worker, report.job)
             self._succeeded(attempt.key, report)
         else:
-            self._failed_attempt(attempt, report, recorded=True, worker=None)
+            self._failed_attempt(attempt, report, recorded=report.final, worker=None)
 
     def _remember_split(self, worker: int, job: LabelJob) -> None:
         """Let the next networks of this recipe start on such a card with the parts that fit.

@@ -38,7 +38,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """A worker finished its job, successfully or not, and is idle. It has written the report to its spool."""
+    """A worker finished its job and is idle. The report of a label or of a final failure is in its spool."""
 
     worker: int
     report: AttemptReport

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +48,7 @@ def run_train_job(
 
     train_worker: gets `config`, with the number of its cores as "cpus". storage: folder for Ray's own files, which all
     nodes must reach; the caller removes it. max_restarts: how often the group starts again after it lost a worker.
-    Raises ray.train.TrainingFailedError if the restarts do not help.
+    Raises ray.train.TrainingFailedError if the restarts do not help, KeyboardInterrupt after Ctrl-C.
     """
     train: Any = importlib.import_module("ray.train")
     torch_trainer: Any = importlib.import_module("ray.train.torch").TorchTrainer
@@ -67,8 +68,27 @@ def run_train_job(
             failure_config=train.FailureConfig(max_failures=max_restarts),
         ),
     )
-    with _reported(progress) if progress else nullcontext():
+    with _reported(progress) if progress else nullcontext(), _own_ctrl_c():
         trainer.fit()
+
+
+@contextmanager
+def _own_ctrl_c() -> Iterator[None]:
+    """Restore this process's handler of Ctrl-C, and raise KeyboardInterrupt for it.
+
+    `fit` sets a handler, which stops the run and exits with code 0, and leaves it set after the run. The next Ctrl-C
+    would then do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # here Ray sets none
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

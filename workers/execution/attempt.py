@@ -50,10 +50,13 @@ def outcome_of(error: Exception) -> Outcome:
 def run_attempt(
     evaluator: Evaluator, job: LabelJob, spool: ReportSink, checkpoints: Checkpoints | None = None
 ) -> AttemptReport:
-    """Run one attempt and return its report, which is in the spool by then: a lost answer loses no label.
+    """Run one attempt and return its report.
+
+    A label, or a failure that no other attempt can change, is in the spool by then: a lost answer does not lose it. The
+    driver stores other failures, because only its failure policy knows whether they are final. Out of memory, for
+    example, may be tried again with a split batch.
 
     checkpoints: where the evaluator keeps those of unfinished labels; that of a label that is settled is removed.
-    Out of memory is not final here, because the failure policy may retry with a split batch.
     """
     started, clock = time.time(), time.perf_counter()
     pulse.begin(job.attempt_id)
@@ -74,9 +77,10 @@ def run_attempt(
     report = AttemptReport(
         job, outcome, message, platform.node(), started, seconds, measurement, outcome in _FINAL_OUTCOMES
     )
-    _put(spool, report)
-    if checkpoints is not None and (measurement is not None or report.final):
-        checkpoints.remove(job.request.key)
+    if report.outcome is Outcome.OK or report.final:
+        _put(spool, report)
+        if checkpoints is not None:
+            checkpoints.remove(job.request.key)
     return report
 
 

@@ -102,7 +102,7 @@ def test_out_of_memory_is_retried_with_a_split_batch_then_final() -> None:
     rig = Rig([request(0)], always(outcome=O.OUT_OF_MEMORY))
     assert rig.run().failed == 1
     assert [(job.attempt, job.split) for job in rig.executor.dispatched] == [(1, 1), (2, 2), (3, 4), (4, 8)]
-    assert [(r.job.attempt, r.final) for r in rig.records] == [(4, True)]
+    assert [(r.job.attempt, r.final) for r in rig.records] == [(1, False), (2, False), (3, False), (4, True)]
 
 
 def test_a_split_batch_can_fix_out_of_memory() -> None:
@@ -132,7 +132,7 @@ def test_the_cap_counts_per_architecture_over_seeds() -> None:
 def test_the_next_network_starts_with_the_parts_that_fit_on_such_a_card() -> None:
     controller = CampaignController([request(n) for n in range(5)], "c", FixedWorkers(2))
     drive(controller, Tick(0), WorkerReady(0, 0, "n", "small"), WorkerReady(1, 0, "n", "large"))
-    (unaffected,) = drive(controller, AttemptEnded(0, report(LabelJob(request(0), "c"), O.OUT_OF_MEMORY), 1))
+    (_, unaffected) = drive(controller, AttemptEnded(0, report(LabelJob(request(0), "c"), O.OUT_OF_MEMORY), 1))
     assert isinstance(unaffected, Dispatch)
     assert (unaffected.job.request, unaffected.job.split) == (request(2), 1)  # nobody knows yet what fits
     (_,) = drive(controller, AttemptEnded(0, report(LabelJob(request(2), "c", 2, 4)), 2))
