@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.errors import ConfigError
 from orchestrator.search.limits import LATENCY, Budget, Limit, parse_budget, parse_limits
+from workers.messages.recipe_files import merged_fields
 
 _OPTIONS = """task space data max_flops max_params max_latency reference budget verify verify_seeds verify_fidelity
 verify_set weights hold strategy fidelity recipe set seed repeat pool latency store workers retry_failed predictors"""
@@ -45,7 +46,9 @@ class SearchConfig(CampaignConfig):
     verify_seeds: int = Field(default=2, ge=1, description="Seeds of the verification.")
     verify_fidelity: Literal["full", "shared"] = Field(default="full", description="Fidelity of the verification.")
     verify_set: dict[str, object] = Field(
-        default_factory=dict, description="Override a field of the verification's recipe; may be repeated."
+        default_factory=dict,
+        description="Override a field of the verification's recipe; may be repeated. Those of --set count too if both "
+        "fidelities are equal.",
     )
     weights: tuple[float, ...] = Field(
         default=(), description="With several tasks: weights of their labels, in standard deviations: 2,1,1."
@@ -78,12 +81,8 @@ class SearchConfig(CampaignConfig):
             raise ValueError("--weights: must be above 0: leave out a task that does not count")
         if len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"--task {self.task}: names a task twice")
-        if (
-            self.verify
-            and self.verify_fidelity == self.fidelity
-            and self.verify_seeds <= self.repeat
-            and (not self.verify_set or self.verify_set == self.set)
-        ):
+        same_labels = self.verify_fidelity == self.fidelity and self._verification_fields == self.set
+        if self.verify and same_labels and self.verify_seeds <= self.repeat:
             raise ValueError(
                 f"--verify-fidelity {self.verify_fidelity}: these are the labels of the search itself: add seeds with "
                 f"--verify-seeds {self.repeat + 1}, or choose another fidelity"
@@ -123,8 +122,13 @@ class SearchConfig(CampaignConfig):
 
     def verification(self, task: str) -> CampaignConfig:
         """Return the configuration of the verification of one task."""
-        fields = {"fidelity": self.verify_fidelity, "set": self.verify_set, "repeat": self.verify_seeds, "latency": ""}
-        return self.campaign(task, **fields)
+        fields = {"fidelity": self.verify_fidelity, "repeat": self.verify_seeds, "latency": ""}
+        return self.campaign(task, **fields, set=self._verification_fields)
+
+    @property
+    def _verification_fields(self) -> dict[str, object]:
+        """Fields of the verification's recipe. Those of --set count if it is the recipe of the search."""
+        return merged_fields(self.set if self.verify_fidelity == self.fidelity else {}, self.verify_set)
 
 
 def _flattened(values: Mapping[str, object], before: str = "") -> list[tuple[str, object]]:

@@ -90,14 +90,20 @@ def recipe_fields(path: Path, space: str) -> dict[str, Any]:
     return fields
 
 
+def merged_fields(fields: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields, replaced by those of `overrides`; in a section such as `head`, only the given ones."""
+    merged = dict(fields)
+    for key, value in overrides.items():
+        section = merged.get(key)
+        merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
+    return merged
+
+
 def checked_recipe(
     kind: type[RecipeT], fields: Mapping[str, Any], overrides: Mapping[str, Any], path: Path, task: str
 ) -> RecipeT:
     """Return the recipe with `fields` and `overrides`; mappings such as `head` are merged. Raises RecipeError."""
-    merged = {**fields}
-    for key, value in overrides.items():
-        section = merged.get(key)
-        merged[key] = {**section, **value} if isinstance(value, dict) and isinstance(section, dict) else value
+    merged = merged_fields(fields, overrides)
     if "pipeline" in overrides:
         raise RecipeError(f"recipe {path}: pipeline is the version of this code: leave it out")
     merged["pipeline"] = PIPELINE

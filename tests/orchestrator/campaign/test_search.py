@@ -211,3 +211,17 @@ def test_labels_of_the_rounds_are_compared_with_the_verified_ones() -> None:
     assert agreement(rows, None, "det") is None  # four are too few
     assert agreement(rows, {**reference, "verified": {}}, "det") is None
     assert agreement([*rows, {"values": {"det": 6}, "verified": {}}], reference, "det") == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "fields"),
+    [("full", {"steps": 3, "head": {"width": 8, "norm": "gn"}}), ("shared", {"head": {"norm": "gn"}})],
+)
+def test_a_verification_by_the_recipe_of_the_rounds_has_their_fields(fidelity: str, fields: dict[str, object]) -> None:
+    config = SearchConfig(
+        task="seg",
+        fidelity=fidelity,
+        set={"steps": 3, "head": {"width": 8}},
+        verify_set={"head": {"norm": "gn"}},
+    )
+    assert config.verification("seg").set == fields
