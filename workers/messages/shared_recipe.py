@@ -155,7 +155,8 @@ def _shortened(full: Mapping[str, Any], own: Mapping[str, Any], changes: Mapping
         fields["epochs"] = None
     if "warmup_steps" not in chosen and fields["warmup_steps"] is not None:
         fields["warmup_steps"] = min(fields["warmup_steps"], tenth)
-    if "ema" not in chosen and fields["ema"] and steps * (1 - fields["ema"]) < 1:
+    kept = changes if "steps" in changes else chosen  # a user who shortens a recipe did not choose its average
+    if "ema" not in kept and fields["ema"] and steps * (1 - fields["ema"]) < 1:
         fields["ema"] = round(1 - 1 / tenth, 4)
     return fields
 

@@ -42,6 +42,14 @@ def test_a_part_may_have_its_own_budget(tmp_path: Path) -> None:
         assert {name: getattr(part, name) for name in own} == own
 
 
+def test_an_average_of_the_recipe_fits_a_length_that_the_user_chose() -> None:
+    short = load_shared_recipe("laptop", "seg", "nasbench201", {"steps": 2})
+    assert (short.steps, short.ema) == (2, 0.0)
+    usual = load_shared_recipe("laptop", "seg", "nasbench201")
+    longer = load_shared_recipe("laptop", "seg", "nasbench201", {"steps": usual.steps + 1})
+    assert usual.ema == longer.ema > 0
+
+
 def test_a_value_that_the_user_chose_is_an_error_where_it_does_not_fit() -> None:
     with pytest.raises(RecipeError, match=r"ema 0.999 is too slow for 300 steps"):
         load_shared_recipe("laptop", "seg", "nasbench201", {"shared_head": {"ema": 0.999}})
