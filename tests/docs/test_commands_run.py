@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.weights.fetching import MIRROR
 from tests.support import small_commands
-from tests.support.command_here import labels_made_here, run_here
+from tests.support.command_here import labels_made_here, own_modules, run_here
 from tests.support.command_outcomes import CHECKS, check_outcome, count_labels
 from tests.support.declared_space import isolate_declarations
 from tests.support.markdown_blocks import ROOT
@@ -91,12 +91,13 @@ def test_page(
     monkeypatch.setenv(MIRROR, publishers)
     make_folder(path, RUN[path], tmp_path)
     printed: dict[str, str] = {}
-    for command in RUN[path]:
-        began, cpu = time.perf_counter(), time.process_time()
-        _run(command, tmp_path, printed)
-        seconds = time.perf_counter() - began, time.process_time() - cpu
-        with capsys.disabled():
-            print("\n{:5.1f} s, CPU {:5.1f} s  {}".format(*seconds, command), end="", flush=True)
+    with own_modules(tmp_path):
+        for command in RUN[path]:
+            began, cpu = time.perf_counter(), time.process_time()
+            _run(command, tmp_path, printed)
+            seconds = time.perf_counter() - began, time.process_time() - cpu
+            with capsys.disabled():
+                print("\n{:5.1f} s, CPU {:5.1f} s  {}".format(*seconds, command), end="", flush=True)
 
 
 def _run(command: PageCommand, folder: Path, printed: dict[str, str]) -> None:

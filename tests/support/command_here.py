@@ -63,6 +63,17 @@ def run_here(words: Sequence[str], folder: Path, *, until: str = "") -> Printed:
 
 
 @contextmanager
+def own_modules(folder: Path) -> Iterator[None]:
+    """Forget the modules that were imported from a folder: another folder may have other ones of the same names."""
+    yield
+    for name, module in list(sys.modules.items()):
+        fields = vars(module)  # torch.classes has any attribute that one asks for
+        places = [fields.get("__file__"), *(fields.get("__path__") or ())]
+        if any(place and Path(place).is_relative_to(folder) for place in places):
+            del sys.modules[name]
+
+
+@contextmanager
 def labels_made_here() -> Iterator[None]:
     """Let campaigns prepare, train and commit in this process: starting a worker of Ray takes longer than they do."""
     with pytest.MonkeyPatch.context() as patch:

@@ -97,7 +97,7 @@ SMALLER = (
     Options(r"orchestrator import \S*\.csv", "traced in this process: no worker has to start", options="--jobs 1"),
     Options(r"evaluate ", "few labels, chosen once, in one process", options="--labels 0,4 --seeds 1 --jobs 1"),
     Options(r"evaluate --split task", "one model of a dozen", options="--model extra-trees"),
-    Options(r"orchestrator latency ", "three runs of each network", options="--repeats 3 --warm-up 1 --seconds 5"),
+    Options(r"orchestrator latency ", "five runs of each network", options="--repeats 5 --warm-up 1 --seconds 5"),
     Options(
         r"orchestrator latency .*--task det",
         "a minute on a CPU at 800x1344",
