@@ -82,6 +82,6 @@ def column_statistics(
 
 def _statistics(values: Sequence[float] | NDArray[np.float64], table: NDArray[np.float64]) -> dict[str, Any]:
     agreement = reliability(table)
-    lowest, highest = (float(min(values)), float(max(values))) if len(values) else (None, None)
+    lowest, highest = (float(np.min(values)), float(np.max(values))) if len(values) else (None, None)
     extremes = {"lowest": lowest, "highest": highest}
     return {"labels": len(values), **extremes, "reliability": asdict(agreement) if agreement else None}

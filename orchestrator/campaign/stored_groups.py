@@ -13,14 +13,15 @@ from orchestrator.campaign.reliability import column_statistics
 
 _PARTS = ("task", "space", "fidelity", "fingerprint", "metric", "recipe_hash")
 _METRIC = _PARTS.index("metric")
-COLUMNS = (*_PARTS, "architecture", "seed", "value")
+TEXTS = (*_PARTS, "architecture")
+COLUMNS = (*TEXTS, "seed", "value")
 
 
 def group_statistics(labels: pa.Table) -> dict[str, dict[str, Any]]:
     """Return the statistics of labels that can be compared, by TASK/SPACE/FIDELITY/DATA/RECIPE, sorted.
 
     If there are several metrics of one such group, its name is TASK/SPACE/FIDELITY/DATA@METRIC/RECIPE.
-    labels: rows of the store with `COLUMNS`.
+    labels: rows of the store with `COLUMNS`; those in `TEXTS` may be dictionaries.
     """
     if not labels.num_rows:
         return {}
@@ -41,7 +42,11 @@ def group_statistics(labels: pa.Table) -> dict[str, dict[str, Any]]:
 
 def _encoded(labels: pa.Table, name: str) -> tuple[NDArray[np.int64], list[str]]:
     """A number for each row, and the text for each number."""
-    column = labels.column(name).combine_chunks().dictionary_encode()
+    column = labels.column(name)
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries().combine_chunks()
+    else:
+        column = column.combine_chunks().dictionary_encode()
     return column.indices.to_numpy().astype(np.int64), [str(text) for text in column.dictionary.to_pylist()]
 
 

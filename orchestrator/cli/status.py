@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import typer
 
 from orchestrator.campaign.missing import group_failures
-from orchestrator.campaign.stored_groups import COLUMNS, group_statistics
+from orchestrator.campaign.stored_groups import COLUMNS, TEXTS, group_statistics
 from orchestrator.cli.options import Json, Predictors, Store, Watch
 from orchestrator.cli.output import clear_screen, emit, emit_rows, say
 from orchestrator.cli.tables import Column, flattened
@@ -86,7 +86,7 @@ def _group_names(group: str) -> dict[str, str]:
 
 def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str, Any]:
     """The document that `status --json` prints."""
-    labels = opened.labels(columns=COLUMNS)
+    labels = opened.labels(columns=COLUMNS, encoded=TEXTS)
     document: dict[str, Any] = {"store": where, "version": opened.version(), "labels": labels.num_rows}
     document["groups"] = group_statistics(labels)
     document |= _attempts(opened)
@@ -97,13 +97,13 @@ def describe(opened: DeltaLabelStore, where: str, predictors: Path) -> dict[str,
 
 def _attempts(opened: DeltaLabelStore) -> dict[str, Any]:
     """The fields on attempts. Only failed ones of missing labels become Python objects, since there are a million."""
-    attempts = opened.attempts(columns=["key", "attempt", "outcome", "message", "started", "seconds", "final"])
+    attempts = opened.attempts(columns=["outcome", "started", "seconds"], encoded=["outcome"]).unify_dictionaries()
     outcomes = attempts.group_by("outcome").aggregate([("started", "min"), ("outcome", "count")]).sort_by("started_min")
     counts = zip(outcomes["outcome"].to_pylist(), outcomes["outcome_count"].to_pylist(), strict=True)
     microseconds = pc.multiply(attempts["seconds"], 1e6).cast(pa.int64(), safe=False)
     ended = pc.add(attempts["started"], microseconds.cast(pa.duration("us")))
     recent = attempts.filter(pc.greater_equal(ended, pa.scalar(datetime.now(UTC) - timedelta(hours=1), ended.type)))
-    failed = attempts.filter(pc.field("outcome") != Outcome.OK.value)
+    failed = opened.failed_attempts(["key", "attempt", "outcome", "message", "started", "final"])
     missing = opened.unlabelled(distinct_strings(failed["key"].unique()))
     of_missing = failed.filter(pc.field("key").isin(pa.array(sorted(missing), pa.string())))
     return {

@@ -87,10 +87,11 @@ class DeltaLabelStore:
         *,
         version: int | None = None,
         columns: Sequence[str] | None = None,
+        encoded: Collection[str] = (),
         **filters: Unpack[LabelFilter],
     ) -> pa.Table:
-        """See `LabelStore.labels`."""
-        return self._labels.read(_all_equal(filters), columns, version)
+        """See `LabelStore.labels`. encoded: see `KeyedTable.read`."""
+        return self._labels.read(_all_equal(filters), columns, version, encoded)
 
     def labels_since(self, since: int, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """See `LabelStore.labels_since`."""
@@ -106,9 +107,15 @@ class DeltaLabelStore:
         space: str | None = None,
         campaign: str | None = None,
         columns: Sequence[str] | None = None,
+        encoded: Collection[str] = (),
     ) -> pa.Table:
-        """See `LabelStore.attempts`."""
-        return self._attempts.read(_all_equal({"task": task, "space": space, "campaign": campaign}), columns)
+        """See `LabelStore.attempts`. encoded: see `KeyedTable.read`."""
+        filters = {"task": task, "space": space, "campaign": campaign}
+        return self._attempts.read(_all_equal(filters), columns, encoded=encoded)
+
+    def failed_attempts(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the attempts that made no label, with the columns of `schema.ATTEMPTS`, or only some of them."""
+        return self._attempts.read(pc.field("outcome") != Outcome.OK.value, columns)
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None

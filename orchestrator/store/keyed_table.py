@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from pyarrow.dataset import ParquetReadOptions
 
 from orchestrator.errors import StoreError, StoreVacuumedError
 from orchestrator.store.compaction import compact_small_files
@@ -43,6 +44,12 @@ def _remedy(error: Exception) -> str:
 def distinct_strings(column: pa.ChunkedArray[Any]) -> set[str]:
     """Return the distinct values of a column of strings."""
     return {str(value) for value in column.to_pylist()}
+
+
+def _encoded(schema: pa.Schema, columns: Collection[str]) -> pa.Schema:
+    """Return the schema with columns of text as dictionaries."""
+    dictionary = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(dictionary) if field.name in columns else field for field in schema])
 
 
 class KeyedTable:
@@ -117,10 +124,17 @@ class KeyedTable:
         return frozenset(key for key, known in zip(asked, self._keys.contains(asked), strict=True) if known)
 
     def read(
-        self, condition: pc.Expression | None = None, columns: Sequence[str] | None = None, version: int | None = None
+        self,
+        condition: pc.Expression | None = None,
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+        encoded: Collection[str] = (),
     ) -> pa.Table:
-        """Return the rows that match `condition`, of a version or of the newest. Of columns, only these are read."""
-        schema = self._selected(columns)
+        """Return the rows that match `condition`, of a version or of the newest. Of columns, only these are read.
+
+        encoded: columns of text that are returned as dictionaries, because few of their values differ.
+        """
+        schema = _encoded(self._selected(columns), encoded)
         table = open_table(self._uri, self._options)
         if table is None or version == -1:
             return schema.empty_table()
@@ -264,7 +278,9 @@ class KeyedTable:
         with translated_errors(self._uri):
             if self._remote:
                 return self._query(table, schema, condition)
-            dataset = table.to_pyarrow_dataset(filesystem=self._file_system())
+            dictionaries = {field.name for field in schema if pa.types.is_dictionary(field.type)}
+            options = ParquetReadOptions(dictionary_columns=dictionaries)
+            dataset = table.to_pyarrow_dataset(filesystem=self._file_system(), parquet_read_options=options)
             return dataset.to_table(columns=schema.names, filter=condition).cast(schema)
 
     def _query(self, table: DeltaTable, schema: pa.Schema, condition: pc.Expression | None) -> pa.Table:
@@ -272,7 +288,7 @@ class KeyedTable:
         whole = pa.schema([field for field in self._schema if condition is not None or field.name in schema.names])
         names = ", ".join(f'"{name}"' for name in whole.names)
         rows = pa.table(QueryBuilder().register("t", table).execute(f"select {names} from t").read_all()).cast(whole)
-        return (rows if condition is None else rows.filter(condition)).select(schema.names)
+        return (rows if condition is None else rows.filter(condition)).select(schema.names).cast(schema)
 
     @property
     def _remote(self) -> bool:
