@@ -42,12 +42,11 @@ def group_statistics(labels: pa.Table) -> dict[str, dict[str, Any]]:
 
 def _encoded(labels: pa.Table, name: str) -> tuple[NDArray[np.int64], list[str]]:
     """A number for each row, and the text for each number."""
-    column = labels.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries().combine_chunks()
-    else:
-        column = column.combine_chunks().dictionary_encode()
-    return column.indices.to_numpy().astype(np.int64), [str(text) for text in column.dictionary.to_pylist()]
+    column: Any = labels.column(name)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    encoded = column.unify_dictionaries().combine_chunks()
+    return encoded.indices.to_numpy().astype(np.int64), [str(text) for text in encoded.dictionary.to_pylist()]
 
 
 def _without_metric(parts: list[str]) -> tuple[str, ...]:

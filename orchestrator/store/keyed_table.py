@@ -278,7 +278,7 @@ class KeyedTable:
         with translated_errors(self._uri):
             if self._remote:
                 return self._query(table, schema, condition)
-            dictionaries = {field.name for field in schema if pa.types.is_dictionary(field.type)}
+            dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
             options = ParquetReadOptions(dictionary_columns=dictionaries)
             dataset = table.to_pyarrow_dataset(filesystem=self._file_system(), parquet_read_options=options)
             return dataset.to_table(columns=schema.names, filter=condition).cast(schema)
