@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.predictors.ranking import rank_correlation
+from orchestrator.predictors.ranking import pairwise_rank_correlations
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,7 @@ def reliability(values: NDArray[np.float64]) -> Reliability | None:
     count, seeds = values.shape
     if count < 3 or seeds < 2:
         return None
-    first, second = np.triu_indices(seeds, 1)
-    rho = float(rank_correlation(values.T[first], values.T[second]).mean())
+    rho = float(pairwise_rank_correlations(values.T).mean())
     centred = values - values.mean(0)
     means = centred.mean(1, keepdims=True)
     within = float(((centred - means) ** 2).sum() / ((count - 1) * (seeds - 1)))

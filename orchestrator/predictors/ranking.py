@@ -13,10 +13,15 @@ def rank_correlation(first: Floats, second: Floats) -> Floats:
 
     Ties share their mean rank; NaN if all values of a sample are equal.
     """
-    from scipy.stats import rankdata  # slow to import, and few commands need it
-
-    a, b = rankdata(first, axis=-1), rankdata(second, axis=-1)
+    a, b = _mean_ranks(first), _mean_ranks(second)
     return _correlation(a, b, np.ones(a.shape[-1], np.int64))
+
+
+def pairwise_rank_correlations(samples: Floats) -> Floats:
+    """Return Spearman's correlation of each pair of (S, N) samples, (S * (S - 1) / 2,)."""
+    first, second = np.triu_indices(len(samples), 1)
+    ranks = _mean_ranks(samples)
+    return _correlation(ranks[first], ranks[second], np.ones(ranks.shape[-1], np.int64))
 
 
 def known_rank_correlation(first: Floats, second: Floats) -> float | None:
@@ -32,6 +37,15 @@ def bootstrap_rank_correlation(first: Floats, second: Floats, counts: NDArray[np
     as long.
     """
     return _correlation(_ranks_within(first, counts), _ranks_within(second, counts), counts)
+
+
+def _mean_ranks(samples: Floats) -> Floats:
+    """Return ranks of (..., N) along the last axis. Here, because to import scipy's takes longer than most commands."""
+    if not samples.size:
+        return np.zeros(samples.shape)
+    once = np.ones((1, samples.shape[-1]), np.int64)
+    ranks = [_ranks_within(sample, once)[0] for sample in samples.reshape(-1, samples.shape[-1])]
+    return np.array(ranks).reshape(samples.shape)
 
 
 def _correlation(a: Floats, b: Floats, counts: NDArray[np.int64]) -> Floats:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from orchestrator.predictors.ranking import bootstrap_rank_correlation, rank_correlation
+from orchestrator.predictors.ranking import (
+    bootstrap_rank_correlation,
+    known_rank_correlation,
+    pairwise_rank_correlations,
+    rank_correlation,
+)
 
 
 def test_many_samples_equal_scipys_one_by_one() -> None:
@@ -23,6 +28,16 @@ def test_bootstrap_samples_equal_repeated_entries(distinct: int) -> None:
     counts = np.stack([np.bincount(rng.integers(0, 30, 30), minlength=30) for _ in range(25)])
     expected = [float(rank_correlation(np.repeat(first, row), np.repeat(second, row))) for row in counts]
     assert bootstrap_rank_correlation(first, second, counts) == pytest.approx(expected)
+
+
+def test_pairs_of_samples_equal_scipys_with_ties() -> None:
+    samples = np.random.default_rng(0).integers(0, 6, (4, 30)).astype(float)
+    wanted = [spearmanr(samples[a], samples[b]).statistic for a in range(4) for b in range(a + 1, 4)]
+    assert pairwise_rank_correlations(samples) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_no_values_have_no_correlation() -> None:
+    assert known_rank_correlation(np.zeros(0), np.zeros(0)) is None
 
 
 def test_equal_values_have_no_correlation() -> None:
