@@ -10,6 +10,8 @@ import pytest
 
 pytest_plugins = ["tests.support.object_store_server"]
 os.environ["RAY_AUTH_MODE"] = "disabled"  # before Ray is imported, else it writes a token to the home directory
+# Each test process would start joblib's, which import torch. A test of several processes sets another number.
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
 _ROOT = Path(__file__).parent.parent
 
 

@@ -5,24 +5,15 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
 
-from orchestrator.predictors.labelled_networks import data_size
 from orchestrator.search.distances import Floats, Rows
-from predictor.errors import AIOPError
+from orchestrator.search.network_tracing import NetworkCost, TraceNetwork, trace_in_chunks
 from predictor.features.graph_pool import GraphPool
 from predictor.features.statistics import STATISTICS
-from predictor.graph import Graph, trace
 from workers.messages.architecture import Architecture
-from workers.messages.recipe import Recipe
-from workers.spaces import Space, get_space
-from workers.tasks import get_task
-from workers.training.full import Network
-from workers.training.normalisation import Normalisation
+from workers.spaces import Space
 
 POOL = 500  # sampled candidates
 _PARENTS = 5  # best labelled architectures that are mutated
@@ -30,40 +21,8 @@ _MUTATIONS = 8  # of each; tracing one takes a tenth of a second
 _WHOLE = ["log_flops", "log_params", "nodes", "depth", "joins", "widest", "mean_width", "last_width"]  # of all nodes
 _EFFECTIVE = [i for i, name in enumerate(STATISTICS) if name not in _WHOLE and not name.startswith("work_")]
 _DIGITS = 6
-_CHUNK = 50  # networks that are traced before they are added to the pool
 
-TraceNetwork = Callable[[Architecture], Graph]
 ShowTraced = Callable[[int, int], None]
-
-
-def network_tracer(recipe: Recipe, task: str, data: str) -> TraceNetwork:
-    """Return a function that traces the network of a label: backbone and head at the recipe's size.
-
-    task: the recipe's, or a companion of it. Backbones with equal pyramids share a head, which takes long to build.
-    Raises DataError and UnknownNameError; the function raises AIOPError for a network that cannot be built.
-    """
-    owner, vocabulary = get_task(recipe.task), data_size(data, task).vocabulary()
-    heads: dict[tuple[tuple[int, ...], ...], nn.Module] = {}
-
-    def trace_network(architecture: Architecture) -> Graph:
-        backbone = get_space(architecture.space).skeleton(architecture, recipe.body)
-        pyramid = tuple(backbone.channels), tuple(backbone.strides)
-        if pyramid not in heads:
-            with torch.device("meta"):
-                head = owner.build_head(*pyramid, vocabulary, recipe.head)
-                heads[pyramid] = head if task == owner.name else owner.companion_head(head, task)
-        network = Network(backbone, heads[pyramid], Normalisation.of(recipe, backbone))
-        return trace(network, (3, *recipe.input_size))
-
-    return trace_network
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkCost:
-    """FLOPs of one image and parameters of a network with its head."""
-
-    flops: float
-    params: float
 
 
 class TracedNetworks:
@@ -74,6 +33,7 @@ class TracedNetworks:
         self._trace, self._show = trace_network, show
         self._rows: dict[str, int | None] = {}
         self._costs: dict[str, NetworkCost] = {}
+        self._graphs = 0  # in the pool
         self.problem = ""  # why the last network that is left out cannot be built
         self.pool = GraphPool.of([])
 
@@ -86,15 +46,19 @@ class TracedNetworks:
         """Trace what is new; return the architectures that have a graph, in their order."""
         wanted = list(architectures)
         new = [a for a in dict.fromkeys(wanted) if a.id not in self._rows]
-        for start in range(0, len(new), _CHUNK):
-            graphs: list[Graph] = []
-            for number, architecture in enumerate(new[start : start + _CHUNK], start + 1):
-                if (graph := self._traced(architecture)) is not None:
-                    self._rows[architecture.id] = len(self.pool) + len(graphs)
-                    graphs.append(graph)
-                self._show(number, len(new))
-            if graphs:
-                self.pool = GraphPool.join([self.pool, GraphPool.of(graphs)])
+        costs, pools = list[NetworkCost | str](), [self.pool]
+        for traced in trace_in_chunks(self._trace, new):
+            costs += traced.costs
+            pools.append(traced.pool)
+            self._show(len(costs), len(new))
+        for architecture, cost in zip(new, costs, strict=True):
+            if isinstance(cost, str):
+                self.problem, self._rows[architecture.id] = cost, None
+            else:
+                self._rows[architecture.id], self._costs[architecture.id] = self._graphs, cost
+                self._graphs += 1
+        if new:
+            self.pool = GraphPool.join(pools)
         return [a for a in wanted if self._rows[a.id] is not None]
 
     def rows(self, architectures: Sequence[Architecture]) -> Rows:
@@ -116,16 +80,6 @@ class TracedNetworks:
     def cost(self, architecture: Architecture) -> NetworkCost:
         """Return the cost of an architecture that has a graph."""
         return self._costs[architecture.id]
-
-    def _traced(self, architecture: Architecture) -> Graph | None:
-        self._rows[architecture.id] = None
-        try:
-            graph = self._trace(architecture)
-        except AIOPError as error:
-            self.problem = str(error)
-            return None
-        self._costs[architecture.id] = NetworkCost(float(graph.flops), float(graph.params))
-        return graph
 
 
 class Candidates:

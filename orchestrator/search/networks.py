@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from orchestrator.search.candidates import NetworkCost, TracedNetworks
+from orchestrator.search.candidates import TracedNetworks
 from orchestrator.search.distances import Floats
+from orchestrator.search.network_tracing import NetworkCost
 from workers.messages.architecture import Architecture
 
 

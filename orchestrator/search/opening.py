@@ -7,8 +7,9 @@ from pathlib import Path
 
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.search.acquisition import BOTH
-from orchestrator.search.candidates import POOL, Candidates, ShowTraced, TracedNetworks, network_tracer
+from orchestrator.search.candidates import POOL, Candidates, ShowTraced, TracedNetworks
 from orchestrator.search.chooser import Chooser, SetName
+from orchestrator.search.network_tracing import NetworkTracer
 from orchestrator.search.surrogate import surrogate_for
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelRequest
@@ -37,7 +38,7 @@ def open_chooser(
     """
     opened = open_space(space)
     loaded = load_recipe(recipe, task, opened.name)
-    networks = TracedNetworks(network_tracer(loaded, task, data))
+    networks = TracedNetworks(NetworkTracer(loaded, task, data))
     identity = LabelSetIdentity(opened.name, task, data, "full", loaded.name, loaded.hash)
     surrogate, _ = surrogate_for(predictors, identity)
     candidates = Candidates(opened, networks, pool, seed)
@@ -59,7 +60,7 @@ def chooser_for_request(
     request: of any architecture. excluded, show: see `Candidates` and `TracedNetworks`.
     """
     recipe, task = request.recipe, request.task
-    networks = TracedNetworks(network_tracer(recipe, task, request.data), show)
+    networks = TracedNetworks(NetworkTracer(recipe, task, request.data), show)
     space = get_space(request.architecture.space)
     identity = LabelSetIdentity(space.name, task, request.data, request.fidelity, recipe.name, recipe.hash)
     surrogate, generation = surrogate_for(predictors, identity)

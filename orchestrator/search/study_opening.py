@@ -10,10 +10,11 @@ from typing import Any
 
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import LabelSetIdentity
-from orchestrator.search.candidates import ShowTraced, TracedNetworks, network_tracer
+from orchestrator.search.candidates import ShowTraced, TracedNetworks
 from orchestrator.search.chooser import SetName
 from orchestrator.search.holding import Held
 from orchestrator.search.limits import FLOPS, LATENCY, Limit, format_cost, parse_limits
+from orchestrator.search.network_tracing import NetworkTracer
 from orchestrator.search.networks import StudyNetworks
 from orchestrator.search.profile import SpaceProfile, check_satisfiable, profile_space
 from orchestrator.search.study import Strategy, Study, StudySettings
@@ -97,7 +98,7 @@ def open_study(
     Raises ConfigError if no network meets the limits, or if the reference cannot be traced.
     """
     networks = StudyNetworks(
-        {task: TracedNetworks(network_tracer(r.recipe, task, r.data), show) for task, r in requests.items()}
+        {task: TracedNetworks(NetworkTracer(r.recipe, task, r.data), show) for task, r in requests.items()}
     )
     objectives, generation = dict[str, Objective](), ""
     for number, (task, request) in enumerate(requests.items()):

@@ -53,12 +53,13 @@ def _traced_nodes(
 
     The second result is `Recorder.uncounted`.
     """
+    on_meta = all(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
     weights, buffers = _meta_copies(module)
     image = torch.empty(1, *input_size, device="meta")
     recorder = Recorder(image, {id(w): w for w in weights.values()}.values(), zeros_are_nodes)
     with _evaluation_mode(module), torch.no_grad(), recorder, TensorsWithValues():
         try:
-            output = functional_call(module, weights | buffers, (image,))
+            output = module(image) if on_meta else functional_call(module, weights | buffers, (image,))
         except AIOPError:
             raise
         except Exception as error:  # a user's module may raise anything
@@ -74,10 +75,12 @@ def _traced_nodes(
 
 
 def _meta_copies(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return meta tensors in place of parameters and buffers, by name. Shared tensors stay shared."""
+    """Return meta tensors in place of parameters and buffers, by name. Shared ones stay shared, and meta ones stay."""
     copies: dict[int, Tensor] = {}
 
     def copy(tensor: Tensor) -> Tensor:
+        if tensor.is_meta:
+            return tensor
         if id(tensor) not in copies:
             copies[id(tensor)] = torch.empty_like(tensor, device="meta", requires_grad=False)
         return copies[id(tensor)]
