@@ -37,7 +37,7 @@ def _build(contents: ReportContents) -> SectionBody:
     rest = f"orchestrator status --store {contents.store}"
     table = Table("Labels by task, space and recipe", _COLUMNS, shown, total, rest)
     bars, left_out = _bars(contents)
-    description = f"Bar chart of the number of labels of {len(bars)} pairs of task and space, by fidelity."
+    description = "Bar chart of the number of labels of each task and space, by fidelity."
     note = f" The {left_out} smallest pairs of task and space are in the table only." if left_out else ""
     figure = Figure(
         "Number of labels",
