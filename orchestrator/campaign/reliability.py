@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from orchestrator.predictors.ranking import pairwise_rank_correlations
 
+MEANINGFUL = 0.8  # rank correlation of seeds, or of means over seeds, from which single differences mean something
+MOST_SEEDS = 8  # more of a cheap label cost as much as a whole training
+
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
@@ -27,6 +30,22 @@ class Reliability:
     spearman: float | None
     variance_ratio: float | None
     residual_deviation: float
+
+
+def mean_agreement(spearman: float, seeds: int) -> float:
+    """Return the correlation to expect of means over `seeds` seeds with means over as many other seeds.
+
+    spearman: of single seeds, above 0. Spearman-Brown formula, for independent noise.
+    """
+    return seeds * spearman / (1 + (seeds - 1) * spearman)
+
+
+def seeds_needed(spearman: float, wanted: float = MEANINGFUL) -> int | None:
+    """Return the least number of seeds whose means agree by `wanted`; None if even `MOST_SEEDS` do not."""
+    if spearman <= 0:
+        return None
+    counts = range(1, MOST_SEEDS + 1)
+    return next((seeds for seeds in counts if mean_agreement(spearman, seeds) >= wanted), None)
 
 
 def reliability(values: NDArray[np.float64]) -> Reliability | None:

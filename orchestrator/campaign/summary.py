@@ -46,6 +46,7 @@ def summarise(
         "task": config.task,
         "space": ", ".join(plan.spaces),
         "data": config.data,
+        "fidelity": config.fidelity,
         "labels": len(rows),
         "missing": len(wanted) - len(stored),
         "failures": failures,

@@ -12,6 +12,7 @@ from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.driver import label_requests, refreshing
 from orchestrator.campaign.missing import RETRY, describe_failures
 from orchestrator.campaign.plan import plan_campaign, with_space_name
+from orchestrator.campaign.reliability import MEANINGFUL, mean_agreement, seeds_needed
 from orchestrator.campaign.stored_networks import check_function_unchanged
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.data_notes import data_notes
@@ -125,8 +126,26 @@ def _say_noise(summary: dict[str, Any]) -> None:
             f"noise: labels of one network differ by {known['deviation']:.3f} (standard deviation) between seeds; two "
             f"seeds rank networks with a correlation of {known['spearman']:.2f} (on {known['networks']} others)"
         )
-    if summary["reliability"] is None:
+    measured = summary["reliability"]
+    if measured is None:
         say(f"add --repeat 2 to measure {'it with these networks' if known else 'how well two seeds agree'}")
+    agreement = measured["spearman"] if measured else known["spearman"] if known else None
+    if agreement is not None:
+        _say_what_helps(agreement, measured["seeds"] if measured else 1, summary["fidelity"])
+
+
+def _say_what_helps(agreement: float, seeds: int, fidelity: str) -> None:
+    """Say what to do if labels say little about which network is better. agreement: of single seeds."""
+    reached = mean_agreement(agreement, seeds) if agreement > 0 else agreement
+    if reached >= MEANINGFUL:
+        return
+    needed = seeds_needed(agreement)
+    means = "labels" if seeds == 1 else f"means over {seeds} seeds"
+    longer = "train longer (--set steps=N)" if fidelity == "full" else "use --fidelity full"
+    say(
+        f"these labels are too noisy to tell similar networks apart, {means} agree with others by {reached:.2f} only: "
+        f"{f'add --repeat {needed}, or ' if needed else ''}{longer}"
+    )
 
 
 def _say_what_next(summary: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from orchestrator.campaign.reliability import pivot, reliability
+from orchestrator.campaign.reliability import mean_agreement, pivot, reliability, seeds_needed
 
 
 def test_agreeing_seeds_are_perfectly_reliable_with_any_offset() -> None:
@@ -42,3 +42,20 @@ def test_too_few_labels_give_none_and_incomplete_architectures_are_skipped() -> 
     assert reliability(np.ones((2, 2))) is None
     table = pivot([("a", 0, 0.1), ("a", 1, 0.2), ("b", 0, 0.3), ("c", 1, 0.5), ("c", 0, 0.4)])
     assert table.tolist() == [[0.1, 0.2], [0.4, 0.5]]
+
+
+@pytest.mark.parametrize(("spearman", "seeds"), [(0.9, 1), (0.8, 1), (0.65, 3), (0.5, 4), (0.2, None), (-0.1, None)])
+def test_seeds_needed_for_labels_that_mean_something(spearman: float, seeds: int | None) -> None:
+    assert seeds_needed(spearman) == seeds
+
+
+def test_agreement_of_means_matches_the_simulation() -> None:
+    rng = np.random.default_rng(0)
+    networks, noise = rng.normal(size=(4000, 1)), rng.normal(size=(4000, 6))
+    labels = networks + noise
+    single = reliability(labels)
+    means = reliability(np.stack([labels[:, :3].mean(1), labels[:, 3:].mean(1)], axis=1))
+    assert single is not None
+    assert means is not None
+    assert single.spearman is not None
+    assert means.spearman == pytest.approx(mean_agreement(single.spearman, 3), abs=0.02)

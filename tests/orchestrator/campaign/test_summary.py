@@ -52,8 +52,36 @@ def test_the_noise_that_is_known_is_said(capsys: pytest.CaptureFixture[str]) -> 
     known = {"spearman": 0.914, "deviation": 0.0061, "networks": 24}
     summary = {"task": "seg", "space": "cells", "data": "shapes", "store": "labels", "networks": networks, "best": {}}
     summary |= {"failures": [], "reliability": None, "known_reliability": known, "metric": "mIoU", "points": []}
-    print_summary(summary, as_json=False)
+    print_summary(summary | {"fidelity": "shared"}, as_json=False)
     said = capsys.readouterr().err
+    assert "too noisy" not in said
     assert "differ by 0.006 (standard deviation) between seeds" in said
     assert "a correlation of 0.91 (on 24 others)" in said
     assert "add --repeat 2 to measure it with these networks" in said
+
+
+@pytest.mark.parametrize(
+    ("spearman", "seeds", "fidelity", "advice"),
+    [
+        (
+            0.43,
+            2,
+            "shared",
+            "means over 2 seeds agree with others by 0.60 only: add --repeat 6, or use",
+        ),
+        (0.1, 2, "shared", "agree with others by 0.18 only: use --fidelity full"),
+        (-0.2, 2, "full", "agree with others by -0.20 only: train longer (--set steps=N)"),
+        (0.67, 2, "full", ""),
+    ],
+)
+def test_labels_that_are_mostly_noise_are_called_so(
+    spearman: float, seeds: int, fidelity: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = ranked_networks([_row("a", 0, 0.5)])
+    summary = {"task": "seg", "space": "cells", "data": "shapes", "store": "labels", "networks": networks, "best": {}}
+    measured = {"spearman": spearman, "seeds": seeds}
+    summary |= {"failures": [], "reliability": measured, "known_reliability": None, "metric": "mIoU", "points": []}
+    print_summary(summary | {"fidelity": fidelity}, as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("too noisy to tell similar networks apart" in said) == bool(advice)
+    assert advice in said
