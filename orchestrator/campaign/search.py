@@ -102,7 +102,9 @@ class Search:
                 measured = self._labels.latency(self._reference)
                 if measured is None:
                     return "the latency of the reference was not measured: see `orchestrator status`"
-                self._study.limit(LATENCY, limit.absolute(measured))
+                most = limit.absolute(measured)
+                self._study.limit(LATENCY, most)
+                self._run.notify(f"the reference takes {measured:.3g} ms; at most {most:.3g} ms wanted")
         return None
 
     def _tell_known(self) -> None:

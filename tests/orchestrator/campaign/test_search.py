@@ -26,6 +26,7 @@ from orchestrator.store.memory import MemoryLabelStore
 from tests.orchestrator.search.test_study import FLOPS, study
 from tests.support.numbered_space import RECIPE, SPACE, evaluate, template
 from workers.errors import DivergedFailure
+from workers.messages.architecture import Architecture
 from workers.messages.label import AttemptReport, Evaluator, LabelJob, LabelRequest, Measurement
 from workers.spaces import base
 
@@ -50,27 +51,43 @@ class _World:
     def __init__(self, evaluator: Evaluator = evaluate) -> None:
         self.store, self.records, self.made = MemoryLabelStore(), MemoryRecords(), list[LabelRequest]()
         self.kill: Callable[[], None] = lambda: None
+        self.notes: list[str] = []
+        self.measures_latency = False
         self._evaluator = evaluator
 
     def put(self, report: AttemptReport) -> None:
         self.kill()
         self.store.commit([report])
         self.made.append(report.job.request)
+        if self.measures_latency:
+            request = replace(report.job.request, task="latency", data="cpu:bench", recipe=_MILLISECONDS)
+            took = Measurement(_milliseconds(request.architecture), "ms", {}, 1.0, 1.0, {})
+            self.store.commit([replace(report, job=replace(report.job, request=request), measurement=took)])
 
     def make(self, todo: Sequence[LabelRequest]) -> CampaignProgress:
         controller = CampaignController(todo, f"c{len(self.made)}", FixedWorkers(2))
         return run_campaign(controller, InProcessExecutor(self._evaluator, self), record=self.put)
 
     def search(self, **fields: object) -> tuple[SearchEnd, Study, SearchLabels, SearchConfig]:
-        config = SearchConfig.checked(task="faking", space=SPACE.name, max_flops="50%", **({"verify": 3} | fields))
+        config = SearchConfig.checked(task="faking", space=SPACE.name, **({"max_flops": "50%", "verify": 3} | fields))
         plan, found = _plan(), study(config.strategy)
+        if self.measures_latency:
+            plan = replace(plan, latency_recipe=_MILLISECONDS.hash)
         labels = SearchLabels(config, plan, self.store)
         question = question_of(config, plan, REFERENCE)
         known = tuple(a.id for a in labels.architectures())
         record = self.records.load(SearchRecord(question, (), 4).id) or SearchRecord(question, known, 4)
-        run = SearchRun(self.make, clock=lambda: float(len(self.made)))
+        run = SearchRun(self.make, self.notes.append, clock=lambda: float(len(self.made)))
         end = Search(config, plan, found, REFERENCE, labels, self.records, record, run).run()
         return end, found, labels, config
+
+
+_MILLISECONDS = RECIPE.model_copy(update={"name": "latency"})
+
+
+def _milliseconds(architecture: Architecture) -> float:
+    """Return the latency of a network, which is not the order of its FLOPs."""
+    return 1.0 + architecture.values["number"] % 7
 
 
 def _plan() -> SearchPlan:
@@ -153,6 +170,19 @@ def test_a_budget_of_time_keeps_some_for_the_verification() -> None:
     end, *_ = world.search(budget="30s", verify=3)
     assert 12 <= end.record.chosen <= 24
     assert end.record.seconds == len(world.made)
+
+
+def test_a_share_of_the_references_latency_is_a_limit() -> None:
+    world = _World()
+    world.measures_latency = True
+    end, found, labels, _ = world.search(budget="12 labels", max_flops="", max_latency="70%", verify=0)
+    wanted = 0.7 * _milliseconds(REFERENCE)
+    assert end.problem is None
+    assert world.notes[0] == f"the reference takes {_milliseconds(REFERENCE):.3g} ms; at most {wanted:.3g} ms wanted"
+    within = {row.architecture: row.within for row in found.found()}
+    assert set(within.values()) == {False, True}
+    assert all((_milliseconds(a) <= wanted) == inside for a, inside in within.items())
+    assert all(labels.latency(a) == _milliseconds(a) for a in within)
 
 
 def test_a_reference_that_fails_is_an_error_that_names_it() -> None:
