@@ -82,7 +82,7 @@ def trace_in_chunks(trace_network: TraceNetwork, architectures: Sequence[Archite
                 done += 1
             return
         except BrokenProcessPool as error:  # one was killed, perhaps because memory ran low
-            log.warning("tracing in several processes ended (%s): going on in one", str(error).split("\n")[0])
+            log.warning("tracing in several processes ended (%s): continuing in one", str(error).split("\n")[0])
             chunks = chunks[done:]
     for chunk in chunks:
         yield trace_chunk(trace_network, chunk)

@@ -103,11 +103,13 @@ def draw_curves(replays: Mapping[str, Mapping[str, Lines]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "replay"
     import matplotlib.pyplot as plt
 
     columns = 4
     rows = -(-len(replays) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False, sharex=True)
+    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3 * rows), squeeze=False)
     for axis in axes.flat[len(replays) :]:
         axis.remove()
     for axis, (name, strategies) in zip(axes.flat, replays.items(), strict=False):

@@ -66,7 +66,7 @@ def test_a_process_that_is_killed_loses_no_network(
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     traced = list(trace_in_chunks(tracer, architectures))
     assert [len(chunk.pool) for chunk in traced] == [CHUNK, CHUNK]
-    assert "a worker was killed): going on in one" in caplog.text
+    assert "a worker was killed): continuing in one" in caplog.text
 
 
 def test_a_network_that_cannot_be_built_leaves_its_reason() -> None:
