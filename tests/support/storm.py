@@ -130,7 +130,8 @@ class Storm:
             code, self._driver = self._driver.returncode, None
             store = DeltaLabelStore(str(self.store))
             if code == 0 and not self.damaged - store.keys() - store.finally_failed():
-                end: dict[str, Any] = json.loads(out[out.index("{") :])
+                end: dict[str, Any]
+                end, _ = json.JSONDecoder().raw_decode(out, out.index("{"))  # Ray prints lines of its own around it
                 return end  # otherwise the next run makes the labels of damaged reports again
         raise AssertionError(f"the campaign does not end: exit code {code} after {_ENDS} runs")
 

@@ -28,7 +28,7 @@ from tests.support.storm import Storm, small_disk
 FAULTS = int(os.environ.get("AIOP_STORM", "40"))
 SEED = int(os.environ.get("AIOP_STORM_SEED", "1"))
 EVERY_S = 0.2
-LABELS_A_FAULT = 20
+LABELS_A_FAULT = 12
 
 
 @contextmanager
