@@ -52,6 +52,7 @@ _STYLE = {
     "axes.formatter.useoffset": False,
 }
 _MAX_NAME = 40
+_MOST_STEPS = 5  # between ticks of a horizontal axis
 _drawn = itertools.count()
 
 
@@ -76,12 +77,20 @@ def draw_chart(
         figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN / 2)  # room for half of the last tick's label
         axes = figure.subplots()
         draw(axes)
+        _space_ticks(axes)
         handles, labels = axes.get_legend_handles_labels()
         if labels:
             figure.legend(handles, labels, loc="outside upper left", ncols=2, borderaxespad=0.2, columnspacing=1.2)
         text = StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     return _as_element(text.getvalue(), description, dict(links or {}))
+
+
+def _space_ticks(axes: Axes) -> None:
+    """Give a horizontal axis without ticks of its own so few that labels such as 0.3875 do not touch."""
+    ticker = importlib.import_module("matplotlib.ticker")
+    if isinstance(axes.xaxis.get_major_locator(), ticker.AutoLocator):
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(_MOST_STEPS, steps=[1, 2, 2.5, 5, 10]))
 
 
 def plain(name: str, limit: int = _MAX_NAME) -> str:
@@ -103,7 +112,7 @@ def use_amounts(axes: Axes, amounts: Sequence[float]) -> None:
         axes.xaxis.set_major_locator(ticker.LogLocator(subs=steps, numticks=8))
         axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     else:
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(_MOST_STEPS))
     axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
 
 

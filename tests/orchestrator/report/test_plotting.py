@@ -1,0 +1,26 @@
+"""Charts of the report."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from orchestrator.report.plotting import draw_chart
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3842, 0.3981), (0.0, 1.0), (-3.2, 187.5)])
+def test_labels_of_ticks_do_not_touch(low: float, high: float) -> None:
+    drawn: list[Any] = []
+
+    def draw(axes: Any) -> None:
+        axes.scatter([low, high], [low, high])
+        drawn.append(axes)
+
+    draw_chart(draw, "two points")
+    (axes,) = drawn
+    left, right = axes.get_xlim()
+    boxes = [t.get_window_extent() for t in axes.get_xticklabels() if left <= t.get_position()[0] <= right]
+    assert len(boxes) >= 3
+    assert all(first.x1 + 20 < second.x0 for first, second in pairwise(boxes))
