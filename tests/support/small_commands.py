@@ -90,10 +90,11 @@ SMALLER = (
     Options(
         r"--space (mobilenetv3|zoo) ", "a stratified sample traces hundreds of networks", options="--sample uniform"
     ),
-    Options(r"label-your-data.*label ", _PREPARED, options=_SMALL_PREPARED),
+    Options(r"(label-your-data|examples/poses).*label ", _PREPARED, options=_SMALL_PREPARED),
     Options(r"label .*--data coco:lsp$", _PREPARED, options=_SMALL_PREPARED),
     Options(r"search ", "four labels", options="--budget '4 labels' --verify 1 --verify-seeds 2 --pool 20"),
     Options(r"search ", "two steps on few images", options=f"{_TINY} {_TINY.replace('--set', '--verify-set')}"),
+    Options(r"examples/(blood-cells|poses).*search ", _PREPARED, options=_SMALL_PREPARED),
     Options(r"orchestrator import \S*\.csv", "traced in this process: no worker has to start", options="--jobs 1"),
     Options(r"evaluate ", "few labels, chosen once, in one process", options="--labels 0,4 --seeds 1 --jobs 1"),
     Options(r"evaluate --split task", "one model of a dozen", options="--model extra-trees"),

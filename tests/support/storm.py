@@ -31,6 +31,7 @@ _STOPPED_S = 1.0  # at most
 _CHECK_EVERY = 4  # faults: reading a whole store takes as long as several labels
 _TELL_EVERY = 50
 _ENDS = 5  # runs of the driver after the last fault
+_NODE_STARTS = 3  # attempts to start a node
 
 
 @dataclass
@@ -217,7 +218,14 @@ class Storm:
         return True
 
     def _add_node(self) -> None:
-        self._nodes.append(self.cluster.add_node(num_cpus=self.node_cpus))
+        """Start a node. On a busy machine that may take Ray longer than it waits, so it is tried again."""
+        for left in reversed(range(_NODE_STARTS)):
+            try:
+                self._nodes.append(self.cluster.add_node(num_cpus=self.node_cpus))
+                return
+            except Exception:  # Ray raises no class of its own
+                if not left:
+                    raise
 
     def _restore_nodes(self) -> None:
         """Replace nodes that died with one of their processes."""
