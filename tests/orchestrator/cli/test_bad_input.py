@@ -123,7 +123,7 @@ CASES = [
     (["--task", "seg", "--set", "steps"], "write FIELD=VALUE"),
     (["--task", "seg", "--set", "stepz=3"], "stepz"),
     (["--task", "seg", "--set", "steps=0"], "steps: Input should be greater"),
-    (["--task", "seg", "--set", "steps=5"], "lower ema or raise steps"),
+    (["--task", "seg", "--set", "steps=5", "--set", "ema=0.9"], "lower ema or raise steps"),
     (["--task", "seg", "--set", "steps=[1"], "the value is not YAML"),
     (["--task", "seg", "--set", "input_size=[50,50]"], "multiples of 32"),
     (["--task", "seg", "--set", "body.depth=3"], "body setting 'depth' is unknown"),
