@@ -140,10 +140,10 @@ def _say_what_helps(agreement: float, seeds: int, fidelity: str) -> None:
     if reached >= MEANINGFUL:
         return
     needed = seeds_needed(agreement)
-    means = "labels" if seeds == 1 else f"means over {seeds} seeds"
+    means = "two seeds agree" if seeds == 1 else f"means over {seeds} seeds agree with others"
     longer = "train longer (--set steps=N)" if fidelity == "full" else "use --fidelity full"
     say(
-        f"these labels are too noisy to tell similar networks apart, {means} agree with others by {reached:.2f} only: "
+        f"these labels are too noisy to tell similar networks apart, {means} by {reached:.2f} only: "
         f"{f'add --repeat {needed}, or ' if needed else ''}{longer}"
     )
 

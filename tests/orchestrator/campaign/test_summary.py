@@ -69,6 +69,7 @@ def test_the_noise_that_is_known_is_said(capsys: pytest.CaptureFixture[str]) -> 
             "shared",
             "means over 2 seeds agree with others by 0.60 only: add --repeat 6, or use",
         ),
+        (0.78, 1, "shared", "two seeds agree by 0.78 only: add --repeat 2, or use --fidelity full"),
         (0.1, 2, "shared", "agree with others by 0.18 only: use --fidelity full"),
         (-0.2, 2, "full", "agree with others by -0.20 only: train longer (--set steps=N)"),
         (0.67, 2, "full", ""),
