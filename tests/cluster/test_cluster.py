@@ -135,10 +135,12 @@ def test_a_machine_is_disconnected_for_a_minute(rig: Rig) -> None:
     campaign.watch_until(lambda: time.monotonic() - disconnected_at > 60)
     rig.machines[2].reconnect()
     attempts = campaign.finish()
-    # A machine that is back in time reports the label, and the report replaces the record that the worker was lost.
+    # The label is made again elsewhere, unless the machine is back before its turn comes and reports it after all.
     cut_off = {a["key"] for a in attempts if a["node"] == "node3" and a["attempt"] == 1}
-    made_again = [a for a in attempts if a["key"] in cut_off and a["attempt"] == 2 and a["node"] != "node3"]
-    assert made_again
+    labels = DeltaLabelStore(campaign.store).labels().to_pylist()
+    made = [(row["node"] == "node3", row["attempt"]) for row in labels if row["key"] in cut_off]
+    assert made
+    assert set(made) <= {(True, 1), (False, 2)}
     rig.wait_for_nodes(3)
 
 
