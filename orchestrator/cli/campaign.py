@@ -127,11 +127,11 @@ def _say_noise(summary: dict[str, Any]) -> None:
             f"seeds rank networks with a correlation of {known['spearman']:.2f} (on {known['networks']} others)"
         )
     measured = summary["reliability"]
-    if measured is None:
+    if not measured:
         say(f"add --repeat 2 to measure {'it with these networks' if known else 'how well two seeds agree'}")
-    agreement = measured["spearman"] if measured else known["spearman"] if known else None
-    if agreement is not None:
-        _say_what_helps(agreement, measured["seeds"] if measured else 1, summary["fidelity"])
+    agreement = measured or known
+    if agreement and agreement["spearman"] is not None:
+        _say_what_helps(agreement["spearman"], measured["seeds"] if measured else 1, summary["fidelity"])
 
 
 def _say_what_helps(agreement: float, seeds: int, fidelity: str) -> None:

@@ -40,7 +40,7 @@ def bootstrap_rank_correlation(first: Floats, second: Floats, counts: NDArray[np
 
 
 def _mean_ranks(samples: Floats) -> Floats:
-    """Return ranks of (..., N) along the last axis. Here, because to import scipy's takes longer than most commands."""
+    """Return mean ranks of (..., N) along the last axis. To import scipy's takes longer than most commands."""
     if not samples.size:
         return np.zeros(samples.shape)
     once = np.ones((1, samples.shape[-1]), np.int64)

@@ -87,7 +87,7 @@ def draw_chart(
 
 
 def _space_ticks(axes: Axes) -> None:
-    """Give a horizontal axis without ticks of its own so few that labels such as 0.3875 do not touch."""
+    """Put few ticks on a horizontal axis of numbers, so that labels such as 0.3875 do not touch."""
     ticker = importlib.import_module("matplotlib.ticker")
     if isinstance(axes.xaxis.get_major_locator(), ticker.AutoLocator):
         axes.xaxis.set_major_locator(ticker.MaxNLocator(_MOST_STEPS, steps=[1, 2, 2.5, 5, 10]))

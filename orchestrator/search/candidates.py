@@ -33,7 +33,6 @@ class TracedNetworks:
         self._trace, self._show = trace_network, show
         self._rows: dict[str, int | None] = {}
         self._costs: dict[str, NetworkCost] = {}
-        self._graphs = 0  # in the pool
         self.problem = ""  # why the last network that is left out cannot be built
         self.pool = GraphPool.of([])
 
@@ -55,8 +54,8 @@ class TracedNetworks:
             if isinstance(cost, str):
                 self.problem, self._rows[architecture.id] = cost, None
             else:
-                self._rows[architecture.id], self._costs[architecture.id] = self._graphs, cost
-                self._graphs += 1
+                self._rows[architecture.id] = len(self._costs)  # each graph in the pool has a cost
+                self._costs[architecture.id] = cost
         if new:
             self.pool = GraphPool.join(pools)
         return [a for a in wanted if self._rows[a.id] is not None]

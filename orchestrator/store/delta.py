@@ -15,6 +15,8 @@ from orchestrator.store.keyed_table import KeyedTable, distinct_strings
 from orchestrator.store.schema import ATTEMPTS, GRAPHS, LABELS, TableRows, report_rows, table_rows
 from workers.messages.label import AttemptReport, Outcome
 
+_FAILED = pc.field("outcome") != Outcome.OK.value
+
 
 def _all_equal(filters: Mapping[str, object]) -> pc.Expression | None:
     """The condition that the columns have the wanted values; None for no condition."""
@@ -68,8 +70,8 @@ class DeltaLabelStore:
 
     def finally_failed(self) -> set[str]:
         """See `LabelStore.finally_failed`."""
-        failed = pc.field("final") & (pc.field("outcome") != Outcome.OK.value)
-        return self.unlabelled(distinct_strings(self._attempts.read(failed, ["key"]).column("key")))
+        finally_failed = pc.field("final") & _FAILED
+        return self.unlabelled(distinct_strings(self._attempts.read(finally_failed, ["key"]).column("key")))
 
     def unlabelled(self, keys: Set[str]) -> set[str]:
         """Return those of some keys that have no label. Few keys need little memory, however many labels there are."""
@@ -115,7 +117,7 @@ class DeltaLabelStore:
 
     def failed_attempts(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the attempts that made no label, with the columns of `schema.ATTEMPTS`, or only some of them."""
-        return self._attempts.read(pc.field("outcome") != Outcome.OK.value, columns)
+        return self._attempts.read(_FAILED, columns)
 
     def graphs(
         self, task: str | None = None, space: str | None = None, architectures: Collection[str] | None = None

@@ -132,7 +132,7 @@ class Storm:
             store = DeltaLabelStore(str(self.store))
             if code == 0 and not self.damaged - store.keys() - store.finally_failed():
                 end: dict[str, Any]
-                end, _ = json.JSONDecoder().raw_decode(out, out.index("{"))  # Ray prints lines of its own around it
+                end, _ = json.JSONDecoder().raw_decode(out, out.index("{"))  # Ray may print lines before and after it
                 return end  # otherwise the next run makes the labels of damaged reports again
         raise AssertionError(f"the campaign does not end: exit code {code} after {_ENDS} runs")
 
@@ -223,7 +223,7 @@ class Storm:
             try:
                 self._nodes.append(self.cluster.add_node(num_cpus=self.node_cpus))
                 return
-            except Exception:  # Ray raises no class of its own
+            except Exception:  # Ray raises nothing more specific
                 if not left:
                     raise
 
