@@ -35,9 +35,10 @@ class Reliability:
 def mean_agreement(spearman: float, seeds: int) -> float:
     """Return the correlation to expect of means over `seeds` seeds with means over as many other seeds.
 
-    spearman: of single seeds, above 0. Spearman-Brown formula, for independent noise.
+    spearman: of single seeds. It is returned as it is if it is not above 0: more seeds do not help. Spearman-Brown
+    formula, for independent noise.
     """
-    return seeds * spearman / (1 + (seeds - 1) * spearman)
+    return seeds * spearman / (1 + (seeds - 1) * spearman) if spearman > 0 else spearman
 
 
 def seeds_needed(spearman: float, wanted: float = MEANINGFUL) -> int | None:

@@ -136,7 +136,7 @@ def _say_noise(summary: dict[str, Any]) -> None:
 
 def _say_what_helps(agreement: float, seeds: int, fidelity: str) -> None:
     """Say what to do if labels say little about which network is better. agreement: of single seeds."""
-    reached = mean_agreement(agreement, seeds) if agreement > 0 else agreement
+    reached = mean_agreement(agreement, seeds)
     if reached >= MEANINGFUL:
         return
     needed = seeds_needed(agreement)

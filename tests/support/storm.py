@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ from workers.storage.report_json import report_from_json
 
 _DISK_FULL_S = 1.0
 _STOPPED_S = 1.0  # at most
+_CUT_S = 2.0  # at most
 _CHECK_EVERY = 4  # faults: reading a whole store takes as long as several labels
 _TELL_EVERY = 50
 _ENDS = 5  # runs of the driver after the last fault
@@ -78,6 +80,8 @@ class Storm:
             "stop a raylet for a while": (1, lambda: self._pause(self._raylets())),
             "kill a node's agent": (1, lambda: self._kill(self._agents())),
             "fill the disk": (2, self._fill_disk),
+            "refuse all writes for a while": (1, self._refuse_writes),
+            "cut the network for a while": (2, self._cut_network),
             "damage a waiting report": (2, self._damage_report),
             "leave half-written files": (2, self._litter),
         }
@@ -243,6 +247,23 @@ class Storm:
                 file.write(bytes(1 << 20))
         time.sleep(self.rng.uniform(0.1, _DISK_FULL_S))
         ballast.unlink(missing_ok=True)
+        return True
+
+    def _refuse_writes(self) -> bool:
+        """Make the store's disk read-only. That fails while a file is open for writing, and is then no fault."""
+        if subprocess.run(["mount", "-o", "remount,ro", str(self.store)], capture_output=True).returncode:
+            return False
+        time.sleep(self.rng.uniform(0.1, _DISK_FULL_S))
+        subprocess.run(["mount", "-o", "remount,rw", str(self.store)], check=True)
+        return True
+
+    def _cut_network(self) -> bool:
+        """Take the loopback interface down, if it is the only one: then nothing else of this machine needs it."""
+        if [name for _, name in socket.if_nameindex()] != ["lo"]:
+            return False
+        subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
+        time.sleep(self.rng.uniform(0.1, _CUT_S))
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return True
 
     def _damage_report(self) -> bool:

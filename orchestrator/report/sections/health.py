@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
+from orchestrator.campaign.reliability import MEANINGFUL, mean_agreement
 from orchestrator.report.blocks import Finding, SectionBody
 from orchestrator.report.comparable import ComparableLabels
 from orchestrator.report.contents import ReportContents
 from orchestrator.report.section import Section
 from orchestrator.report.worker_time import busy_share
 
-_MIN_RELIABILITY = 0.7  # rank correlation of seeds
 _MIN_NETWORKS = 20
 _MIN_FLOPS_RATIO = 1.5  # of the largest and the smallest network
 _TIED = 0.2  # share of labels that equal the best or the worst one
@@ -31,24 +31,32 @@ def _build(contents: ReportContents) -> SectionBody:
 def noise(contents: ReportContents) -> Finding:
     """Whether seeds rank networks alike."""
     name = "Agreement of seeds"
-    measured = {
-        group: group.statistics["reliability"]["spearman"]
-        for group in contents.groups
-        if group.statistics["reliability"] and group.statistics["reliability"]["spearman"] is not None
-    }
+    measured = {group: agreement for group in contents.groups if (agreement := _agreement(group)) is not None}
     if not measured:
         advice = "Label some networks with a second seed: `orchestrator label --repeat 2`."
         return Finding("unknown", name, "No three networks have labels of several seeds.", advice)
-    noisy = [group for group, rho in measured.items() if rho < _MIN_RELIABILITY]
-    lowest = min(measured.values())
+    noisy, lowest = [group for group, rho in measured.items() if rho < MEANINGFUL], min(measured.values())
     if noisy:
         advice = (
-            "Train longer (`--set steps=N`), evaluate more images (`--set eval_images=N`), or use means of more seeds "
-            "(`--repeat 3`)."
+            "Use means of more seeds (`--repeat 4`), evaluate more images (`--set eval_images=N`), train longer "
+            "(`--set steps=N`), or use `--fidelity full`."
         )
-        found = f"Rank correlation of seeds below {_MIN_RELIABILITY}: {_names(noisy)}; the lowest is {lowest:.3f}."
+        found = (
+            f"Means over the seeds would correlate with those over other seeds by less than {MEANINGFUL}: "
+            f"{_names(noisy)}; the lowest is {lowest:.3f}."
+        )
         return Finding("warning", name, found, advice)
-    return Finding("good", name, f"The lowest rank correlation of seeds is {lowest:.3f}.")
+    return Finding(
+        "good", name, f"Means over the seeds would correlate with those over others by {lowest:.3f} or more."
+    )
+
+
+def _agreement(group: ComparableLabels) -> float | None:
+    """Return the rank correlation to expect of means over the seeds with means over other seeds; None if unknown."""
+    reliability = group.statistics["reliability"]
+    if not reliability or reliability["spearman"] is None:
+        return None
+    return mean_agreement(reliability["spearman"], reliability["seeds"])
 
 
 def sample(contents: ReportContents) -> Finding:

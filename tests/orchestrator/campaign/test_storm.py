@@ -2,6 +2,9 @@
 
 AIOP_STORM=1000 python -m pytest -m slow -n 0 -s tests/orchestrator/campaign/test_storm.py
 
+The network is cut only in a network namespace without other interfaces, which `unshare --net` makes:
+`unshare --net sh -c "ip link set lo up; python -m pytest ..."`.
+
 A failing seed is printed; AIOP_STORM_SEED=N draws the same faults.
 """
 
