@@ -41,6 +41,15 @@ class Audit:
     cost_ratio_high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Spearman's rank correlation with full labels, and a 90 % bootstrap interval; None where it is undefined."""
+
+    correlation: float | None
+    low: float | None
+    high: float | None
+
+
 def audit(pairs: Sequence[AuditPair], seed: int = 0) -> Audit | None:
     """Compare cheap and full labels; None for no pairs.
 
@@ -49,19 +58,35 @@ def audit(pairs: Sequence[AuditPair], seed: int = 0) -> Audit | None:
     if not pairs:
         return None
     table = np.array([(p.cheap, p.full, p.cheap_seconds, p.full_seconds) for p in pairs])
-    drawn = table[np.random.default_rng(seed).integers(0, len(table), (_RESAMPLES, len(table)))]
-    whole, resampled = float(_correlations(table[None])[0]), _correlations(drawn)
-    low, high = np.nanpercentile(resampled, _INTERVAL) if np.isfinite(whole) else (np.nan, np.nan)
+    drawn = _resampled(table, seed)
+    ranked = _ranking(table, drawn)
     ratio_low, ratio_high = np.percentile(_ratios(drawn), _INTERVAL)
     return Audit(
         architectures=len(table),
-        correlation=_finite_or_none(whole),
-        correlation_low=_finite_or_none(low),
-        correlation_high=_finite_or_none(high),
+        correlation=ranked.correlation,
+        correlation_low=ranked.low,
+        correlation_high=ranked.high,
         cost_ratio=float(_ratios(table[None])[0]),
         cost_ratio_low=float(ratio_low),
         cost_ratio_high=float(ratio_high),
     )
+
+
+def rank(values: Sequence[float], truth: Sequence[float], seed: int = 0) -> Ranking:
+    """Compare values with the full labels of the same architectures. The interval is as in `audit`."""
+    table = np.column_stack((values, truth))
+    return _ranking(table, _resampled(table, seed))
+
+
+def _resampled(table: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    drawn: NDArray[np.float64] = table[np.random.default_rng(seed).integers(0, len(table), (_RESAMPLES, len(table)))]
+    return drawn
+
+
+def _ranking(table: NDArray[np.float64], drawn: NDArray[np.float64]) -> Ranking:
+    whole, resampled = float(_correlations(table[None])[0]), _correlations(drawn)
+    low, high = np.nanpercentile(resampled, _INTERVAL) if np.isfinite(whole) else (np.nan, np.nan)
+    return Ranking(_finite_or_none(whole), _finite_or_none(float(low)), _finite_or_none(float(high)))
 
 
 def rank_correlations(columns: Mapping[str, Sequence[float]], truth: Sequence[float]) -> dict[str, float | None]:

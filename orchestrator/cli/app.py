@@ -11,6 +11,7 @@ import warnings
 import typer
 
 from orchestrator.cli import (
+    calibrate,
     demo,
     evaluate,
     fetch_weights,
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("label")(label.label)
+app.command("calibrate")(calibrate.calibrate)
 app.command("suggest")(suggest.suggest)
 app.command("search")(search.search)
 app.command("prepare")(prepare.prepare)

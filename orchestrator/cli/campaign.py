@@ -114,6 +114,7 @@ def print_summary(summary: dict[str, Any], as_json: bool) -> None:
             emit_rows(summary["networks"], as_json, _NETWORKS, "best networks")
             emit_scatter(summary["points"], summary["metric"])
             _say_noise(summary)
+            _say_calibration(summary)
             _say_what_next(summary)
     if line := describe_failures(summary["failures"]):
         say(line)
@@ -145,6 +146,18 @@ def _say_what_helps(agreement: float, seeds: int, fidelity: str) -> None:
     say(
         f"these labels are too noisy to tell similar networks apart, {means} by {reached:.2f} only: "
         f"{f'add --repeat {needed}, or ' if needed else ''}{longer}"
+    )
+
+
+def _say_calibration(summary: dict[str, Any]) -> None:
+    """Say that estimates from cheap labels and costs rank better than the cheap labels, if the audit says so."""
+    calibrated, raw = summary["audit"].get("calibrated"), summary["audit"].get("correlation")
+    if summary["fidelity"] != "shared" or calibrated is None or raw is None or calibrated <= raw:
+        return
+    what = " ".join(f"--{name} {shlex.quote(str(summary[name]))}" for name in ("task", "space", "data", "store"))
+    say(
+        f"with FLOPs and parameters these labels would rank by {calibrated:.2f} instead of {raw:.2f}: "
+        f"orchestrator calibrate {what}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.report.comparable import ComparableLabels
 from predictor.errors import AIOPError
+from workers.messages.calibrated_recipe import FIDELITY as CALIBRATED
 from workers.messages.fidelity import get_fidelity
 from workers.messages.measured_recipe import FIDELITY as MEASURED
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
@@ -35,6 +36,9 @@ def reproducing_command(group: ComparableLabels, store: str) -> str:
         return (
             _line(["orchestrator", "latency", "MODEL", "--store", store]) + "  # or `label --latency` with the labels"
         )
+    if group.fidelity == CALIBRATED:
+        where = ["--task", group.task, "--space", group.space, "--data", group.data, "--store", store]
+        return _line(["orchestrator", "calibrate", *where])
     task = str(recipe["task"])
     command = ["orchestrator", "label", "--task", task, *([] if task == group.task else ["--also", group.task])]
     options = _recipe_options(group)

@@ -52,6 +52,7 @@ NOT_RUN = (
     Rule(r": ray (up|submit|exec) ", "needs a cluster: tests/cluster runs campaigns on one"),
     Rule(r": (export RAY_AUTH_MODE=token|ray get-auth-token)", "for a cluster: writes a token to the home directory"),
     Rule(r": orchestrator latency .*--device cuda", "needs a GPU"),
+    Rule(r": orchestrator calibrate ", "needs eight fully trained networks: tests/orchestrator/cli/test_calibrate.py"),
 )
 
 _TINY = "--set steps=2 --set ema=0 --set batch=2 --set input_size=[64,64] --set train_images=8 --set eval_images=4"

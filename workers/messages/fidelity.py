@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workers.errors import UnknownNameError
+from workers.messages.calibrated_recipe import CalibratedRecipe, reject_calibrated
 from workers.messages.measured_recipe import MeasuredRecipe, reject_measured
 from workers.messages.published_recipe import PublishedRecipe, reject_published
 from workers.messages.recipe import Recipe
@@ -35,6 +36,7 @@ _FIDELITIES = {
     "full": Fidelity("workers.training.full:FullEvaluator", Recipe, load_recipe),
     "shared": Fidelity("workers.supernet.evaluator:SharedEvaluator", SharedRecipe, load_shared_recipe),
     "proxy": Fidelity("workers.proxies:ProxyEvaluator", Recipe, load_recipe, trains=False),
+    "calibrated": Fidelity("", CalibratedRecipe, reject_calibrated, trains=False),
     "measured": Fidelity("", MeasuredRecipe, reject_measured, trains=False),
     "published": Fidelity("", PublishedRecipe, reject_published, trains=False),
 }

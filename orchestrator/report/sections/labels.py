@@ -12,7 +12,7 @@ from orchestrator.report.section import Section
 
 MAX_GROUPS = 200
 _MAX_BARS = 16
-_FIDELITIES = ("full", "shared", "proxy", "published", "measured")
+_FIDELITIES = ("full", "shared", "proxy", "published", "measured", "calibrated")
 _COLUMNS = (
     Column("task"),
     Column("space"),

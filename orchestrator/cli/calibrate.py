@@ -1,0 +1,58 @@
+"""`orchestrator calibrate`: estimate full labels from cheap ones, fitted to audited networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from orchestrator.campaign.config import CampaignConfig
+from orchestrator.cli.options import Json, options_from
+from orchestrator.cli.output import emit, say
+
+
+@options_from(CampaignConfig, ("task", "space", "data", "store"))
+def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
+    """Estimate the full label of every network that has a cheap one, and store it with fidelity calibrated.
+
+    The estimates are fitted to the networks of `label --audit`. They depend on the cheap label, FLOPs and parameters,
+    and on synflow if `label --fidelity proxy` has scored all networks. The cheap labels stay.
+    """
+    config = CampaignConfig.checked(**fields)
+    # Torch takes seconds to load; --help and wrong options do without.
+    from orchestrator.campaign.calibrated_labels import calibrate as calibrate_labels
+    from orchestrator.campaign.plan import with_space_name
+    from orchestrator.store.delta import DeltaLabelStore
+
+    config = with_space_name(config)
+    store = DeltaLabelStore(config.store)
+    found = calibrate_labels(store, config.task, config.space, config.data)
+    added = store.commit(found.reports)
+    emit(
+        {
+            "task": config.task,
+            "space": config.space,
+            "data": config.data,
+            "cheap": found.cheap,
+            "full": found.full,
+            "audited": found.audited,
+            "depends_on": ", ".join(found.columns),
+            "ranking": asdict(found.ranking),
+            "ranks": found.ranks,
+            "covered": found.covered,
+            "deviation": fmean(measured.metrics["deviation"] for measured in found.measurements),
+            "labels": len(found.reports),
+            "added": added.labels,
+            "store": config.store,
+        },
+        json,
+    )
+    calibrated, best = (
+        found.ranking.correlation,
+        max((rho for rho in found.ranks.values() if rho is not None), default=0),
+    )
+    if calibrated is None or calibrated < best:
+        say(
+            "the estimates rank audited networks no better than the best column alone: audit more networks, or use that"
+        )
