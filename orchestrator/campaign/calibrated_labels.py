@@ -10,15 +10,28 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.campaign.audit import Ranking, rank, rank_correlations
-from orchestrator.campaign.calibration import MIN_AUDITED, estimate_full_labels, leave_one_out
+from orchestrator.campaign.calibration import (
+    MIN_AUDITED,
+    Estimate,
+    estimate_full_labels,
+    leave_one_out,
+    score,
+)
 from orchestrator.errors import ConfigError
+from orchestrator.predictors.label_sets import LabelSetIdentity
+from orchestrator.search.surrogate import surrogate_for
 from orchestrator.store.base import LabelStore
+from predictor.features.graph_pool import GraphPool
+from predictor.graph import Graph
+from predictor.label_set import LabelSet
 from predictor.models.base import HALF_WIDTH_90
 from workers.messages.calibrated_recipe import FIDELITY, CalibratedRecipe
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
@@ -26,8 +39,6 @@ from workers.messages.recipe import NETWORK_FIELDS, Recipe
 from workers.spaces import get_space
 from workers.tasks import get_task
 
-_ALWAYS = ("label", "flops", "params")
-_IF_ALL_HAVE_IT = ("synflow",)  # the proxy that ranked best on every task but det, docs/howto/label-cheaply.md
 _COLUMNS = [
     "key",
     "architecture",
@@ -48,11 +59,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Calibrated labels, and how well such estimates rank audited networks that they were not fitted to.
+    """Calibrated labels, and how well such estimates rank the audited networks.
 
-    cheap, full: names of the recipes. columns: what the estimates depend on. ranking: of the audited networks, each
-    estimated from the others. ranks: rank correlation of each column with the full labels. covered: share of the full
-    labels inside the estimates' 90 % intervals. reports: the labels.
+    cheap, full: names of the recipes. columns: what the estimates depend on. ranking: of the audited networks by the
+    estimates, whose order does not depend on the fit. ranks: rank correlation of each column with the full labels.
+    covered: share of full labels inside the 90 % intervals of estimates from the other audited networks. reports: the
+    labels.
     """
 
     cheap: str
@@ -84,11 +96,15 @@ class _Labels:
         return [fmean(_number(row, name) for row in self.by_architecture[a]) for a in architectures]
 
 
-def calibrate(store: LabelStore, task: str, space: str, data: str) -> Calibration:
+def calibrate(
+    store: LabelStore, task: str, space: str, data: str, predictors: Path = Path("predictors")
+) -> Calibration:
     """Estimate the full label of every network that has a cheap one.
 
     Of several recipes, those count that share most networks. Raises UnknownNameError for an unknown task, and
     ConfigError if fewer than `MIN_AUDITED` networks have labels of both fidelities.
+
+    predictors: folder of generations. The one in use, or the one of the package, learns the cheap labels.
     """
     task = get_task(task).name
     table = store.labels(task=task, space=space, data=data, columns=_COLUMNS)
@@ -97,20 +113,30 @@ def calibrate(store: LabelStore, task: str, space: str, data: str) -> Calibratio
         groups[row["fingerprint"], row["fidelity"], row["recipe_hash"]].append(row)
     labels = [_Labels(rows) for rows in groups.values()]
     cheap, full = _pair(labels, f"task {task}, space {space}, data {data}")
-    proxies = _proxies(labels, cheap)
-    audited = sorted(cheap.by_architecture.keys() & full.by_architecture.keys())
-    truth, known = full.means(audited), _columns(cheap, proxies, audited)
-    left_out = leave_one_out(known, truth)
+    graphs = _graphs(store, cheap)
+    names = sorted(graphs)
+    columns = {"label": cheap.means(names), "smoothed": _smoothed(cheap, graphs, predictors)}
+    columns |= {"flops": cheap.means(names, "flops")}
+    if (proxies := _proxies(labels, cheap)) is not None:
+        columns["synflow"] = proxies.means(names, "synflow")
+    scores = score(columns)
+    audited = [number for number, name in enumerate(names) if name in full.by_architecture]
+    truth = full.means([names[number] for number in audited])
+    left_out = leave_one_out(scores, audited, truth)
     inside = np.abs(left_out.mean - truth) <= HALF_WIDTH_90 * left_out.deviation
+    began, estimate = time.perf_counter(), estimate_full_labels(scores, audited, truth)
+    rows = _estimates(names, columns["label"], estimate)
+    recipe = _recipe(cheap, full, tuple(columns)[1:], rows)
+    known = {name: [column[number] for number in audited] for name, column in columns.items()}
     return Calibration(
         cheap=cheap.first["recipe_name"],
         full=full.first["recipe_name"],
         audited=len(audited),
-        columns=tuple(known),
-        ranking=rank(left_out.mean.tolist(), truth),
+        columns=tuple(columns)[1:],
+        ranking=rank(scores[audited].tolist(), truth),
         ranks=rank_correlations(known, truth),
         covered=float(inside.mean()),
-        reports=tuple(_reports(store, cheap, full, proxies, audited)),
+        reports=tuple(_reports(graphs, cheap, recipe, full.first["metric"], rows, time.perf_counter() - began)),
     )
 
 
@@ -141,60 +167,74 @@ def _proxies(labels: Sequence[_Labels], cheap: _Labels) -> _Labels | None:
     return None
 
 
-def _columns(cheap: _Labels, proxies: _Labels | None, architectures: Sequence[str]) -> dict[str, list[float]]:
-    columns = {name: cheap.means(architectures, "value" if name == "label" else name) for name in _ALWAYS}
-    if proxies is not None:
-        columns |= {name: proxies.means(architectures, name) for name in _IF_ALL_HAVE_IT}
-    return columns
+def _smoothed(cheap: _Labels, graphs: Mapping[str, str], predictors: Path) -> list[float]:
+    """Return what the predictor gives for each network of `graphs` once it has learned the labels of all of them.
+
+    That averages out the noise of single labels.
+    """
+    first, names = cheap.first, sorted(graphs)
+    identity = LabelSetIdentity.of_label(first)
+    surrogate, _ = surrogate_for(predictors, identity)
+    pool = GraphPool.of(Graph.from_json(graphs[name]) for name in names)
+    title, ids = "/".join((first["space"], first["task"], first["data"])), np.array(names, np.str_)
+
+    def labelled(values: NDArray[np.float64]) -> LabelSet:
+        rows = np.arange(len(names))
+        recipes = (identity.recipe,)
+        return LabelSet(title, first["space"], first["task"], first["data"], ids, values, rows, pool, recipes=recipes)
+
+    predict = surrogate.adapted(labelled(np.array(cheap.means(names))))
+    smoothed: list[float] = predict(labelled(np.full(len(names), np.nan))).mean.tolist()
+    return smoothed
+
+
+def _estimates(names: Sequence[str], cheap: Sequence[float], estimate: Estimate) -> dict[str, dict[str, float]]:
+    """Return mean, deviation and cheap label by architecture."""
+    table = zip(names, estimate.mean.tolist(), estimate.deviation.tolist(), cheap, strict=True)
+    return {name: {"mean": mean, "deviation": sd, "cheap": label} for name, mean, sd, label in table}
 
 
 def _reports(
-    store: LabelStore, cheap: _Labels, full: _Labels, proxies: _Labels | None, audited: Sequence[str]
+    graphs: Mapping[str, str],
+    cheap: _Labels,
+    recipe: CalibratedRecipe,
+    metric: str,
+    estimates: Mapping[str, Mapping[str, float]],
+    seconds: float,
 ) -> list[AttemptReport]:
-    names = sorted(cheap.by_architecture)
-    columns = _columns(cheap, proxies, names)
-    known = {name: [column[names.index(a)] for a in audited] for name, column in columns.items()}
-    began, started = time.perf_counter(), time.time()
-    estimate = estimate_full_labels(known, full.means(audited), columns)
-    seconds = (time.perf_counter() - began) / len(names)
-    recipe, campaign = _recipe(cheap, full, tuple(columns), audited), uuid.uuid4().hex[:12]
-    graphs, space = _graphs(store, cheap), get_space(cheap.first["space"])
+    """Return the labels. seconds: that the estimates took together."""
+    space = get_space(cheap.first["space"])
+    campaign, each = uuid.uuid4().hex[:12], seconds / len(estimates)
     reports = []
-    for number, name in enumerate(names):
+    for name, estimate in estimates.items():
         row = cheap.by_architecture[name][0]
-        request = LabelRequest(
-            space.architecture(json.loads(row["genotype"])),
-            recipe.task,
-            str(row["data"]),
-            row["fingerprint"],
-            FIDELITY,
-            recipe,
-            seed=0,
-        )
-        value, deviation = float(estimate.mean[number]), float(estimate.deviation[number])
+        architecture = space.architecture(json.loads(row["genotype"]))
+        request = LabelRequest(architecture, recipe.task, row["data"], row["fingerprint"], FIDELITY, recipe, seed=0)
         measurement = Measurement(
-            value,
-            full.first["metric"],
-            {full.first["metric"]: value, "deviation": deviation, "cheap": columns["label"][number]},
+            estimate["mean"],
+            metric,
+            {metric: estimate["mean"], "deviation": estimate["deviation"], "cheap": estimate["cheap"]},
             row["flops"],
             row["params"],
-            {"calibrate": seconds},
-            graph=graphs.get(name, ""),
+            {"calibrate": each},
+            graph=graphs[name],
         )
         job = LabelJob(request, campaign)
-        reports.append(AttemptReport(job, Outcome.OK, "", platform.node(), started, seconds, measurement))
+        reports.append(AttemptReport(job, Outcome.OK, "", platform.node(), time.time(), each, measurement))
     return reports
 
 
-def _recipe(cheap: _Labels, full: _Labels, columns: tuple[str, ...], audited: Sequence[str]) -> CalibratedRecipe:
+def _recipe(
+    cheap: _Labels, full: _Labels, columns: tuple[str, ...], estimates: Mapping[str, Mapping[str, float]]
+) -> CalibratedRecipe:
     fields = Recipe.model_validate_json(full.first["recipe"]).model_dump(mode="json", include=set(NETWORK_FIELDS))
-    used = [row["key"] for labels in (cheap, full) for name in audited for row in labels.by_architecture[name]]
+    lines = (f"{name} {one['mean']:.6g} {one['deviation']:.6g}" for name, one in estimates.items())
     fields |= {
         "name": f"{full.first['recipe_name']}.calibrated",
         "cheap": cheap.first["recipe_hash"],
         "full": full.first["recipe_hash"],
         "columns": columns,
-        "audited": hashlib.sha256("\n".join(sorted(used)).encode()).hexdigest()[:16],
+        "estimates": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
     }
     return CalibratedRecipe.model_validate(fields)
 

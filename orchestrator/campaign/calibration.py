@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_AUDITED = 8  # networks with both labels; fewer do not determine the weights of four columns
-_LOGARITHMIC = frozenset({"flops", "params"})
+MIN_AUDITED = 8  # networks with both labels; fewer say little about the errors
+# How much a standard deviation of each column counts. Weights that are fitted to a dozen networks rank others worse;
+# these were chosen on labels of `seg` (docs/decisions/0041-full-labels-estimated-by-the-predictor.md).
+_WEIGHTS = {"smoothed": 1.0, "flops": 0.5, "synflow": 0.5}
 
 Floats = NDArray[np.float64]
 Columns = Mapping[str, Sequence[float]]  # by name, one number for each network
@@ -23,44 +25,45 @@ class Estimate:
     deviation: Floats
 
 
-def estimate_full_labels(audited: Columns, truth: Sequence[float], networks: Columns) -> Estimate:
-    """Estimate the full labels of `networks` by a Bayesian ridge regression on audited networks.
+def score(columns: Columns) -> Floats:
+    """Return (n,) scores that rank networks: a weighted sum of the columns, each with mean 0 and variance 1.
 
-    The strength of the penalty maximises the evidence (MacKay, Bayesian Interpolation, 1992), so that a column hardly
-    counts if few networks do not show that it helps.
-
-    audited, networks: the same columns, such as the cheap label and the costs, which count by their logarithm. truth:
-    full labels of the audited networks.
+    columns: `smoothed`, the predictor's value of a network once it has learned all cheap labels; `flops`, which count
+    by their logarithm; `synflow`, if it is known. Others do not count.
     """
-    from sklearn.linear_model import BayesianRidge  # scikit-learn takes a second to import
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    targets = np.asarray(truth, np.float64)
-    centre, scale = targets.mean(), targets.std() or 1.0
-    model = make_pipeline(StandardScaler(), BayesianRidge())
-    model.fit(_matrix(audited, list(audited)), (targets - centre) / scale)
-    mean, deviation = model.predict(_matrix(networks, list(audited)), return_std=True)
-    return Estimate(centre + scale * mean, scale * deviation)
+    total = np.zeros(len(columns["smoothed"]))
+    for name, weight in _WEIGHTS.items():
+        if name in columns:
+            numbers = np.asarray(columns[name], np.float64)
+            numbers = np.log(numbers) if name == "flops" else numbers
+            total += weight * (numbers - numbers.mean()) / (numbers.std() or 1.0)
+    return total
 
 
-def leave_one_out(audited: Columns, truth: Sequence[float]) -> Estimate:
+def estimate_full_labels(scores: Floats, audited: Sequence[int], truth: Sequence[float]) -> Estimate:
+    """Estimate the full labels of all networks by a line that is fitted to the audited ones.
+
+    The deviation is that of the Student distribution of a new label (least squares, normal errors).
+
+    scores: (n,) of all networks. audited: indices of those with full labels, at least five. truth: these labels.
+    """
+    known, targets = scores[list(audited)], np.asarray(truth, np.float64)
+    centre, spread = known.mean(), float(((known - known.mean()) ** 2).sum())
+    slope = float((known - centre) @ targets) / spread if spread else 0.0
+    mean = targets.mean() + slope * (scores - centre)
+    freedom = len(targets) - 2
+    variance = float(((targets - mean[list(audited)]) ** 2).sum()) / freedom
+    further = (scores - centre) ** 2 / spread if spread else np.zeros_like(scores)
+    deviation = np.sqrt(variance * freedom / (freedom - 2) * (1 + 1 / len(targets) + further))
+    return Estimate(mean, deviation)
+
+
+def leave_one_out(scores: Floats, audited: Sequence[int], truth: Sequence[float]) -> Estimate:
     """Estimate the full label of each audited network from the others alone."""
-    count = len(truth)
     parts = []
-    for left_out in range(count):
-        others = [number for number in range(count) if number != left_out]
-        parts.append(
-            estimate_full_labels(
-                {name: [column[number] for number in others] for name, column in audited.items()},
-                [truth[number] for number in others],
-                {name: [column[left_out]] for name, column in audited.items()},
-            )
-        )
-    return Estimate(np.concatenate([p.mean for p in parts]), np.concatenate([p.deviation for p in parts]))
-
-
-def _matrix(columns: Columns, names: Sequence[str]) -> Floats:
-    return np.column_stack(
-        [np.log(columns[name]) if name in _LOGARITHMIC else np.asarray(columns[name], np.float64) for name in names]
-    )
+    for number, index in enumerate(audited):
+        others = [*audited[:number], *audited[number + 1 :]]
+        one = estimate_full_labels(scores, others, [*truth[:number], *truth[number + 1 :]])
+        parts.append((one.mean[index], one.deviation[index]))
+    mean, deviation = np.array(parts, np.float64).T
+    return Estimate(mean, deviation)

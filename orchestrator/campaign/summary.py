@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.campaign.audit import AuditPair, audit, rank, rank_correlations
-from orchestrator.campaign.calibration import MIN_AUDITED, leave_one_out
+from orchestrator.campaign.audit import AuditPair, audit, rank_correlations
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.known_reliability import known_reliability
 from orchestrator.campaign.missing import group_failures
@@ -101,8 +100,7 @@ def ranked_networks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def audit_summary(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dict[str, Any]:
     """Compare labels with the labels at fidelity full of the same architectures, averaged over seeds.
 
-    The key "ranks" holds the correlation of FLOPs, of parameters, and of every score if the labels are proxies;
-    "calibrated" that of estimates from label, FLOPs and parameters, each network estimated from the others.
+    The key "ranks" holds the correlation of FLOPs, of parameters, and of every score if the labels are proxies.
     """
     cheap, trained = _by_architecture(rows), _by_architecture(full)
     both = sorted(cheap.keys() & trained.keys())
@@ -114,16 +112,7 @@ def audit_summary(rows: list[dict[str, Any]], full: list[dict[str, Any]]) -> dic
         return {}
     scores = set(cheap[both[0]]) - {"value", "seconds"}
     columns = {name: [cheap[a][name] for a in both] for name in sorted(scores)}
-    ranks = rank_correlations(columns, truth)
-    return asdict(result) | {"ranks": ranks, "calibrated": _calibrated([cheap[a] for a in both], truth)}
-
-
-def _calibrated(networks: list[dict[str, float]], truth: list[float]) -> float | None:
-    """Return the rank correlation of calibrated labels with full ones; None for too few networks."""
-    if len(networks) < MIN_AUDITED:
-        return None
-    known = {name: [network[name] for network in networks] for name in ("value", "flops", "params")}
-    return rank(leave_one_out(known, truth).mean.tolist(), truth).correlation
+    return asdict(result) | {"ranks": rank_correlations(columns, truth)}
 
 
 def _by_architecture(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,12 +13,13 @@ from orchestrator.cli.options import Json, options_from
 from orchestrator.cli.output import emit, say
 
 
-@options_from(CampaignConfig, ("task", "space", "data", "store"))
+@options_from(CampaignConfig, ("task", "space", "data", "store", "predictors"))
 def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
     """Estimate the full label of every network that has a cheap one, and store it with fidelity calibrated.
 
-    The estimates are fitted to the networks of `label --audit`. They depend on the cheap label, FLOPs and parameters,
-    and on synflow if `label --fidelity proxy` has scored all networks. The cheap labels stay.
+    The predictor learns all cheap labels, which averages out their noise. An estimate depends on its value and on
+    FLOPs, and on synflow if `label --fidelity proxy` has scored all networks. It is fitted to the networks of `label
+    --audit`. The cheap labels stay.
     """
     config = CampaignConfig.checked(**fields)
     # Torch takes seconds to load; --help and wrong options do without.
@@ -27,7 +29,7 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
 
     config = with_space_name(config)
     store = DeltaLabelStore(config.store)
-    found = calibrate_labels(store, config.task, config.space, config.data)
+    found = calibrate_labels(store, config.task, config.space, config.data, Path(config.predictors))
     added = store.commit(found.reports)
     emit(
         {
@@ -48,11 +50,6 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
         },
         json,
     )
-    calibrated, best = (
-        found.ranking.correlation,
-        max((rho for rho in found.ranks.values() if rho is not None), default=0),
-    )
-    if calibrated is None or calibrated < best:
-        say(
-            "the estimates rank audited networks no better than the best column alone: audit more networks, or use that"
-        )
+    calibrated, alone = found.ranking.correlation, [rho for rho in found.ranks.values() if rho is not None]
+    if calibrated is None or calibrated < max(alone, default=0.0):
+        say("the estimates rank the audited networks worse than one of these columns alone: use that one")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.campaign.calibration import MIN_AUDITED
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.driver import label_requests, refreshing
 from orchestrator.campaign.missing import RETRY, describe_failures
@@ -150,15 +151,10 @@ def _say_what_helps(agreement: float, seeds: int, fidelity: str) -> None:
 
 
 def _say_calibration(summary: dict[str, Any]) -> None:
-    """Say that estimates from cheap labels and costs rank better than the cheap labels, if the audit says so."""
-    calibrated, raw = summary["audit"].get("calibrated"), summary["audit"].get("correlation")
-    if summary["fidelity"] != "shared" or calibrated is None or raw is None or calibrated <= raw:
-        return
-    what = " ".join(f"--{name} {shlex.quote(str(summary[name]))}" for name in ("task", "space", "data", "store"))
-    say(
-        f"with FLOPs and parameters these labels would rank by {calibrated:.2f} instead of {raw:.2f}: "
-        f"orchestrator calibrate {what}"
-    )
+    """Say how to estimate full labels, once an audit has enough of them."""
+    if summary["fidelity"] == "shared" and summary["audit"].get("architectures", 0) >= MIN_AUDITED:
+        what = " ".join(f"--{name} {shlex.quote(str(summary[name]))}" for name in ("task", "space", "data", "store"))
+        say(f"estimate the full labels of all networks from these: orchestrator calibrate {what}")
 
 
 def _say_what_next(summary: dict[str, Any]) -> None:

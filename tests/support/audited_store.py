@@ -38,7 +38,7 @@ def audited_store(folder: Path) -> DeltaLabelStore:
         value = 0.3 + 0.02 * float(quality[number])
         reports = [relabelled(report, "shared", cheap, value, {"miou": value})]
         if number < AUDITED:
-            value += 0.1 * float(np.log(report.measurement.flops / 5e7))
+            value += 0.04 * float(np.log(report.measurement.flops / 5e7))
             reports.append(relabelled(report, "full", full, value, {"miou": value}))
         store.commit(reports)
     return store

@@ -19,7 +19,7 @@ class CalibratedRecipe(Recipe):
     cheap: str = Field(description="Hash of the recipe of the cheap labels.")
     full: str = Field(description="Hash of the recipe of the full labels.")
     columns: tuple[str, ...] = Field(description="What the estimates depend on.")
-    audited: str = Field(description="Digest of the labels that the calibration was fitted to.")
+    estimates: str = Field(description="Digest of the estimates, which depend on all these labels.")
 
 
 def reject_calibrated(

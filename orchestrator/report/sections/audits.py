@@ -20,7 +20,6 @@ _COLUMNS = (
     Column("correlation", "rank correlation with full"),
     Column("correlation_low", "90 % from"),
     Column("correlation_high", "to"),
-    Column("calibrated", "estimated with FLOPs and parameters"),
     Column("flops", "FLOPs instead"),
     Column("params", "parameters instead"),
     Column("cost_ratio", "full / cheap seconds"),

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> DeltaLabelStore:
 
 def test_every_network_with_a_cheap_label_is_estimated(store: DeltaLabelStore) -> None:
     found = calibrate(store, *QUESTION)
-    assert (found.audited, found.columns) == (AUDITED, ("label", "flops", "params"))
+    assert (found.audited, found.columns) == (AUDITED, ("smoothed", "flops"))
     assert found.cheap.endswith(".shared")
     assert len(found.reports) == NETWORKS
     assert found.ranking.correlation is not None

@@ -34,7 +34,7 @@ def test_estimates_are_stored_and_described(
     assert run(monkeypatch, "--task", "seg") == 0
     shown = capsys.readouterr().out
     assert "added: 0" in shown
-    assert "depends on: label, flops, params" in shown.replace("_", " ")
+    assert "depends on: smoothed, flops" in shown.replace("_", " ")
 
 
 @pytest.mark.parametrize(
