@@ -48,7 +48,7 @@ def summarise_search(
         "limits": dict(study.settings.limits),
         "axis": study.settings.axis,
         "reference": reference_row,
-        "front": [_row(row) for row in study.front()],
+        "front": [_row(row) | {"expected": value} for row, value in study.expected_front()],
         "verified": verified,
         "winner": winner,
         "agreement": {task: agreement(verified, reference_row, task) for task in config.tasks},

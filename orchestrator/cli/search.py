@@ -15,7 +15,7 @@ from orchestrator.cli.tables import Column
 from orchestrator.errors import ConfigError
 
 _COST_COLUMNS = (Column("flops", "FLOPs"), Column("params", "", 1), Column("latency", "ms", 1))
-_FRONT = (Column("genotype", "architecture"), Column("value"), *_COST_COLUMNS)
+_FRONT = (Column("genotype", "architecture"), Column("value"), Column("expected"), *_COST_COLUMNS)
 _VERIFIED = (
     Column("genotype", "architecture"),
     Column("predicted", "", 1),

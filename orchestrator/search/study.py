@@ -132,6 +132,17 @@ class Study:
         labels = np.array([self._found(architecture).value for architecture in architectures])
         return np.asarray(np.where(np.isnan(predicted), labels, predicted), np.float64)
 
+    def expected_front(self) -> list[tuple[Found, float]]:
+        """Return the front by the values of `smoothed`, which follow, the cheapest first.
+
+        A front by single labels consists of those that noise raised.
+        """
+        axis = self.settings.axis
+        rows = {row.architecture: row for row in self.found() if row.within and axis in row.costs}
+        values = dict(zip(rows, self.smoothed([*rows]), strict=True))
+        front = self.front_of([*rows], np.array([*values.values()]))
+        return sorted(((rows[a], float(values[a])) for a in front), key=lambda found: found[0].costs[axis])
+
     def front_of(self, architectures: Sequence[Architecture], values: Floats) -> list[Architecture]:
         """Return the labelled architectures that are on the front by these (n,) values."""
         costs = np.array([self._found(a).costs.get(self.settings.axis, math.inf) for a in architectures])

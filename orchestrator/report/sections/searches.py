@@ -27,6 +27,7 @@ _VERIFIED = (
 _FRONT = (
     Column("genotype", "architecture"),
     Column("value"),
+    Column("expected"),
     Column("flops", "FLOPs"),
     Column("params", "parameters"),
     Column("latency", "latency, ms"),
@@ -85,7 +86,8 @@ def _figure(found: Mapping[str, Any]) -> Figure:
     reference = found["reference"]
 
     def draw(axes: Axes) -> None:
-        points = [row[axis] for row in rows], [row["value"] for row in rows]
+        # Searches of earlier versions recorded a front by labels.
+        points = [row[axis] for row in rows], [row.get("expected", row["value"]) for row in rows]
         axes.step(*points, where="post", color=SERIES[0])
         axes.scatter(*points, s=14, color=SERIES[0], label="front")
         amounts = [row[axis] for row in rows]
@@ -93,7 +95,7 @@ def _figure(found: Mapping[str, Any]) -> Figure:
             axes.scatter([reference[axis]], [reference["value"]], s=24, marker="x", color=SERIES[1], label="reference")
             amounts.append(reference[axis])
         axes.set_xlabel(what)
-        axes.set_ylabel(plain(f"label, {found['task']}"))
+        axes.set_ylabel(plain(f"expected label, {found['task']}"))
         use_amounts(axes, amounts)
 
     title = f"Search {found['search']}: front"

@@ -72,13 +72,25 @@ def test_the_front_grows_faster_than_by_a_random_sample() -> None:
     assert [row.value for row in found.front()] == sorted(row.value for row in found.front())
 
 
+def test_a_lucky_label_does_not_replace_the_expected_front() -> None:
+    found = study()
+    label(found, 20)
+    rows = [row for row in found.found() if row.within]
+    cheapest = min(rows, key=lambda row: row.costs["flops"])
+    found.tell(cheapest.architecture, {"faking": max(row.value for row in rows) * 1.02})
+    assert [row.architecture for row in found.front()] == [cheapest.architecture]
+    expected = found.expected_front()
+    assert len(expected) > 1
+    assert [value for _, value in expected] == sorted(value for _, value in expected)
+
+
 def test_what_exceeds_the_limit_teaches_but_is_not_on_the_front() -> None:
     found = study()
     large = next(a for n in range(60) if traced(a := SPACE.architecture({"number": n})).flops > HALF)
     found.tell(large, {"faking": 1.0})
     assert found.found()[0].architecture == large
     assert not found.found()[0].within
-    assert found.front() == []
+    assert found.front() == found.expected_front() == []
 
 
 def test_failed_labels_are_not_asked_for_again() -> None:
