@@ -15,6 +15,7 @@ from orchestrator.store.base import LabelStore
 from orchestrator.store.schema import GRAPHS, LABELS, graph_fingerprint
 from predictor.features.graph_pool import GraphPool
 from predictor.graph.structure import Graph
+from workers.messages.calibrated_recipe import FIDELITY as CALIBRATED
 
 GraphsReadCallback = Callable[[int, int], None]  # gets the number of graphs read so far, and of all
 GRAPH_KEY = ("architecture", "task", "fingerprint", "recipe_hash")
@@ -46,12 +47,16 @@ class Snapshot:
     def updated_to(
         self, store: LabelStore, version: int, show: GraphsReadCallback = lambda done, total: None
     ) -> Snapshot:
-        """Return the snapshot of a later store version. Only new labels and graphs are read."""
+        """Return the snapshot of a later store version. Only new labels and graphs are read.
+
+        Calibrated labels are left out: they are predictions, from which a predictor learns nothing.
+        """
         try:
             rows = store.labels_since(self.version, version, ROWS.names)
         except StoreVacuumedError:
             rows = store.labels(version=version, columns=ROWS.names)
             rows = rows.filter(pc.invert(pc.is_in(rows.column("key"), value_set=self.rows.column("key"))))
+        rows = rows.filter(pc.field("fidelity") != CALIBRATED)
         known = self.graph_indices()
         labels = rows.select([*GRAPH_KEY, "fidelity"]).to_pylist()
         missing = dict.fromkeys(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from orchestrator.errors import ConfigError, StoreVacuumedError
 from orchestrator.predictors.decisions import RefreshRecord, read_records
 from orchestrator.predictors.generations import champion_number, generation_folder, pinned_number
 from orchestrator.predictors.verdict import Verdict
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import read_metadata
+from workers.messages.calibrated_recipe import FIDELITY as CALIBRATED
 
 UPDATABLE_MODELS = ("default",)  # listed here, so that no model needs to be loaded
 
@@ -98,10 +101,11 @@ def _last_refused(folder: Path, champion: int, store: str) -> RefreshRecord | No
 
 
 def _count_new(label_store: DeltaLabelStore, since: int, version: int) -> int | None:
-    """Return the number of labels that are newer than version `since`; None if that version was vacuumed."""
+    """Return the number of labels to learn that are newer than version `since`; None if that version was vacuumed."""
     if since >= version:
         return 0
     try:
-        return len(label_store.labels_since(since, version))
+        new = label_store.labels_since(since, version, ["fidelity"])
+        return len(new.filter(pc.field("fidelity") != CALIBRATED))
     except StoreVacuumedError:
         return None
