@@ -18,13 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.campaign.audit import Ranking, rank, rank_correlations
-from orchestrator.campaign.calibration import (
-    MIN_AUDITED,
-    Estimate,
-    estimate_full_labels,
-    leave_one_out,
-    score,
-)
+from orchestrator.campaign.calibration import MIN_AUDITED, Estimate, estimate_full_labels, leave_one_out, score
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.search.surrogate import surrogate_for
@@ -39,20 +33,9 @@ from workers.messages.recipe import NETWORK_FIELDS, Recipe
 from workers.spaces import get_space
 from workers.tasks import get_task
 
-_COLUMNS = [
-    "key",
-    "architecture",
-    "space",
-    "genotype",
-    "task",
-    "data",
-    "fingerprint",
-    "fidelity",
-    "recipe_name",
-    "recipe_hash",
-    "recipe",
-]
-_COLUMNS += ["value", "metric", "metrics", "flops", "params"]
+_NETWORK = ["key", "architecture", "space", "genotype", "flops", "params"]
+_SET = ["task", "data", "fingerprint", "fidelity", "recipe_name", "recipe_hash", "recipe", "metric"]
+_COLUMNS = [*_NETWORK, *_SET, "value", "metrics"]
 
 Row = Mapping[str, Any]
 
