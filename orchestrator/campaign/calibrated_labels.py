@@ -1,4 +1,4 @@
-"""Calibrated labels: full labels that are estimated from cheap labels and costs, fitted to audited networks."""
+"""Calibrated labels: full labels that are estimated from smoothed cheap labels, fitted to audited networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.campaign.audit import Ranking, rank, rank_correlations
-from orchestrator.campaign.calibration import MIN_AUDITED, Estimate, estimate_full_labels, leave_one_out, score
+from orchestrator.campaign.calibration import MIN_AUDITED, Estimate, Floats, estimate_full_labels, leave_one_out
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.search.surrogate import surrogate_for
@@ -35,7 +35,7 @@ from workers.tasks import get_task
 
 _NETWORK = ["key", "architecture", "space", "genotype", "flops", "params"]
 _SET = ["task", "data", "fingerprint", "fidelity", "recipe_name", "recipe_hash", "recipe", "metric"]
-_COLUMNS = [*_NETWORK, *_SET, "value", "metrics"]
+_COLUMNS = [*_NETWORK, *_SET, "value"]
 
 Row = Mapping[str, Any]
 
@@ -44,8 +44,8 @@ Row = Mapping[str, Any]
 class Calibration:
     """Calibrated labels, and how well such estimates rank the audited networks.
 
-    cheap, full: names of the recipes. columns: what the estimates depend on. ranking: of the audited networks by the
-    estimates, whose order does not depend on the fit. ranks: rank correlation of each column with the full labels.
+    cheap, full: names of the recipes. ranking: of the audited networks by the estimates, whose order does not depend on
+    the fit. ranks: rank correlation of cheap labels and of costs with the full labels.
     covered: share of full labels inside the 90 % intervals of estimates from the other audited networks. reports: the
     labels.
     """
@@ -53,7 +53,6 @@ class Calibration:
     cheap: str
     full: str
     audited: int
-    columns: tuple[str, ...]
     ranking: Ranking
     ranks: Mapping[str, float | None]
     covered: float
@@ -75,8 +74,8 @@ class _Labels:
             self.by_architecture[row["architecture"]].append(row)
 
     def means(self, architectures: Sequence[str], name: str = "value") -> list[float]:
-        """Return the mean over seeds of a column, or of a metric, for each architecture."""
-        return [fmean(_number(row, name) for row in self.by_architecture[a]) for a in architectures]
+        """Return the mean over seeds of a column for each architecture."""
+        return [fmean(row[name] for row in self.by_architecture[a]) for a in architectures]
 
 
 def calibrate(
@@ -98,25 +97,21 @@ def calibrate(
     cheap, full = _pair(labels, f"task {task}, space {space}, data {data}")
     graphs = _graphs(store, cheap)
     names = sorted(graphs)
-    columns = {"label": cheap.means(names), "smoothed": _smoothed(cheap, graphs, predictors)}
-    columns |= {"flops": cheap.means(names, "flops")}
-    if (proxies := _proxies(labels, cheap)) is not None:
-        columns["synflow"] = proxies.means(names, "synflow")
-    scores = score(columns)
+    columns = {"label": cheap.means(names)} | {cost: cheap.means(names, cost) for cost in ("flops", "params")}
+    smoothed = _smoothed(cheap, graphs, predictors)
     audited = [number for number, name in enumerate(names) if name in full.by_architecture]
     truth = full.means([names[number] for number in audited])
-    left_out = leave_one_out(scores, audited, truth)
+    left_out = leave_one_out(smoothed, audited, truth)
     inside = np.abs(left_out.mean - truth) <= HALF_WIDTH_90 * left_out.deviation
-    began, estimate = time.perf_counter(), estimate_full_labels(scores, audited, truth)
+    began, estimate = time.perf_counter(), estimate_full_labels(smoothed, audited, truth)
     rows = _estimates(names, columns["label"], estimate)
-    recipe = _recipe(cheap, full, tuple(columns)[1:], rows)
+    recipe = _recipe(cheap, full, rows)
     known = {name: [column[number] for number in audited] for name, column in columns.items()}
     return Calibration(
         cheap=cheap.first["recipe_name"],
         full=full.first["recipe_name"],
         audited=len(audited),
-        columns=tuple(columns)[1:],
-        ranking=rank(scores[audited].tolist(), truth),
+        ranking=rank(smoothed[audited].tolist(), truth),
         ranks=rank_correlations(known, truth),
         covered=float(inside.mean()),
         reports=tuple(_reports(graphs, cheap, recipe, full.first["metric"], rows, time.perf_counter() - began)),
@@ -141,16 +136,7 @@ def _pair(labels: Sequence[_Labels], where: str) -> tuple[_Labels, _Labels]:
     return best[0], best[1]
 
 
-def _proxies(labels: Sequence[_Labels], cheap: _Labels) -> _Labels | None:
-    """Return proxies of all networks that have a cheap label, if there are some."""
-    for group in labels:
-        same = group.first["fidelity"] == "proxy" and group.first["fingerprint"] == cheap.first["fingerprint"]
-        if same and cheap.by_architecture.keys() <= group.by_architecture.keys():
-            return group
-    return None
-
-
-def _smoothed(cheap: _Labels, graphs: Mapping[str, str], predictors: Path) -> list[float]:
+def _smoothed(cheap: _Labels, graphs: Mapping[str, str], predictors: Path) -> Floats:
     """Return what the predictor gives for each network of `graphs` once it has learned the labels of all of them.
 
     That averages out the noise of single labels.
@@ -167,8 +153,7 @@ def _smoothed(cheap: _Labels, graphs: Mapping[str, str], predictors: Path) -> li
         return LabelSet(title, first["space"], first["task"], first["data"], ids, values, rows, pool, recipes=recipes)
 
     predict = surrogate.adapted(labelled(np.array(cheap.means(names))))
-    smoothed: list[float] = predict(labelled(np.full(len(names), np.nan))).mean.tolist()
-    return smoothed
+    return predict(labelled(np.full(len(names), np.nan))).mean
 
 
 def _estimates(names: Sequence[str], cheap: Sequence[float], estimate: Estimate) -> dict[str, dict[str, float]]:
@@ -207,16 +192,13 @@ def _reports(
     return reports
 
 
-def _recipe(
-    cheap: _Labels, full: _Labels, columns: tuple[str, ...], estimates: Mapping[str, Mapping[str, float]]
-) -> CalibratedRecipe:
+def _recipe(cheap: _Labels, full: _Labels, estimates: Mapping[str, Mapping[str, float]]) -> CalibratedRecipe:
     fields = Recipe.model_validate_json(full.first["recipe"]).model_dump(mode="json", include=set(NETWORK_FIELDS))
     lines = (f"{name} {one['mean']:.6g} {one['deviation']:.6g}" for name, one in estimates.items())
     fields |= {
         "name": f"{full.first['recipe_name']}.calibrated",
         "cheap": cheap.first["recipe_hash"],
         "full": full.first["recipe_hash"],
-        "columns": columns,
         "estimates": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
     }
     return CalibratedRecipe.model_validate(fields)
@@ -228,7 +210,3 @@ def _graphs(store: LabelStore, cheap: _Labels) -> dict[str, str]:
     wanted = cheap.first["fingerprint"], cheap.first["recipe_hash"]
     rows = table.select(["architecture", "fingerprint", "recipe_hash", "graph"]).to_pylist()
     return {row["architecture"]: row["graph"] for row in rows if (row["fingerprint"], row["recipe_hash"]) == wanted}
-
-
-def _number(row: Row, name: str) -> float:
-    return float(row[name] if name in row else dict(row["metrics"])[name])

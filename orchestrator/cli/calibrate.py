@@ -17,9 +17,8 @@ from orchestrator.cli.output import emit, say
 def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
     """Estimate the full label of every network that has a cheap one, and store it with fidelity calibrated.
 
-    The predictor learns all cheap labels, which averages out their noise. An estimate depends on its value and on
-    FLOPs, and on synflow if `label --fidelity proxy` has scored all networks. It is fitted to the networks of `label
-    --audit`. The cheap labels stay.
+    The predictor learns all cheap labels, which averages out their noise. A line from its values to full labels is
+    fitted to the networks of `label --audit`. The cheap labels stay.
     """
     config = CampaignConfig.checked(**fields)
     # Torch takes seconds to load; --help and wrong options do without.
@@ -39,7 +38,6 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
             "cheap": found.cheap,
             "full": found.full,
             "audited": found.audited,
-            "depends_on": ", ".join(found.columns),
             "ranking": asdict(found.ranking),
             "ranks": found.ranks,
             "covered": found.covered,
@@ -52,4 +50,4 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
     )
     calibrated, alone = found.ranking.correlation, [rho for rho in found.ranks.values() if rho is not None]
     if calibrated is None or calibrated < max(alone, default=0.0):
-        say("the estimates rank the audited networks worse than one of these columns alone: use that one")
+        say("the estimates rank the audited networks worse than the cheap labels or a cost alone: use these")

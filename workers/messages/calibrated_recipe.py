@@ -18,7 +18,6 @@ class CalibratedRecipe(Recipe):
 
     cheap: str = Field(description="Hash of the recipe of the cheap labels.")
     full: str = Field(description="Hash of the recipe of the full labels.")
-    columns: tuple[str, ...] = Field(description="What the estimates depend on.")
     estimates: str = Field(description="Digest of the estimates, which depend on all these labels.")
 
 

@@ -11,9 +11,7 @@ from orchestrator.errors import ConfigError
 from orchestrator.predictors.snapshot import Snapshot
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.graph import Graph
-from tests.support.audited_store import AUDITED, NETWORKS, audited_store, relabelled
-from tests.support.labelled_cells import cell_labels
-from workers.messages.recipe_files import load_recipe
+from tests.support.audited_store import AUDITED, NETWORKS, audited_store
 
 QUESTION = ("seg", "nasbench201", "shapes")
 
@@ -25,11 +23,12 @@ def store(tmp_path: Path) -> DeltaLabelStore:
 
 def test_every_network_with_a_cheap_label_is_estimated(store: DeltaLabelStore) -> None:
     found = calibrate(store, *QUESTION)
-    assert (found.audited, found.columns) == (AUDITED, ("smoothed", "flops"))
+    assert found.audited == AUDITED
     assert found.cheap.endswith(".shared")
     assert len(found.reports) == NETWORKS
     assert found.ranking.correlation is not None
-    assert found.ranking.correlation > max(rho for rho in found.ranks.values() if rho is not None)
+    assert found.ranks["label"] is not None
+    assert found.ranking.correlation > found.ranks["label"] + 0.05
     assert found.covered >= 0.75
 
 
@@ -46,15 +45,6 @@ def test_estimates_are_stored_with_their_deviation_and_the_cheap_label(store: De
     assert set(snapshot.rows["fidelity"].to_pylist()) == {"shared", "full"}  # no predictor learns predictions
     graphs = store.graphs("seg", "nasbench201").to_pylist()
     assert {Graph.from_json(row["graph"]).flops for row in graphs} == {row["flops"] for row in rows}
-
-
-def test_proxies_help_once_all_networks_have_them(store: DeltaLabelStore) -> None:
-    recipe = load_recipe("laptop", "seg", "nasbench201")
-    made = cell_labels("seg", NETWORKS)
-    store.commit([relabelled(report, "proxy", recipe, 1.0, {"synflow": 1.0 * n}) for n, report in enumerate(made[:-1])])
-    assert "synflow" not in calibrate(store, *QUESTION).columns
-    store.commit([relabelled(made[-1], "proxy", recipe, 1.0, {"synflow": 3.0})])
-    assert calibrate(store, *QUESTION).columns[-1] == "synflow"
 
 
 def test_too_few_audited_networks_are_an_error(store: DeltaLabelStore) -> None:

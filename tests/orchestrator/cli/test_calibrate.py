@@ -29,12 +29,10 @@ def test_estimates_are_stored_and_described(
     assert run(monkeypatch, "--task", "seg", "--json") == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (document["audited"], document["labels"], document["added"]) == (AUDITED, NETWORKS, NETWORKS)
-    assert document["ranking"]["correlation"] > document["ranks"]["label"]
+    assert document["ranking"]["correlation"] > document["ranks"]["label"] + 0.05
     assert len(DeltaLabelStore(tmp_path / "labels").labels(fidelity="calibrated")) == NETWORKS
     assert run(monkeypatch, "--task", "seg") == 0
-    shown = capsys.readouterr().out
-    assert "added: 0" in shown
-    assert "depends on: smoothed, flops" in shown.replace("_", " ")
+    assert "added: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
