@@ -33,6 +33,8 @@ def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pyt
         "space": "cells",
         "data": "shapes",
         "store": "labels",
+        "fidelity": "shared",
+        "audit": {"architectures": 12},
         "labels": 2,
         "networks": networks,
         "best": networks[0],
@@ -45,12 +47,16 @@ def test_the_summary_ends_with_the_best_networks_and_what_to_do_next(capsys: pyt
     assert "orchestrator report --store labels" in captured.err
     assert "add --repeat 2" in captured.err
     assert "orchestrator search --task seg --space cells --data shapes --store labels --max-flops 60%" in captured.err
+    assert "orchestrator calibrate --task seg --space cells --data shapes --store labels" in captured.err
+    print_summary(summary | {"audit": {"architectures": 7}}, as_json=False)
+    assert "calibrate" not in capsys.readouterr().err  # too few networks
 
 
 def test_the_noise_that_is_known_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     networks = ranked_networks([_row("a", 0, 0.5)])
     known = {"spearman": 0.914, "deviation": 0.0061, "networks": 24}
     summary = {"task": "seg", "space": "cells", "data": "shapes", "store": "labels", "networks": networks, "best": {}}
+    summary |= {"fidelity": "shared", "audit": {}}
     summary |= {"failures": [], "reliability": None, "known_reliability": known, "metric": "mIoU", "points": []}
     print_summary(summary | {"fidelity": "shared"}, as_json=False)
     said = capsys.readouterr().err
@@ -80,6 +86,7 @@ def test_labels_that_are_mostly_noise_are_called_so(
 ) -> None:
     networks = ranked_networks([_row("a", 0, 0.5)])
     summary = {"task": "seg", "space": "cells", "data": "shapes", "store": "labels", "networks": networks, "best": {}}
+    summary |= {"fidelity": "shared", "audit": {}}
     measured = {"spearman": spearman, "seeds": seeds}
     summary |= {"failures": [], "reliability": measured, "known_reliability": None, "metric": "mIoU", "points": []}
     print_summary(summary | {"fidelity": fidelity}, as_json=False)

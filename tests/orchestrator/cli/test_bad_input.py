@@ -76,7 +76,7 @@ CASES = [
     (["--task", "seg", "--sample", "best"], "--sample: Input should be 'stratified' or 'uniform'"),
     (
         ["--task", "seg", "--fidelity", "rumour"],
-        "unknown fidelity 'rumour': choose one of full, measured, proxy, published",
+        "unknown fidelity 'rumour': choose one of calibrated, full, measured, proxy, published",
     ),
     (
         ["--task", "seg", "--fidelity", "published"],
