@@ -15,17 +15,16 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.campaign.audit import Ranking, rank, rank_correlations
-from orchestrator.campaign.calibration import MIN_AUDITED, Estimate, Floats, estimate_full_labels, leave_one_out
+from orchestrator.campaign.calibration import MIN_AUDITED, Estimate, estimate_full_labels, leave_one_out
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.search.surrogate import surrogate_for
 from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
 from predictor.graph import Graph
-from predictor.label_set import LabelSet
+from predictor.label_set import Floats, LabelSet
 from predictor.models.base import HALF_WIDTH_90
 from workers.messages.calibrated_recipe import FIDELITY, CalibratedRecipe
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
@@ -45,9 +44,9 @@ class Calibration:
     """Calibrated labels, and how well such estimates rank the audited networks.
 
     cheap, full: names of the recipes. ranking: of the audited networks by the estimates, whose order does not depend on
-    the fit. ranks: rank correlation of cheap labels and of costs with the full labels.
-    covered: share of full labels inside the 90 % intervals of estimates from the other audited networks. reports: the
-    labels.
+    the fit. ranks: rank correlation of cheap labels and of costs with the full labels. covered: share of full labels
+    inside the 90 % intervals of estimates from the other audited networks. deviation: mean standard deviation of an
+    estimate. reports: the labels.
     """
 
     cheap: str
@@ -56,12 +55,8 @@ class Calibration:
     ranking: Ranking
     ranks: Mapping[str, float | None]
     covered: float
+    deviation: float
     reports: tuple[AttemptReport, ...]
-
-    @property
-    def measurements(self) -> list[Measurement]:
-        """The content of the labels."""
-        return [report.measurement for report in self.reports if report.measurement is not None]
 
 
 class _Labels:
@@ -114,6 +109,7 @@ def calibrate(
         ranking=rank(smoothed[audited].tolist(), truth),
         ranks=rank_correlations(known, truth),
         covered=float(inside.mean()),
+        deviation=float(estimate.deviation.mean()),
         reports=tuple(_reports(graphs, cheap, recipe, full.first["metric"], rows, time.perf_counter() - began)),
     )
 
@@ -147,7 +143,7 @@ def _smoothed(cheap: _Labels, graphs: Mapping[str, str], predictors: Path) -> Fl
     pool = GraphPool.of(Graph.from_json(graphs[name]) for name in names)
     title, ids = "/".join((first["space"], first["task"], first["data"])), np.array(names, np.str_)
 
-    def labelled(values: NDArray[np.float64]) -> LabelSet:
+    def labelled(values: Floats) -> LabelSet:
         rows = np.arange(len(names))
         recipes = (identity.recipe,)
         return LabelSet(title, first["space"], first["task"], first["data"], ids, values, rows, pool, recipes=recipes)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from predictor.label_set import Floats
 
 MIN_AUDITED = 8  # networks with both labels; fewer say little about the errors
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ def estimate_full_labels(cheap: Floats, audited: Sequence[int], truth: Sequence[
 
     The deviation is that of the Student distribution of a new label (least squares, normal errors).
 
-    cheap: (n,) labels of all networks, smoothed or as they are. audited: indices of those with full labels, at least
-    five. truth: these labels.
+    cheap: (n,) cheap labels of all networks, smoothed or raw. audited: indices of the networks that have full labels,
+    at least five. truth: their full labels.
     """
     known, targets = cheap[list(audited)], np.asarray(truth, np.float64)
     centre, spread = known.mean(), float(((known - known.mean()) ** 2).sum())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
@@ -41,7 +40,7 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
             "ranking": asdict(found.ranking),
             "ranks": found.ranks,
             "covered": found.covered,
-            "deviation": fmean(measured.metrics["deviation"] for measured in found.measurements),
+            "deviation": found.deviation,
             "labels": len(found.reports),
             "added": added.labels,
             "store": config.store,
