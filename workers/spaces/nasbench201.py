@@ -7,13 +7,17 @@ cells here are stacked in four stages behind a stem with stride 4, so that dense
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
 
+from predictor.cost import Cost, measure_cost
 from workers.errors import GenotypeError, RecipeError
 from workers.messages.architecture import Architecture
 from workers.spaces.base import Backbone, Space, register
@@ -174,6 +178,18 @@ class NasBench201(Space):
             convolutions[target] |= convolutions[source] | ({number} if convolves else set())
         return f"{'+'.join(sorted(sums[3]))}; {len(convolutions[3])} convolutions"
 
+    def cost(
+        self, architecture: Architecture, image: tuple[int, int], settings: Mapping[str, Any] | None = None
+    ) -> Cost:
+        """See `Space.cost`. An operation costs the same on every edge, so five networks are counted, once for all."""
+        edges, named = Counter(self._checked_genotype(architecture)["ops"]), json.dumps(dict(settings or {}))
+        rest = _cost_with("none", tuple(image), named)
+        costs = [(count, _cost_with(op, tuple(image), named)) for op, count in edges.items()]
+        return Cost(
+            rest.flops + sum(count * (cost.flops - rest.flops) for count, cost in costs),
+            rest.params + sum(count * (cost.params - rest.params) for count, cost in costs),
+        )
+
     def check(self, genotype: dict[str, Any]) -> None:
         """Raise GenotypeError unless there are six known operations."""
         ops = genotype.get("ops")
@@ -216,3 +232,10 @@ class NasBench201(Space):
         if reduction not in _REDUCTIONS:
             raise RecipeError(f"body reduction {reduction}: must be one of {', '.join(_REDUCTIONS)}")
         return CellBackbone(genotype["ops"], channels, cells, reduction, stem)
+
+
+@cache
+def _cost_with(op: str, image: tuple[int, int], settings: str) -> Cost:
+    """Return the cost of a cell with `op` on its first edge and none on the others. settings: as JSON."""
+    space, ops = NasBench201(), [op] + ["none"] * (len(EDGES) - 1)
+    return measure_cost(space.skeleton(space.architecture({"ops": ops}), json.loads(settings)), (3, *image))

@@ -1,4 +1,4 @@
-"""Cells that compute the same have the same text."""
+"""Cells that compute the same have the same text, and costs are those that are counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import pytest
 import torch
 
+from predictor.cost import measure_cost
 from workers.spaces import get_space
 from workers.spaces.nasbench201 import OPS, Cell
 
@@ -32,6 +33,13 @@ def function(*ops: str) -> str:
 )
 def test_equal_sums_are_one_function(first: tuple[str, ...], second: tuple[str, ...]) -> None:
     assert function(*first) == function(*second)
+
+
+@pytest.mark.parametrize("settings", [None, SPACE.published_backbone, {"reduction": "pool", "cells": 2}])
+def test_the_cost_is_the_one_that_is_counted(settings: dict[str, object] | None) -> None:
+    for architecture in itertools.islice(SPACE.sequence(3), 4):
+        counted = measure_cost(SPACE.skeleton(architecture, settings), (3, 64, 96))
+        assert SPACE.cost(architecture, (64, 96), settings) == counted
 
 
 def test_shared_weights_are_another_function() -> None:
