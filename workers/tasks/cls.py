@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -17,6 +18,9 @@ from workers.targets.frame import Size
 from workers.targets.view import View
 from workers.tasks.base import LogitTask, register
 from workers.tasks.drawing import enlarge, with_caption
+
+if TYPE_CHECKING:
+    from torchmetrics.classification import MulticlassAccuracy
 
 
 class LinearHead(nn.Module):
@@ -36,17 +40,24 @@ class _Accuracy(Metric):
     """Top-1 accuracy, and its mean over classes."""
 
     def __init__(self, classes: int) -> None:
-        from torchmetrics.classification import MulticlassAccuracy  # loads scipy.signal: seconds that planning saves
+        self._classes = classes
 
-        self._top1 = MulticlassAccuracy(classes, average="micro")
-        self._balanced = MulticlassAccuracy(classes, average="macro")
+    @cached_property
+    def _accuracies(self) -> dict[str, MulticlassAccuracy]:
+        # Loads scipy.signal for seconds, so a campaign that checks its data does without.
+        from torchmetrics.classification import MulticlassAccuracy
+
+        return {
+            "top1": MulticlassAccuracy(self._classes, average="micro"),
+            "balanced_accuracy": MulticlassAccuracy(self._classes, average="macro"),
+        }
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        for metric in (self._top1, self._balanced):
-            metric.update(output.float().cpu(), target.cpu())
+        for accuracy in self._accuracies.values():
+            accuracy.update(output.float().cpu(), target.cpu())
 
     def compute(self) -> dict[str, float]:
-        return {"top1": float(self._top1.compute()), "balanced_accuracy": float(self._balanced.compute())}
+        return {name: float(accuracy.compute()) for name, accuracy in self._accuracies.items()}
 
 
 @register

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -21,16 +22,23 @@ from workers.tasks.drawing import enlarge, with_map
 from workers.tasks.flip_test import append_flipped, split_flipped
 from workers.tasks.semantic_fpn import SemanticFPN
 
+if TYPE_CHECKING:
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
 
 class _MeanIoU(Metric):
     """Mean IoU from one confusion matrix over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
-        # Loads scipy.signal: seconds that planning saves.
+        self._classes = classes
+
+    @cached_property
+    def _confusion(self) -> MulticlassConfusionMatrix:
+        # Loads scipy.signal for seconds, so a campaign that checks its data does without.
         from torchmetrics.classification import MulticlassConfusionMatrix
 
         # Class ids are checked when they are read; checking them here again would take half of the update's time.
-        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=VOID, validate_args=False)
+        return MulticlassConfusionMatrix(self._classes, ignore_index=VOID, validate_args=False)
 
     def update(self, output: Tensor, target: LabelMaps) -> None:
         for logits, truth in target.to_stored_size(output):

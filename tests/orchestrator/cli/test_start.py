@@ -9,3 +9,15 @@ def test_nothing_heavy_is_loaded_before_a_command_needs_it() -> None:
     code = f"import sys, orchestrator.cli; print([m for m in {heavy} if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+def test_campaigns_are_planned_without_the_library_of_metrics() -> None:
+    code = (
+        "import sys\n"
+        "from orchestrator.campaign.config import CampaignConfig\n"
+        "from orchestrator.campaign.plan import plan_campaign\n"
+        "for task in ('cls', 'seg'): plan_campaign(CampaignConfig.checked(task=task, num=2))\n"
+        "print([m for m in ('torchmetrics', 'scipy') if m in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
