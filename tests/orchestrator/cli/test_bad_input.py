@@ -18,9 +18,10 @@ from PIL import Image
 from torch import nn
 
 from orchestrator.cli import status
-from orchestrator.cli.app import app, main
+from orchestrator.cli.app import app
 from predictor.generation import Generation, write_generation
 from predictor.metadata import GenerationMetadata
+from tests.support.exit_codes import exit_code
 
 FIXTURE = Path(__file__).parents[1] / "store" / "fixtures" / "v1"
 
@@ -33,10 +34,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setattr(status, "cluster_summary", dict)  # which would join one
-    monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, *arguments)
 
 
 CASES = [

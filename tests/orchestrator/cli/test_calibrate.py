@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.cli.app import main
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.audited_store import AUDITED, NETWORKS, audited_store
+from tests.support.exit_codes import exit_code
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "calibrate", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, "calibrate", *arguments)
 
 
 def test_estimates_are_stored_and_described(
@@ -61,7 +57,5 @@ def test_mistakes(
 def test_such_labels_are_not_made_by_a_campaign(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "label", "--task", "seg", "--fidelity", "calibrated"])
-    with pytest.raises(SystemExit):
-        main()
+    exit_code(monkeypatch, "label", "--task", "seg", "--fidelity", "calibrated")
     assert "orchestrator calibrate" in capsys.readouterr().err

@@ -8,17 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.cli.app import main
 from orchestrator.weights.fetching import MIRROR
+from tests.support.exit_codes import exit_code
 from tests.support.weights_server import serving
 
 
 def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch, cache: Path) -> int:
     monkeypatch.setenv("AIOP_CACHE", str(cache))
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "fetch-weights", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, "fetch-weights", *arguments)
 
 
 def test_a_checkpoint_becomes_a_file_that_recipes_can_name(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.cli.app import main
 from orchestrator.cli.refresh import describe_outcome
 from orchestrator.cli.status import describe
 from orchestrator.predictors.decisions import RefreshRecord, write_record
@@ -22,6 +20,7 @@ from orchestrator.predictors.verdict import GateFigures, ScorePair, Verdict
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import Generation, read_generation, write_generation
 from predictor.metadata import GenerationMetadata, HoldOutScores
+from tests.support.exit_codes import exit_code
 
 Program = Callable[..., tuple[int, Any, str]]
 
@@ -69,15 +68,13 @@ def folder(tmp_path: Path) -> Path:
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
     def run(*arguments: str) -> tuple[int, Any, str]:
         monkeypatch.chdir(folder.parent)
-        monkeypatch.setattr(sys, "argv", ["orchestrator", "generations", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = exit_code(monkeypatch, "generations", *arguments)
         printed = capsys.readouterr()
         try:
             document = json.loads(printed.out)
         except ValueError:
             document = printed.out
-        return int(ended.value.code or 0), document, printed.err
+        return code, document, printed.err
 
     return run
 

@@ -1,7 +1,6 @@
 """The main command for real: labels on Ray actors, then the same again, then more."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -10,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits, most_resources
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.declared_space import SIZE, isolate_declarations, write_space
+from tests.support.exit_codes import exit_code
 from tests.support.once_for_all_files import FILES
 from workers.messages.recipe import Recipe
 from workers.spaces import open_space
@@ -45,11 +44,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """Runs the program on a store of its own; gives exit code and document."""
 
     def run(*arguments: str) -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments, "--store", str(tmp_path / "store"), "--json"])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = exit_code(monkeypatch, *arguments, "--store", str(tmp_path / "store"), "--json")
         document: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return int(ended.value.code or 0), document
+        return code, document
 
     return run
 
@@ -180,9 +177,7 @@ def test_full_labels_start_from_a_checkpoint_of_published_layout(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     torch.save({"state_dict": FILES["mobilenetv3"][0]()}, tmp_path / "ofa.pth")
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "fetch-weights", str(tmp_path / "ofa.pth"), "--json"])
-    with pytest.raises(SystemExit):
-        main()
+    exit_code(monkeypatch, "fetch-weights", str(tmp_path / "ofa.pth"), "--json")
     path = json.loads(capsys.readouterr().out)["path"]
     settings = ["--sample", "uniform", "--set", "body.width=1.0", "--set", f"body.pretrained={path}", "--num", "1"]
     label = ["label", "--task", "seg", "--space", "mobilenetv3", "--fidelity", "full", "--workers", "1", *TINY]

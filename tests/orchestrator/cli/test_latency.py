@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.app import main
 from orchestrator.published import latency_labels
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.exit_codes import exit_code
 
 NET = "timm:resnet18"
 CELL = "nasbench201:|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
@@ -52,10 +51,7 @@ CASES = [
 
 
 def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "latency", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, "latency", *arguments)
 
 
 @pytest.mark.parametrize(("arguments", "says"), CASES)

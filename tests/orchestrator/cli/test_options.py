@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 import typer
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.cli import main
 from orchestrator.cli.app import app
 from orchestrator.cli.options import parse_input_size
 from orchestrator.errors import ConfigError
+from tests.support.exit_codes import exit_code
 
 COMMANDS = typer.main.get_group(app).commands
 
@@ -75,9 +74,7 @@ def test_an_old_spelling_works_and_says_so(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
-    with pytest.raises(SystemExit):
-        main()
+    exit_code(monkeypatch, *arguments)
     printed = capsys.readouterr()
     assert f"{old} is deprecated and will be removed in version 0.3: use {new}" in printed.err
     assert "No such option" not in printed.err

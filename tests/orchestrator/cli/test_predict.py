@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.cli.app import main
 from predictor.generation import read_generation, write_generation
 from predictor.graph import trace
 from predictor.networks.examples import TEST_FOLD, folds
+from tests.support.exit_codes import exit_code
 from tests.support.in_process_training import use_few_epochs
 from tests.support.labelled_cells import cell_labels, published_labels, renamed, train_on
 from workers.messages.architecture import Architecture
@@ -71,12 +70,10 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.chdir(folder)
 
     def run(*arguments: str) -> tuple[int, Any, str]:
-        monkeypatch.setattr(sys, "argv", ["orchestrator", "predict", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = exit_code(monkeypatch, "predict", *arguments)
         printed = capsys.readouterr()
         document = json.loads(printed.out) if "--json" in arguments and printed.out else printed.out
-        return int(ended.value.code or 0), document, printed.err
+        return code, document, printed.err
 
     return run
 

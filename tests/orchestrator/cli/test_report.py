@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli import report as module
-from orchestrator.cli.app import main
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.exit_codes import exit_code
 from tests.support.html_page import HtmlPage
 from tests.support.reported_store import reports
 
@@ -20,10 +19,7 @@ def test_a_report_is_written_and_described(
 ) -> None:
     DeltaLabelStore(tmp_path / "labels").commit(reports(2))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "report", "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
+    assert exit_code(monkeypatch, "report", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     page = tmp_path / "report.html"
     assert (document["report"], document["labels"], document["bytes"]) == ("report.html", 14, page.stat().st_size)
@@ -76,10 +72,8 @@ def test_mistakes_are_one_line(
 ) -> None:
     (tmp_path / "folder.html").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "report", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
+    code = exit_code(monkeypatch, "report", *arguments)
     said = capsys.readouterr().err
-    assert ended.value.code == 2
+    assert code == 2
     assert says in said
     assert said.count("\n") == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import ray
 
 from orchestrator.campaign.search_config import SearchConfig
 from orchestrator.cli import search
-from orchestrator.cli.app import main
+from tests.support.exit_codes import exit_code
 
 SEG = ["--task", "seg"]
 QUICK = [
@@ -64,10 +63,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         raise AssertionError("a worker was about to start")
 
     monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "search", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, "search", *arguments)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [*QUICK, *PLANNED])

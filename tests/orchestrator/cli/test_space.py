@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from orchestrator.cli.app import main
 from tests.support.declared_space import BUILD, SIZE, isolate_declarations, write_space
+from tests.support.exit_codes import exit_code
 
 HOWTO = Path(__file__).parents[3] / "docs" / "howto" / "use-your-own-networks.md"
 
@@ -27,10 +27,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, *map(str, arguments))
 
 
 def test_a_good_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +13,10 @@ import pytest
 from orchestrator.campaign.architectures_file import read_architectures
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.campaign.plan import plan_template
-from orchestrator.cli.app import main
 from orchestrator.search import candidates, surrogate
 from orchestrator.search.architectures_out import suggestions_text
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.exit_codes import exit_code
 from tests.support.labelled_cells import cell_labels
 
 SEG = ["--task", "seg"]
@@ -53,10 +52,7 @@ LABEL_CASES = [
 
 
 def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch, command: str = "suggest") -> int:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", command, *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
+    return exit_code(monkeypatch, command, *arguments)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import app as app_module
-from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.errors import write_problem
 from predictor.text_files import decode
+from tests.support.exit_codes import exit_code
 from tests.support.store_reports import report
 from workers.errors import RecipeError
 from workers.messages.recipe_files import load_recipe
@@ -83,10 +83,7 @@ def test_a_full_disk_under_a_file_is_one_line(
     tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out.csv").symlink_to("/dev/full")
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "labels", "--store", store, "--out", str(tmp_path / "out.csv")])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
+    assert exit_code(monkeypatch, "labels", "--store", store, "--out", str(tmp_path / "out.csv")) == 2
     assert "free space there, or write to another disk" in capsys.readouterr().err
 
 
@@ -116,9 +113,7 @@ def test_warnings_for_developers_of_libraries_are_hidden(monkeypatch: pytest.Mon
 def test_labels_show_what_the_documentation_says(
     store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "labels", "--store", store, "--json"])
-    with pytest.raises(SystemExit):
-        main()
+    exit_code(monkeypatch, "labels", "--store", store, "--json")
     rows = json.loads(capsys.readouterr().out)
     stored = {row["key"]: row["genotype"] for row in DeltaLabelStore(store).labels().to_pylist()}
     assert {row["key"]: row["genotype"] for row in rows} == stored

@@ -22,6 +22,7 @@ from predictor.evaluation.metrics import Scores
 from predictor.graph import Graph, Node
 from predictor.label_set import PROXIES, LabelSet
 from predictor.models import ModelError, Prediction
+from tests.support.exit_codes import exit_code
 from tests.support.store_reports import report
 from workers.messages.architecture import Architecture
 from workers.messages.label import AttemptReport
@@ -201,9 +202,7 @@ def test_labels_may_be_any_real_numbers_of_which_the_lowest_is_best(
     import_results(results, DeltaLabelStore(store), lambda chunks: map(trace_chunk, chunks))
     (labels,), _ = read_label_sets(DeltaLabelStore(store))
     assert (labels.name, labels.lower_is_better, sorted(labels.values)) == ("timm/latency/phone", True, [31.5, 60])
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "labels", "--store", store, "--json"])
-    with pytest.raises(SystemExit):
-        main()
+    exit_code(monkeypatch, "labels", "--store", store, "--json")
     assert [row["value"] for row in json.loads(capsys.readouterr().out)] == [31.5, 60]
 
 
@@ -273,10 +272,7 @@ def test_nested_rows_come_from_what_was_best_on_other_spaces(
     store = str(tmp_path / "store")
     DeltaLabelStore(store).commit([template, moved])
     options = ["--nested", "--model", "default", "--model", "default:slope=0", "--json"]
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "evaluate", "--store", store, *options])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    assert exit_.value.code == 0
+    assert exit_code(monkeypatch, "evaluate", "--store", store, *options) == 0
     printed = capsys.readouterr()
     rows = {row["target"].split("/")[0]: row for row in json.loads(printed.out) if row["model"] == "nested"}
     assert (rows["cells"]["spearman"], rows["b"]["spearman"]) == (0.1, 0.2)

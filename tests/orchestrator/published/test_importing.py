@@ -15,7 +15,6 @@ import pytest
 from onnx import TensorProto, helper
 from torch import nn
 
-from orchestrator.cli.app import main
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import read_label_sets
 from orchestrator.published.importing import ImportSummary, import_results, trace_chunk
@@ -23,6 +22,7 @@ from orchestrator.published.results_file import read_results
 from orchestrator.store import MemoryLabelStore
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.graph import Graph
+from tests.support.exit_codes import exit_code
 
 CELL = "nasbench201:|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
 GOOD = f"""model,task,dataset,metric,value,input_size,recipe,flops,params
@@ -202,10 +202,8 @@ def test_the_command_traces_on_ray(
     monkeypatch.setattr(ray, "shutdown", lambda: None)  # the test session's Ray goes on
     path, store = tmp_path / "results.csv", str(tmp_path / "store")
     path.write_text(GOOD + "timm:no_such_net,cls,d,top1,0.5,,,,\n")
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "import", str(path), "--store", store, "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
+    code = exit_code(monkeypatch, "import", str(path), "--store", store, "--json")
     printed: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert ended.value.code == 1
+    assert code == 1
     assert (printed["rows"], printed["added"], [line["line"] for line in printed["refused"]]) == (6, 5, [7])
     assert DeltaLabelStore(store).graphs().num_rows == 3

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.campaign.summary import audit_summary
-from orchestrator.cli.app import main
 from orchestrator.report.contents import ReportContents, read_contents
 from orchestrator.report.page import build_report
 from orchestrator.store.delta import DeltaLabelStore
 from predictor.generation import read_metadata
 from predictor.metadata import hold_out_to_json
+from tests.support.exit_codes import exit_code
 from tests.support.html_page import HtmlPage
 from tests.support.labelled_cells import train_on
 from tests.support.labelled_networks import labelled
@@ -38,10 +37,7 @@ def page(store: Path) -> HtmlPage:
 
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
     """Return what a command prints with --json."""
-    monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments, "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
+    assert exit_code(monkeypatch, *arguments, "--json") == 0
     return json.loads(capsys.readouterr().out)
 
 

@@ -12,6 +12,7 @@ from orchestrator.cli.app import main
 from orchestrator.store import DeltaLabelStore, MemoryLabelStore
 from orchestrator.store import copy_labels as copy_module
 from orchestrator.store.copy_labels import CopyResult, copy_labels
+from tests.support.exit_codes import exit_code
 from tests.support.store_reports import report
 from workers.messages.label import Outcome
 
@@ -50,8 +51,5 @@ def test_the_command_prints_the_number_of_copied_labels(
 def test_a_folder_without_labels_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "import", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
+    assert exit_code(monkeypatch, "import", str(tmp_path)) == 2
     assert f"error: {tmp_path}: holds no labels: name a label store or a CSV file" in capsys.readouterr().err

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import pytest
 
-from orchestrator.cli.app import main
+from tests.support.exit_codes import exit_code
 from tests.support.wild_data import wild_data_folder
 
 pytestmark = pytest.mark.real
@@ -16,10 +15,8 @@ pytestmark = pytest.mark.real
 
 def graph_of(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     path = wild_data_folder("onnx/") / "onnx" / name
-    monkeypatch.setattr(sys, "argv", ["orchestrator", "graph", str(path), "--input-size", "64", "--json"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code in (0, None), capsys.readouterr().err
+    code = exit_code(monkeypatch, "graph", str(path), "--input-size", "64", "--json")
+    assert code == 0, capsys.readouterr().err
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     return document
 

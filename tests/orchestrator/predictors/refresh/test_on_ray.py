@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 import ray
 
-from orchestrator.cli.app import main
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
+from tests.support.exit_codes import exit_code
 from tests.support.labelled_networks import labelled, network
 
 Program = Callable[..., tuple[int, Any]]
@@ -44,11 +43,9 @@ def program(
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, Any]:
-        monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments, "--json"])
-        with pytest.raises(SystemExit) as exit_:
-            main()
+        code = exit_code(monkeypatch, *arguments, "--json")
         out = capsys.readouterr().out
-        return int(exit_.value.code or 0), json.loads(out.splitlines()[-1]) if out.strip() else None
+        return code, json.loads(out.splitlines()[-1]) if out.strip() else None
 
     return run
 
