@@ -14,6 +14,7 @@ from orchestrator.predictors.snapshot import GraphsReadCallback, Snapshot, graph
 from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
 from predictor.label_set import PROXIES, Floats, LabelSet
+from workers.messages.label import LabelRequest
 from workers.messages.published_recipe import FIDELITY as PUBLISHED
 
 IDENTITY_COLUMNS = ("space", "task", "data", "fidelity", "recipe_name", "recipe_hash", "metric")
@@ -43,6 +44,12 @@ class LabelSetIdentity:
         """Return the identity of the set that a label belongs to, by its `IDENTITY_COLUMNS` and its genotype."""
         metric = row["metric"] if row["fidelity"] == PUBLISHED else ""
         return replace(cls(_ranked_space(row), *(row[column] for column in IDENTITY_COLUMNS[1:-1])), metric=metric)
+
+    @classmethod
+    def of_request(cls, request: LabelRequest) -> LabelSetIdentity:
+        """Return the identity of the set that the requested label will belong to."""
+        recipe, space = request.recipe, request.architecture.space
+        return cls(space, request.task, request.data, request.fidelity, recipe.name, recipe.hash)
 
     @classmethod
     def from_kind(cls, kind: Sequence[str]) -> LabelSetIdentity | None:

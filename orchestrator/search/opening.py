@@ -14,7 +14,7 @@ from orchestrator.search.surrogate import surrogate_for
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelRequest
 from workers.messages.recipe_files import load_recipe
-from workers.spaces import get_space, open_space
+from workers.spaces import Space, get_space, open_space
 
 _PREDICTORS = Path("predictors")
 
@@ -36,13 +36,17 @@ def open_chooser(
     candidates. recipe, data: whose head, image size and classes the networks have. predictors: folder of generations.
     Raises AIOPError subclasses for names that do not exist.
     """
-    opened = open_space(space)
-    loaded = load_recipe(recipe, task, opened.name)
-    networks = TracedNetworks(NetworkTracer(loaded, task, data))
-    identity = LabelSetIdentity(opened.name, task, data, "full", loaded.name, loaded.hash)
-    surrogate, _ = surrogate_for(predictors, identity)
-    candidates = Candidates(opened, networks, pool, seed)
-    return Chooser(candidates, choose, surrogate, SetName(task, data, identity.recipe))
+    request = request_elsewhere(open_space(space), task, data, recipe, seed)
+    return chooser_for_request(request, choose, pool=pool, seed=seed, predictors=predictors)[0]
+
+
+def request_elsewhere(space: Space, task: str, data: str, recipe: str, seed: int) -> LabelRequest:
+    """Return the request of a label that is made elsewhere with full training, of an architecture of the space.
+
+    Raises AIOPError subclasses for names that do not exist.
+    """
+    first = next(space.sequence(seed))
+    return LabelRequest(first, task, data, "", "full", load_recipe(recipe, task, space.name), seed)
 
 
 def chooser_for_request(
@@ -52,17 +56,15 @@ def chooser_for_request(
     pool: int,
     seed: int,
     predictors: Path,
-    excluded: Callable[[Architecture], bool],
-    show: ShowTraced,
+    excluded: Callable[[Architecture], bool] = lambda architecture: False,
+    show: ShowTraced = lambda done, total: None,
 ) -> tuple[Chooser, str]:
     """Return a chooser for labels like the requested one, and which generation it predicts with.
 
     request: of any architecture. excluded, show: see `Candidates` and `TracedNetworks`.
     """
-    recipe, task = request.recipe, request.task
-    networks = TracedNetworks(NetworkTracer(recipe, task, request.data), show)
-    space = get_space(request.architecture.space)
-    identity = LabelSetIdentity(space.name, task, request.data, request.fidelity, recipe.name, recipe.hash)
+    networks = TracedNetworks(NetworkTracer(request.recipe, request.task, request.data), show)
+    identity = LabelSetIdentity.of_request(request)
     surrogate, generation = surrogate_for(predictors, identity)
-    candidates = Candidates(space, networks, pool, seed, excluded)
-    return Chooser(candidates, choose, surrogate, SetName(task, request.data, identity.recipe)), generation
+    candidates = Candidates(get_space(identity.space), networks, pool, seed, excluded)
+    return Chooser(candidates, choose, surrogate, SetName(identity.task, identity.data, identity.recipe)), generation

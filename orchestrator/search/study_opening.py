@@ -16,13 +16,13 @@ from orchestrator.search.holding import Held
 from orchestrator.search.limits import FLOPS, LATENCY, Limit, format_cost, parse_limits
 from orchestrator.search.network_tracing import NetworkTracer
 from orchestrator.search.networks import StudyNetworks
+from orchestrator.search.opening import request_elsewhere
 from orchestrator.search.profile import SpaceProfile, check_satisfiable, profile_space
 from orchestrator.search.study import Strategy, Study, StudySettings
 from orchestrator.search.study_predictor import Objective
 from orchestrator.search.surrogate import surrogate_for
 from workers.messages.architecture import Architecture
 from workers.messages.label import LabelRequest
-from workers.messages.recipe_files import load_recipe
 from workers.spaces import open_space
 
 
@@ -62,11 +62,8 @@ def create_study(
     """
     opened = open_space(space)
     limits = parse_limits({"flops": max_flops, "params": max_params, "latency": max_latency})
-    first = next(opened.sequence(seed))
-    requests = {
-        name: LabelRequest(first, name, data, "", "full", load_recipe(recipe, name, opened.name), seed)
-        for name in (part.strip() for part in task.split(","))
-    }
+    tasks = (part.strip() for part in task.split(","))
+    requests = {name: request_elsewhere(opened, name, data, recipe, seed) for name in tasks}
     settings = StudySettings(axis=limits[0].cost if limits else FLOPS, strategy=strategy, pool=pool, seed=seed)
     found = open_study(
         requests, Held(opened, hold), limits, settings, reference=reference, weights=weights, predictors=predictors
@@ -102,10 +99,9 @@ def open_study(
     )
     objectives, generation = dict[str, Objective](), ""
     for number, (task, request) in enumerate(requests.items()):
-        recipe = request.recipe
-        identity = LabelSetIdentity(held.space.name, task, request.data, request.fidelity, recipe.name, recipe.hash)
+        identity = LabelSetIdentity.of_request(request)
         surrogate, generation = surrogate_for(predictors, identity)
-        name = SetName(task, request.data, identity.recipe)
+        name = SetName(task, identity.data, identity.recipe)
         objectives[task] = Objective(name, surrogate, weights[number] if weights else 1.0)
     sample = networks.add(itertools.islice(held.drawn(settings.seed), settings.pool))
     if not sample:
