@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
-from orchestrator.campaign.driver import keeping_workers, label_requests, refreshing
-from orchestrator.campaign.kept_actors import KeptActors
+from orchestrator.campaign.driver import label_requests
 from orchestrator.campaign.plan import CampaignPlan, plan_template, with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH, RoundsResult, run_rounds
 from orchestrator.campaign.summary import summarise
 from orchestrator.cli.campaign import open_store
 from orchestrator.cli.data_notes import data_notes
+from orchestrator.cli.lazy_session import lazy_session
 from orchestrator.cli.output import preparation_display, progress_display, say, say_some
-from orchestrator.predictors.refresh.background import BackgroundRefresher
-from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources, ray_session
+from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources
 from orchestrator.search.chooser import Chooser
 from orchestrator.search.history import failed_before, labelled_architectures
 from orchestrator.search.opening import chooser_for_request
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from workers.messages.label import LabelRequest
-from workers.spaces.opening import shipped_modules
 from workers.storage.spool import Spool
 
 
@@ -56,27 +53,19 @@ def _rounds_on_ray(
 ) -> tuple[RoundsResult, str | None]:
     """Run the rounds; return their result and the dashboard's address. Ray starts if there is something to label."""
     chooser = open_chooser_for(config, template, labels)
-    with ExitStack() as stack:
-        addresses: list[str | None] = []
-        session: list[tuple[BackgroundRefresher | None, KeptActors | None]] = []
-
-        def start_ray() -> None:
-            if not addresses:
-                addresses.append(stack.enter_context(ray_session(shipped_modules(config.space))))
-                refreshes = stack.enter_context(refreshing(config, [template], say))
-                session.append((refreshes, stack.enter_context(keeping_workers(config))))
+    with lazy_session(config) as session:
 
         def make_labels(todo: Sequence[LabelRequest]) -> CampaignProgress:
-            start_ray()
-            return label_requests(config, todo, committer, spool, progress_display, preparation_display, *session[0])
+            started = session.start([template])
+            return label_requests(config, todo, committer, spool, progress_display, preparation_display, *started)
 
         batch = MIN_BATCH
         if len(labelled_architectures(labels, template)) < config.num:
-            start_ray()  # the number of workers decides how many are chosen at once
+            session.start([template])  # the number of workers decides how many are chosen at once
             fitting = actors_that_fit(most_resources([template.recipe]), node_resources().values())
             batch = max(MIN_BATCH, config.workers or fitting)
         result = run_rounds(config, template, labels, chooser, batch, make_labels, say)
-    return result, addresses[0] if addresses else None
+    return result, session.dashboard
 
 
 def open_chooser_for(config: CampaignConfig, template: LabelRequest, labels: DeltaLabelStore) -> Chooser:

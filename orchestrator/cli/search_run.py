@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.campaign.driver import evaluator_options, keeping_workers, label_requests, refreshing
-from orchestrator.campaign.kept_actors import KeptActors
+from orchestrator.campaign.driver import evaluator_options, label_requests
 from orchestrator.campaign.plan import with_space_name
 from orchestrator.campaign.progress import CampaignProgress
 from orchestrator.campaign.rounds import MIN_BATCH
@@ -18,9 +17,8 @@ from orchestrator.campaign.search_labels import SearchLabels
 from orchestrator.campaign.search_plan import SearchPlan, named_reference, plan_search, question_of
 from orchestrator.campaign.search_summary import summarise_search
 from orchestrator.cli.campaign import OpenStore, open_store
+from orchestrator.cli.lazy_session import lazy_session
 from orchestrator.cli.output import preparation_display, progress_display, say, say_some
-from orchestrator.predictors.refresh.background import BackgroundRefresher
-from orchestrator.ray_runtime.session import ray_session
 from orchestrator.search.export.folder import check_new_folder, export_network
 from orchestrator.search.holding import Held
 from orchestrator.search.limits import FLOPS
@@ -30,7 +28,6 @@ from orchestrator.search.study_opening import OpenStudy, open_study
 from orchestrator.store.layout import searches_uri
 from workers.messages.label import LabelRequest
 from workers.spaces import get_space
-from workers.spaces.opening import shipped_modules
 
 
 def search_to_the_end(config: SearchConfig, export: Path | None = None) -> dict[str, Any]:
@@ -99,22 +96,16 @@ def _record(
 @contextmanager
 def _workers(config: SearchConfig, plan: SearchPlan, store: OpenStore) -> Iterator[MakeLabels]:
     """Yield the function that makes labels on Ray, which starts with the first ones. One campaign per task."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        session: list[tuple[BackgroundRefresher | None, KeptActors | None]] = []
+    with lazy_session(config) as session:
 
         def make(requests: Sequence[LabelRequest]) -> CampaignProgress | None:
-            if not session:
-                stack.enter_context(ray_session(shipped_modules(config.space)))
-                refreshes = stack.enter_context(refreshing(config, requests, say))
-                session.append((refreshes, stack.enter_context(keeping_workers(config))))
+            started = session.start(requests)
             progress = None
             for task in dict.fromkeys(request.task for request in requests):
                 todo = [request for request in requests if request.task == task]
                 campaign = config.campaign(task)
                 progress = label_requests(
-                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, *session[0]
+                    campaign, todo, store.committer, store.spool, progress_display, preparation_display, *started
                 )
                 if progress.interrupted:
                     break

@@ -36,6 +36,7 @@ from workers.messages.shared_recipe import SharedRecipe
 from workers.storage.spool import Spool
 
 _CAMPAIGNS = ("campaign", "rounds", "search_run")
+_SESSIONS = ("campaign", "lazy_session")
 _WATCHED_S = 240.0  # until the first answer of a command that watches
 
 
@@ -79,6 +80,7 @@ def labels_made_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in _CAMPAIGNS:
             patch.setattr(f"orchestrator.cli.{name}.label_requests", _label_requests)
+        for name in _SESSIONS:
             patch.setattr(f"orchestrator.cli.{name}.ray_session", lambda *_: nullcontext())
         patch.setattr("orchestrator.cli.campaign.CommitterProcess", InProcessCommitter)
         # A search of four labels evolves once; to trace the hundreds of detectors of its generations takes minutes.
