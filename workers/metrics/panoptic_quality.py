@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workers.data.base import VOID, Vocabulary
 from workers.metrics.base import Metric
+from workers.metrics.confusion import ConfusionMatrix
 from workers.targets.objects import Detections, ObjectTargets
 
 PanopticIds = NDArray[np.int32]
@@ -160,24 +161,16 @@ class PanopticMeanIoU(Metric):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._classes = len(vocabulary.classes)
-        self._confusion = np.zeros((self._classes, self._classes + 1), dtype=np.int64)
+        self._confusion = ConfusionMatrix(self._classes, ignored=VOID)
 
     def update(self, output: list[Detections], target: ObjectTargets) -> None:
         """Add the detections of a batch, and its targets."""
         for detections, annotated in zip(output, target.truths, strict=True):
-            semantic, panoptic = annotated.semantic, detections.panoptic
-            assert panoptic is not None
-            assert semantic is not None
-            known = semantic != VOID
-            truth = semantic[known].astype(np.int64)
-            predicted = np.where(panoptic < 0, self._classes, panoptic // 1000)[known]
-            flat = np.bincount(truth * (self._classes + 1) + predicted, minlength=self._confusion.size)
-            self._confusion += flat.reshape(self._confusion.shape)
+            assert detections.panoptic is not None
+            assert annotated.semantic is not None
+            predicted = np.where(detections.panoptic < 0, self._classes, detections.panoptic // 1000)
+            self._confusion.update(annotated.semantic, predicted)
 
     def compute(self) -> dict[str, float]:
         """Return the metrics. Classes absent from the annotations do not count."""
-        table = self._confusion.astype(np.float64)
-        hits, truth, predicted = np.diag(table), table.sum(1), table[:, : self._classes].sum(0)
-        present = truth > 0
-        iou = hits[present] / (truth + predicted - hits)[present]
-        return {"miou": float(iou.mean()), "pixel_accuracy": float(hits.sum() / truth.sum())}
+        return {"miou": self._confusion.iou()["miou"], "pixel_accuracy": self._confusion.accuracy()}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -13,14 +12,12 @@ from torch import Tensor, nn
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
+from workers.metrics.confusion import ConfusionMatrix
 from workers.targets.example import Example
 from workers.targets.frame import Size
 from workers.targets.view import View
 from workers.tasks.base import LogitTask, register
 from workers.tasks.drawing import enlarge, with_caption
-
-if TYPE_CHECKING:
-    from torchmetrics.classification import MulticlassAccuracy
 
 
 class LinearHead(nn.Module):
@@ -40,24 +37,13 @@ class _Accuracy(Metric):
     """Top-1 accuracy, and its mean over classes."""
 
     def __init__(self, classes: int) -> None:
-        self._classes = classes
-
-    @cached_property
-    def _accuracies(self) -> dict[str, MulticlassAccuracy]:
-        # Loads scipy.signal for seconds, so a campaign that checks its data does without.
-        from torchmetrics.classification import MulticlassAccuracy
-
-        return {
-            "top1": MulticlassAccuracy(self._classes, average="micro"),
-            "balanced_accuracy": MulticlassAccuracy(self._classes, average="macro"),
-        }
+        self._confusion = ConfusionMatrix(classes)
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        for accuracy in self._accuracies.values():
-            accuracy.update(output.float().cpu(), target.cpu())
+        self._confusion.update(target.cpu().numpy(), output.float().argmax(1).cpu().numpy())
 
     def compute(self) -> dict[str, float]:
-        return {name: float(accuracy.compute()) for name, accuracy in self._accuracies.items()}
+        return {"top1": self._confusion.accuracy(), "balanced_accuracy": self._confusion.balanced_accuracy()}
 
 
 @register

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
+from workers.metrics.confusion import ConfusionMatrix
 from workers.targets.example import Example
 from workers.targets.frame import Size, resize_pixels
 from workers.targets.label_maps import LabelMaps
@@ -22,40 +22,19 @@ from workers.tasks.drawing import enlarge, with_map
 from workers.tasks.flip_test import append_flipped, split_flipped
 from workers.tasks.semantic_fpn import SemanticFPN
 
-if TYPE_CHECKING:
-    from torchmetrics.classification import MulticlassConfusionMatrix
-
 
 class _MeanIoU(Metric):
     """Mean IoU from one confusion matrix over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
-        self._classes = classes
-
-    @cached_property
-    def _confusion(self) -> MulticlassConfusionMatrix:
-        # Loads scipy.signal for seconds, so a campaign that checks its data does without.
-        from torchmetrics.classification import MulticlassConfusionMatrix
-
-        # Class ids are checked when they are read; checking them here again would take half of the update's time.
-        return MulticlassConfusionMatrix(self._classes, ignore_index=VOID, validate_args=False)
+        self._confusion = ConfusionMatrix(classes, ignored=VOID)
 
     def update(self, output: Tensor, target: LabelMaps) -> None:
         for logits, truth in target.to_stored_size(output):
-            self._confusion.update(logits.argmax(1).cpu(), truth)
+            self._confusion.update(truth.numpy(), logits.argmax(1).cpu().numpy())
 
     def compute(self) -> dict[str, float]:
-        table = self._confusion.compute().double()
-        hits, truth, predicted = table.diag(), table.sum(1), table.sum(0)
-        union = truth + predicted - hits
-        present = truth > 0
-        iou = hits[present] / union[present]
-        share = truth[present] / truth.sum()
-        return {
-            "miou": float(iou.mean()),
-            "frequency_weighted_iou": float((iou * share).sum()),
-            "pixel_accuracy": float(hits.sum() / truth.sum()),
-        }
+        return self._confusion.iou() | {"pixel_accuracy": self._confusion.accuracy()}
 
 
 _DEFAULT_SETTINGS = {
