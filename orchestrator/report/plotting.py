@@ -53,6 +53,7 @@ _STYLE = {
 }
 _MAX_NAME = 40
 _MOST_STEPS = 5  # between ticks of a horizontal axis
+_INCHES_A_STEP = 0.6  # least width
 _drawn = itertools.count()
 
 
@@ -77,7 +78,7 @@ def draw_chart(
         figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN / 2)  # room for half of the last tick's label
         axes = figure.subplots()
         draw(axes)
-        _space_ticks(axes)
+        _space_ticks(figure, axes)
         handles, labels = axes.get_legend_handles_labels()
         if labels:
             figure.legend(handles, labels, loc="outside upper left", ncols=2, borderaxespad=0.2, columnspacing=1.2)
@@ -86,11 +87,13 @@ def draw_chart(
     return _as_element(text.getvalue(), description, dict(links or {}))
 
 
-def _space_ticks(axes: Axes) -> None:
+def _space_ticks(figure: Any, axes: Axes) -> None:
     """Put few ticks on a horizontal axis of numbers, so that labels such as 0.3875 do not touch."""
     ticker = importlib.import_module("matplotlib.ticker")
     if isinstance(axes.xaxis.get_major_locator(), ticker.AutoLocator):
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(_MOST_STEPS, steps=[1, 2, 2.5, 5, 10]))
+        figure.draw_without_rendering()  # long labels of the vertical axis leave little width
+        fitting = int(axes.get_window_extent().width / figure.dpi / _INCHES_A_STEP)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(min(max(fitting, 1), _MOST_STEPS), steps=[1, 2, 2.5, 5, 10]))
 
 
 def plain(name: str, limit: int = _MAX_NAME) -> str:
