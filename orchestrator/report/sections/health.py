@@ -37,10 +37,11 @@ def noise(contents: ReportContents) -> Finding:
         return Finding("unknown", name, "No three networks have labels of several seeds.", advice)
     noisy, lowest = [group for group, rho in measured.items() if rho < MEANINGFUL], min(measured.values())
     if noisy:
-        advice = (
-            "Use means of more seeds (`--repeat 4`), evaluate more images (`--set eval_images=N`), train longer "
-            "(`--set steps=N`), or use `--fidelity full`."
-        )
+        ways = ["Use means of more seeds (`--repeat 4`)", "evaluate more images (`--set eval_images=N`)"]
+        longer = "train longer (`--set steps=N`)"
+        cheap = any(group.fidelity != "full" for group in noisy)
+        ways += [longer, "or use `--fidelity full`"] if cheap else [f"or {longer}"]
+        advice = f"{', '.join(ways)}."
         found = (
             f"Means over the seeds would correlate with those over other seeds by less than {MEANINGFUL}: "
             f"{_names(noisy)}; the lowest is {lowest:.3f}."

@@ -48,6 +48,13 @@ def test_noise() -> None:
     assert noisy.state == "warning"
     assert "seg, cells" in noisy.found
     assert "--repeat" in noisy.advice
+    assert "--fidelity full" not in noisy.advice  # these labels are full
+
+    def cheap(row: dict[str, Any], number: int) -> None:
+        shuffle(row, number)
+        row["fidelity"] = "shared"
+
+    assert "--fidelity full" in health.noise(contents(labels(cheap))).advice
     once = health.noise(contents([row for row in labels() if row["seed"] == 0]))
     assert (once.state, "--repeat 2" in once.advice) == ("unknown", True)
 
