@@ -43,7 +43,7 @@ def saliency(probe: Probe) -> dict[str, float]:
             row.append(torch.zeros_like(layer.weight) if gradient is None else gradient.clone())
     probe.network.zero_grad(set_to_none=True)
     means = [torch.stack(row).mean(0) for row in gradients]
-    snip = sum(float((layer.weight * mean).abs().sum()) for layer, mean in zip(layers, means, strict=True))
+    snip = sum(float((layer.weight.detach() * mean).abs().sum()) for layer, mean in zip(layers, means, strict=True))
     norm = sum(float(mean.norm()) for mean in means)
     return {
         "snip": _log(snip),
