@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from workers.data.base import VOID, Vocabulary
 from workers.metrics.base import Metric
-from workers.metrics.confusion import ConfusionMatrix
+from workers.metrics.class_counts import ClassCounts
 from workers.targets.objects import Detections, ObjectTargets
 
 PanopticIds = NDArray[np.int32]
@@ -161,7 +161,7 @@ class PanopticMeanIoU(Metric):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._classes = len(vocabulary.classes)
-        self._confusion = ConfusionMatrix(self._classes, ignored=VOID)
+        self._counts = ClassCounts(self._classes, ignored=VOID)
 
     def update(self, output: list[Detections], target: ObjectTargets) -> None:
         """Add the detections of a batch, and its targets."""
@@ -169,8 +169,8 @@ class PanopticMeanIoU(Metric):
             assert detections.panoptic is not None
             assert annotated.semantic is not None
             predicted = np.where(detections.panoptic < 0, self._classes, detections.panoptic // 1000)
-            self._confusion.update(annotated.semantic, predicted)
+            self._counts.update(annotated.semantic, predicted)
 
     def compute(self) -> dict[str, float]:
         """Return the metrics. Classes absent from the annotations do not count."""
-        return {"miou": self._confusion.iou()["miou"], "pixel_accuracy": self._confusion.accuracy()}
+        return {"miou": self._counts.iou()["miou"], "pixel_accuracy": self._counts.accuracy()}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from workers.data.base import Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
-from workers.metrics.confusion import ConfusionMatrix
+from workers.metrics.class_counts import ClassCounts
 from workers.targets.example import Example
 from workers.targets.frame import Size
 from workers.targets.view import View
@@ -37,13 +37,13 @@ class _Accuracy(Metric):
     """Top-1 accuracy, and its mean over classes."""
 
     def __init__(self, classes: int) -> None:
-        self._confusion = ConfusionMatrix(classes)
+        self._counts = ClassCounts(classes)
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        self._confusion.update(target.cpu().numpy(), output.float().argmax(1).cpu().numpy())
+        self._counts.update(target.cpu().numpy(), output.float().argmax(1).cpu().numpy())
 
     def compute(self) -> dict[str, float]:
-        return {"top1": self._confusion.accuracy(), "balanced_accuracy": self._confusion.balanced_accuracy()}
+        return {"top1": self._counts.accuracy(), "balanced_accuracy": self._counts.balanced_accuracy()}
 
 
 @register

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from workers.data.base import VOID, Sample, Vocabulary
 from workers.errors import BadDataFailure, RecipeError
 from workers.metrics.base import Metric
-from workers.metrics.confusion import ConfusionMatrix
+from workers.metrics.class_counts import ClassCounts
 from workers.targets.example import Example
 from workers.targets.frame import Size, resize_pixels
 from workers.targets.label_maps import LabelMaps
@@ -24,17 +24,17 @@ from workers.tasks.semantic_fpn import SemanticFPN
 
 
 class _MeanIoU(Metric):
-    """Mean IoU from one confusion matrix over all pixels; classes absent from the targets do not count."""
+    """Mean IoU over all pixels; classes absent from the targets do not count."""
 
     def __init__(self, classes: int) -> None:
-        self._confusion = ConfusionMatrix(classes, ignored=VOID)
+        self._counts = ClassCounts(classes, ignored=VOID)
 
     def update(self, output: Tensor, target: LabelMaps) -> None:
         for logits, truth in target.to_stored_size(output):
-            self._confusion.update(truth.numpy(), logits.argmax(1).cpu().numpy())
+            self._counts.update(truth.numpy(), logits.argmax(1).cpu().numpy())
 
     def compute(self) -> dict[str, float]:
-        return self._confusion.iou() | {"pixel_accuracy": self._confusion.accuracy()}
+        return self._counts.iou() | {"pixel_accuracy": self._counts.accuracy()}
 
 
 _DEFAULT_SETTINGS = {

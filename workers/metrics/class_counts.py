@@ -10,39 +10,29 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-class ConfusionMatrix:
-    """Pixels or images by true and by predicted class."""
+class ClassCounts:
+    """Pixels or images by class.
+
+    truth: (classes,) how many are of each class. predicted: how many were predicted to be. hits: how many are both.
+    """
 
     def __init__(self, classes: int, ignored: int | None = None) -> None:
         """ignored: a true class id, of those that do not count."""
         self._classes, self._ignored = classes, ignored
-        self._counts = np.zeros((classes, classes + 1), np.int64)  # the last column: no prediction
+        self.hits, self.truth, self.predicted = np.zeros((3, classes))
 
     def update(self, truth: NDArray[Any], predicted: NDArray[Any]) -> None:
         """Add class ids, both of the same shape. The predicted id `classes` means none, which counts as wrong."""
+        truth, predicted = truth.ravel(), predicted.ravel()
         if self._ignored is not None:
             known = truth != self._ignored
             truth, predicted = truth[known], predicted[known]
-        pairs = truth.astype(np.int64).ravel() * (self._classes + 1) + predicted.ravel()
-        self._counts += np.bincount(pairs, minlength=self._counts.size).reshape(self._counts.shape)
+        self.hits += self._count(truth[truth == predicted])
+        self.truth += self._count(truth)
+        self.predicted += self._count(predicted[predicted < self._classes])
 
-    @property
-    def hits(self) -> Floats:
-        """(classes,) of each class, how many were predicted right."""
-        hits: Floats = np.diag(self._counts).astype(np.float64)
-        return hits
-
-    @property
-    def truth(self) -> Floats:
-        """(classes,) how many are of each class."""
-        truth: Floats = self._counts.sum(1).astype(np.float64)
-        return truth
-
-    @property
-    def predicted(self) -> Floats:
-        """(classes,) how many were predicted to be of each class."""
-        predicted: Floats = self._counts[:, : self._classes].sum(0).astype(np.float64)
-        return predicted
+    def _count(self, ids: NDArray[Any]) -> Floats:
+        return np.bincount(ids, minlength=self._classes).astype(np.float64)
 
     def accuracy(self) -> float:
         """Return the share of those predicted right."""
