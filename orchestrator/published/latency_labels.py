@@ -35,8 +35,9 @@ from workers.tasks import get_task
 _AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks without a head of ours have
 _MEASURED = ("ms", "spread", "wall_ms", "repeats", "rounds", "warm_up", "load", "busy", "device_name")
 _BUILT = ("flops", "flops_lower_bound", "params", "network", "head", "recipe", "input_size", "source", "error")
-_ROUNDS = 5  # in which the networks of a group are measured, if it has several
-_GROUP_WEIGHTS = 250_000_000  # weights of the networks that are in memory at once
+_ROUNDS = 20  # at most, in which the networks of a group are measured, if it has several
+_RUNS_A_ROUND = 5  # at least
+_GROUP_WEIGHTS = 500_000_000  # weights of the networks that are in memory at once
 _RECIPE, _DATA = "laptop", "shapes"  # of the heads, by default
 
 
@@ -148,7 +149,7 @@ class _Measuring:
     def measure(self, group: Sequence[_Measured], show: Callable[[int], None]) -> None:
         """Measure networks in turn, and commit their labels. show: gets how many networks' worth of rounds is done."""
         seconds = defaultdict[str, float](float)
-        rounds = _ROUNDS if len(group) > 1 else 1
+        rounds = _rounds(self._question.settings) if len(group) > 1 else 1
         for turn in range(rounds):
             for number, measured in enumerate(group):
                 show((turn * len(group) + number) // rounds)
@@ -188,6 +189,11 @@ class _Measuring:
     def _fail(self, model: str, error: AIOPError) -> None:
         text = " ".join(str(error).split())
         self.rows[model] = _row(model, self._data) | {"error": text if model in text else f"model '{model}': {text}"}
+
+
+def _rounds(settings: LatencySettings) -> int:
+    """Return in how many rounds several networks are measured."""
+    return max(1, min(_ROUNDS, settings.repeats // _RUNS_A_ROUND))
 
 
 def _label_networks(question: LatencyQuestion) -> LabelNetworks:

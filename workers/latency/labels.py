@@ -15,6 +15,7 @@ from workers.messages.measured_recipe import FIDELITY, WHOLE, MeasuredRecipe
 from workers.messages.recipe import NETWORK_FIELDS, Recipe
 
 TASK = "latency"
+_METHOD = 2  # how latency is measured, as the version of the recipes; 1 did not keep freed memory in the process
 Numbers = tuple[int, int, int]  # of classes, things and joints
 
 
@@ -25,7 +26,8 @@ def numbers_of(vocabulary: Vocabulary) -> Numbers:
 
 def whole_request(architecture: Architecture, input_size: tuple[int, int, int], data: str) -> LabelRequest:
     """Return the label of a network as it is. input_size: channels, height and width. data: device and settings."""
-    recipe = MeasuredRecipe(name=WHOLE + _size_text(input_size), task=TASK, input_size=input_size[1:])
+    name = WHOLE + _size_text(input_size)
+    recipe = MeasuredRecipe(name=name, version=_METHOD, task=TASK, input_size=input_size[1:])
     return LabelRequest(architecture, TASK, data, data, FIDELITY, recipe, seed=0)
 
 
@@ -37,7 +39,9 @@ def headed_request(
     fields["body"] = {name: value for name, value in recipe.body.items() if name != "pretrained"}
     if recipe.input_size != input_size[1:]:
         fields["name"] += "." + _size_text(input_size)
-    fields |= {"input_size": input_size[1:]} | dict(zip(("classes", "things", "joints"), numbers, strict=True))
+    fields |= {"version": _METHOD, "input_size": input_size[1:]} | dict(
+        zip(("classes", "things", "joints"), numbers, strict=True)
+    )
     measured = MeasuredRecipe.model_validate(fields)
     return LabelRequest(architecture, TASK, data, data, FIDELITY, measured, seed=0)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from predictor.errors import AIOPError, one_line
 from workers.errors import LatencyError
+from workers.latency.allocator import keep_freed_memory
 from workers.latency.machine import available_cpus, cpu_name, gpu_name, load_average
 from workers.latency.modes import Run, build_run
 from workers.latency.settings import LatencySettings
@@ -106,7 +107,9 @@ class LatencyProbe:
         Raises LatencyError for whatever the network raises.
         """
         settings = self._settings
-        plan = RunPlan(settings.warm_up, settings.repeats, settings.seconds).share(rounds)
+        keep_freed_memory()
+        whole = RunPlan(settings.warm_up, settings.repeats, settings.seconds)
+        plan = whole.share(rounds, first=self._run is None)
         with _as_latency_error(settings), _torch_settings(settings), torch.inference_mode():
             if self._run is None:
                 self._run = build_run(*_prepared(self._network, self._input_size, settings), settings)

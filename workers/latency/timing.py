@@ -15,23 +15,29 @@ _FASTEST = 0.2  # share of the runs whose median counts
 _WINDOW = 5  # runs of the warm-up that are compared with the next ones
 _STABLE = 0.05  # relative difference of two windows, of their fastest runs
 _LONGEST_WARM_UP = 10  # windows after those that are asked for
+_LATER_WARM_UP = 2  # runs before each round but the first: only caches are cold
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """warm_up: runs at least before the first that counts. repeats: runs that count. seconds: after which none starts.
+    """warm_up: runs before the first that counts. repeats: runs that count. seconds: after which none starts.
 
-    The seconds are for the warm-up and for the runs that count, each; `least` runs count in any case.
+    The seconds are for the warm-up and for the runs that count, each; `least` runs count in any case. stable: whether
+    the warm-up continues until times are stable.
     """
 
     warm_up: int
     repeats: int
     seconds: float
     least: int = 5
+    stable: bool = True
 
-    def share(self, rounds: int) -> RunPlan:
-        """Return the plan of each of several rounds. The warm-up is repeated: other networks have run meanwhile."""
-        return RunPlan(self.warm_up, -(-self.repeats // rounds), self.seconds / rounds, -(-self.least // rounds))
+    def share(self, rounds: int, first: bool) -> RunPlan:
+        """Return the plan of one of several rounds. Before those after the first, other networks have run meanwhile."""
+        repeats, seconds, least = -(-self.repeats // rounds), self.seconds / rounds, -(-self.least // rounds)
+        if first:
+            return RunPlan(self.warm_up, repeats, seconds, least)
+        return RunPlan(min(self.warm_up, _LATER_WARM_UP), repeats, seconds, least, stable=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +111,13 @@ def spread(seconds: Sequence[float]) -> float:
 
 
 def _warm_up(run: Callable[[], object], plan: RunPlan, cost: Clock, wall: Clock) -> int:
-    """Run until the fastest runs of two windows agree, or a limit is reached. Returns the number of runs.
+    """Run as often as planned, and until the fastest runs of two windows agree or a limit is reached if `plan.stable`.
 
-    The first runs compile, choose kernels and fill caches. On a busy machine times may never be stable. The first run,
-    which may compile for minutes, does not count towards the time limit.
+    Returns the number of runs. The first runs compile, choose kernels and fill caches. On a busy machine times may
+    never be stable. The first run, which may compile for minutes, does not count towards the time limit.
     """
     costs, began = list[float](), wall()
-    most = plan.warm_up + _LONGEST_WARM_UP * _WINDOW
+    most = plan.warm_up + (_LONGEST_WARM_UP * _WINDOW if plan.stable else 0)
     while len(costs) < most and (len(costs) < plan.warm_up or not _is_stable(costs)):
         if len(costs) == 1:
             began = wall()

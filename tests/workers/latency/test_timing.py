@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,12 @@ def test_no_run_starts_after_the_time_limit_but_five_always_count() -> None:
     assert (timing.warm_up, timing.runs) == (2, 5)
 
 
+def test_a_later_round_does_not_wait_for_stable_times() -> None:
+    unstable = [10.0 * 1.2**n for n in range(60)]
+    assert Runs(*unstable).time(RunPlan(warm_up=2, repeats=5, seconds=1e9)).warm_up > 2
+    assert Runs(*unstable).time(RunPlan(warm_up=2, repeats=5, seconds=1e9, stable=False)).warm_up == 2
+
+
 def test_disturbed_runs_do_not_change_the_result() -> None:
     disturbed = [10.0] * 10 + [10.0, 35.0, 12.0, 80.0, 11.0] * 20
     timing = Runs(*disturbed).time(RunPlan(warm_up=10, repeats=100, seconds=100))
@@ -88,9 +95,11 @@ def test_spread_is_relative() -> None:
     assert spread([0.0, 0.0]) == 0
 
 
-def test_several_rounds_share_the_runs_and_each_warms_up() -> None:
-    share = RunPlan(warm_up=4, repeats=10, seconds=30).share(3)
-    assert share == RunPlan(warm_up=4, repeats=4, seconds=10, least=2)
+def test_several_rounds_share_the_runs_and_the_first_warms_up_longest() -> None:
+    plan = RunPlan(warm_up=4, repeats=10, seconds=30)
+    assert plan.share(3, first=True) == RunPlan(warm_up=4, repeats=4, seconds=10, least=2)
+    assert plan.share(3, first=False) == RunPlan(warm_up=2, repeats=4, seconds=10, least=2, stable=False)
+    assert replace(plan, warm_up=1).share(3, first=False).warm_up == 1
     quiet, busy = RunTimes((0.01,) * 4, (0.01,) * 4, 5), RunTimes((0.02,) * 4, (0.03,) * 4, 6)
     timing = Timing.of([busy, quiet, busy])
     assert timing.median_ms == pytest.approx(10)  # a busy round does not count
