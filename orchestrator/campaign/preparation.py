@@ -20,6 +20,7 @@ from workers.supernet.preparation_step import PreparationStep
 from workers.supernet.prepare import Preparation
 
 _POLL_S = 0.5
+_RESTARTS = 8  # of a preparation whose worker or node is lost; each resumes from the last checkpoint
 
 
 def missing_artifacts(location: str, request: LabelRequest) -> list[str]:
@@ -43,7 +44,7 @@ def add_shipped(location: str, request: LabelRequest) -> list[str]:
 
 
 def prepare(location: str, request: LabelRequest, show: Callable[[PreparationStep], None]) -> None:
-    """Train the missing shared weights and head, from the last checkpoint if a run was killed.
+    """Train the missing shared weights and head, from the last checkpoint if a run was killed or its node is lost.
 
     Ray must be initialised. location: of the artifacts, from `artifacts_uri`. show: called with the newest step, twice
     per second.
@@ -97,8 +98,8 @@ def _watch(actor: Any, done: Any, request: LabelRequest, show: Callable[[Prepara
     except RayError as error:
         text = " ".join(str(error).split())[:300]
         raise PreparationError(
-            f"preparing {request.task} on {request.architecture.space}: its worker was lost ({text}): run it again "
-            "to resume from the last checkpoint"
+            f"preparing {request.task} on {request.architecture.space}: its worker was lost, despite up "
+            f"to {_RESTARTS} restarts ({text}): run it again to resume from the last checkpoint"
         ) from None
     finally:
         ray.kill(actor)
@@ -113,4 +114,6 @@ def _preparer(what: str, location: str, request: LabelRequest, needs: Mapping[st
         num_gpus=needs.get("GPU", 0.0),
         memory=needs.get("memory"),
         max_concurrency=4,  # to record and report progress while it trains
+        max_restarts=_RESTARTS,
+        max_task_retries=_RESTARTS,  # of its calls: that for progress waits until it has restarted
     ).remote(location, request, cpus)

@@ -59,14 +59,17 @@ def preparing(folder: Path) -> list[Path]:
     return [path for path in (folder / "store" / "_artifacts").glob("*.partial") if path.is_dir()]
 
 
-def kill_a_part(program: subprocess.Popen[bytes], worker: bool) -> None:
-    """Kill the pre-training worker or the program, then all processes that the program started."""
-    descendants = psutil.Process(program.pid).children(recursive=True)
-    victims = [p for p in descendants if "Preparer" in " ".join(p.cmdline())] if worker else []
+def kill_worker(program: subprocess.Popen[bytes]) -> None:
+    """Kill the pre-training worker, which the program starts again."""
+    victims = [p for p in psutil.Process(program.pid).children(recursive=True) if "Preparer" in " ".join(p.cmdline())]
     for victim in victims:
         victim.send_signal(signal.SIGKILL)
-    if not victims:
-        program.send_signal(signal.SIGKILL)
+
+
+def kill_program(program: subprocess.Popen[bytes]) -> None:
+    """Kill the program, then all processes that it started."""
+    descendants = psutil.Process(program.pid).children(recursive=True)
+    program.send_signal(signal.SIGKILL)
     program.wait(120)
     for process in descendants:
         if process.is_running():
@@ -91,7 +94,11 @@ def test_kills_during_the_pre_training(tmp_path: Path) -> None:
         time.sleep(choose.uniform(0, 4))
         assert program.poll() is None, "it ended before it could be killed: use more training steps"
         partial |= {path.name.split("-")[0] for path in preparing(killed)}
-        kill_a_part(program, worker=number % 2 == 1)
+        if number % 2 == 1:
+            kill_worker(program)
+            time.sleep(choose.uniform(2, 6))  # it resumes
+        assert program.poll() is None, "a lost worker must not end the program"
+        kill_program(program)
         assert not DeltaLabelStore(str(killed / "store")).labels().num_rows
     assert start(killed).wait(600) == 0
     assert not preparing(killed)

@@ -1,0 +1,36 @@
+"""Ray clusters of several nodes on this machine, whose nodes can be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray._common.utils import reset_ray_address
+from ray.cluster_utils import Cluster
+
+_NODE_STARTS = 3  # attempts to start a node
+
+
+@contextmanager
+def cluster_without_cores(nodes: int, num_cpus: int) -> Iterator[Cluster]:
+    """Yield a cluster whose head has no cores, and that commands find by its address only."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    reset_ray_address()  # other tests of this machine start clusters of their own
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=num_cpus)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def add_node(cluster: Cluster, num_cpus: int) -> Any:
+    """Start a node. On a busy machine that may take Ray longer than it waits, so it is tried again."""
+    for left in reversed(range(_NODE_STARTS)):
+        try:
+            return cluster.add_node(num_cpus=num_cpus)
+        except Exception:  # Ray raises nothing more specific
+            if not left:
+                raise
+    raise AssertionError("unreachable")
