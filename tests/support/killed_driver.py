@@ -16,9 +16,10 @@ from orchestrator.campaign.scaling import FixedWorkers
 from orchestrator.campaign.stored_meanwhile import StoredMeanwhile
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
+from orchestrator.store.layout import spool_uri
 from tests.support.fake_evaluator import RECIPE, request
 from workers.messages.label import LabelRequest
-from workers.storage.folder_spool import FolderSpool
+from workers.storage.spool import in_object_store, open_spool
 
 
 def requests(count: int) -> list[LabelRequest]:
@@ -28,18 +29,19 @@ def requests(count: int) -> list[LabelRequest]:
     return [*failing, request(4, "hang", recipe=short_limit), *(request(n, seconds=0.15) for n in range(5, count))]
 
 
-def main(address: str, store_folder: str, count: int, infrastructure_cap: int = 2) -> None:
+def main(address: str, uri: str, count: int, infrastructure_cap: int = 2) -> None:
     """Continue the campaign after the last driver was killed. infrastructure_cap: as in FailurePolicy."""
     import ray
 
     ray.init(address=address, log_to_driver=False)
-    store, spool = DeltaLabelStore(store_folder), FolderSpool(Path(store_folder) / "_spool")
-    committer = CommitterProcess(store_folder, spool.location)
+    store, spool = DeltaLabelStore(uri), open_spool(spool_uri(uri))
+    committer = CommitterProcess(uri, spool.location)
     committer.drain()
     settled = store.keys() | store.finally_failed()
     todo = [r for r in requests(count) if r.key not in settled]
-    Path(store_folder, "committer.pid").write_text(str(committer.pid))
-    Path(store_folder, "driver.started").touch()
+    if not in_object_store(uri):
+        Path(uri, "committer.pid").write_text(str(committer.pid))
+        Path(uri, "driver.started").touch()
 
     policy = FailurePolicy(infrastructure_cap=infrastructure_cap)
     controller = CampaignController(todo, uuid.uuid4().hex[:12], FixedWorkers(4), policy)
@@ -48,13 +50,14 @@ def main(address: str, store_folder: str, count: int, infrastructure_cap: int = 
     def commit() -> tuple[str, ...]:
         drained = committer.drain()
         with suppress(OSError):  # tests fill the disk
-            Path(store_folder, "committer.pid").write_text(str(committer.pid))
+            if not in_object_store(uri):
+                Path(uri, "committer.pid").write_text(str(committer.pid))
         return meanwhile.after(drained)
 
     evaluator = "tests.support.fake_evaluator:build"
     end = run_campaign(
         controller,
-        RayExecutor(ActorSpec("faking", "fake", evaluator, str(spool.directory), resources={"CPU": 0.5})),
+        RayExecutor(ActorSpec("faking", "fake", evaluator, spool.location, resources={"CPU": 0.5})),
         record=spool.put,
         commit=commit,
         commit_every_s=0.1,

@@ -6,34 +6,29 @@ The campaign's driver is any command that continues where it was killed. It is s
 from __future__ import annotations
 
 import json
-import os
 import random
 import socket
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.tables import open_table
-from predictor.errors import AIOPError
-from workers.messages.label import AttemptReport, Outcome
-from workers.storage.folder_spool import FolderSpool
-from workers.storage.report_json import report_from_json
+from tests.support.ray_clusters import add_node
+from tests.support.storm_places import Place
+from workers.messages.label import Outcome
 
-_DISK_FULL_S = 1.0
 _STOPPED_S = 1.0  # at most
 _CUT_S = 2.0  # at most
 _CHECK_EVERY = 4  # faults: reading a whole store takes as long as several labels
 _TELL_EVERY = 50
 _ENDS = 5  # runs of the driver after the last fault
-_NODE_STARTS = 3  # attempts to start a node
 
 
 @dataclass
@@ -48,13 +43,14 @@ class Fault:
 class Storm:
     """Faults on one campaign.
 
-    command: of the driver; it prints a JSON document at its end. cluster: ray.cluster_utils.Cluster with a head without
-    cores and two nodes. count: labels that the campaign makes. last_labels: there are no more faults when so few are
-    left, so that its end is undisturbed. also: a further check after each fault.
+    command: of the driver; it prints a JSON document at its end. place: the store, which has faults too. cluster:
+    ray.cluster_utils.Cluster with a head without cores and two nodes. count: labels that the campaign makes.
+    last_labels: there are no more faults when so few are left, so that its end is undisturbed. also: a further check
+    after each fault.
     """
 
     command: list[str]
-    store: Path
+    place: Place
     cluster: Any
     count: int
     rng: random.Random
@@ -63,7 +59,6 @@ class Storm:
     also: Callable[[], None] = lambda: None
     faults: list[Fault] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
-    damaged: set[str] = field(default_factory=set)
     starts: int = 0
 
     def __post_init__(self) -> None:
@@ -79,11 +74,8 @@ class Storm:
             "kill a node": (1, self._kill_node),
             "stop a raylet for a while": (1, lambda: self._pause(self._raylets())),
             "kill a node's agent": (1, lambda: self._kill(self._agents())),
-            "fill the disk": (2, self._fill_disk),
-            "refuse all writes for a while": (1, self._refuse_writes),
             "cut the network for a while": (2, self._cut_network),
-            "damage a waiting report": (2, self._damage_report),
-            "leave half-written files": (2, self._litter),
+            **self.place.kinds,
         }
 
     def run(self, wanted: int, every_s: float) -> dict[str, Any]:
@@ -106,19 +98,19 @@ class Storm:
 
     def check(self) -> None:
         """Check that every acknowledged label is in spool or store, and no key is in the store twice."""
-        waiting = {report.job.request.key for report in self._spooled() if report.outcome is Outcome.OK}
-        rows = DeltaLabelStore(str(self.store)).labels().column("key").to_pylist()
+        waiting = {report.job.request.key for report in self.place.reports() if report.outcome is Outcome.OK}
+        rows = self._store().labels().column("key").to_pylist()
         assert len(rows) == len(set(rows)), f"{len(rows) - len(set(rows))} labels are in the store twice"
-        lost = self.acknowledged - set(rows) - waiting - self.damaged
+        lost = self.acknowledged - set(rows) - waiting - self.place.damaged
         # A report may move from the spool to the store between the two reads, but not out of both.
-        lost -= DeltaLabelStore(str(self.store)).keys() if lost else set()
+        lost -= self._store().keys() if lost else set()
         assert not lost, f"acknowledged labels are lost, with these attempts: {self._attempts(lost)}"
         self.acknowledged |= waiting | set(rows)
 
     def _attempts(self, keys: set[str]) -> list[tuple[str, str]]:
-        rows = DeltaLabelStore(str(self.store)).attempts().to_pylist()
+        rows = self._store().attempts().to_pylist()
         stored = [(row["attempt_id"], row["outcome"]) for row in rows if row["key"] in keys]
-        reports = [report for report in self._spooled() if report.job.request.key in keys]
+        reports = [report for report in self.place.reports() if report.job.request.key in keys]
         return stored + [(report.job.attempt_id, f"{report.outcome} in the spool") for report in reports]
 
     def by_kind(self) -> Iterator[str]:
@@ -133,8 +125,8 @@ class Storm:
             assert self._driver is not None
             out, _ = self._driver.communicate(timeout=900)
             code, self._driver = self._driver.returncode, None
-            store = DeltaLabelStore(str(self.store))
-            if code == 0 and not self.damaged - store.keys() - store.finally_failed():
+            store = self._store()
+            if code == 0 and not self.place.damaged - store.keys() - store.finally_failed():
                 end: dict[str, Any]
                 end, _ = json.JSONDecoder().raw_decode(out, out.index("{"))  # Ray may print lines before and after it
                 return end  # otherwise the next run makes the labels of damaged reports again
@@ -149,8 +141,8 @@ class Storm:
 
     def _labels(self) -> int:
         """Return the number of attempts that are in spool or store."""
-        ids = {path.stem for path in FolderSpool(self.store / "_spool").pending()}
-        table = open_table(f"{self.store}/attempts", None)
+        ids = self.place.waiting()
+        table = open_table(f"{self.place.uri}/attempts", None)
         if table is not None:
             ids |= set(table.to_pyarrow_dataset().to_table(columns=["attempt_id"]).column(0).to_pylist())
         return len(ids)
@@ -163,13 +155,8 @@ class Storm:
             time.sleep(0.1)
         return time.monotonic() - begin
 
-    def _spooled(self) -> list[AttemptReport]:
-        """Return the waiting reports without setting damaged ones aside, as the committer does."""
-        reports = list[AttemptReport]()
-        for path in FolderSpool(self.store / "_spool").pending():
-            with suppress(OSError, ValueError, AIOPError):
-                reports.append(report_from_json(path.read_text(encoding="utf-8")))
-        return reports
+    def _store(self) -> DeltaLabelStore:
+        return DeltaLabelStore(self.place.uri)
 
     def _driver_process(self) -> list[psutil.Process]:
         if self._driver is None or self._driver.poll() is not None:
@@ -222,14 +209,7 @@ class Storm:
         return True
 
     def _add_node(self) -> None:
-        """Start a node. On a busy machine that may take Ray longer than it waits, so it is tried again."""
-        for left in reversed(range(_NODE_STARTS)):
-            try:
-                self._nodes.append(self.cluster.add_node(num_cpus=self.node_cpus))
-                return
-            except Exception:  # Ray raises nothing more specific
-                if not left:
-                    raise
+        self._nodes.append(add_node(self.cluster, self.node_cpus))
 
     def _restore_nodes(self) -> None:
         """Replace nodes that died with one of their processes."""
@@ -240,23 +220,6 @@ class Storm:
                 self._nodes.remove(node)
                 self._add_node()
 
-    def _fill_disk(self) -> bool:
-        ballast = self.store / "ballast"
-        with suppress(OSError), ballast.open("wb") as file:
-            while True:
-                file.write(bytes(1 << 20))
-        time.sleep(self.rng.uniform(0.1, _DISK_FULL_S))
-        ballast.unlink(missing_ok=True)
-        return True
-
-    def _refuse_writes(self) -> bool:
-        """Make the store's disk read-only. That fails while a file is open for writing, and is then no fault."""
-        if subprocess.run(["mount", "-o", "remount,ro", str(self.store)], capture_output=True).returncode:
-            return False
-        time.sleep(self.rng.uniform(0.1, _DISK_FULL_S))
-        subprocess.run(["mount", "-o", "remount,rw", str(self.store)], check=True)
-        return True
-
     def _cut_network(self) -> bool:
         """Take the loopback interface down, if it is the only one: then nothing else of this machine needs it."""
         if [name for _, name in socket.if_nameindex()] != ["lo"]:
@@ -264,29 +227,6 @@ class Storm:
         subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
         time.sleep(self.rng.uniform(0.1, _CUT_S))
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        return True
-
-    def _damage_report(self) -> bool:
-        """Cut off the end of a report that waits. Its label is no longer acknowledged, and has to be made again."""
-        waiting = FolderSpool(self.store / "_spool").pending()
-        if not waiting:
-            return False
-        path = self.rng.choice(waiting)
-        with suppress(OSError):
-            text = path.read_text()
-            os.truncate(path, len(text) // 2)
-            self.damaged.add(path.name.split("-")[0])
-        return True
-
-    def _litter(self) -> bool:
-        """Leave what writers leave that die in the middle."""
-        for folder, name in (
-            ("_spool", ".tmp-1.json"),
-            ("labels", "part-0.parquet"),
-            ("labels/_delta_log", "_tmp.json"),
-        ):
-            if (self.store / folder).is_dir():
-                (self.store / folder / f"{self.rng.randrange(1 << 30)}{name}").write_bytes(b"PAR1 half")
         return True
 
 
@@ -300,14 +240,3 @@ def _title(process: psutil.Process) -> str:
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
         return " ".join(process.cmdline())
     return ""
-
-
-@contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount a file system of that size. Raises CalledProcessError without the right to."""
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)

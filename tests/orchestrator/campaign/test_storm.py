@@ -14,43 +14,32 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 
 from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
+from tests.support.faulty_object_store import FaultyObjectStore
 from tests.support.killed_driver import requests
-from tests.support.storm import Storm, small_disk
+from tests.support.ray_clusters import cluster_without_cores
+from tests.support.storm import Storm
+from tests.support.storm_places import BucketUnderStorm, FolderUnderStorm, Place, small_disk
 
 FAULTS = int(os.environ.get("AIOP_STORM", "40"))
 SEED = int(os.environ.get("AIOP_STORM_SEED", "1"))
 EVERY_S = 0.2
 LABELS_A_FAULT = 12
-
-
-@contextmanager
-def storm_cluster() -> Iterator[Cluster]:
-    """A cluster that commands find by its address only."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    reset_ray_address()  # other tests of this machine start clusters of their own
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=2)
-        yield cluster
-    finally:
-        cluster.shutdown()
+LABELS_A_SERVER_FAULT = 40  # that of an object store lasts longer
 
 
 def report(storm: Storm, document: dict[str, Any]) -> None:
     end = {name: document[name] for name in ("done", "labels", "missing", "failed") if name in document}
     print("\n".join(storm.by_kind()))
-    print(f"{len(storm.faults)} faults, {storm.starts} drivers, {len(storm.damaged)} damaged reports, end {end}")
+    damaged = len(storm.place.damaged)
+    print(f"{len(storm.faults)} faults, {storm.starts} drivers, {damaged} damaged reports, end {end}")
 
 
 @pytest.mark.slow
@@ -58,17 +47,37 @@ def report(storm: Storm, document: dict[str, Any]) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_storm_over_fake_labels(tmp_path: Path) -> None:
     count = LABELS_A_FAULT * FAULTS + 300
-    with storm_cluster() as cluster, small_disk(tmp_path / "store", megabytes=600) as folder:
-        module = "tests.support.killed_driver"
-        command = [sys.executable, "-m", module, cluster.address, str(folder), str(count), "20"]
-        storm = Storm(command, folder, cluster, count, random.Random(SEED))
-        print(f"\nseed {SEED}, {count} labels")
-        end = storm.run(FAULTS, EVERY_S)
-        report(storm, end)
-        storm.check()
-        store, wanted = DeltaLabelStore(str(folder)), requests(count)
-        assert store.keys() == {request.key for request in wanted[5:]}
-        assert store.finally_failed() == {request.key for request in wanted[:4]}
+    with cluster_without_cores(nodes=2, num_cpus=2) as cluster, small_disk(tmp_path / "store", megabytes=600) as folder:
+        rng = random.Random(SEED)
+        storm_over_fake_labels(FolderUnderStorm(folder, rng), cluster, count, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(30 * FAULTS + 900)
+def test_storm_over_an_object_store(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    count, rng = LABELS_A_SERVER_FAULT * FAULTS + 300, random.Random(SEED)
+    server = FaultyObjectStore(int(s3["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    for name, value in {**s3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}"}.items():
+        monkeypatch.setenv(name, value)  # workers take the variables from this process
+    try:
+        with cluster_without_cores(nodes=2, num_cpus=2) as cluster:
+            place = BucketUnderStorm(f"s3://labels/storm{SEED}", server, rng)
+            storm_over_fake_labels(place, cluster, count, rng)
+    finally:
+        server.close()
+
+
+def storm_over_fake_labels(place: Place, cluster: Cluster, count: int, rng: random.Random) -> None:
+    module = "tests.support.killed_driver"
+    command = [sys.executable, "-m", module, cluster.address, place.uri, str(count), "20"]
+    storm = Storm(command, place, cluster, count, rng)
+    print(f"\nseed {SEED}, {count} labels")
+    end = storm.run(FAULTS, EVERY_S)
+    report(storm, end)
+    storm.check()
+    store, wanted = DeltaLabelStore(place.uri), requests(count)
+    assert store.keys() == {request.key for request in wanted[5:]}
+    assert store.finally_failed() == {request.key for request in wanted[:4]}
     assert len(storm.faults) == FAULTS, "the campaign ended before all faults: use more labels"
 
 
@@ -87,12 +96,14 @@ def test_storm_over_real_labels_and_refreshes(tmp_path: Path) -> None:
         if (predictors / "latest").exists():
             Predictor.load(predictors / "latest")
 
-    with storm_cluster() as cluster, small_disk(tmp_path / "store", megabytes=600) as folder:
+    with cluster_without_cores(nodes=2, num_cpus=2) as cluster, small_disk(tmp_path / "store", megabytes=600) as folder:
         arguments = [*LABEL, "--num", str(count), "--store", str(folder), "--predictors", str(predictors)]
         command = [sys.executable, "-c", PROGRAM, *arguments, "--refresh-every", "60", "--json"]
         os.environ["RAY_ADDRESS"] = cluster.address
         try:
-            storm = Storm(command, folder, cluster, count, random.Random(SEED), 2, 40, check_generations)
+            rng = random.Random(SEED)
+            place = FolderUnderStorm(folder, rng)
+            storm = Storm(command, place, cluster, count, rng, last_labels=40, also=check_generations)
             print(f"\nseed {SEED}, {count} labels")
             end = storm.run(FAULTS, 10 * EVERY_S)
             report(storm, end)
