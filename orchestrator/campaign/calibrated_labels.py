@@ -93,7 +93,7 @@ def calibrate(
     graphs = _graphs(store, cheap)
     names = sorted(graphs)
     columns = {"label": cheap.means(names)} | {cost: cheap.means(names, cost) for cost in ("flops", "params")}
-    smoothed = _smoothed(cheap, graphs, predictors)
+    smoothed = _smoothed(cheap.first, {name: graphs[name] for name in names}, columns["label"], predictors)
     audited = [number for number, name in enumerate(names) if name in full.by_architecture]
     truth = full.means([names[number] for number in audited])
     left_out = leave_one_out(smoothed, audited, truth)
@@ -132,24 +132,23 @@ def _pair(labels: Sequence[_Labels], where: str) -> tuple[_Labels, _Labels]:
     return best[0], best[1]
 
 
-def _smoothed(cheap: _Labels, graphs: Mapping[str, str], predictors: Path) -> Floats:
-    """Return what the predictor gives for each network of `graphs` once it has learned the labels of all of them.
+def _smoothed(label: Row, graphs: Mapping[str, str], values: Sequence[float], predictors: Path) -> Floats:
+    """Return what the predictor gives for each of some networks once it has learned the labels of all of them.
 
-    That averages out the noise of single labels.
+    That averages out the noise of single labels. label: one of them. graphs: as JSON by architecture, in the order of
+    the values.
     """
-    first, names = cheap.first, sorted(graphs)
-    identity = LabelSetIdentity.of_label(first)
+    identity = LabelSetIdentity.of_label(label)
     surrogate, _ = surrogate_for(predictors, identity)
-    pool = GraphPool.of(Graph.from_json(graphs[name]) for name in names)
-    title, ids = "/".join((first["space"], first["task"], first["data"])), np.array(names, np.str_)
+    pool, rows = GraphPool.of(map(Graph.from_json, graphs.values())), np.arange(len(graphs))
+    space, task, data = label["space"], label["task"], label["data"]
+    title, ids = "/".join((space, task, data)), np.array([*graphs], np.str_)
 
     def labelled(values: Floats) -> LabelSet:
-        rows = np.arange(len(names))
-        recipes = (identity.recipe,)
-        return LabelSet(title, first["space"], first["task"], first["data"], ids, values, rows, pool, recipes=recipes)
+        return LabelSet(title, space, task, data, ids, values, rows, pool, recipes=(identity.recipe,))
 
-    predict = surrogate.adapted(labelled(np.array(cheap.means(names))))
-    return predict(labelled(np.full(len(names), np.nan))).mean
+    predict = surrogate.adapted(labelled(np.array(values)))
+    return predict(labelled(np.full(len(rows), np.nan))).mean
 
 
 def _estimates(names: Sequence[str], cheap: Sequence[float], estimate: Estimate) -> dict[str, dict[str, float]]:
