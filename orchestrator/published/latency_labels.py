@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -35,8 +35,9 @@ from workers.tasks import get_task
 _AS_IMAGENET = ("cls", "imagenet-1k")  # whose input size networks without a head of ours have
 _MEASURED = ("ms", "spread", "wall_ms", "repeats", "rounds", "warm_up", "load", "busy", "device_name")
 _BUILT = ("flops", "flops_lower_bound", "params", "network", "head", "recipe", "input_size", "source", "error")
-_ROUNDS = 20  # at most, in which the networks of a group are measured, if it has several
+_ROUNDS = 20  # at most, in which the networks of a group are measured
 _RUNS_A_ROUND = 5  # at least
+_ROUND_S = 1.0  # at least, because a disturbance lasts for seconds
 _GROUP_WEIGHTS = 500_000_000  # weights of the networks that are in memory at once
 _RECIPE, _DATA = "laptop", "shapes"  # of the heads, by default
 
@@ -149,8 +150,8 @@ class _Measuring:
     def measure(self, group: Sequence[_Measured], show: Callable[[int], None]) -> None:
         """Measure networks in turn, and commit their labels. show: gets how many networks' worth of rounds is done."""
         seconds = defaultdict[str, float](float)
-        rounds = _rounds(self._question.settings) if len(group) > 1 else 1
-        for turn in range(rounds):
+        rounds = _rounds(self._question.settings)
+        for turn in _spread(rounds):
             for number, measured in enumerate(group):
                 show((turn * len(group) + number) // rounds)
                 began = time.perf_counter()
@@ -160,6 +161,8 @@ class _Measuring:
                 except AIOPError as error:
                     self._fail(measured.model, error)
                 seconds[measured.model] += time.perf_counter() - began
+            if all(measured.model in self.rows for measured in group):
+                break
         done = [measured for measured in group if measured.model not in self.rows]
         if self._store is not None:
             self._store.commit(
@@ -192,8 +195,17 @@ class _Measuring:
 
 
 def _rounds(settings: LatencySettings) -> int:
-    """Return in how many rounds several networks are measured."""
+    """Return in how many rounds networks are measured."""
     return max(1, min(_ROUNDS, settings.repeats // _RUNS_A_ROUND))
+
+
+def _spread(rounds: int) -> Iterator[int]:
+    """Yield the number of each round, at least `_ROUND_S` after the one before."""
+    for number in range(rounds):
+        began = time.monotonic()
+        yield number
+        if number + 1 < rounds:
+            time.sleep(max(0.0, _ROUND_S - (time.monotonic() - began)))
 
 
 def _label_networks(question: LatencyQuestion) -> LabelNetworks:

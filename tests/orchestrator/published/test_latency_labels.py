@@ -47,6 +47,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
 
     monkeypatch.setattr(latency_labels, "LatencyProbe", Probe)
     monkeypatch.setattr(latency_labels, "device_name", lambda settings: "Device X")
+    monkeypatch.setattr(latency_labels, "_ROUND_S", 0.0)
     return networks
 
 
@@ -61,9 +62,26 @@ def test_a_row_has_the_numbers_and_the_network(measured: list[nn.Module]) -> Non
     assert row["data"] == "cpu:device-x/threads1/batch1/fp32/eager"
     assert (row["input_size"], row["recipe"], row["head"], row["error"]) == ([32, 32], "whole.32x32", None, None)
     assert row["flops"] > 0
-    assert row["rounds"] == 1
+    assert row["rounds"] == 20
     assert [row["rounds"] for row in ask(CELL, "timm:resnet10t")] == [20, 20]
     assert not any(weight.is_meta for weight in measured[0].parameters())
+
+
+def test_rounds_are_spread_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[float]()
+    monkeypatch.setattr(latency_labels, "_ROUND_S", 30.0)
+    monkeypatch.setattr(latency_labels.time, "sleep", waits.append)
+    settings = LatencySettings(threads=1, repeats=12)
+    (row,) = measure_networks(LatencyQuestion((CELL,), settings, input_size=SIZE))
+    assert row["rounds"] == 2
+    assert len(waits) == 1
+    assert 0 < waits[0] < 30
+
+
+def test_nothing_is_waited_for_where_no_network_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency_labels, "_ROUND_S", 30.0)
+    with pytest.raises(ConfigError):
+        ask("oops")
 
 
 def test_one_bad_name_does_not_lose_the_others() -> None:
