@@ -115,5 +115,5 @@ def _preparer(what: str, location: str, request: LabelRequest, needs: Mapping[st
         memory=needs.get("memory"),
         max_concurrency=4,  # to record and report progress while it trains
         max_restarts=_RESTARTS,
-        max_task_retries=_RESTARTS,  # of its calls: that for progress waits until it has restarted
+        max_task_retries=-1,  # its calls wait until it has restarted; a node that is lost first looks unavailable
     ).remote(location, request, cpus)

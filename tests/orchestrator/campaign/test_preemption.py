@@ -1,6 +1,6 @@
 """Nodes that come and go through prepare, label and refresh: the labels are those of an undisturbed campaign.
 
-AIOP_PREEMPTIONS=20 python -m pytest -m slow -n 0 -s tests/orchestrator/campaign/test_preemption.py
+AIOP_PREEMPTIONS=6 python -m pytest -m slow -n 0 -s tests/orchestrator/campaign/test_preemption.py
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
 from tests.support.ray_clusters import add_node, cluster_without_cores
 
-PREEMPTIONS = int(os.environ.get("AIOP_PREEMPTIONS", "12"))
+EACH = int(os.environ.get("AIOP_PREEMPTIONS", "3"))  # while it prepares, labels, refreshes
 LABELS, EVERY = 40, 10
-PAUSE_S = (4.0, 14.0)
+PAUSE_S, LOOK_S = (12.0, 25.0), 0.2  # after a preemption; until there is something to preempt
 PHASES = {"Preparer": "prepare", "LabelActor": "label", "RayTrainWorker": "refresh"}
 PROGRAM = [sys.executable, "-c", "from orchestrator.cli import main; main()", "label", "--json"]
 SETTINGS: dict[str, Any] = {
@@ -40,39 +40,38 @@ SETTINGS: dict[str, Any] = {
         "ema": 0.8,
         "body": {"channels": [8, 8, 8, 8], "reduction": "pool"},
         "calibration_images": 16,
-        "supernet": {"steps": 600, "save_every": 20, "ema": 0.9, "batch": 16, "input_size": [32, 32]},
+        "supernet": {"steps": 200, "save_every": 5, "ema": 0.9, "batch": 16, "input_size": [32, 32]},
         "shared_head": {"steps": 300, "calibration_images": 8},
     },
 }
 
 
-class Preemptions(threading.Thread):
-    """Takes a node away after each pause, without a warning, and adds another. phases: what it ran, by count."""
+def preempt(cluster: Cluster, rng: random.Random, campaign: subprocess.Popen[bytes]) -> Counter[str]:
+    """Take a node away after each pause, without a warning, and add another, until the campaign has ended.
 
-    def __init__(self, cluster: Cluster, rng: random.Random) -> None:
-        super().__init__(daemon=True)
-        self.phases, self.ended = Counter[str](), threading.Event()
-        self._cluster, self._rng = cluster, rng
-
-    def run(self) -> None:
-        """Preempt until the campaign has ended or all preemptions have happened."""
-        while self.phases.total() < PREEMPTIONS and not self.ended.wait(self._rng.uniform(*PAUSE_S)):
-            nodes = [node for node in self._cluster.list_all_nodes() if node is not self._cluster.head_node]
-            node = max(nodes, key=lambda node: (self._rare(node), self._rng.random()))
-            self.phases[phase(node)] += 1
-            self._cluster.remove_node(node, allow_graceful=False)
-            add_node(self._cluster, num_cpus=2)
-
-    def _rare(self, node: Any) -> int:
-        """Return how much a node's work wants a preemption: that with the fewest so far wants it most."""
-        return -self.phases[phase(node)] if phase(node) != "nothing" else -PREEMPTIONS
+    Returns how many of the nodes ran what.
+    """
+    phases, pause = Counter[str](), rng.uniform(*PAUSE_S)
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            campaign.wait(pause)
+            return phases
+        running = [(phase(node), node) for node in cluster.list_all_nodes() if node is not cluster.head_node]
+        due = [(name, node) for name, node in running if name and phases[name] < EACH]
+        pause = LOOK_S
+        if due:
+            name, node = min(due, key=lambda pair: phases[pair[0]])
+            phases[name] += 1
+            cluster.remove_node(node, allow_graceful=False)
+            add_node(cluster, num_cpus=2)
+            pause = rng.uniform(*PAUSE_S)
 
 
 def phase(node: Any) -> str:
-    """Return what a node does: prepare, label, refresh or nothing."""
+    """Return what a node does: prepare, label, refresh, or nothing of these (empty)."""
     (raylet,) = (info.process.pid for info in node.all_processes["raylet"])
     titles = " ".join(title(process) for process in psutil.Process(raylet).children(recursive=True))
-    return next((name for process, name in PHASES.items() if process in titles), "nothing")
+    return next((name for process, name in PHASES.items() if process in titles), "")
 
 
 def title(process: psutil.Process) -> str:
@@ -95,23 +94,21 @@ def command(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 * PREEMPTIONS + 1800)
+@pytest.mark.timeout(180 * EACH + 1800)
 def test_nodes_that_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed, preempted = tmp_path / "undisturbed", tmp_path / "preempted"
     subprocess.run(command(undisturbed), check=True, stdout=subprocess.DEVNULL)
     with cluster_without_cores(nodes=2, num_cpus=2) as cluster:
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        preemptions = Preemptions(cluster, random.Random(1))
-        preemptions.start()
         began = time.monotonic()
+        campaign = subprocess.Popen(command(preempted), stdout=subprocess.DEVNULL)
         try:
-            done = subprocess.run(command(preempted), stdout=subprocess.PIPE, text=True)
+            phases = preempt(cluster, random.Random(1), campaign)
         finally:
-            preemptions.ended.set()
-            preemptions.join()
-    print(f"\n{dict(preemptions.phases)} preemptions in {time.monotonic() - began:.0f} s")
-    assert done.returncode == 0
+            campaign.kill()
+    print(f"\n{dict(phases)} preemptions in {time.monotonic() - began:.0f} s")
+    assert campaign.returncode == 0
     assert labels(preempted / "store") == labels(undisturbed / "store")
     assert len(labels(preempted / "store")) == LABELS
     assert Predictor.load(preempted / "predictors" / "latest").known
-    assert preemptions.phases.keys() >= {"prepare", "label", "refresh"}
+    assert phases.keys() == {*PHASES.values()}
