@@ -16,7 +16,7 @@ _NODE_STARTS = 3  # attempts to start a node
 def cluster_without_cores(nodes: int, num_cpus: int) -> Iterator[Cluster]:
     """Yield a cluster whose head has no cores, and that commands find by its address only."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    reset_ray_address()  # other tests of this machine start clusters of their own
+    reset_ray_address()  # other tests on this machine start clusters too
     try:
         for _ in range(nodes):
             cluster.add_node(num_cpus=num_cpus)

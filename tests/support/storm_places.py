@@ -43,7 +43,7 @@ class Place(Protocol):
 
 
 class FolderUnderStorm:
-    """A store in a folder on a disk of its own."""
+    """A store in a folder on a separate disk."""
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.uri, self.damaged = str(folder), set[str]()
