@@ -32,7 +32,7 @@ FAULTS = int(os.environ.get("AIOP_STORM", "40"))
 SEED = int(os.environ.get("AIOP_STORM_SEED", "1"))
 EVERY_S = 0.2
 LABELS_A_FAULT = 12
-LABELS_A_SERVER_FAULT = 40  # that of an object store lasts longer
+LABELS_A_SERVER_FAULT = 120  # an object store is read more slowly between faults
 
 
 def report(storm: Storm, document: dict[str, Any]) -> None:
