@@ -90,10 +90,10 @@ def calibrate(
         groups[row["fingerprint"], row["fidelity"], row["recipe_hash"]].append(row)
     labels = [_Labels(rows) for rows in groups.values()]
     cheap, full = _pair(labels, f"task {task}, space {space}, data {data}")
-    graphs = _graphs(store, cheap)
-    names = sorted(graphs)
+    graphs = dict(sorted(_graphs(store, cheap).items()))
+    names = [*graphs]
     columns = {"label": cheap.means(names)} | {cost: cheap.means(names, cost) for cost in ("flops", "params")}
-    smoothed = _smoothed(cheap.first, {name: graphs[name] for name in names}, columns["label"], predictors)
+    smoothed = _smoothed(cheap.first, graphs, columns["label"], predictors)
     audited = [number for number, name in enumerate(names) if name in full.by_architecture]
     truth = full.means([names[number] for number in audited])
     left_out = leave_one_out(smoothed, audited, truth)

@@ -14,8 +14,8 @@ _TRIM_BYTES, _MMAP_BYTES = 64 << 20, 32 << 20
 def keep_freed_memory() -> bool:
     """Set how the C library frees memory, until the process ends. Returns False where that is not glibc.
 
-    Otherwise the largest activations may be mapped again and again, each page with a page fault. Whether that happens
-    depends on what lies behind them on the heap, so that it differs from one process to the next.
+    Otherwise the largest activations may be mapped in every run, with a page fault for each page. Whether that happens
+    depends on the layout of the heap, which differs between processes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
