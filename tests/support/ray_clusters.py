@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 from ray._common.utils import reset_ray_address
 from ray.cluster_utils import Cluster
 
@@ -34,3 +35,17 @@ def add_node(cluster: Cluster, num_cpus: int) -> Any:
             if not left:
                 raise
     raise AssertionError("unreachable")
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    """Return all processes below one, none if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return list(process.children(recursive=True))
+    return []
+
+
+def title(process: psutil.Process) -> str:
+    """Return the title of a process, in which Ray names the actor; empty if it has ended."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return " ".join(process.cmdline())
+    return ""

@@ -20,7 +20,7 @@ import psutil
 
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.tables import open_table
-from tests.support.ray_clusters import add_node
+from tests.support.ray_clusters import add_node, children, title
 from tests.support.storm_places import Place
 from workers.messages.label import Outcome
 
@@ -165,16 +165,16 @@ class Storm:
 
     def _committer(self) -> list[psutil.Process]:
         """Return the driver's processes that Python spawned; the committer is the only one."""
-        return [p for driver in self._driver_process() for p in _children(driver) if "spawn_main" in _title(p)]
+        return [p for driver in self._driver_process() for p in children(driver) if "spawn_main" in title(p)]
 
     def _raylets(self) -> list[psutil.Process]:
         return [psutil.Process(info.process.pid) for node in self._nodes for info in node.all_processes["raylet"]]
 
     def _workers(self) -> list[psutil.Process]:
-        return [p for raylet in self._raylets() for p in _children(raylet) if "LabelActor" in _title(p)]
+        return [p for raylet in self._raylets() for p in children(raylet) if "LabelActor" in title(p)]
 
     def _agents(self) -> list[psutil.Process]:
-        return [p for raylet in self._raylets() for p in _children(raylet) if "DashboardAgent" in _title(p)]
+        return [p for raylet in self._raylets() for p in children(raylet) if "DashboardAgent" in title(p)]
 
     def _kill(self, processes: list[psutil.Process]) -> bool:
         if not processes:
@@ -228,15 +228,3 @@ class Storm:
         time.sleep(self.rng.uniform(0.1, _CUT_S))
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return True
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        return list(process.children(recursive=True))
-    return []
-
-
-def _title(process: psutil.Process) -> str:
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        return " ".join(process.cmdline())
-    return ""

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import equal
 
 from orchestrator.store.delta import DeltaLabelStore
+from tests.support.store_values import stored_values
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 KILLS, LABELS = 12, 2
@@ -109,9 +110,4 @@ def test_kills_during_the_pre_training(tmp_path: Path) -> None:
     assert len(ours) == 2
     for name, tensors in theirs.items():
         assert all(equal(value, ours[name][tensor]) for tensor, value in tensors.items())  # type: ignore[arg-type]
-    undisturbed_labels, killed_labels = (
-        DeltaLabelStore(str(folder / "store")).labels() for folder in (undisturbed, killed)
-    )
-    assert dict(zip(*undisturbed_labels.select(["key", "value"]).to_pydict().values(), strict=True)) == dict(
-        zip(*killed_labels.select(["key", "value"]).to_pydict().values(), strict=True)
-    )
+    assert stored_values(killed / "store") == stored_values(undisturbed / "store")

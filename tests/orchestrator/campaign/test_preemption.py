@@ -20,9 +20,9 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from orchestrator.store.delta import DeltaLabelStore
 from predictor import Predictor
-from tests.support.ray_clusters import add_node, cluster_without_cores
+from tests.support.ray_clusters import add_node, children, cluster_without_cores, title
+from tests.support.store_values import stored_values
 
 EACH = int(os.environ.get("AIOP_PREEMPTIONS", "3"))  # while it prepares, labels, refreshes
 LABELS, EVERY = 40, 10
@@ -70,20 +70,8 @@ def preempt(cluster: Cluster, rng: random.Random, campaign: subprocess.Popen[byt
 def phase(node: Any) -> str:
     """Return what a node does: prepare, label, refresh, or nothing of these (empty)."""
     (raylet,) = (info.process.pid for info in node.all_processes["raylet"])
-    titles = " ".join(title(process) for process in psutil.Process(raylet).children(recursive=True))
+    titles = " ".join(map(title, children(psutil.Process(raylet))))
     return next((name for process, name in PHASES.items() if process in titles), "")
-
-
-def title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def labels(store: Path) -> dict[str, float]:
-    rows = DeltaLabelStore(str(store)).labels()
-    return dict(zip(rows.column("key").to_pylist(), rows.column("value").to_pylist(), strict=True))
 
 
 def command(folder: Path) -> list[str]:
@@ -108,7 +96,7 @@ def test_nodes_that_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             campaign.kill()
     print(f"\n{dict(phases)} preemptions in {time.monotonic() - began:.0f} s")
     assert campaign.returncode == 0
-    assert labels(preempted / "store") == labels(undisturbed / "store")
-    assert len(labels(preempted / "store")) == LABELS
+    assert stored_values(preempted / "store") == stored_values(undisturbed / "store")
+    assert len(stored_values(preempted / "store")) == LABELS
     assert Predictor.load(preempted / "predictors" / "latest").known
     assert phases.keys() == {*PHASES.values()}

@@ -25,6 +25,7 @@ from predictor import Predictor
 from tests.support.faulty_object_store import FaultyObjectStore
 from tests.support.killed_driver import requests
 from tests.support.ray_clusters import cluster_without_cores
+from tests.support.store_values import stored_values
 from tests.support.storm import Storm
 from tests.support.storm_places import BucketUnderStorm, FolderUnderStorm, Place, small_disk
 
@@ -108,16 +109,11 @@ def test_storm_over_real_labels_and_refreshes(tmp_path: Path) -> None:
             end = storm.run(FAULTS, 10 * EVERY_S)
             report(storm, end)
             storm.check()
-            disturbed = _values(folder)
+            disturbed = stored_values(folder)
             again = [*LABEL, "--num", str(count), "--store", str(tmp_path / "again"), "--json"]
             subprocess.run([sys.executable, "-c", PROGRAM, *again], check=True, stdout=subprocess.DEVNULL)
         finally:
             del os.environ["RAY_ADDRESS"]
     assert len(disturbed) == count
-    assert disturbed == _values(tmp_path / "again")
+    assert disturbed == stored_values(tmp_path / "again")
     assert Predictor.load(predictors / "latest").known
-
-
-def _values(folder: Path) -> dict[str, float]:
-    rows = DeltaLabelStore(str(folder)).labels()
-    return dict(zip(rows.column("key").to_pylist(), rows.column("value").to_pylist(), strict=True))
