@@ -1,6 +1,6 @@
 """A proxy in front of an object store that refuses, delays or loses requests for a while.
 
-python -m tests.support.faulty_object_store PORT TARGET_PORT, then POST /-/KIND/SECONDS to it.
+python -m tests.support.faulty_object_store PORT HOST:PORT, then POST /-/KIND/SECONDS to it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ _OWN_HEADERS = {"connection", "content-length", "date", "server", "transfer-enco
 class FaultyObjectStore:
     """The proxy in a process, because deltalake holds the interpreter's lock while it waits for an answer."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target: str) -> None:
+        """target: host and port of the store."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        command = [sys.executable, "-m", __name__, str(self.port), str(target_port)]
+        command = [sys.executable, "-m", __name__, str(self.port), target]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         for _ in range(100):
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
@@ -56,9 +57,9 @@ class FaultyObjectStore:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, target_port: int) -> None:
+    def __init__(self, port: int, target: str) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.target_port = target_port
+        self.target = target
         self.kind, self.until, self.faults = "", 0.0, 0
 
 
@@ -92,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, [], str(self.server.faults).encode())
 
     def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        target = http.client.HTTPConnection("127.0.0.1", self.server.target_port, timeout=60)
+        target = http.client.HTTPConnection(self.server.target, timeout=60)
         try:
             target.request(self.command, self.path, body, dict(self.headers))
             answer = target.getresponse()
@@ -121,4 +122,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    _Server(int(sys.argv[1]), int(sys.argv[2])).serve_forever()
+    _Server(int(sys.argv[1]), sys.argv[2]).serve_forever()

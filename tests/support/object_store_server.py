@@ -1,10 +1,15 @@
-"""An object store for the tests."""
+"""An object store for the tests: moto's, or with AIOP_S3=http://HOST:PORT any other server.
 
+For another server, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed, and no bucket may have the name `labels`.
+"""
+
+import os
 import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import boto3
 import pytest
@@ -13,7 +18,34 @@ from botocore.exceptions import EndpointConnectionError
 
 @pytest.fixture(scope="session")
 def s3():
-    """Start an S3 server (moto) with a bucket named labels, and give the storage options for it."""
+    """Make a bucket named labels, give the storage options for it, and delete it at the end."""
+    given = os.environ.get("AIOP_S3")
+    with _given_server(given) if given else _moto() as options:
+        client = boto3.client(
+            "s3",
+            endpoint_url=options["AWS_ENDPOINT_URL"],
+            aws_access_key_id=options["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=options["AWS_SECRET_ACCESS_KEY"],
+            region_name=options["AWS_REGION"],
+        )
+        for _ in range(100):
+            with suppress(EndpointConnectionError):
+                _make_bucket(client)
+                break
+            time.sleep(0.1)
+        yield options
+        if given:
+            _delete_bucket(client)
+
+
+@contextmanager
+def _given_server(url: str) -> Iterator[dict[str, str]]:
+    keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    yield _options(url) | keys
+
+
+@contextmanager
+def _moto() -> Iterator[dict[str, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -23,25 +55,30 @@ def s3():
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    options = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    yield _options(f"http://127.0.0.1:{port}")
+    server.kill()
+    server.wait()
+
+
+def _options(url: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": url,
         "AWS_ALLOW_HTTP": "true",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "us-east-1",
     }
-    client = boto3.client(
-        "s3",
-        endpoint_url=options["AWS_ENDPOINT_URL"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-    )
-    for _ in range(100):
-        with suppress(EndpointConnectionError):
-            client.create_bucket(Bucket="labels")
-            break
-        time.sleep(0.1)
-    yield options
-    server.kill()
-    server.wait()
+
+
+def _make_bucket(client) -> None:
+    """Make the bucket, which must be new, because it is deleted at the end."""
+    if any(bucket["Name"] == "labels" for bucket in client.list_buckets()["Buckets"]):
+        pytest.exit("the S3 server has a bucket named labels already: delete it, or use another server", 2)
+    client.create_bucket(Bucket="labels")
+
+
+def _delete_bucket(client) -> None:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="labels"):
+        for found in page.get("Contents", []):
+            client.delete_object(Bucket="labels", Key=found["Key"])
+    client.delete_bucket(Bucket="labels")

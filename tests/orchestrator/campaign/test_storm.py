@@ -57,7 +57,7 @@ def test_storm_over_fake_labels(tmp_path: Path) -> None:
 @pytest.mark.timeout(30 * FAULTS + 900)
 def test_storm_over_an_object_store(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     count, rng = LABELS_A_SERVER_FAULT * FAULTS + 300, random.Random(SEED)
-    server = FaultyObjectStore(int(s3["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    server = FaultyObjectStore(s3["AWS_ENDPOINT_URL"].removeprefix("http://"))
     for name, value in {**s3, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}"}.items():
         monkeypatch.setenv(name, value)  # workers take the variables from this process
     try:
