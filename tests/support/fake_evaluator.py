@@ -35,6 +35,9 @@ def evaluate(job: LabelJob) -> Measurement:
         case "oom_unless_split":
             if job.split == 1:
                 raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
+        case "swell" | "swell_once":
+            if job.attempt == 1 or values["do"] == "swell":
+                _swell()
         case "raise":
             raise KeyError("as asked")
         case "bad_data":
@@ -43,6 +46,15 @@ def evaluate(job: LabelJob) -> Measurement:
             raise DivergedFailure("as asked")
     value = float("nan") if values["do"] == "nan" else 0.5
     return Measurement(value, "fake", {"fake": value}, 1.0, 1.0, {"train": values["seconds"]})
+
+
+def _swell() -> None:
+    """Take ever more memory, up to four gigabytes, and keep it for a while."""
+    taken = []
+    for _ in range(40):
+        taken.append(b"x" * 100_000_000)
+        time.sleep(0.05)
+    time.sleep(20)
 
 
 def build(options: EvaluatorOptions) -> Evaluator:
