@@ -57,6 +57,15 @@ def outcome_of(error: Exception) -> Outcome:
     return Outcome.CRASH
 
 
+def _message(error: Exception, outcome: Outcome, node: str) -> str:
+    if outcome is Outcome.HOST_OUT_OF_MEMORY:  # Ray's text is long, and its advice is about Ray's own options
+        return (
+            f"node {node or 'unknown'} ran low on memory, so Ray stopped this worker: start fewer with --workers, or "
+            "reserve memory for each with --set memory_mb=N"
+        )
+    return " ".join(str(error).split())[:2000]
+
+
 class RayExecutor:
     """Runs actors named label-TASK-SPACE-N. Ray must be initialised."""
 
@@ -151,8 +160,8 @@ class RayExecutor:
         except RayError as error:
             location = self._locations.get(worker)
             self._discard(worker)
-            message = " ".join(str(error).split())[:2000]
-            return WorkerLost(worker, outcome_of(error), message, location.node if location else "", self._clock())
+            node, outcome = location.node if location else "", outcome_of(error)
+            return WorkerLost(worker, outcome, _message(error, outcome, node), node, self._clock())
         if isinstance(value, NodeRejected):
             self._discard(worker)
             self._exclude(value)
