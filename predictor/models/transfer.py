@@ -34,9 +34,7 @@ from predictor.models.base import (
     register,
     require,
 )
-from predictor.models.experts import SupportInputs, SupportSettings, fit_mixture
-from predictor.models.mixture import Mixture
-from predictor.models.scaling import PowerTransform, Standardiser
+from predictor.models.experts import SupportSettings
 from predictor.models.source_ensemble import (
     SourceEnsemble,
     SourceSelection,
@@ -44,6 +42,7 @@ from predictor.models.source_ensemble import (
     normalised,
     task_weights,
 )
+from predictor.models.support_regression import SourceInputs, SupportRegression
 from predictor.networks.fitting import Checkpointer, NoCheckpointer, TrainingSettings
 from predictor.networks.multi_head import FIT_SETTINGS, UPDATE_SETTINGS
 
@@ -51,21 +50,11 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Posterior:
-    """What was fitted to a support set. graph_scale, source_scale: of the two parts of the mixture's inputs."""
-
-    graph_scale: Standardiser
-    source_scale: Standardiser
-    transform: PowerTransform
-    mixture: Mixture
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Adapted:
-    """posterior: None if the support set has too few labels."""
+    """regression: None if the support set has too few labels."""
 
     selection: SourceSelection
-    posterior: _Posterior | None
+    regression: SupportRegression | None
 
 
 @register
@@ -132,7 +121,7 @@ class TransferModel(Model):
         """See `Model.adapt`."""
         selection = self.sources.select(support)
         if len(support) >= MIN_SUPPORT:
-            self._adapted = _Adapted(selection, self._fit_posterior(support, selection))
+            self._adapted = _Adapted(selection, self._fit_regression(support, selection))
         elif self.sources.tasks:
             self._adapted = _Adapted(selection, None)
         else:
@@ -141,17 +130,11 @@ class TransferModel(Model):
     def predict(self, query: LabelSet) -> Prediction:
         """See `Model.predict`."""
         adapted = require(self._adapted, self, "adapt")
-        selection, posterior = adapted.selection, adapted.posterior
+        selection, regression = adapted.selection, adapted.regression
         scores, variance = self.sources.scores(query, selection)
-        if posterior is None:
+        if regression is None:
             return self._predict_without_labels(scores, variance, selection, query.name)
-        table = np.hstack(
-            [
-                posterior.source_scale(_source_columns(scores, variance, selection)),
-                posterior.graph_scale(query.table),
-            ]
-        )
-        return Prediction.from_quantiles(posterior.transform.quantiles(*posterior.mixture(table)))
+        return regression(query.table, _source_columns(scores, variance, selection))
 
     def state(self) -> State:
         """See `Model.state`."""
@@ -164,17 +147,10 @@ class TransferModel(Model):
         model._fitted = SourceEnsemble.restore(arrays, settings)
         return model
 
-    def _fit_posterior(self, support: LabelSet, selection: SourceSelection) -> _Posterior:
-        graph_scale = Standardiser.of(support.table)
-        scores, variance = self.sources.scores(support, selection)
-        columns = _source_columns(scores, variance, selection)
-        source_scale = Standardiser.of(columns)
-        transform = PowerTransform.of(support.values)
-        table = np.hstack([source_scale(columns), graph_scale(support.table)])
-        variances, least = self.sources.support_variances(support, selection)
-        inputs = SupportInputs(table, variances, least)
-        mixture = fit_mixture(inputs, transform(support.values), self._seed, self.settings)
-        return _Posterior(graph_scale, source_scale, transform, mixture)
+    def _fit_regression(self, support: LabelSet, selection: SourceSelection) -> SupportRegression:
+        columns = _source_columns(*self.sources.scores(support, selection), selection)
+        sources = SourceInputs(columns, *self.sources.support_variances(support, selection))
+        return SupportRegression(support.table, sources, support.values, self._seed, self.settings)
 
     def _predict_without_labels(
         self, scores: Floats, variance: Floats, selection: SourceSelection, set_name: str
