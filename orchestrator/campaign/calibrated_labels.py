@@ -1,4 +1,4 @@
-"""Calibrated labels: full labels that are estimated from smoothed cheap labels, fitted to audited networks."""
+"""Calibrated labels: full labels that are estimated from smoothed cheap labels and graphs, with audited networks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import platform
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.campaign.audit import Ranking, rank, rank_correlations
-from orchestrator.campaign.calibration import MIN_AUDITED, Estimate, estimate_full_labels, leave_one_out
+from orchestrator.campaign.calibration import MIN_AUDITED, CheapLabels, estimate_full_labels, held_out_estimates
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import LabelSetIdentity
 from orchestrator.search.surrogate import surrogate_for
@@ -25,7 +25,7 @@ from orchestrator.store.base import LabelStore
 from predictor.features.graph_pool import GraphPool
 from predictor.graph import Graph
 from predictor.label_set import Floats, LabelSet
-from predictor.models.base import HALF_WIDTH_90
+from predictor.models.base import HALF_WIDTH_90, Prediction
 from workers.messages.calibrated_recipe import FIDELITY, CalibratedRecipe
 from workers.messages.label import AttemptReport, LabelJob, LabelRequest, Measurement, Outcome
 from workers.messages.recipe import NETWORK_FIELDS, Recipe
@@ -43,10 +43,10 @@ Row = Mapping[str, Any]
 class Calibration:
     """Calibrated labels, and how well such estimates rank the audited networks.
 
-    cheap, full: names of the recipes. ranking: of the audited networks by the estimates, whose order does not depend on
-    the fit. ranks: rank correlation of cheap labels and of costs with the full labels. covered: share of full labels
-    inside the 90 % intervals of estimates from the other audited networks. deviation: mean standard deviation of an
-    estimate. reports: the labels.
+    cheap, full: names of the recipes. ranking: of the audited networks by estimates from the other audited networks.
+    ranks: rank correlation of cheap labels, as they are and smoothed, and of costs with the full labels. covered: share
+    of full labels inside the 90 % intervals of estimates from the other audited networks. deviation: mean standard
+    deviation of an estimate. reports: the labels.
     """
 
     cheap: str
@@ -74,7 +74,12 @@ class _Labels:
 
 
 def calibrate(
-    store: LabelStore, task: str, space: str, data: str, predictors: Path = Path("predictors")
+    store: LabelStore,
+    task: str,
+    space: str,
+    data: str,
+    predictors: Path = Path("predictors"),
+    observer: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration:
     """Estimate the full label of every network that has a cheap one.
 
@@ -82,35 +87,39 @@ def calibrate(
     ConfigError if fewer than `MIN_AUDITED` networks have labels of both fidelities.
 
     predictors: folder of generations. The one in use, or the one of the package, learns the cheap labels.
+    observer: gets how many fits are done, and of how many; each takes a second or more.
     """
     task = get_task(task).name
     table = store.labels(task=task, space=space, data=data, columns=_COLUMNS)
     groups = defaultdict(list)
     for row in table.to_pylist():
         groups[row["fingerprint"], row["fidelity"], row["recipe_hash"]].append(row)
-    labels = [_Labels(rows) for rows in groups.values()]
-    cheap, full = _pair(labels, f"task {task}, space {space}, data {data}")
+    cheap, full = _pair([_Labels(rows) for rows in groups.values()], f"task {task}, space {space}, data {data}")
     graphs = dict(sorted(_graphs(store, cheap).items()))
     names = [*graphs]
-    columns = {"label": cheap.means(names)} | {cost: cheap.means(names, cost) for cost in ("flops", "params")}
-    smoothed = _smoothed(cheap.first, graphs, columns["label"], predictors)
+    labels = _label_set(cheap, graphs)
+    columns = {
+        "label": labels.values,
+        "smoothed": _smoothed(labels, LabelSetIdentity.of_label(cheap.first), predictors),
+    }
+    columns |= {cost: np.array(cheap.means(names, cost)) for cost in ("flops", "params")}
     audited = [number for number, name in enumerate(names) if name in full.by_architecture]
     truth = full.means([names[number] for number in audited])
-    left_out = leave_one_out(smoothed, audited, truth)
-    inside = np.abs(left_out.mean - truth) <= HALF_WIDTH_90 * left_out.deviation
-    began, estimate = time.perf_counter(), estimate_full_labels(smoothed, audited, truth)
-    rows = _estimates(names, columns["label"], estimate)
+    inputs = CheapLabels(columns["smoothed"], labels.table)
+    began, estimate = time.perf_counter(), estimate_full_labels(inputs, audited, truth)
+    seconds, held_out = time.perf_counter() - began, held_out_estimates(inputs, audited, truth, observer)
+    inside = np.abs(held_out.mean - truth) <= HALF_WIDTH_90 * held_out.deviation
+    rows = _estimates(names, columns["label"].tolist(), estimate)
     recipe = _recipe(cheap, full, rows)
-    known = {name: [column[number] for number in audited] for name, column in columns.items()}
     return Calibration(
         cheap=cheap.first["recipe_name"],
         full=full.first["recipe_name"],
         audited=len(audited),
-        ranking=rank(smoothed[audited].tolist(), truth),
-        ranks=rank_correlations(known, truth),
+        ranking=rank(held_out.mean.tolist(), truth),
+        ranks=rank_correlations({name: column[audited].tolist() for name, column in columns.items()}, truth),
         covered=float(inside.mean()),
         deviation=float(estimate.deviation.mean()),
-        reports=tuple(_reports(graphs, cheap, recipe, full.first["metric"], rows, time.perf_counter() - began)),
+        reports=tuple(_reports(graphs, cheap, recipe, full.first["metric"], rows, seconds)),
     )
 
 
@@ -132,26 +141,26 @@ def _pair(labels: Sequence[_Labels], where: str) -> tuple[_Labels, _Labels]:
     return best[0], best[1]
 
 
-def _smoothed(label: Row, graphs: Mapping[str, str], values: Sequence[float], predictors: Path) -> Floats:
-    """Return what the predictor gives for each of some networks once it has learned the labels of all of them.
-
-    That averages out the noise of single labels. label: one of them. graphs: as JSON by architecture, in the order of
-    the values.
-    """
-    identity = LabelSetIdentity.of_label(label)
-    surrogate, _ = surrogate_for(predictors, identity)
+def _label_set(cheap: _Labels, graphs: Mapping[str, str]) -> LabelSet:
+    """Return the cheap labels. graphs: as JSON by architecture, in the order of the set."""
+    space, task, data = cheap.first["space"], cheap.first["task"], cheap.first["data"]
+    values, ids = np.array(cheap.means([*graphs])), np.array([*graphs], np.str_)
     pool, rows = GraphPool.of(map(Graph.from_json, graphs.values())), np.arange(len(graphs))
-    space, task, data = label["space"], label["task"], label["data"]
-    title, ids = "/".join((space, task, data)), np.array([*graphs], np.str_)
-
-    def labelled(values: Floats) -> LabelSet:
-        return LabelSet(title, space, task, data, ids, values, rows, pool, recipes=(identity.recipe,))
-
-    predict = surrogate.adapted(labelled(np.array(values)))
-    return predict(labelled(np.full(len(rows), np.nan))).mean
+    recipes = (LabelSetIdentity.of_label(cheap.first).recipe,)
+    return LabelSet("/".join((space, task, data)), space, task, data, ids, values, rows, pool, recipes=recipes)
 
 
-def _estimates(names: Sequence[str], cheap: Sequence[float], estimate: Estimate) -> dict[str, dict[str, float]]:
+def _smoothed(labels: LabelSet, identity: LabelSetIdentity, predictors: Path) -> Floats:
+    """Return what the predictor gives for each network once it has learned the labels of all of them.
+
+    That averages out the noise of single labels.
+    """
+    surrogate, _ = surrogate_for(predictors, identity)
+    predict = surrogate.adapted(labels)
+    return predict(replace(labels, values=np.full(len(labels), np.nan))).mean
+
+
+def _estimates(names: Sequence[str], cheap: Sequence[float], estimate: Prediction) -> dict[str, dict[str, float]]:
     """Return mean, deviation and cheap label by architecture."""
     table = zip(names, estimate.mean.tolist(), estimate.deviation.tolist(), cheap, strict=True)
     return {name: {"mean": mean, "deviation": sd, "cheap": label} for name, mean, sd, label in table}

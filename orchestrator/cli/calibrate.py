@@ -9,15 +9,15 @@ from typing import Any
 
 from orchestrator.campaign.config import CampaignConfig
 from orchestrator.cli.options import Json, options_from
-from orchestrator.cli.output import emit, say
+from orchestrator.cli.output import counting_display, emit, say
 
 
 @options_from(CampaignConfig, ("task", "space", "data", "store", "predictors"))
 def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
     """Estimate the full label of every network that has a cheap one, and store it with fidelity calibrated.
 
-    The predictor learns all cheap labels, which averages out their noise. A line from its values to full labels is
-    fitted to the networks of `label --audit`. The cheap labels stay.
+    The predictor learns all cheap labels, which averages out their noise. Two regressions from its values to full
+    labels, of which one also sees the graphs, are fitted to the networks of `label --audit`. The cheap labels stay.
     """
     config = CampaignConfig.checked(**fields)
     # Torch takes seconds to load; --help and wrong options do without.
@@ -27,7 +27,9 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
 
     config = with_space_name(config)
     store = DeltaLabelStore(config.store)
-    found = calibrate_labels(store, config.task, config.space, config.data, Path(config.predictors))
+    question = config.task, config.space, config.data
+    with counting_display("groups of audited networks estimated") as show:
+        found = calibrate_labels(store, *question, Path(config.predictors), show)
     added = store.commit(found.reports)
     emit(
         {
@@ -49,4 +51,4 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
     )
     calibrated, alone = found.ranking.correlation, [rho for rho in found.ranks.values() if rho is not None]
     if calibrated is None or calibrated < max(alone, default=0.0):
-        say("the estimates rank the audited networks worse than the cheap labels or a cost alone: use these")
+        say("the estimates rank the audited networks worse than cheap labels or a cost alone, see `ranks`: use these")

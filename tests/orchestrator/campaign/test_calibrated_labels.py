@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.campaign import calibration
 from orchestrator.campaign.calibrated_labels import calibrate
 from orchestrator.errors import ConfigError
 from orchestrator.predictors.snapshot import Snapshot
@@ -17,7 +18,8 @@ QUESTION = ("seg", "nasbench201", "shapes")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DeltaLabelStore:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeltaLabelStore:
+    monkeypatch.setattr(calibration, "_GROUPS", 3)  # a fit takes a second
     return audited_store(tmp_path / "labels")
 
 
