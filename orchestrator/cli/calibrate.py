@@ -49,6 +49,9 @@ def calibrate(fields: Mapping[str, Any], json: Json = False) -> None:
         },
         json,
     )
-    calibrated, alone = found.ranking.correlation, [rho for rho in found.ranks.values() if rho is not None]
-    if calibrated is None or calibrated < max(alone, default=0.0):
-        say("the estimates rank the audited networks worse than cheap labels or a cost alone, see `ranks`: use these")
+    alone = {name: rho for name, rho in found.ranks.items() if rho is not None}
+    best = max(alone, key=alone.__getitem__, default=None)
+    if best is not None and (found.ranking.high is None or alone[best] > found.ranking.high):
+        say(
+            f"{best} alone ranks the audited networks by {alone[best]:.2f}, above the interval of the estimates: use it"
+        )

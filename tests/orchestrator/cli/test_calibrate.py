@@ -23,7 +23,9 @@ def test_estimates_are_stored_and_described(
     audited_store(tmp_path / "labels")
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "--task", "seg", "--json") == 0
-    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "flops alone ranks the audited networks by 1.00" in printed.err  # in this store
+    document: dict[str, Any] = json.loads(printed.out)
     assert (document["audited"], document["labels"], document["added"]) == (AUDITED, NETWORKS, NETWORKS)
     assert document["ranking"]["correlation"] > document["ranks"]["label"] + 0.05
     assert len(DeltaLabelStore(tmp_path / "labels").labels(fidelity="calibrated")) == NETWORKS
