@@ -1,6 +1,6 @@
 """Figures of a large store: seconds per commit, memory, filtered reads, `status` and compaction.
 
-AIOP_LABELS: number of labels, a multiple of 20,000, e.g. 1000000. AIOP_LABELS_STORE: where to keep the store.
+AIOP_LABEL_COUNT: number of labels, a multiple of 20,000, e.g. 1000000. AIOP_LABELS_STORE: where to keep the store.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support.labelled_cells import cell_labels
 from tests.support.large_store import NETWORKS, SEEDS, TASKS
 from workers.storage.report_json import report_to_json
 
-COUNT = int(os.environ.get("AIOP_LABELS", "100000"))
+COUNT = int(os.environ.get("AIOP_LABEL_COUNT", "100000"))
 READS = ("labels", "columns", "graphs", "since", "keys")
 
 
