@@ -44,7 +44,7 @@ class Calibration:
     """Calibrated labels, and how well such estimates rank the audited networks.
 
     cheap, full: names of the recipes. ranking: of the audited networks by estimates from the other audited networks.
-    ranks: rank correlation of cheap labels, as they are and smoothed, and of costs with the full labels. covered: share
+    ranks: rank correlation of cheap labels, raw and smoothed, and of costs with the full labels. covered: share
     of full labels inside the 90 % intervals of estimates from the other audited networks. deviation: mean standard
     deviation of an estimate. reports: the labels.
     """

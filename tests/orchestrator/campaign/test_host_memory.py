@@ -43,7 +43,7 @@ def short_of_memory() -> Iterator[str]:
 
 
 def campaign(address: str, spool: FolderSpool, requests: Sequence[LabelRequest]) -> CampaignProgress:
-    """Run a campaign, in a process of its own, because a process has one Ray."""
+    """Run a campaign, in a separate process, because a process has one Ray."""
     ray.init(address=address, log_to_driver=False)
     controller = CampaignController(requests, "c", FixedWorkers(4), FailurePolicy(infrastructure_cap=3))
     spec = ActorSpec("faking", "fake", "tests.support.fake_evaluator:build", spool.location, resources={"CPU": 1})
