@@ -87,7 +87,7 @@ def calibrate(
     ConfigError if fewer than `MIN_AUDITED` networks have labels of both fidelities.
 
     predictors: folder of generations. The one in use, or the one of the package, learns the cheap labels.
-    observer: gets how many fits are done, and of how many; each takes a second or more.
+    observer: gets how many groups of audited networks are estimated, and of how many; each takes a second or more.
     """
     task = get_task(task).name
     table = store.labels(task=task, space=space, data=data, columns=_COLUMNS)
@@ -96,12 +96,9 @@ def calibrate(
         groups[row["fingerprint"], row["fidelity"], row["recipe_hash"]].append(row)
     cheap, full = _pair([_Labels(rows) for rows in groups.values()], f"task {task}, space {space}, data {data}")
     graphs = dict(sorted(_graphs(store, cheap).items()))
-    names = [*graphs]
-    labels = _label_set(cheap, graphs)
-    columns = {
-        "label": labels.values,
-        "smoothed": _smoothed(labels, LabelSetIdentity.of_label(cheap.first), predictors),
-    }
+    names, identity = [*graphs], LabelSetIdentity.of_label(cheap.first)
+    labels = _label_set(cheap, graphs, identity)
+    columns = {"label": labels.values, "smoothed": _smoothed(labels, identity, predictors)}
     columns |= {cost: np.array(cheap.means(names, cost)) for cost in ("flops", "params")}
     audited = [number for number, name in enumerate(names) if name in full.by_architecture]
     truth = full.means([names[number] for number in audited])
@@ -141,13 +138,12 @@ def _pair(labels: Sequence[_Labels], where: str) -> tuple[_Labels, _Labels]:
     return best[0], best[1]
 
 
-def _label_set(cheap: _Labels, graphs: Mapping[str, str]) -> LabelSet:
+def _label_set(cheap: _Labels, graphs: Mapping[str, str], identity: LabelSetIdentity) -> LabelSet:
     """Return the cheap labels. graphs: as JSON by architecture, in the order of the set."""
-    space, task, data = cheap.first["space"], cheap.first["task"], cheap.first["data"]
     values, ids = np.array(cheap.means([*graphs])), np.array([*graphs], np.str_)
     pool, rows = GraphPool.of(map(Graph.from_json, graphs.values())), np.arange(len(graphs))
-    recipes = (LabelSetIdentity.of_label(cheap.first).recipe,)
-    return LabelSet("/".join((space, task, data)), space, task, data, ids, values, rows, pool, recipes=recipes)
+    names = identity.short_name, identity.space, identity.task, identity.data
+    return LabelSet(*names, ids, values, rows, pool, recipes=(identity.recipe,))
 
 
 def _smoothed(labels: LabelSet, identity: LabelSetIdentity, predictors: Path) -> Floats:

@@ -73,11 +73,12 @@ def held_out_estimates(
     observer: gets how many groups are done, and of how many.
     """
     known, values = np.array(audited, np.int64), np.asarray(truth, np.float64)
+    of_audited = CheapLabels(cheap.values[known], cheap.table[known])
     mean, deviation = np.empty(len(known)), np.empty(len(known))
     groups: NDArray[np.int64] = np.arange(len(known)) % _GROUPS
     for group in range(count := int(groups.max()) + 1):
         left_out = groups == group
-        found = estimate_full_labels(cheap, known[~left_out].tolist(), values[~left_out].tolist())
-        mean[left_out], deviation[left_out] = found.mean[known[left_out]], found.deviation[known[left_out]]
+        found = estimate_full_labels(of_audited, np.flatnonzero(~left_out).tolist(), values[~left_out].tolist())
+        mean[left_out], deviation[left_out] = found.mean[left_out], found.deviation[left_out]
         observer(group + 1, count)
     return Prediction(mean, deviation)
