@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import boto3
 import pytest
@@ -20,7 +20,7 @@ from botocore.exceptions import EndpointConnectionError
 def s3():
     """Make a bucket named labels, give the storage options for it, and delete it at the end."""
     given = os.environ.get("AIOP_S3")
-    with _given_server(given) if given else _moto() as options:
+    with nullcontext(_options_of(given)) if given else _moto() as options:
         client = boto3.client(
             "s3",
             endpoint_url=options["AWS_ENDPOINT_URL"],
@@ -36,12 +36,6 @@ def s3():
         yield options
         if given:
             _delete_bucket(client)
-
-
-@contextmanager
-def _given_server(url: str) -> Iterator[dict[str, str]]:
-    keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    yield _options(url) | keys
 
 
 @contextmanager
@@ -68,6 +62,11 @@ def _options(url: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "us-east-1",
     }
+
+
+def _options_of(given: str) -> dict[str, str]:
+    keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    return _options(given) | keys
 
 
 def _make_bucket(client) -> None:

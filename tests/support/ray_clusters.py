@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,9 +14,12 @@ _NODE_STARTS = 3  # attempts to start a node
 
 
 @contextmanager
-def cluster_without_cores(nodes: int, num_cpus: int) -> Iterator[Cluster]:
-    """Yield a cluster whose head has no cores, and that commands find by its address only."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+def cluster_without_cores(nodes: int, num_cpus: int, settings: Mapping[str, Any] | None = None) -> Iterator[Cluster]:
+    """Yield a cluster whose head has no cores, and that commands find by its address only.
+
+    settings: of Ray itself, by its internal names.
+    """
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": dict(settings or {})})
     reset_ray_address()  # other tests on this machine start clusters too
     try:
         for _ in range(nodes):

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.campaign import calibration
 from orchestrator.campaign.calibration import CheapLabels, estimate_full_labels, held_out_estimates
+from orchestrator.predictors.ranking import rank_correlation
 from predictor.features.statistics import STATISTICS
 from predictor.label_set import PROXIES, Floats
 from predictor.models.base import HALF_WIDTH_90
@@ -24,22 +25,42 @@ def _labels(count: int, seed: int, bias: float = 0.0) -> tuple[CheapLabels, Floa
     return CheapLabels(cheap, table), full
 
 
-def _rank(values: Floats, truth: Floats) -> float:
-    return float(np.corrcoef(values.argsort().argsort(), truth.argsort().argsort())[0, 1])
-
-
 def test_estimates_follow_the_cheap_labels() -> None:
     cheap, full = _labels(112, 0)
     estimate = estimate_full_labels(cheap, range(12), full[:12].tolist())
-    assert _rank(estimate.mean[12:], full[12:]) > 0.9
+    assert rank_correlation(estimate.mean[12:], full[12:]) > 0.9
     assert float(np.abs(estimate.mean - full)[12:].mean()) < 0.008
+
+
+def test_the_line_is_that_of_the_audited_networks() -> None:
+    cheap, full = _labels(400, 0)
+    line = calibration._line(cheap.values, np.arange(100), full[:100])
+    assert np.polyfit(cheap.values, line.mean, 1)[0] == pytest.approx(2, abs=0.15)
+    assert float(np.abs(line.mean - full).mean()) < 0.005
+
+
+def test_the_deviation_of_the_line_covers_what_it_misses() -> None:
+    covered = []
+    for seed in range(60):
+        cheap, full = _labels(112, seed)
+        line = calibration._line(cheap.values, np.arange(12), full[:12])
+        covered.append((np.abs(line.mean - full) <= HALF_WIDTH_90 * line.deviation)[12:].mean())
+    assert 0.87 <= np.mean(covered) <= 0.93  # 90 % intervals
+
+
+def test_the_line_of_equal_labels_is_flat() -> None:
+    known = np.arange(8)
+    line = calibration._line(_labels(8, 0)[0].values, known, np.full(8, 0.5))
+    assert line.mean == pytest.approx([0.5] * 8)
+    assert line.deviation == pytest.approx([0.0] * 8)
+    assert calibration._line(np.zeros(8), known, np.array([0.4, 0.6] * 4)).mean == pytest.approx([0.5] * 8)
 
 
 def test_a_bias_that_graphs_explain_is_corrected() -> None:
     cheap, full = _labels(140, 0, bias=0.02)
-    alone = _rank(cheap.values[40:], full[40:])
+    alone = rank_correlation(cheap.values[40:], full[40:])
     estimate = estimate_full_labels(cheap, range(40), full[:40].tolist())
-    assert _rank(estimate.mean[40:], full[40:]) > alone + 0.03
+    assert rank_correlation(estimate.mean[40:], full[40:]) > alone + 0.03
 
 
 def test_intervals_hold_most_full_labels() -> None:

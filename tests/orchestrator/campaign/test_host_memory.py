@@ -10,8 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from ray._common.utils import reset_ray_address
-from ray.cluster_utils import Cluster
 
 from orchestrator.campaign.controller import CampaignController
 from orchestrator.campaign.failure import FailurePolicy
@@ -20,6 +18,7 @@ from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
 from tests.support.fake_evaluator import request
+from tests.support.ray_clusters import cluster_without_cores
 from workers.messages.label import LabelRequest, Outcome
 from workers.storage.folder_spool import FolderSpool
 
@@ -34,12 +33,8 @@ def short_of_memory() -> Iterator[str]:
         pytest.skip(f"needs {3 * LEFT / 2**30:.0f} GiB of free memory")
     threshold = (memory.total - memory.available + LEFT) / memory.total
     limits = {"memory_usage_threshold": threshold, "memory_monitor_refresh_ms": 100}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "_system_config": limits})
-    reset_ray_address()  # other tests on this machine start clusters too
-    try:
+    with cluster_without_cores(nodes=1, num_cpus=4, settings=limits) as cluster:
         yield cluster.address
-    finally:
-        cluster.shutdown()
 
 
 def campaign(address: str, spool: FolderSpool, requests: Sequence[LabelRequest]) -> CampaignProgress:
