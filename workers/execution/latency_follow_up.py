@@ -54,7 +54,7 @@ def measure_job(job: LabelJob, settings: LatencySettings) -> AttemptReport | Non
     from workers.tasks import get_task
     from workers.training.full import build_network
 
-    began, asked = time.time(), job.request
+    started, clock, asked = time.time(), time.perf_counter(), job.request
     size = (3, *asked.recipe.input_size)
     try:
         vocabulary = open_data(asked.data, asked.task).vocabulary(asked.task)
@@ -69,9 +69,9 @@ def measure_job(job: LabelJob, settings: LatencySettings) -> AttemptReport | Non
         latency = measure_latency(network, size, settings)
     except AIOPError as error:
         failed = LabelJob(request, job.campaign, job.attempt)
-        seconds, message = time.time() - began, f"{type(error).__name__}: {error}"
-        return AttemptReport(failed, Outcome.ERROR, message, platform.node(), began, seconds, final=True)
-    return latency_report(request, job.campaign, latency, graph, time.time() - began)
+        seconds, message = time.perf_counter() - clock, f"{type(error).__name__}: {error}"
+        return AttemptReport(failed, Outcome.ERROR, message, platform.node(), started, seconds, final=True)
+    return latency_report(request, job.campaign, latency, graph, time.perf_counter() - clock)
 
 
 @contextmanager
