@@ -19,12 +19,12 @@ from orchestrator.campaign.stored_meanwhile import StoredMeanwhile
 from orchestrator.predictors.generations import champion_number
 from orchestrator.predictors.refresh.background import CPUS, BackgroundRefresher, describe_refresh, refresh_command
 from orchestrator.predictors.refresh.history import hold_out_score
-from orchestrator.ray_runtime.session import (
+from orchestrator.ray_runtime.resources import (
     actors_in_the_way,
     actors_that_fit,
-    check_recipe_fits,
     most_resources,
     node_resources,
+    nodes_that_hold,
 )
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.layout import artifacts_uri, checkpoints_uri, weights_uri
@@ -60,12 +60,10 @@ def label_requests(
     from orchestrator.campaign.telemetry import CampaignMetrics
     from orchestrator.ray_runtime.check import check_cluster, node_needs
 
-    recipes, nodes = {request.recipe.hash: request.recipe for request in todo}, node_resources().values()
-    for recipe in recipes.values():
-        check_recipe_fits(recipe, nodes)
-    reserved = most_resources(recipes.values())
+    recipes = {request.recipe.hash: request.recipe for request in todo}.values()
+    nodes, reserved = nodes_that_hold(recipes), most_resources(recipes)
     spaces = "+".join(sorted({request.architecture.space for request in todo}))
-    weights = {r.body["pretrained"]: r.body_fingerprint for r in recipes.values() if r.body_fingerprint}
+    weights = {r.body["pretrained"]: r.body_fingerprint for r in recipes if r.body_fingerprint}
     locations = shared_locations(config.store, todo, spool)
     needs = node_needs(locations, config.data, config.task, space_message(config.space), weights)
     check_cluster(needs)

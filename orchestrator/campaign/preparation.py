@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -10,7 +10,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from orchestrator.campaign.supernet_job import train_distributed
 from orchestrator.errors import ConfigError, PreparationError
-from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources
+from orchestrator.ray_runtime.resources import Nodes, actors_that_fit, most_resources, wait_for_nodes
 from workers.execution.preparer import Preparer
 from workers.messages.label import LabelRequest
 from workers.messages.recipe import Recipe
@@ -57,7 +57,8 @@ def prepare(location: str, request: LabelRequest, show: Callable[[PreparationSte
         waiting = _preparer("distribute", location, request, {"CPU": 0.0}, 1)
         _watch(waiting, waiting.run_distributed.remote(train_distributed), request, show)
     if parts := trained_alone(recipe):
-        needs = node_share(most_resources(parts), node_resources().values(), request)
+        most = most_resources(parts)
+        needs = wait_for_nodes(lambda nodes: node_share(most, nodes, request), [most])
         actor = _preparer("prepare", location, request, needs, max(part.cpus for part in parts))
         _watch(actor, actor.run.remote(), request, show)
 
@@ -69,9 +70,7 @@ def trained_alone(recipe: SharedRecipe) -> list[Recipe]:
     return parts if head.method == "none" else [*parts, head]
 
 
-def node_share(
-    needs: Mapping[str, float], nodes: Collection[Mapping[str, float]], request: LabelRequest
-) -> dict[str, float]:
+def node_share(needs: Mapping[str, float], nodes: Nodes, request: LabelRequest) -> dict[str, float]:
     """Return `needs` with at most as many cores as the largest node has. Raises ConfigError if no node has the rest."""
     cores = max(
         (node.get("CPU", 0.0) for node in nodes if actors_that_fit({**needs, "CPU": 0.01}, [node])), default=0.0

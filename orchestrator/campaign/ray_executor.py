@@ -15,7 +15,7 @@ from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryErro
 from orchestrator.campaign.clock import steady_time
 from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Event, Heartbeat, WorkerLost, WorkerReady
 from orchestrator.campaign.kept_actors import KeptActors
-from orchestrator.ray_runtime.session import actors_that_fit, node_resources
+from orchestrator.ray_runtime.resources import actors_that_fit, node_resources
 from workers.execution.actor import LabelActor, NodeRejected, WorkerLocation
 from workers.execution.node_check import NodeNeeds
 from workers.messages.evaluator_options import EvaluatorOptions

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 import ray.train
 
-from orchestrator.ray_runtime.session import cluster_cores
+from orchestrator.ray_runtime.resources import cluster_cores
 from orchestrator.ray_runtime.train_job import ResourceRequest, run_train_job
 from workers.execution.threads import use_cores
 from workers.messages.label import LabelRequest

@@ -16,7 +16,7 @@ from orchestrator.cli.campaign import open_store
 from orchestrator.cli.data_notes import data_notes
 from orchestrator.cli.lazy_session import lazy_session
 from orchestrator.cli.output import preparation_display, progress_display, say, say_some
-from orchestrator.ray_runtime.session import actors_that_fit, most_resources, node_resources
+from orchestrator.ray_runtime.resources import actors_that_fit, most_resources, node_resources
 from orchestrator.search.chooser import Chooser
 from orchestrator.search.history import failed_before, labelled_architectures
 from orchestrator.search.opening import chooser_for_request

@@ -9,7 +9,8 @@ import ray
 from ray.exceptions import RayError
 
 from orchestrator.published.importing import TraceInput, TraceResult, trace_chunk
-from orchestrator.ray_runtime.session import cluster_cores, ray_session
+from orchestrator.ray_runtime.resources import cluster_cores
+from orchestrator.ray_runtime.session import ray_session
 
 _CHUNKS_PER_CORE = 2  # submitted to Ray, running or waiting
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.ray_runtime.session import cluster_cores
+from orchestrator.ray_runtime.resources import cluster_cores
 
 MAX_RESTARTS = 3  # of the whole group of workers, each from the last checkpoint
 _POLL_S = 1.0

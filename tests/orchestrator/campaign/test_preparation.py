@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.campaign.preparation import node_share, trained_alone
 from orchestrator.errors import ConfigError
-from orchestrator.ray_runtime.session import most_resources
+from orchestrator.ray_runtime.resources import most_resources
 from workers.messages.label import LabelRequest
 from workers.messages.shared_recipe import SharedRecipe, load_shared_recipe
 from workers.spaces import get_space

@@ -23,7 +23,7 @@ from orchestrator.campaign.progress import CampaignProgress, utilisation
 from orchestrator.campaign.ray_executor import ActorSpec, RayExecutor
 from orchestrator.campaign.run import run_campaign
 from orchestrator.campaign.scaling import FixedWorkers
-from orchestrator.ray_runtime.session import node_resources
+from orchestrator.ray_runtime.resources import node_resources
 from orchestrator.store.committer_process import CommitterProcess
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.fake_evaluator import RECIPE, request

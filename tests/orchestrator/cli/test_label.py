@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.errors import ConfigError
 from orchestrator.predictors.label_sets import read_label_sets
-from orchestrator.ray_runtime.session import actors_that_fit, check_recipe_fits, most_resources
 from orchestrator.store.delta import DeltaLabelStore
 from tests.support.declared_space import SIZE, isolate_declarations, write_space
 from tests.support.exit_codes import exit_code
 from tests.support.once_for_all_files import FILES
-from workers.messages.recipe import Recipe
 from workers.spaces import open_space
 
 Program = Callable[..., tuple[int, dict[str, Any]]]
@@ -131,42 +128,6 @@ def test_cheap_labels_prepare_what_they_need_and_are_audited(
     store = DeltaLabelStore(str(tmp_path / "store"))
     assert sorted(store.labels()["fidelity"].to_pylist()) == ["full"] * 3 + ["shared"] * 4
     assert len(started) == 3
-
-
-@pytest.mark.parametrize(
-    ("needs", "nodes", "fit"),
-    [
-        ({"CPU": 1}, [{"CPU": 4.0}], 4),
-        ({"CPU": 3}, [{"CPU": 8.0}], 2),
-        ({"CPU": 3}, [{"CPU": 8.0}, {"CPU": 4.0}, {"CPU": 2.0}, {}], 3),
-        ({"CPU": 1, "GPU": 0.25}, [{"CPU": 16.0, "GPU": 2.0}], 8),
-        ({"CPU": 1, "GPU": 1}, [{"CPU": 16.0}, {"CPU": 4.0, "GPU": 1.0}], 1),
-        ({"CPU": 0.5}, [{"CPU": 1.0}], 2),
-        ({"CPU": 1, "memory": 4e9}, [{"CPU": 16.0, "memory": 9e9}], 2),
-    ],
-)
-def test_as_many_workers_as_fit(needs: dict[str, float], nodes: list[dict[str, float]], fit: int) -> None:
-    assert actors_that_fit(needs, nodes) == fit
-
-
-def test_an_actor_reserves_enough_for_every_recipe_of_its_campaign() -> None:
-    small = Recipe(name="s", task="seg", cpus=1, memory_mb=2048)
-    large = Recipe(name="l", task="seg", cpus=0.5, gpus=0.25)
-    assert most_resources([small, large]) == {"CPU": 1.0, "GPU": 0.25, "memory": 2.0**31}
-    assert small.hash == Recipe(name="s", task="seg").hash  # where a label is made does not change what it means
-
-
-def test_a_recipe_too_large_for_the_cluster_is_refused() -> None:
-    recipe = Recipe(name="r", task="seg", gpus=0.5)
-    with pytest.raises(ConfigError, match=r"needs 0.5 GPU per worker, the largest node has 0: choose another recipe"):
-        check_recipe_fits(recipe, [{"CPU": 4.0}])
-    with pytest.raises(ConfigError, match=r"needs 1 CPU and 0.5 GPU per worker, no node has all of it"):
-        check_recipe_fits(recipe, [{"CPU": 4.0}, {"GPU": 4.0}])
-    recipe = Recipe(name="r", task="seg", memory_mb=4096)
-    with pytest.raises(
-        ConfigError, match=r"needs 4096 MB of memory per worker, the largest node has 1024: .*memory_mb=N"
-    ):
-        check_recipe_fits(recipe, [{"CPU": 4.0, "memory": 2.0**30}])
 
 
 def test_full_labels_start_from_a_checkpoint_of_published_layout(

@@ -15,7 +15,7 @@ from orchestrator.campaign.events import AttemptEnded, CapacityChanged, Tick, Wo
 from orchestrator.campaign.scaling import ClusterWorkers, FixedWorkers, Grow, Hold, Pool, ReservingPolicy, Shrink
 from orchestrator.predictors.refresh import background
 from orchestrator.predictors.refresh.background import BackgroundRefresher, Command, describe_refresh, refresh_command
-from orchestrator.ray_runtime.session import actors_in_the_way
+from orchestrator.ray_runtime.resources import actors_in_the_way
 from tests.support.fake_evaluator import request
 from workers.messages.label import AttemptReport, LabelJob, Measurement, Outcome
 
