@@ -130,10 +130,10 @@ def test_the_driver_is_killed_and_submitted_again(rig: Rig) -> None:
 def test_a_machine_is_disconnected_for_a_minute(rig: Rig) -> None:
     campaign = Campaign(rig, "cut-off")
     campaign.watch_until(lambda: campaign.has_started_on(3))
-    rig.machines[2].disconnect()
+    rig.machines[2].space.disconnect()
     disconnected_at = time.monotonic()
     campaign.watch_until(lambda: time.monotonic() - disconnected_at > 60)
-    rig.machines[2].reconnect()
+    rig.machines[2].space.reconnect()
     attempts = campaign.finish()
     # The label is made again elsewhere, unless the machine is back before its turn comes and reports it after all.
     cut_off = {a["key"] for a in attempts if a["node"] == "node3" and a["attempt"] == 1}

@@ -8,18 +8,18 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import textwrap
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from tests.support.network_spaces import Bridge, NetworkSpace, shell
+
 ROOT = Path(__file__).parents[2]
-HOST = "10.77.0.254"  # this machine's address on the bridge
 SHARED = "/mnt"  # the mount point of the shared folder on every machine
-_BRIDGE = "aiopbr0"
+_BRIDGE = Bridge("aiop", subnet=77)
+HOST = _BRIDGE.host  # this machine's address on the bridge
 _INIT = """
 hostname node{number}; mount --make-rprivate /
 {keep}
@@ -54,29 +54,31 @@ class Machine:
     """A simulated machine. Its home directory is the folder `home`/root of the real one."""
 
     def __init__(self, number: int, home: Path, shared: Path) -> None:
-        self.number, self.home, self.address = number, home, f"10.77.0.{number}"
-        self._shared = shared
+        self.number, self.home, self._shared = number, home, shared
+        self.space = NetworkSpace(_BRIDGE, number)
+        self.address = self.space.address
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Connect the machine to the bridge and start its sshd."""
-        space, link = f"aiop{self.number}", f"aiopv{self.number}"
-        for command in (
-            f"ip netns add {space}",
-            f"ip link add {link} type veth peer name eth0 netns {space}",
-            f"ip link set {link} master {_BRIDGE} up",
-            f"ip -n {space} addr add {self.address}/24 dev eth0",
-            f"ip -n {space} link set eth0 up",
-            f"ip -n {space} link set lo up",
-            f"ip -n {space} route add default via {HOST}",
-        ):
-            _sh(command)
+        self.space.start()
         keep = "\n".join(self._mount_command(path) for path in (Path(sys.prefix), Path(sys.base_prefix)))
         script = self.home / "init.sh"
         script.write_text(
             _INIT.format(number=self.number, home=self.home, keep=keep, shared=self._shared, mounted=SHARED)
         )
-        enter = ["ip", "netns", "exec", space, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child=KILL"]
+        enter = [
+            "ip",
+            "netns",
+            "exec",
+            self.space.name,
+            "unshare",
+            "--mount",
+            "--uts",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+        ]
         log = (self.home / "init.log").open("wb")
         # Variables of a Ray that runs on the real machine must not reach the simulated ones.
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
@@ -87,14 +89,6 @@ class Machine:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-
-    def disconnect(self) -> None:
-        """Take the machine off the network."""
-        _sh(f"ip link set aiopv{self.number} down")
-
-    def reconnect(self) -> None:
-        """Undo `disconnect`."""
-        _sh(f"ip link set aiopv{self.number} up")
 
     def log_lines(self, part: str) -> list[str]:
         """Return the log lines of the machine's Ray workers that contain `part`."""
@@ -148,8 +142,8 @@ class Rig:
         for path in (self.shared, self._home / ".ray"):
             path.mkdir(parents=True)
         _copy_checkout(self.checkout)
-        _sh(f"ssh-keygen -q -t ed25519 -N '' -f {self._home}/key")
-        _sh(f"ip link add {_BRIDGE} type bridge; ip addr add {HOST}/24 dev {_BRIDGE}; ip link set {_BRIDGE} up")
+        shell(f"ssh-keygen -q -t ed25519 -N '' -f {self._home}/key")
+        _BRIDGE.start()
         for machine in self.machines:
             _prepare_home(machine, self._home / "key.pub")
             machine.start()
@@ -162,12 +156,8 @@ class Rig:
         """End all processes and remove namespaces, links and the bridge."""
         for machine in self.machines:
             machine.kill()
-        for number in (1, 2, 3):
-            for command in (f"ip link del aiopv{number}", f"ip netns del aiop{number}"):
-                with suppress(subprocess.CalledProcessError):
-                    _sh(command)
-        with suppress(subprocess.CalledProcessError):
-            _sh(f"ip link del {_BRIDGE}")
+            machine.space.close()
+        _BRIDGE.close()
 
     def run(self, *command: str, timeout: float = 600) -> str:
         """Run a command in the checkout and return its output. Raises AssertionError with the output if it fails."""
@@ -233,11 +223,11 @@ def _prepare_home(machine: Machine, key: Path) -> None:
     (machine.home / "tmp").chmod(0o1777)
     root = machine.home / "root"
     shutil.copy(key, root / ".ssh" / "authorized_keys")
-    _sh(f"ssh-keygen -q -t ed25519 -N '' -f {root}/.ssh/host")
+    shell(f"ssh-keygen -q -t ed25519 -N '' -f {root}/.ssh/host")
     (root / "sshd_config").write_text(_SSHD.format(address=machine.address))
     (root / ".bashrc").write_text("")
     venv = root / "aiop-venv"
-    _sh(f"{sys.executable} -m venv --without-pip {venv}")
+    shell(f"{sys.executable} -m venv --without-pip {venv}")
     packages = next((venv / "lib").glob("python*/site-packages"))
     (packages / "rig.pth").write_text(sysconfig.get_path("purelib"))
     for name, module in (("ray", "ray.scripts.scripts"), ("pip", "pip._internal.cli.main")):
@@ -252,7 +242,3 @@ def _copy_checkout(target: Path) -> None:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target / name)
-
-
-def _sh(command: str) -> None:
-    subprocess.run(["bash", "-ec", textwrap.dedent(command)], check=True, capture_output=True)
