@@ -1,6 +1,6 @@
 """A proxy in front of an object store that refuses, delays or loses requests for a while.
 
-python -m tests.support.faulty_object_store PORT HOST:PORT, then POST /-/KIND/SECONDS to it.
+python -m tests.support.faulty_object_store HOST PORT HOST:PORT, then POST /-/KIND/SECONDS to it.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _OWN_HEADERS = {"connection", "content-length", "date", "server", "transfer-enco
 class FaultyObjectStore:
     """The proxy in a process, because deltalake holds the interpreter's lock while it waits for an answer."""
 
-    def __init__(self, target: str) -> None:
-        """target: host and port of the store."""
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
+        """target: host and port of the store. host: the address at which the proxy listens."""
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        command = [sys.executable, "-m", __name__, str(self.port), target]
+            free.bind((host, 0))
+            self.host, self.port = host, int(free.getsockname()[1])
+        command = [sys.executable, "-m", __name__, host, str(self.port), target]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         for _ in range(100):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with suppress(OSError), socket.create_connection((host, self.port), timeout=1):
                 return
             time.sleep(0.1)
         raise RuntimeError("the proxy does not start")
 
     def cause(self, kind: str, seconds: float) -> None:
         """From now on, for some seconds: answer 503, wait before each answer, or cut connections before or after."""
-        url = f"http://127.0.0.1:{self.port}{_CONTROL}{kind}/{seconds}"
+        url = f"http://{self.host}:{self.port}{_CONTROL}{kind}/{seconds}"
         with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
             answer.read()
 
     def faulty_requests(self) -> int:
         """Return how many requests had a fault so far."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{_CONTROL}") as answer:
+        with urllib.request.urlopen(f"http://{self.host}:{self.port}{_CONTROL}") as answer:
             return int(answer.read())
 
     def close(self) -> None:
@@ -57,8 +57,8 @@ class FaultyObjectStore:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, target: str) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, host: str, port: int, target: str) -> None:
+        super().__init__((host, port), _Handler)
         self.target = target
         self.kind, self.until, self.faults = "", 0.0, 0
 
@@ -122,4 +122,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    _Server(int(sys.argv[1]), sys.argv[2]).serve_forever()
+    _Server(sys.argv[1], int(sys.argv[2]), sys.argv[3]).serve_forever()

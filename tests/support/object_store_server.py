@@ -33,6 +33,8 @@ def s3():
                 _make_bucket(client)
                 break
             time.sleep(0.1)
+        else:
+            raise RuntimeError(f"no server answers at {options['AWS_ENDPOINT_URL']}")
         yield options
         if given:
             _delete_bucket(client)

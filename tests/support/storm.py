@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import subprocess
 import time
 from collections import Counter
@@ -20,20 +19,22 @@ import psutil
 
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.tables import open_table
-from tests.support.ray_clusters import add_node, children, title
+from tests.support.ray_clusters import children, title
+from tests.support.storm_machines import Machine, Machines
 from tests.support.storm_places import Place
 from workers.messages.label import Outcome
 
 _STOPPED_S = 1.0  # at most
-_CUT_S = 2.0  # at most
+_DRIVER_STARTS_S = 120.0  # at most, until a driver has workers
+_DRIVER_ENDS_S = 120.0  # at most, until the driver has ended after its cluster has
 _CHECK_EVERY = 4  # faults: reading a whole store takes as long as several labels
 _TELL_EVERY = 50
-_ENDS = 5  # runs of the driver after the last fault
+_LAST_RUNS = 5  # runs of the driver after the last fault
 
 
 @dataclass
 class Fault:
-    """One fault that happened. recovery_s: until the next label was in spool or store."""
+    """One fault that happened. recovery_s: from its end until all machines run and a further label is there."""
 
     kind: str
     recovery_s: float = 0.0
@@ -43,38 +44,36 @@ class Fault:
 class Storm:
     """Faults on one campaign.
 
-    command: of the driver; it prints a JSON document at its end. place: the store, which has faults too. cluster:
-    ray.cluster_utils.Cluster with a head without cores and two nodes. count: labels that the campaign makes.
-    last_labels: there are no more faults when so few are left, so that its end is undisturbed. also: a further check
-    after each fault.
+    command: of the driver, which runs on the head; it prints a JSON document at its end. place: the store, which has
+    faults too. machines: the cluster. count: labels that the campaign makes. last_labels: there are no more faults when
+    so few are left, so that its end is undisturbed. also: a further check after each fault.
     """
 
     command: list[str]
     place: Place
-    cluster: Any
+    machines: Machines
     count: int
     rng: random.Random
-    node_cpus: int = 2
     last_labels: int = 200
     also: Callable[[], None] = lambda: None
     faults: list[Fault] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
-    starts: int = 0
+    starts: int = 0  # of the driver
+    heads_lost: int = 0  # by faults of the head, or by Ray after other faults
 
     def __post_init__(self) -> None:
         self._driver: subprocess.Popen[str] | None = None
-        self._nodes = [node for node in self.cluster.list_all_nodes() if node is not self.cluster.head_node]
-        self._kinds: dict[str, tuple[int, Callable[[], bool]]] = {
+        self._kinds: dict[str, tuple[float, Callable[[], bool]]] = {
             "kill a worker": (8, lambda: self._kill(self._workers())),
             "stop a worker for a while": (4, lambda: self._pause(self._workers())),
+            "refuse a worker memory for a while": (2, lambda: self._refuse_memory(self._workers())),
             "kill the committer": (4, lambda: self._kill(self._committer())),
             "stop the committer for a while": (2, lambda: self._pause(self._committer())),
             "kill the driver": (1, self._kill_driver),
             "stop the driver for a while": (2, lambda: self._pause(self._driver_process())),
-            "kill a node": (1, self._kill_node),
-            "stop a raylet for a while": (1, lambda: self._pause(self._raylets())),
-            "kill a node's agent": (1, lambda: self._kill(self._agents())),
-            "cut the network for a while": (2, self._cut_network),
+            "stop a raylet for a while": (1, lambda: self._pause(self._on_nodes("raylet --"))),
+            "kill a node's agent": (1, lambda: self._kill(self._on_nodes("DashboardAgent"))),
+            **self.machines.kinds,
             **self.place.kinds,
         }
 
@@ -86,7 +85,7 @@ class Storm:
             kind = self.rng.choices([*self._kinds], [weight for weight, _ in self._kinds.values()])[0]
             before = self._labels()
             if self._kinds[kind][1]():
-                self.faults.append(Fault(kind, self._wait_for_a_label(before)))
+                self.faults.append(Fault(kind, self._recover(before)))
                 if len(self.faults) % _CHECK_EVERY == 0:
                     self.check()
                     self.also()
@@ -120,23 +119,32 @@ class Storm:
             yield f"{kind}: {count}, recovery {seconds[len(seconds) // 2]:.1f} s, at most {seconds[-1]:.1f} s"
 
     def _finish(self) -> dict[str, Any]:
-        for _ in range(_ENDS):
+        for _ in range(_LAST_RUNS):
             self._keep_driver_alive()
             assert self._driver is not None
-            out, _ = self._driver.communicate(timeout=900)
-            code, self._driver = self._driver.returncode, None
+            begin = time.monotonic()
+            while self._driver.poll() is None:
+                assert time.monotonic() - begin < 900, "the campaign does not end"
+                self._restore_machines()
+                time.sleep(0.5)
+            (out, _), code, self._driver = self._driver.communicate(), self._driver.returncode, None
             store = self._store()
             if code == 0 and not self.place.damaged - store.keys() - store.finally_failed():
                 end: dict[str, Any]
                 end, _ = json.JSONDecoder().raw_decode(out, out.index("{"))  # Ray may print lines before and after it
                 return end  # otherwise the next run makes the labels of damaged reports again
-        raise AssertionError(f"the campaign does not end: exit code {code} after {_ENDS} runs")
+        raise AssertionError(f"the campaign does not end: exit code {code} after {_LAST_RUNS} runs")
 
     def _keep_driver_alive(self) -> None:
         if self._driver is None or self._driver.poll() is not None:
-            self._driver = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+            head: Machine = self.machines.head
+            command = head.command(*self.command)
+            self._driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=head.environment)
             self.starts += 1
+            begin = time.monotonic()
             while not self._workers() and self._driver.poll() is None:
+                assert time.monotonic() - begin < _DRIVER_STARTS_S, "the driver starts no worker"
+                self.machines.restore()
                 time.sleep(0.2)
 
     def _labels(self) -> int:
@@ -147,13 +155,16 @@ class Storm:
             ids |= set(table.to_pyarrow_dataset().to_table(columns=["attempt_id"]).column(0).to_pylist())
         return len(ids)
 
-    def _wait_for_a_label(self, before: int) -> float:
+    def _recover(self, before: int) -> float:
+        """Start what has died again, and wait until there are more labels than `before` the fault."""
         begin = time.monotonic()
-        while self._labels() <= before:
+        while True:
+            self._restore_machines()
             self._keep_driver_alive()
+            if self._labels() > before:
+                return time.monotonic() - begin
             assert time.monotonic() - begin < 300, f"no label for 300 s after: {self.faults[-1:]}"
             time.sleep(0.1)
-        return time.monotonic() - begin
 
     def _store(self) -> DeltaLabelStore:
         return DeltaLabelStore(self.place.uri)
@@ -167,21 +178,17 @@ class Storm:
         """Return the driver's processes that Python spawned; the committer is the only one."""
         return [p for driver in self._driver_process() for p in children(driver) if "spawn_main" in title(p)]
 
-    def _raylets(self) -> list[psutil.Process]:
-        return [psutil.Process(info.process.pid) for node in self._nodes for info in node.all_processes["raylet"]]
-
     def _workers(self) -> list[psutil.Process]:
-        return [p for raylet in self._raylets() for p in children(raylet) if "LabelActor" in title(p)]
+        return self._on_nodes("LabelActor")
 
-    def _agents(self) -> list[psutil.Process]:
-        return [p for raylet in self._raylets() for p in children(raylet) if "DashboardAgent" in title(p)]
+    def _on_nodes(self, titled: str) -> list[psutil.Process]:
+        return [process for node in self.machines.nodes for process in node.processes(titled)]
 
     def _kill(self, processes: list[psutil.Process]) -> bool:
         if not processes:
             return False
         with suppress(psutil.NoSuchProcess):
             self.rng.choice(processes).kill()
-        self._restore_nodes()
         return True
 
     def _pause(self, processes: list[psutil.Process]) -> bool:
@@ -194,6 +201,18 @@ class Storm:
             chosen.resume()
         return True
 
+    def _refuse_memory(self, processes: list[psutil.Process]) -> bool:
+        """Let a process map no more memory than it has."""
+        if not processes:
+            return False
+        chosen = self.rng.choice(processes)
+        with suppress(psutil.NoSuchProcess):
+            before = chosen.rlimit(psutil.RLIMIT_AS)
+            chosen.rlimit(psutil.RLIMIT_AS, (chosen.memory_info().vms, before[1]))
+            time.sleep(self.rng.uniform(0.1, _STOPPED_S))
+            chosen.rlimit(psutil.RLIMIT_AS, before)
+        return True
+
     def _kill_driver(self) -> bool:
         if self._driver is None:
             return False
@@ -201,30 +220,10 @@ class Storm:
         self._driver.wait()
         return True
 
-    def _kill_node(self) -> bool:
-        node = self.rng.choice(self._nodes)
-        self.cluster.remove_node(node, allow_graceful=False)
-        self._nodes.remove(node)
-        self._add_node()
-        return True
-
-    def _add_node(self) -> None:
-        self._nodes.append(add_node(self.cluster, self.node_cpus))
-
-    def _restore_nodes(self) -> None:
-        """Replace nodes that died with one of their processes."""
-        for node in [*self._nodes]:
-            if not node.any_processes_alive() or node.dead_processes():
-                with suppress(Exception):
-                    self.cluster.remove_node(node, allow_graceful=False)
-                self._nodes.remove(node)
-                self._add_node()
-
-    def _cut_network(self) -> bool:
-        """Take the loopback interface down, if it is the only one: then nothing else of this machine needs it."""
-        if [name for _, name in socket.if_nameindex()] != ["lo"]:
-            return False
-        subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
-        time.sleep(self.rng.uniform(0.1, _CUT_S))
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        return True
+    def _restore_machines(self) -> None:
+        """Start what has died again. A driver that has lost its head ends by itself, with an error."""
+        if self._driver is not None and not self.machines.head.alive:
+            assert self._driver.wait(_DRIVER_ENDS_S) != 0, (
+                "a driver without a head ended as if its campaign were complete"
+            )
+        self.machines.restore()

@@ -23,7 +23,7 @@ from workers.storage.report_json import report_from_json
 _DISK_FULL_S = 1.0
 _SERVER_S = 2.0  # at most, that a server has a fault
 
-Kinds = Mapping[str, tuple[int, Callable[[], bool]]]  # weight, and what causes the fault: False if it could not
+Kinds = Mapping[str, tuple[float, Callable[[], bool]]]  # weight, and what causes the fault: False if it could not
 
 
 class Place(Protocol):
