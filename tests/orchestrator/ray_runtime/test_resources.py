@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,8 +66,8 @@ class _Cluster:
         else:
             monkeypatch.delenv("RAY_ADDRESS", raising=False)
         monkeypatch.setattr(resources, "node_resources", self._look)
-        monkeypatch.setattr(resources.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(resources.time, "sleep", self._sleep)
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr(resources, "time", clock)  # not in the module, which Ray's threads use too
         monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda bundles: self.asked.append(bundles))
 
     def _look(self) -> dict[str, dict[str, float]]:
