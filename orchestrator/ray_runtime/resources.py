@@ -114,7 +114,7 @@ def wait_for_nodes(fit: Callable[[Nodes], T], wanted: Collection[Mapping[str, fl
 
 
 def _ask_for_nodes(wanted: Collection[Mapping[str, float]]) -> None:
-    """Tell the autoscaler what has to fit on the cluster, in place of what it was told before."""
+    """Ask the autoscaler for nodes with these resources. This replaces the previous request."""
     sdk: Any = importlib.import_module("ray.autoscaler.sdk")
     sdk.request_resources(bundles=[dict(needs) for needs in wanted])
 

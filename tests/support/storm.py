@@ -20,7 +20,7 @@ import psutil
 from orchestrator.store.delta import DeltaLabelStore
 from orchestrator.store.tables import open_table
 from tests.support.ray_clusters import children, title
-from tests.support.storm_machines import Machine, Machines
+from tests.support.storm_machines import Machines
 from tests.support.storm_places import Place
 from workers.messages.label import Outcome
 
@@ -137,7 +137,7 @@ class Storm:
 
     def _keep_driver_alive(self) -> None:
         if self._driver is None or self._driver.poll() is not None:
-            head: Machine = self.machines.head
+            head = self.machines.head
             command = head.command(*self.command)
             self._driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=head.environment)
             self.starts += 1
